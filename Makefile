@@ -1,0 +1,68 @@
+# Two commands for users: `make run` and `make test`. The rest is for those who work on the code.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint types contracts unit compat kill bench lock wheel clean
+
+help:
+	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
+	@echo "make test    install and run every check and every test"
+	@echo "make check   lint, format, types, layer contracts, unit tests"
+	@echo "make compat  the black-box suite with the real clients"
+	@echo "make bench   throughput and latency beside the raw limit of this machine"
+	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
+
+# A stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
+$(VENV)/.run: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --editable .
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	touch $@
+
+run: $(VENV)/.run
+	$(BIN)/woodpecker-gateway serve $(ARGS)
+
+check: lint types contracts unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest protocol wal_core gateway
+
+compat: $(VENV)/.dev
+	$(BIN)/pytest compat_tests
+
+test: check compat
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m compat_tests.bench $(ARGS)
+
+lock: $(VENV)/.dev
+	$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+wheel: $(VENV)/.dev
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The server that joins protocol and log."""
