@@ -1,0 +1,182 @@
+"""Every setting of one gateway process, with its default and what a larger value costs.
+
+Rules: `Config` is the one place for defaults, gateway.config_options for how each setting is
+written and its range. A Config that exists is valid: it checks itself when it is made. Every
+refusal is a ConfigError that names the key, what was given, what was expected and where it
+came from. Does not know: where settings come from (gateway.config_load), nor what they do. Kafka's
+dotted names (max.message.bytes) belong to gateway/api.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from gateway.config_options import OPTIONS
+from gateway.config_values import MEMORY, Option, parse_address
+
+KIB = 1024
+MIB = 1024 * KIB
+
+Mode = Literal["file", "object"]
+_MODE_BY_DATA = cast("Mode", "auto")  # never seen outside: Config replaces it when it is made
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - named here in order to be refused
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The text is for the person who made it."""
+
+    def __init__(self, key: str, given: object, expected: str, source: str = "code") -> None:
+        self.key = key
+        self.given = given
+        self.expected = expected
+        self.source = source
+        shown = "" if given is None else f" is {given!r}"
+        super().__init__(f"{key}{shown} (from {source}), expected {expected}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting. Sizes in bytes, durations in milliseconds; ranges stand in OPTIONS."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 9092  # 0: the system chooses; the start-up log says which
+    # What Metadata tells clients to connect to. None: the same as the listening address.
+    advertised_host: str | None = None
+    advertised_port: int | None = None
+
+    data: str = "./data"  # a folder, or "memory:"
+    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, object for memory:
+    node_id: int = 1
+
+    auto_create_topics: bool = True
+    default_partitions_count: int = 1
+    topics_max_count: int = 10_000
+    partitions_max_count: int = 10_000  # all topics together; each costs about 2 KB of memory
+
+    # 10 MiB of records, Milvus's largest, and room for the batch around them.
+    message_bytes_max: int = 10 * MIB + 64 * KIB
+    request_bytes_max: int = 100 * MIB  # Kafka's socket.request.max.bytes
+    fetch_bytes_max: int = (
+        55 * MIB
+    )  # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB
+    connections_max_count: int = 10_000
+    connection_requests_in_flight_max_count: int = (
+        1_000  # read but not yet answered, per connection
+    )
+    connection_buffered_bytes_max: int = (
+        128 * MIB
+    )  # past it the connection is not read: the sender waits
+    buffered_bytes_max: int = (
+        512 * MIB
+    )  # the same over all connections; bounds the memory of a burst
+
+    tail_cache_bytes: int = 64 * MIB  # newest data, shared by all consumers that keep up
+    block_cache_bytes: int = 64 * MIB  # older data, shared by consumers that catch up
+    segment_bytes_max: int = 256 * MIB  # larger: fewer files, but a longer replay after a crash
+    block_bytes_max: int = 0  # 0: 4 MiB in file mode, 8 MiB in object mode (fewer, larger PUTs)
+    gather_ms: int = (
+        5  # object mode: how long a block may wait for company while others are in flight
+    )
+    flushes_in_flight_max_count: int = 8
+    store_timeout_ms: int = (
+        10_000  # one attempt of one store operation; a failed one is tried again
+    )
+
+    # 0 as in Kafka's own quickstart: the first consumer starts at once and later ones rebalance in.
+    group_initial_rebalance_delay_ms: int = 0
+    group_session_timeout_min_ms: int = 6_000
+    group_session_timeout_max_ms: int = 1_800_000
+    groups_max_count: int = 10_000
+    group_members_max_count: int = 1_000
+    offset_metadata_bytes_max: int = 4_096
+    offsets_retention_ms: int = 7 * 86_400_000
+    # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.
+    offsets_partitions_count: int = 50
+
+    drain_ms: int = 10_000  # at stop: how long requests that were read may still take
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"  # auto: human on a terminal, else JSON
+    event_loop: Literal["auto", "uvloop", "asyncio"] = "auto"  # auto: uvloop where installed
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on other settings, then check everything; raises ConfigError."""
+        in_memory = self.data == MEMORY
+        if self.mode == _MODE_BY_DATA:
+            object.__setattr__(self, "mode", "object" if in_memory else "file")
+        if self.block_bytes_max == 0:
+            object.__setattr__(self, "block_bytes_max", (4 if self.mode == "file" else 8) * MIB)
+        for option in OPTIONS:
+            values = tuple(getattr(self, field) for field in option.fields)
+            try:
+                option.check(values)
+            except ValueError as e:
+                raise ConfigError(option.key, values[0], str(e)) from None
+        _check_data(self)
+        _check_addresses(self)
+        for key, limit_key in _NOT_ABOVE:
+            value, limit = getattr(self, key), getattr(self, limit_key)
+            if value > limit:
+                raise ConfigError(key, value, f"at most {limit_key} = {limit}")
+
+    @property
+    def in_memory(self) -> bool:
+        """True when nothing outlives the process."""
+        return self.data == MEMORY
+
+    def advertised(self, bound_port: int) -> tuple[str, int]:
+        """The (host, port) clients are told, given the port that was really bound."""
+        return self.advertised_host or self.listen_host, self.advertised_port or bound_port
+
+
+# A setting may not be larger than the one that contains it.
+_NOT_ABOVE = (
+    ("message_bytes_max", "request_bytes_max"),
+    ("request_bytes_max", "connection_buffered_bytes_max"),
+    ("connection_buffered_bytes_max", "buffered_bytes_max"),
+    ("block_bytes_max", "segment_bytes_max"),
+    ("topics_max_count", "partitions_max_count"),
+    ("default_partitions_count", "partitions_max_count"),
+    ("group_session_timeout_min_ms", "group_session_timeout_max_ms"),
+)
+
+
+def _check_data(config: Config) -> None:
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):", config.data, re.IGNORECASE)
+    if scheme is not None and config.data != MEMORY:
+        if scheme[1].lower() in ("s3", "gs", "az", "abfs", "http", "https"):
+            expected = f"a folder or {MEMORY!r}; object stores come with a later release"
+        else:
+            expected = f'a folder such as "./data", or {MEMORY!r}'
+        raise ConfigError("data", config.data, expected)
+    if config.in_memory and config.mode == "file":
+        raise ConfigError("mode", "file", f"object, because data is {MEMORY!r} and has no file")
+    folder = Path(config.data)
+    if not config.in_memory and folder.exists() and not folder.is_dir():
+        raise ConfigError("data", config.data, "a folder; this is a file")
+
+
+def _check_addresses(config: Config) -> None:
+    if config.advertised_host in _WILDCARDS:
+        expected = "a name or address that clients can connect to; this one only listens"
+        raise ConfigError("advertised", config.advertised_host, expected)
+    if config.advertised_host is None and config.listen_host in _WILDCARDS:
+        expected = (
+            "an address for clients, since they are told to connect to it and the listening "
+            f"address {config.listen_host} names no machine; for example localhost:9092"
+        )
+        raise ConfigError("advertised", None, expected)
+    if (config.advertised_host is None) != (config.advertised_port is None):
+        raise ConfigError("advertised", config.advertised_host, "a host and a port, or neither")
+    if config.advertised_port == 0:
+        raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
+
+
+def default_text(option: Option) -> str:
+    """The default of a setting as a person would write it, for --help and the docs."""
+    if option.default:
+        return option.default
+    values: list[object] = [Config.__dataclass_fields__[name].default for name in option.fields]
+    if option.parse is parse_address:
+        return ":".join(map(str, values))
+    return option.show(values[0])
