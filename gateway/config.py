@@ -83,12 +83,13 @@ class Config:
         10_000  # one attempt of one store operation; a failed one is tried again
     )
 
-    # 0 as in Kafka's own quickstart: the first consumer starts at once and later ones rebalance in.
-    group_initial_rebalance_delay_ms: int = 0
+    # Kafka waits 3 s, which every first start of a consumer then costs. A fifth of a second still
+    # catches members that start together; one that comes later costs an ordinary rebalance.
+    group_initial_rebalance_delay_ms: int = 200
     group_session_timeout_min_ms: int = 6_000
     group_session_timeout_max_ms: int = 1_800_000
-    groups_max_count: int = 10_000
-    group_members_max_count: int = 1_000
+    groups_max_count: int = 100_000
+    group_members_max_count: int = 5_000
     offset_metadata_bytes_max: int = 4_096
     offsets_retention_ms: int = 7 * 86_400_000
     # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.

@@ -26,6 +26,9 @@ _GROUPS = "Consumer groups"
 _PROCESS = "Process"
 _COUNT_MAX = 1_000_000
 
+# What `serve --help` shows; the rest comes with --help-all.
+ESSENTIAL_SECTIONS = frozenset({_WHERE, _TOPICS, _PROCESS})
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "listen",
@@ -67,11 +70,11 @@ OPTIONS: tuple[Option, ...] = (
         1,
         _COUNT_MAX,
     ),
-    Option("topics_max_count", parse_count, _TOPICS, "Most topics.", 1, _COUNT_MAX),
+    Option("topics_max_count", parse_count, _LIMITS, "Most topics.", 1, _COUNT_MAX),
     Option(
         "partitions_max_count",
         parse_count,
-        _TOPICS,
+        _LIMITS,
         "Most partitions of all topics together.",
         1,
         _COUNT_MAX,
