@@ -1,0 +1,1 @@
+"""Every named client, one set of expectations."""

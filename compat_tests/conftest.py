@@ -1,0 +1,237 @@
+"""Options, brokers and clients of the black-box suite.
+
+By default every test runs against brokers this session starts (`--serve-command` names another
+program that takes `--listen`, `--data`, `--mode` and prints a ready line). With
+`--bootstrap HOST:PORT` the suite runs against a broker that listens already; what needs a restart
+or a setting of its own is skipped then.
+
+The four clients of `support.client.LIBRARIES` are what this project promises. Where one cannot be
+installed its tests are skipped with the reason, and with `CI=true` the session fails for it.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from compat_tests.support.client import LIBRARIES, Client, Library
+from compat_tests.support.environments import MissingClientError
+from compat_tests.support.gateway import Gateway, Remote, split_command
+
+MARKERS = {
+    "kill": "kill -9 under load; minutes rather than seconds",
+    "slow": "more than a few seconds by nature",
+}
+Broker = Gateway | Remote
+
+_ran = pytest.StashKey[dict[str, str]]()
+_missing = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("compat", "black-box suite")
+    group.addoption("--bootstrap", help="HOST:PORT of a running broker to test instead of ours")
+    group.addoption("--bootstrap-strict", help="the same, of one with automatic creation off")
+    group.addoption("--serve-command", help="program to start as the broker")
+    group.addoption("--modes", default="file,object", help="modes to test (default: %(default)s)")
+    group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
+    group.addoption("--seed", type=int, default=1, help="seed of moments and bytes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    config.stash[_ran] = {}
+    config.stash[_missing] = {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    external = metafunc.config.getoption("--bootstrap")
+    modes = ["external"] if external else metafunc.config.getoption("--modes").split(",")
+    if "broker" in metafunc.fixturenames:
+        metafunc.parametrize("broker", modes, indirect=True, scope="session")
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", modes, scope="session")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.stash[_ran] or config.stash[_missing]:
+        terminalreporter.section("named clients")
+        for name, text in sorted(config.stash[_ran].items()):
+            terminalreporter.line(f"ran      {name}: {text}")
+        for name, text in sorted(config.stash[_missing].items()):
+            terminalreporter.line(f"MISSING  {name}: {text}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    in_ci = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+    if in_ci and session.config.stash[_missing] and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def serve_command(request: pytest.FixtureRequest) -> list[str] | None:
+    text = request.config.getoption("--serve-command")
+    return split_command(text) if text else None
+
+
+@pytest.fixture(scope="session")
+def broker(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    serve_command: list[str] | None,
+) -> Iterator[Broker]:
+    """One per mode for the whole session."""
+    if bootstrap := request.config.getoption("--bootstrap"):
+        yield Remote(bootstrap)
+        return
+    data = tmp_path_factory.mktemp(f"data-{request.param}")
+    with Gateway(str(data), mode=request.param, command=serve_command) as gateway:
+        yield gateway
+        stopped_well(gateway)
+
+
+@pytest.fixture(scope="session")
+def memory_broker(
+    request: pytest.FixtureRequest, serve_command: list[str] | None
+) -> Iterator[Broker]:
+    """The quickest to start and to write to; for what has nothing to do with storage."""
+    if bootstrap := request.config.getoption("--bootstrap"):
+        yield Remote(bootstrap)
+        return
+    with Gateway("memory:", mode="object", command=serve_command) as gateway:
+        yield gateway
+        stopped_well(gateway)
+
+
+@pytest.fixture(scope="session")
+def strict_broker(
+    request: pytest.FixtureRequest, serve_command: list[str] | None
+) -> Iterator[Broker]:
+    """Automatic topic creation is off."""
+    if bootstrap := request.config.getoption("--bootstrap-strict"):
+        yield Remote(bootstrap)
+        return
+    if request.config.getoption("--bootstrap"):
+        pytest.skip("needs a broker without automatic creation: --bootstrap-strict")
+    options = ("--no-auto-create",)
+    with Gateway("memory:", mode="object", options=options, command=serve_command) as gateway:
+        yield gateway
+        stopped_well(gateway)
+
+
+def stopped_well(gateway: Gateway) -> None:
+    """After all the tests of a session the process lives, complained of nothing and stops clean."""
+    assert gateway.running, "the broker died:\n" + "\n".join(gateway.log)
+    log = "\n".join(gateway.log)
+    assert gateway.stop() == 0, log
+    assert gateway.tracebacks_count == 0, f"tracebacks in the broker's log:\n{log}"
+
+
+@pytest.fixture
+def own_gateway(
+    request: pytest.FixtureRequest, tmp_path: Path, serve_command: list[str] | None
+) -> Iterator[Callable[..., Gateway]]:
+    """Makes brokers that the test may stop, kill and restart."""
+    if request.config.getoption("--bootstrap"):
+        pytest.skip("restarts the broker; not with --bootstrap")
+    started: list[Gateway] = []
+
+    def make(mode: str, *options: str, data: str | None = None) -> Gateway:
+        location = data or str(tmp_path / f"data-{len(started)}")
+        gateway = Gateway(location, mode=mode, options=options, command=serve_command)
+        started.append(gateway)
+        return gateway.start()
+
+    yield make
+    for gateway in started:
+        if gateway.running:
+            gateway.kill()
+
+
+@pytest.fixture(scope="session")
+def run_id() -> str:
+    """Keeps the names of two sessions against one broker apart."""
+    return secrets.token_hex(3)
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return count()
+
+
+@pytest.fixture
+def topic(run_id: str, _numbers: Iterator[int]) -> str:
+    return f"compat-{run_id}-{next(_numbers)}"
+
+
+@pytest.fixture
+def new_topic(run_id: str, _numbers: Iterator[int]) -> Callable[[], str]:
+    """For tests that need several names, of topics or of groups."""
+    return lambda: f"compat-{run_id}-{next(_numbers)}"
+
+
+@pytest.fixture(params=list(LIBRARIES), scope="session")
+def library(request: pytest.FixtureRequest) -> Library:
+    return require(request, request.param)
+
+
+def require(request: pytest.FixtureRequest, name: str) -> Library:
+    """The library, or a skip that the summary and CI will show."""
+    library = LIBRARIES[name]
+    try:
+        library.python()
+    except MissingClientError as error:
+        request.config.stash[_missing][name] = str(error)
+        pytest.skip(f"client {name} is not available: {error}")
+    return library
+
+
+@pytest.fixture
+def need(request: pytest.FixtureRequest) -> Callable[[str], Library]:
+    """For tests that name their client themselves."""
+    return lambda name: require(request, name)
+
+
+@pytest.fixture(scope="session")
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[[Library, Broker], Client]]:
+    """A worker of this library for this broker; shared by all tests of the session."""
+    pool: dict[tuple[str, str], Client] = {}
+
+    def get(library: Library, broker: Broker) -> Client:
+        key = (library.name, broker.bootstrap)
+        if key not in pool:
+            pool[key] = Client(library, broker.bootstrap)
+            request.config.stash[_ran][library.name] = pool[key].call("info")["library"]
+        return pool[key]
+
+    yield get
+    for client in pool.values():
+        client.close()
+
+
+@pytest.fixture
+def launch(request: pytest.FixtureRequest) -> Iterator[Callable[[Library, Broker], Client]]:
+    """A worker of the test's own, for tests that kill it or restart its broker."""
+    started: list[Client] = []
+
+    def get(library: Library, broker: Broker) -> Client:
+        client = Client(library, broker.bootstrap)
+        request.config.stash[_ran][library.name] = client.call("info")["library"]
+        started.append(client)
+        return client
+
+    yield get
+    for client in started:
+        client.close()
+
+
+@pytest.fixture
+def client(library: Library, broker: Broker, connect: Callable[..., Client]) -> Client:
+    """Each library against each mode."""
+    return connect(library, broker)

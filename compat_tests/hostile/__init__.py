@@ -1,0 +1,1 @@
+"""Input nobody should send."""

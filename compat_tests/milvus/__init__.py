@@ -1,0 +1,1 @@
+"""The workload of Milvus, with the librdkafka that Milvus pins."""

@@ -1,0 +1,317 @@
+"""One client library in a process of its own, behind one neutral interface.
+
+A worker process can be killed like a real application, cannot disturb the test process, and lets
+librdkafka 1.9 run on the Python it needs. Each call is one line out, one line back; `submit`
+returns a Future, so several workers can be busy at once.
+"""
+
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from compat_tests.support import environments
+from compat_tests.support.deadline import Deadline, wait_until
+from compat_tests.support.records import Record
+
+WORKERS = Path(__file__).parents[1] / "workers"
+CALL_TIMEOUT_S = 110.0
+KAFKA_CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+
+Position = tuple[str, int, int | str]
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a test has to know about a client before it starts it."""
+
+    name: str
+    script: str
+    python: Callable[[], str]
+    null_header_values: bool = True
+    idempotent_by_default: bool = False
+    codecs: tuple[str, ...] = KAFKA_CODECS
+
+
+LIBRARIES = {
+    library.name: library
+    for library in (
+        Library(
+            "aiokafka",
+            "aiokafka_worker.py",
+            environments.newest_python,
+            null_header_values=False,
+        ),
+        Library(
+            "kafka-python",
+            "kafka_python_worker.py",
+            environments.newest_python,
+            null_header_values=False,
+            idempotent_by_default=True,
+        ),
+        Library("confluent-kafka", "confluent_worker.py", environments.newest_python),
+        Library("librdkafka-1.9", "confluent_worker.py", environments.librdkafka19_python),
+    )
+}
+
+
+class ClientError(Exception):
+    """What the library reported; `code` is Kafka's error code, or the library's own (negative)."""
+
+    def __init__(self, wire: dict[str, Any]) -> None:
+        super().__init__(f"{wire['name']} ({wire['code']}): {wire['text']}")
+        self.code: int | None = wire["code"]
+        self.name: str = wire["name"]
+
+
+@dataclass(frozen=True)
+class Ack:
+    offset: int
+    partition: int
+    timestamp_ms: int
+
+
+class Client:
+    """One worker process, connected to one bootstrap address."""
+
+    def __init__(self, library: Library, bootstrap: str) -> None:
+        self.library = library
+        self.bootstrap = bootstrap
+        self._names = count()
+        self._ids = count()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._process = subprocess.Popen(
+            [library.python(), str(WORKERS / library.script), bootstrap],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._stderr: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=target, daemon=True)
+            for target in (self._read_answers, self._read_stderr)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # Conversation
+
+    def submit(self, op: str, **args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        number = next(self._ids)
+        line = json.dumps({"id": number, "op": op, "args": args}) + "\n"
+        with self._lock:
+            self._waiting[number] = future
+            assert self._process.stdin is not None
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        return future
+
+    def call(self, op: str, **args: Any) -> Any:
+        try:
+            return self.submit(op, **args).result(CALL_TIMEOUT_S)
+        except TimeoutError:
+            raise AssertionError(
+                f"{self.library.name}: {op} did not return\n{self.said()}"
+            ) from None
+
+    def _read_answers(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            wire = json.loads(line)
+            future = self._waiting.pop(wire["id"])
+            if "error" in wire:
+                future.set_exception(ClientError(wire["error"]))
+            else:
+                future.set_result(wire["result"])
+        for future in list(self._waiting.values()):
+            future.set_exception(ConnectionError(f"{self.library.name}: worker ended"))
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._stderr.put(line.decode(errors="replace").rstrip())
+
+    def said(self) -> str:
+        """What the library printed so far, for a failing test's message."""
+        lines = []
+        while not self._stderr.empty():
+            lines.append(self._stderr.get())
+        return "\n".join(lines[-40:])
+
+    def kill(self) -> None:
+        """SIGKILL: the application is gone without a word to the broker."""
+        self._process.kill()
+        self._end()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        if self._process.poll() is None:
+            self._process.kill()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(5)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Neutral operations
+
+    def producer(self, **options: Any) -> "Producer":
+        name = f"p{next(self._names)}"
+        self.call("producer_open", name=name, **options)
+        return Producer(self, name)
+
+    def consumer(self, **options: Any) -> "Consumer":
+        name = f"c{next(self._names)}"
+        self.call("consumer_open", name=name, **options)
+        return Consumer(self, name)
+
+    def create_topic(self, topic: str, partitions: int = 1) -> None:
+        self.call("create_topics", topics=[[topic, partitions]])
+        wait_until(
+            lambda: self.topics().get(topic) == partitions, what=f"topic {topic} to be listed"
+        )
+
+    def delete_topic(self, topic: str) -> None:
+        self.call("delete_topics", topics=[topic])
+
+    def topics(self) -> dict[str, int]:
+        found: dict[str, int] = self.call("list_topics")
+        return found
+
+    def read_all(self, topic: str, count_expected: int, partition: int = 0) -> list[Record]:
+        """The first records of a partition, by assign from the beginning."""
+        with self.consumer() as consumer:
+            consumer.assign((topic, partition, "beginning"))
+            return consumer.take(count_expected)
+
+
+class Producer:
+    """A named producer inside a worker."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def submit(self, records: Iterable[Record]) -> Future[list[dict[str, Any]]]:
+        wire = [record.to_wire() for record in records]
+        return self.client.submit("produce", producer=self.name, records=wire)
+
+    def outcomes(self, records: Iterable[Record]) -> list[Ack | ClientError]:
+        """One per record, in order: where it is, or why not."""
+        return [as_outcome(answer) for answer in self.submit(records).result(CALL_TIMEOUT_S)]
+
+    def send(self, topic: str, records: Sequence[Record | bytes]) -> list[Ack]:
+        """Sends to `topic` all at once; every record must be acked."""
+        whole = [item if isinstance(item, Record) else Record(item) for item in records]
+        acks: list[Ack] = []
+        for outcome in self.outcomes(record.placed(topic=topic) for record in whole):
+            if isinstance(outcome, ClientError):
+                raise outcome
+            acks.append(outcome)
+        return acks
+
+    def close(self) -> None:
+        self.client.call("producer_close", producer=self.name)
+
+    def __enter__(self) -> "Producer":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+
+
+def as_outcome(answer: dict[str, Any]) -> Ack | ClientError:
+    return ClientError(answer["error"]) if "error" in answer else Ack(**answer)
+
+
+class Consumer:
+    """A named consumer inside a worker."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def _call(self, op: str, **args: Any) -> Any:
+        return self.client.call(op, consumer=self.name, **args)
+
+    def subscribe(self, *topics: str) -> None:
+        self._call("subscribe", topics=list(topics))
+
+    def assign(self, *positions: Position) -> None:
+        self._call("assign", positions=[list(position) for position in positions])
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        self._call("seek", topic=topic, partition=partition, offset=offset)
+
+    def submit_poll(self, count: int, timeout_s: float) -> Future[list[dict[str, Any]]]:
+        return self.client.submit("poll", consumer=self.name, count=count, timeout_s=timeout_s)
+
+    def poll(self, count: int = 100, timeout_s: float = 0.2) -> list[Record]:
+        wire = self._call("poll", count=count, timeout_s=timeout_s)
+        return [Record.from_wire(item) for item in wire]
+
+    def take(self, count_expected: int, timeout_s: float = 40.0) -> list[Record]:
+        """Exactly so many records; fewer within the time is a failure."""
+        deadline = Deadline(timeout_s)
+        records: list[Record] = []
+        while len(records) < count_expected and not deadline.expired:
+            records += self.poll(count_expected - len(records), min(2.0, deadline.left_s))
+        assert len(records) == count_expected, (
+            f"{self.client.library.name} read {len(records)} of {count_expected} records in "
+            f"{timeout_s} s\n{self.client.said()}"
+        )
+        return records
+
+    def assignment(self) -> set[tuple[str, int]]:
+        return {(topic, partition) for topic, partition in self._call("assignment")}
+
+    def commit(self, *positions: tuple[str, int, int]) -> None:
+        self._call("commit", positions=[list(item) for item in positions] or None)
+
+    def committed(self, *partitions: tuple[str, int]) -> list[int | None]:
+        found: list[int | None] = self._call(
+            "committed", partitions=[list(item) for item in partitions]
+        )
+        return found
+
+    def offsets_for_times(self, *times: tuple[str, int, int]) -> list[int | None]:
+        found: list[int | None] = self._call(
+            "offsets_for_times", times=[list(item) for item in times]
+        )
+        return found
+
+    def watermarks(self, topic: str, partition: int = 0) -> tuple[int, int]:
+        low, high = self._call("watermarks", topic=topic, partition=partition)
+        return low, high
+
+    def close(self) -> None:
+        self._call("consumer_close")
+
+    def __enter__(self) -> "Consumer":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()

@@ -1,0 +1,83 @@
+"""The record every client speaks of, and records that are hard to carry."""
+
+import base64
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A consumer fills in `offset` and `topic`; without `timestamp_ms` the client stamps."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = field(default_factory=tuple)
+    timestamp_ms: int | None = None
+    partition: int = 0
+    topic: str = ""
+    offset: int = -1
+
+    @property
+    def content(self) -> tuple[bytes | None, bytes | None, Headers, int | None]:
+        """What must survive the way through a broker, whoever reads it."""
+        return self.key, self.value, self.headers, self.timestamp_ms
+
+    def placed(self, **changes: Any) -> "Record":
+        return replace(self, **changes)
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "key": encode(self.key),
+            "value": encode(self.value),
+            "headers": [[name, encode(value)] for name, value in self.headers],
+            "timestamp_ms": self.timestamp_ms,
+        }
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> "Record":
+        return cls(
+            value=decode(wire["value"]),
+            key=decode(wire["key"]),
+            headers=tuple((name, decode(value)) for name, value in wire["headers"]),
+            timestamp_ms=wire["timestamp_ms"],
+            partition=wire["partition"],
+            topic=wire["topic"],
+            offset=wire["offset"],
+        )
+
+
+def encode(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def decode(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+BASE_TIMESTAMP_MS = 1_700_000_000_000
+
+
+def odd_records(*, null_header_value: bool = True) -> list[Record]:
+    """Nulls, empties, header order and repeats, text beyond ASCII, timestamps out of order."""
+    nothing = None if null_header_value else b""
+    records = [
+        Record(b"plain"),
+        Record(b"with key", key=b"k"),
+        Record(None, key=b"tombstone"),
+        Record(b"", key=b""),
+        Record(b"null key", key=None),
+        Record(b"\x00\xff" * 50, key=bytes(range(256))),
+        Record(b"headers", headers=(("a", b"1"), ("b", b"2"), ("a", b"3"), ("a", b"1"))),
+        Record(b"header nulls", headers=(("empty", b""), ("null", nothing), ("", b"no name"))),
+        Record("fünf 五".encode(), headers=(("schlüssel-五", b"\x00\xff"),)),
+        Record(b"z" * 5_000, key=b"compressible"),
+    ]
+    shifts_ms = (0, 5, 5, 1, 1_000, 7, 3_600_000, 2, 9, 10)
+    return [
+        record.placed(timestamp_ms=BASE_TIMESTAMP_MS + shift)
+        for record, shift in zip(records, shifts_ms, strict=True)
+    ]

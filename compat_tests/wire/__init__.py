@@ -1,0 +1,1 @@
+"""What a client library would hide: single frames, byte for byte."""

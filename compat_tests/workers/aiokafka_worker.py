@@ -1,0 +1,221 @@
+"""aiokafka; clients run with their defaults, in one event loop that never waits for stdin."""
+
+import asyncio
+import json
+import sys
+
+import aiokafka
+import rpc
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, for_code
+
+SEND_TIMEOUT_S = 90
+CREATE_TIMEOUT_MS = 30_000
+
+
+def translate(error):
+    if isinstance(error, KafkaError):
+        return rpc.OperationError(getattr(error, "errno", None), type(error).__name__, error)
+    return error
+
+
+class Operations:
+    """Named producers and consumers of one process."""
+
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.producers = {}
+        self.consumers = {}
+
+    async def info(self):
+        return {"library": "aiokafka " + aiokafka.__version__}
+
+    # Producers
+
+    async def producer_open(
+        self, name, codec=None, idempotent=None, message_bytes_max=None, extra=None
+    ):
+        config = dict(extra or {})
+        if codec is not None:
+            config["compression_type"] = None if codec == "none" else codec
+        if idempotent is not None:
+            config["enable_idempotence"] = idempotent
+        if message_bytes_max is not None:
+            config["max_request_size"] = message_bytes_max
+        client = AIOKafkaProducer(bootstrap_servers=self.bootstrap, **config)
+        await client.start()
+        self.producers[name] = client
+
+    async def produce(self, producer, records, timeout_s=SEND_TIMEOUT_S):
+        client = self.producers[producer]
+        futures = []
+        for wire in records:
+            try:
+                future = await client.send(
+                    wire["topic"],
+                    value=rpc.decode(wire["value"]),
+                    key=rpc.decode(wire["key"]),
+                    headers=rpc.headers_of(wire),
+                    partition=wire["partition"],
+                    timestamp_ms=wire["timestamp_ms"],
+                )
+            except KafkaError as error:
+                future = translate(error)
+            futures.append(future)
+        return [await self.outcome(future, timeout_s) for future in futures]
+
+    async def outcome(self, future, timeout_s):
+        if isinstance(future, rpc.OperationError):
+            return {"error": future.wire}
+        try:
+            done = await asyncio.wait_for(future, timeout_s)
+        except KafkaError as error:
+            return {"error": translate(error).wire}
+        if done is None:  # acks=0
+            return {"offset": -1, "partition": -1, "timestamp_ms": -1}
+        return {
+            "offset": done.offset,
+            "partition": done.partition,
+            "timestamp_ms": done.timestamp,
+        }
+
+    async def producer_close(self, producer):
+        await self.producers.pop(producer).stop()
+
+    # Consumers
+
+    async def consumer_open(self, name, group=None, start=None, auto_commit=None, extra=None):
+        config = dict(extra or {})
+        if start is not None:
+            config["auto_offset_reset"] = start
+        if auto_commit is not None:
+            config["enable_auto_commit"] = auto_commit
+        client = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, group_id=group, **config)
+        await client.start()
+        self.consumers[name] = client
+
+    async def consumer_close(self, consumer):
+        await self.consumers.pop(consumer).stop()
+
+    async def subscribe(self, consumer, topics):
+        self.consumers[consumer].subscribe(topics)
+
+    async def assign(self, consumer, positions):
+        client = self.consumers[consumer]
+        client.assign([TopicPartition(topic, partition) for topic, partition, _ in positions])
+        for topic, partition, offset in positions:
+            key = TopicPartition(topic, partition)
+            if offset == "beginning":
+                await client.seek_to_beginning(key)
+            elif offset == "end":
+                await client.seek_to_end(key)
+            else:
+                client.seek(key, offset)
+
+    async def seek(self, consumer, topic, partition, offset):
+        self.consumers[consumer].seek(TopicPartition(topic, partition), offset)
+
+    async def poll(self, consumer, count, timeout_s):
+        client = self.consumers[consumer]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        seen = []
+        while len(seen) < count and loop.time() < deadline:
+            left_ms = max(1, int(min(deadline - loop.time(), 0.2) * 1000))
+            found = await client.getmany(timeout_ms=left_ms, max_records=count - len(seen))
+            for records in found.values():
+                seen.extend(map(self.as_record, records))
+        return seen
+
+    def as_record(self, item):
+        return rpc.record(
+            item.topic,
+            item.partition,
+            item.offset,
+            item.timestamp,
+            item.key,
+            item.value,
+            item.headers,
+        )
+
+    async def assignment(self, consumer):
+        return [[item.topic, item.partition] for item in self.consumers[consumer].assignment()]
+
+    async def commit(self, consumer, positions=None):
+        offsets = None
+        if positions is not None:
+            offsets = {TopicPartition(topic, part): offset for topic, part, offset in positions}
+        await self.consumers[consumer].commit(offsets)
+
+    async def committed(self, consumer, partitions):
+        client = self.consumers[consumer]
+        return [await client.committed(TopicPartition(*item)) for item in partitions]
+
+    async def offsets_for_times(self, consumer, times):
+        asked = {TopicPartition(topic, partition): at_ms for topic, partition, at_ms in times}
+        found = await self.consumers[consumer].offsets_for_times(asked)
+        return [
+            None if found[key] is None or found[key].offset < 0 else found[key].offset
+            for key in asked
+        ]
+
+    async def watermarks(self, consumer, topic, partition):
+        client, key = self.consumers[consumer], TopicPartition(topic, partition)
+        low = await client.beginning_offsets([key])
+        high = await client.end_offsets([key])
+        return [low[key], high[key]]
+
+    # Administration
+
+    async def admin(self, act):
+        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await client.start()
+        try:
+            return await act(client)
+        finally:
+            await client.close()
+
+    async def create_topics(self, topics):
+        asked = [
+            NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+            for name, partitions in topics
+        ]
+        response = await self.admin(
+            lambda client: client.create_topics(asked, timeout_ms=CREATE_TIMEOUT_MS)
+        )
+        self.check(response.topic_errors)
+
+    async def delete_topics(self, topics):
+        response = await self.admin(
+            lambda client: client.delete_topics(topics, timeout_ms=CREATE_TIMEOUT_MS)
+        )
+        self.check(response.topic_error_codes)
+
+    def check(self, rows):
+        """aiokafka hands the codes back without looking at them."""
+        for row in rows:
+            if row[1] != 0:
+                raise translate(for_code(row[1])(row[0]))
+
+    async def list_topics(self):
+        found = await self.admin(lambda client: client.describe_topics())
+        return {topic["topic"]: len(topic["partitions"]) for topic in found}
+
+
+async def main():
+    operations = Operations(sys.argv[1])
+    out = rpc.private_stdout()
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        request = json.loads(line)
+        try:
+            result = await getattr(operations, request["op"])(**request["args"])
+        except Exception as error:
+            rpc.answer(out, request, error=rpc.describe(translate(error)))
+        else:
+            rpc.answer(out, request, result)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

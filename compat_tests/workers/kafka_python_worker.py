@@ -1,0 +1,190 @@
+"""kafka-python; clients run with their defaults."""
+
+import sys
+import time
+
+import rpc
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import __version__ as kafka_version
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError
+
+SEND_TIMEOUT_S = 90
+
+
+def translate(error):
+    if isinstance(error, KafkaError):
+        return rpc.OperationError(getattr(error, "errno", None), type(error).__name__, error)
+    return error
+
+
+class Operations:
+    """Named producers and consumers of one process."""
+
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.producers = {}
+        self.consumers = {}
+
+    def info(self):
+        return {"library": "kafka-python " + kafka_version}
+
+    # Producers
+
+    def producer_open(self, name, codec=None, idempotent=None, message_bytes_max=None, extra=None):
+        config = dict(extra or {})
+        if codec is not None:
+            config["compression_type"] = None if codec == "none" else codec
+        if idempotent is not None:
+            config["enable_idempotence"] = idempotent
+        if message_bytes_max is not None:
+            config["max_request_size"] = message_bytes_max
+        self.producers[name] = KafkaProducer(bootstrap_servers=self.bootstrap, **config)
+
+    def produce(self, producer, records, timeout_s=SEND_TIMEOUT_S):
+        client = self.producers[producer]
+        futures = []
+        for wire in records:
+            try:
+                future = client.send(
+                    wire["topic"],
+                    value=rpc.decode(wire["value"]),
+                    key=rpc.decode(wire["key"]),
+                    headers=rpc.headers_of(wire),
+                    partition=wire["partition"],
+                    timestamp_ms=wire["timestamp_ms"],
+                )
+            except KafkaError as error:
+                future = translate(error)
+            futures.append(future)
+        return [self.outcome(future, timeout_s) for future in futures]
+
+    def outcome(self, future, timeout_s):
+        if isinstance(future, rpc.OperationError):
+            return {"error": future.wire}
+        try:
+            done = future.get(timeout=timeout_s)
+        except KafkaError as error:
+            return {"error": translate(error).wire}
+        return {
+            "offset": done.offset,
+            "partition": done.partition,
+            "timestamp_ms": done.timestamp,
+        }
+
+    def producer_close(self, producer):
+        self.producers.pop(producer).close(timeout=30)
+
+    # Consumers
+
+    def consumer_open(self, name, group=None, start=None, auto_commit=None, extra=None):
+        config = dict(extra or {})
+        if start is not None:
+            config["auto_offset_reset"] = start
+        if auto_commit is not None:
+            config["enable_auto_commit"] = auto_commit
+        self.consumers[name] = KafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=group, **config
+        )
+
+    def consumer_close(self, consumer):
+        self.consumers.pop(consumer).close()
+
+    def subscribe(self, consumer, topics):
+        self.consumers[consumer].subscribe(topics)
+
+    def assign(self, consumer, positions):
+        client = self.consumers[consumer]
+        client.assign([TopicPartition(topic, partition) for topic, partition, _ in positions])
+        for topic, partition, offset in positions:
+            if offset == "beginning":
+                client.seek_to_beginning(TopicPartition(topic, partition))
+            elif offset == "end":
+                client.seek_to_end(TopicPartition(topic, partition))
+                client.position(TopicPartition(topic, partition))
+            else:
+                client.seek(TopicPartition(topic, partition), offset)
+
+    def seek(self, consumer, topic, partition, offset):
+        self.consumers[consumer].seek(TopicPartition(topic, partition), offset)
+
+    def poll(self, consumer, count, timeout_s):
+        client = self.consumers[consumer]
+        deadline = time.monotonic() + timeout_s  # noqa: TID251 - a program of its own
+        seen = []
+        while len(seen) < count:
+            left_s = deadline - time.monotonic()  # noqa: TID251 - as above
+            if left_s <= 0:
+                break
+            found = client.poll(
+                timeout_ms=int(min(left_s, 0.2) * 1000), max_records=count - len(seen)
+            )
+            for records in found.values():
+                seen.extend(map(self.as_record, records))
+        return seen
+
+    def as_record(self, item):
+        return rpc.record(
+            item.topic,
+            item.partition,
+            item.offset,
+            item.timestamp,
+            item.key,
+            item.value,
+            item.headers,
+        )
+
+    def assignment(self, consumer):
+        return [[item.topic, item.partition] for item in self.consumers[consumer].assignment()]
+
+    def commit(self, consumer, positions=None):
+        offsets = None
+        if positions is not None:
+            offsets = {
+                TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+                for topic, partition, offset in positions
+            }
+        self.consumers[consumer].commit(offsets)
+
+    def committed(self, consumer, partitions):
+        client = self.consumers[consumer]
+        return [client.committed(TopicPartition(*item)) for item in partitions]
+
+    def offsets_for_times(self, consumer, times):
+        asked = {TopicPartition(topic, partition): at_ms for topic, partition, at_ms in times}
+        found = self.consumers[consumer].offsets_for_times(asked)
+        return [
+            None if found[key] is None or found[key].offset < 0 else found[key].offset
+            for key in asked
+        ]
+
+    def watermarks(self, consumer, topic, partition):
+        client, key = self.consumers[consumer], TopicPartition(topic, partition)
+        return [client.beginning_offsets([key])[key], client.end_offsets([key])[key]]
+
+    # Administration
+
+    def admin(self, act):
+        client = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            return act(client)
+        finally:
+            client.close()
+
+    def create_topics(self, topics):
+        asked = [
+            NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+            for name, partitions in topics
+        ]
+        self.admin(lambda client: client.create_topics(asked))
+
+    def delete_topics(self, topics):
+        self.admin(lambda client: client.delete_topics(topics))
+
+    def list_topics(self):
+        found = self.admin(lambda client: client.describe_topics())
+        return {topic["name"]: len(topic["partitions"]) for topic in found}
+
+
+if __name__ == "__main__":
+    rpc.serve(Operations(sys.argv[1]), translate)
