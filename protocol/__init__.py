@@ -1,1 +1,67 @@
-"""Kafka bytes to values and back."""
+"""Kafka bytes to values and back. No I/O, no clock, no storage, no state.
+
+The facade: other layers take names from here and message classes from protocol.messages.<api>.
+What is spoken and the rules of the wire: WIRE.md beside this file.
+"""
+
+from protocol.api_keys import ApiKey
+from protocol.error_codes import ErrorCode
+from protocol.errors import DecodeError, ProtocolError, UnsupportedVersion
+from protocol.framing import (
+    RequestHeader,
+    decode_request,
+    decode_request_header,
+    decode_response,
+    encode_request,
+    encode_response,
+    message_classes,
+)
+from protocol.messages import MessageClasses
+from protocol.primitives import ZERO_UUID, Buffer, Message, Records, Writer
+from protocol.record_batch import (
+    HEADER_BYTES,
+    BatchError,
+    BatchHeader,
+    Record,
+    build_batch,
+    crc_of,
+    find_max_timestamp,
+    find_offset_for_timestamp,
+    iter_records,
+    read_header,
+    stamp,
+    validate_batch,
+)
+
+__all__ = [
+    "HEADER_BYTES",
+    "ZERO_UUID",
+    "ApiKey",
+    "BatchError",
+    "BatchHeader",
+    "Buffer",
+    "DecodeError",
+    "ErrorCode",
+    "Message",
+    "MessageClasses",
+    "ProtocolError",
+    "Record",
+    "Records",
+    "RequestHeader",
+    "UnsupportedVersion",
+    "Writer",
+    "build_batch",
+    "crc_of",
+    "decode_request",
+    "decode_request_header",
+    "decode_response",
+    "encode_request",
+    "encode_response",
+    "find_max_timestamp",
+    "find_offset_for_timestamp",
+    "iter_records",
+    "message_classes",
+    "read_header",
+    "stamp",
+    "validate_batch",
+]

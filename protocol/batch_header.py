@@ -1,0 +1,179 @@
+"""Record batches, format v2 (magic 2): the 61-byte header, validation, stamping.
+
+On the way of a produce only the header is looked at; nothing here makes an object per record (that
+is record_batch.py). Layout (Kafka message format, KIP-98):
+
+    at  size  field
+     0     8  base offset              outside the CRC: the broker writes it
+     8     4  batch length             bytes behind this field
+    12     4  partition leader epoch   outside the CRC: the broker writes it
+    16     1  magic                    2
+    17     4  CRC-32C                  of everything from `attributes` on
+    21     2  attributes               bits 0-2 codec, 3 log append time, 4 transactional, 5 control
+    23     4  last offset delta        records - 1 in a batch as produced
+    27     8  base timestamp           ms
+    35     8  max timestamp            ms
+    43     8  producer id              -1: not idempotent
+    51     2  producer epoch
+    53     4  base sequence
+    57     4  record count
+"""
+
+from struct import Struct
+
+import msgspec
+from fastcrc import crc32
+
+from protocol.compression import CODEC_LAST
+from protocol.error_codes import ErrorCode
+from protocol.errors import DecodeError
+from protocol.primitives import Buffer
+
+HEADER_BYTES = 61
+MAGIC = 2
+LENGTH_END = 12
+"""Bytes up to the end of the length field: batch length counts from here."""
+CRC_AT = 17
+CRC_START = 21
+"""The checksum covers everything from here on."""
+
+CODEC_MASK = 0x07
+LOG_APPEND_TIME = 0x08
+TRANSACTIONAL = 0x10
+CONTROL = 0x20
+
+HEADER = Struct(">qiibIhiqqqhii")
+assert HEADER.size == HEADER_BYTES
+
+_BASE_OFFSET = Struct(">q")
+_LEADER_EPOCH = Struct(">i")
+_LEADER_EPOCH_AT = 12
+_MAGIC_AT = 16
+
+
+class BatchError(Exception):
+    """A batch that may not be stored or cannot be read; `code` is what the client is told."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.reason}"
+
+
+class BatchHeader(msgspec.Struct, gc=False):
+    """The fixed head of a batch. Offsets count records, lengths count bytes."""
+
+    base_offset: int
+    batch_length: int
+    partition_leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    base_timestamp_ms: int
+    max_timestamp_ms: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    record_count: int
+
+    @property
+    def codec(self) -> int:
+        return self.attributes & CODEC_MASK
+
+    @property
+    def is_log_append_time(self) -> bool:
+        return bool(self.attributes & LOG_APPEND_TIME)
+
+    @property
+    def is_transactional(self) -> bool:
+        return bool(self.attributes & TRANSACTIONAL)
+
+    @property
+    def is_control(self) -> bool:
+        return bool(self.attributes & CONTROL)
+
+    @property
+    def total_bytes(self) -> int:
+        """The whole batch, from base offset to the last record."""
+        return self.batch_length + LENGTH_END
+
+    @property
+    def last_offset(self) -> int:
+        return self.base_offset + self.last_offset_delta
+
+    @property
+    def end_offset(self) -> int:
+        """One past the last record."""
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence numbers wrap from 2^31-1 to 0 (Kafka's DefaultRecordBatch)."""
+        return (self.base_sequence + self.last_offset_delta) & 0x7FFF_FFFF
+
+
+def read_header(buf: Buffer, at: int = 0) -> BatchHeader:
+    """The header at `at`, unchecked. Raises DecodeError when fewer than 61 bytes are there."""
+    if len(buf) - at < HEADER_BYTES:
+        raise DecodeError(f"a batch header takes {HEADER_BYTES} bytes", at)
+    return BatchHeader(*HEADER.unpack_from(buf, at))
+
+
+def crc_of(batch: Buffer) -> int:
+    """CRC-32C of the covered part of one whole batch."""
+    return crc32.iscsi(memoryview(batch)[CRC_START:])
+
+
+def validate_batch(records: Buffer) -> BatchHeader:
+    """Check what a producer sent for one partition: exactly one sound batch. No per-record work.
+
+    Raises BatchError: CORRUPT_MESSAGE (too short, length beyond the bytes, bad CRC), INVALID_RECORD
+    (other magic, trailing bytes or a second batch, a count that does not fit the offsets, a control
+    batch, an idempotent batch without sequence), UNSUPPORTED_COMPRESSION_TYPE. Source: Kafka's
+    UnifiedLog.analyzeAndValidateRecords and LogValidator.validateBatch.
+    """
+    size_bytes = len(records)
+    if size_bytes > _MAGIC_AT and records[_MAGIC_AT] != MAGIC:
+        raise BatchError(ErrorCode.INVALID_RECORD, f"magic {records[_MAGIC_AT]}, only 2 is taken")
+    if size_bytes < HEADER_BYTES:
+        raise BatchError(ErrorCode.CORRUPT_MESSAGE, f"{size_bytes} bytes are no batch")
+    header = BatchHeader(*HEADER.unpack_from(records, 0))
+    total_bytes = header.batch_length + LENGTH_END
+    if not HEADER_BYTES <= total_bytes <= size_bytes:
+        raise BatchError(
+            ErrorCode.CORRUPT_MESSAGE, f"a batch of {total_bytes} bytes in {size_bytes}"
+        )
+    if total_bytes < size_bytes:
+        raise BatchError(
+            ErrorCode.INVALID_RECORD, f"{size_bytes - total_bytes} bytes behind the only batch"
+        )
+    if crc_of(records) != header.crc:
+        raise BatchError(ErrorCode.CORRUPT_MESSAGE, "the CRC-32C does not match")
+    _validate_header(header)
+    return header
+
+
+def _validate_header(header: BatchHeader) -> None:
+    if header.record_count <= 0 or header.record_count != header.last_offset_delta + 1:
+        raise BatchError(
+            ErrorCode.INVALID_RECORD,
+            f"{header.record_count} records, last offset delta {header.last_offset_delta}",
+        )
+    if header.codec > CODEC_LAST:
+        raise BatchError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"no codec {header.codec}")
+    if header.is_control:
+        raise BatchError(ErrorCode.INVALID_RECORD, "clients may not write control batches")
+    if header.producer_id >= 0 and header.base_sequence < 0:
+        raise BatchError(
+            ErrorCode.INVALID_RECORD, f"sequence {header.base_sequence} of an idempotent producer"
+        )
+
+
+def stamp(buf: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
+    """Write the two fields that are the broker's, in place; both lie outside the CRC."""
+    _BASE_OFFSET.pack_into(buf, 0, base_offset)
+    _LEADER_EPOCH.pack_into(buf, _LEADER_EPOCH_AT, leader_epoch)

@@ -1,0 +1,103 @@
+"""Kafka's message JSON -> our table. Only facts are taken: names, types, ranges, tags, defaults.
+
+The JSON is read from an installed kafka-python, a development dependency; the sentences that
+describe fields are not copied. Ranges are cut to what this gateway speaks (RANGES).
+"""
+
+import importlib.resources
+import json
+import re
+
+from protocol.codegen.table import camel_to_snake
+
+RANGES: dict[str, tuple[int, int]] = {
+    "Produce": (0, 11),
+    "Fetch": (4, 17),
+    "ListOffsets": (1, 9),
+    "Metadata": (0, 13),
+    "OffsetCommit": (2, 9),
+    "OffsetFetch": (1, 9),
+    "FindCoordinator": (0, 5),
+    "JoinGroup": (0, 9),
+    "Heartbeat": (0, 4),
+    "LeaveGroup": (0, 5),
+    "SyncGroup": (0, 5),
+    "ApiVersions": (0, 4),
+    "CreateTopics": (2, 7),
+    "DeleteTopics": (1, 6),
+    "InitProducerId": (0, 4),
+    "OffsetForLeaderEpoch": (2, 4),
+    "DescribeConfigs": (1, 4),
+    "DescribeCluster": (0, 1),
+}
+"""Produce reaches below Kafka 4's own 3 because old librdkafka must be answered there (KIP-896,
+KAFKA-18659)."""
+
+HEADER = """\
+# The wire schema of Kafka's request and response messages, as far as this gateway speaks them.
+# Written by `python -m protocol.codegen --extract`; facts only, from Kafka's message definitions.
+#
+# request|response <api key> <struct> <first>-<last version> flexible=<first flexible version>
+#   <field> <type> <first>-<last version> [null=<range>] [tag=<number>] [default=<value>]
+#     members of a struct or array-of-struct type follow, one level deeper
+"""
+
+
+def extract_table() -> str:
+    """The text of schema_table.txt."""
+    lines = [HEADER]
+    for api, (first, last) in RANGES.items():
+        for kind in ("request", "response"):
+            lines += _message_lines(_load(api + kind.capitalize()), kind, first, last)
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _load(name: str) -> dict[str, object]:
+    folder = importlib.resources.files("kafka.protocol.schemas") / "resources"
+    text = (folder / f"{name}.json").read_text()
+    loaded = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def _message_lines(message: dict[str, object], kind: str, first: int, last: int) -> list[str]:
+    if message.get("commonStructs"):
+        raise ValueError(f"{message['name']}: common structs are not needed yet")
+    flexible_from = _parse_range(str(message["flexibleVersions"]), first, 99)
+    flexible = "none" if flexible_from is None else str(flexible_from[0])
+    head = f"{kind} {message['apiKey']} {message['name']} {first}-{last} flexible={flexible}"
+    return [head, *_field_lines(message["fields"], first, last, "  ")]
+
+
+def _field_lines(fields: object, first: int, last: int, indent: str) -> list[str]:
+    assert isinstance(fields, list)
+    lines = []
+    for field in fields:
+        versions = _parse_range(str(field["versions"]), first, last)
+        if versions is None:
+            continue
+        parts = [camel_to_snake(field["name"]), field["type"], "{}-{}".format(*versions)]
+        nullable = _parse_range(field.get("nullableVersions", "none"), *versions)
+        if nullable is not None:
+            parts.append("null={}-{}".format(*nullable))
+        if "tag" in field:
+            tagged = _parse_range(field["taggedVersions"], *versions)
+            assert tagged == versions, "a field that is tagged in some versions only"
+            parts.append(f"tag={field['tag']}")
+        if "default" in field and str(field["default"]) != "":
+            parts.append(f"default={field['default']}")
+        lines.append(indent + " ".join(parts))
+        lines += _field_lines(field.get("fields", []), first, last, indent + "  ")
+    return lines
+
+
+def _parse_range(text: str, first: int, last: int) -> tuple[int, int] | None:
+    """Kafka's "3+", "1-7", "4" or "none", cut to first..last; None when nothing is left."""
+    if text == "none":
+        return None
+    low_text, dash, high_text = text.rstrip("+").partition("-")
+    low = int(low_text)
+    high = last if text.endswith("+") else int(high_text if dash else low_text)
+    low, high = max(low, first), min(high, last)
+    return (low, high) if low <= high else None
