@@ -1,0 +1,345 @@
+"""Consumer groups: FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup (13),
+SyncGroup (14), OffsetCommit (8), OffsetFetch (9).
+
+State and meaning live in gateway.groups; this module translates. The versions are API_TABLE's.
+
+Versions whose meaning differs, not only their fields:
+- FindCoordinator v4: many keys at once (KIP-699).
+- JoinGroup v0: the rebalance timeout is the session timeout. v4: a new dynamic member is sent away
+  with an id first (KIP-394). v7: an absent protocol name is null instead of empty. v9: a returning
+  static leader may keep the assignment (KIP-814).
+- LeaveGroup v3: many members at once (KIP-345).
+- OffsetFetch v2: null topics mean all. v8: many groups at once (KIP-709).
+
+Departures from Kafka: `require_stable` (OffsetFetch v7) changes nothing while there are no
+transactions; `retention_time_ms` (OffsetCommit v2-4) is ignored, KIP-211 made it obsolete;
+transaction coordinators are refused as unsupported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.api.call import Call
+from gateway.groups.coordinator import OffsetToCommit
+from gateway.groups.members import JoinRequest, LeavingMember
+from protocol import ErrorCode
+from protocol.messages.find_coordinator import (
+    Coordinator,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+)
+from protocol.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
+from protocol.messages.join_group import (
+    JoinGroupRequest,
+    JoinGroupResponse,
+    JoinGroupResponseMember,
+)
+from protocol.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
+from protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+)
+from protocol.messages.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+    OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+)
+from protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+GROUP_KEY, TRANSACTION_KEY = 0, 1
+FIRST_FIND_COORDINATOR_WITH_BATCHES = 4
+FIRST_JOIN_WITH_REBALANCE_TIMEOUT = 1
+FIRST_JOIN_WITH_MEMBER_ID_REQUIRED = 4
+FIRST_JOIN_WITH_NULL_PROTOCOL_NAME = 7
+FIRST_JOIN_WITH_SKIP_ASSIGNMENT = 9
+FIRST_LEAVE_WITH_BATCHES = 3
+FIRST_OFFSET_FETCH_WITH_BATCHES = 8
+
+
+# ---- FindCoordinator
+
+
+async def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindCoordinatorResponse:
+    """This node, for any group: looking for a coordinator creates nothing."""
+    if call.version >= FIRST_FIND_COORDINATOR_WITH_BATCHES:
+        found = [_coordinator_of(key, request.key_type, call) for key in request.coordinator_keys]
+        return FindCoordinatorResponse(coordinators=found)
+    only = _coordinator_of(request.key, request.key_type, call)
+    return FindCoordinatorResponse(
+        error_code=only.error_code,
+        error_message=only.error_message,
+        node_id=only.node_id,
+        host=only.host,
+        port=only.port,
+    )
+
+
+def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
+    if key_type == TRANSACTION_KEY:
+        # Not retriable, so that a transactional producer fails at once instead of looking for ever.
+        return _no_coordinator(
+            key, ErrorCode.UNSUPPORTED_VERSION, "transactions are not supported yet"
+        )
+    if key_type != GROUP_KEY:
+        return _no_coordinator(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
+    if key == "":
+        return _no_coordinator(key, ErrorCode.INVALID_GROUP_ID, "the group id is empty")
+    node = call.services.broker.node
+    return Coordinator(key=key, node_id=node.node_id, host=node.host, port=node.port)
+
+
+def _no_coordinator(key: str, code: ErrorCode, message: str | None = None) -> Coordinator:
+    return Coordinator(key=key, node_id=-1, port=-1, error_code=code, error_message=message)
+
+
+def find_coordinator_error(
+    request: FindCoordinatorRequest, code: ErrorCode
+) -> FindCoordinatorResponse:
+    return FindCoordinatorResponse(
+        error_code=code,
+        node_id=-1,
+        port=-1,
+        coordinators=[_no_coordinator(key, code) for key in request.coordinator_keys],
+    )
+
+
+# ---- JoinGroup, SyncGroup
+
+
+async def join_group(request: JoinGroupRequest, call: Call) -> JoinGroupResponse:
+    """Answers when the group's next generation begins."""
+    rebalance_timeout_ms = request.rebalance_timeout_ms
+    if call.version < FIRST_JOIN_WITH_REBALANCE_TIMEOUT or rebalance_timeout_ms <= 0:
+        rebalance_timeout_ms = request.session_timeout_ms
+    result = await call.services.groups.join(
+        request.group_id,
+        JoinRequest(
+            member_id=request.member_id,
+            group_instance_id=request.group_instance_id,
+            client_id=call.header.client_id or "",
+            client_host=call.client_host,
+            session_timeout_ms=request.session_timeout_ms,
+            rebalance_timeout_ms=rebalance_timeout_ms,
+            protocol_type=request.protocol_type,
+            protocols=tuple((p.name, bytes(p.metadata)) for p in request.protocols),
+            require_known_member_id=call.version >= FIRST_JOIN_WITH_MEMBER_ID_REQUIRED,
+            supports_skip_assignment=call.version >= FIRST_JOIN_WITH_SKIP_ASSIGNMENT,
+        ),
+    )
+    protocol_name = result.protocol_name
+    if protocol_name is None and call.version < FIRST_JOIN_WITH_NULL_PROTOCOL_NAME:
+        protocol_name = ""
+    return JoinGroupResponse(
+        error_code=result.error,
+        generation_id=result.generation,
+        protocol_type=result.protocol_type,
+        protocol_name=protocol_name,
+        leader=result.leader_id,
+        skip_assignment=result.skip_assignment,
+        member_id=result.member_id,
+        members=[JoinGroupResponseMember(*member) for member in result.members],
+    )
+
+
+def join_group_error(request: JoinGroupRequest, code: ErrorCode) -> JoinGroupResponse:
+    # The empty protocol name suits every version; null only suits v7 and later.
+    return JoinGroupResponse(error_code=code, member_id=request.member_id, protocol_name="")
+
+
+async def sync_group(request: SyncGroupRequest, call: Call) -> SyncGroupResponse:
+    """Answers when the leader's assignment is durable."""
+    result = await call.services.groups.sync(
+        request.group_id,
+        LeavingMember(request.member_id, request.group_instance_id),
+        generation=request.generation_id,
+        protocol_type=request.protocol_type,
+        protocol_name=request.protocol_name,
+        assignments={a.member_id: a.assignment for a in request.assignments},
+    )
+    return SyncGroupResponse(
+        error_code=result.error,
+        protocol_type=result.protocol_type,
+        protocol_name=result.protocol_name,
+        assignment=result.assignment,
+    )
+
+
+def sync_group_error(request: SyncGroupRequest, code: ErrorCode) -> SyncGroupResponse:
+    return SyncGroupResponse(error_code=code)
+
+
+# ---- Heartbeat, LeaveGroup
+
+
+async def heartbeat(request: HeartbeatRequest, call: Call) -> HeartbeatResponse:
+    code = call.services.groups.heartbeat(
+        request.group_id,
+        LeavingMember(request.member_id, request.group_instance_id),
+        request.generation_id,
+    )
+    return HeartbeatResponse(error_code=code)
+
+
+def heartbeat_error(request: HeartbeatRequest, code: ErrorCode) -> HeartbeatResponse:
+    return HeartbeatResponse(error_code=code)
+
+
+async def leave_group(request: LeaveGroupRequest, call: Call) -> LeaveGroupResponse:
+    if call.version < FIRST_LEAVE_WITH_BATCHES:
+        leaving = [LeavingMember(request.member_id)]
+    else:
+        leaving = [LeavingMember(m.member_id, m.group_instance_id) for m in request.members]
+    error, codes = call.services.groups.leave(request.group_id, leaving)
+    if call.version < FIRST_LEAVE_WITH_BATCHES:
+        return LeaveGroupResponse(error_code=error or codes[0])
+    return LeaveGroupResponse(
+        error_code=error,
+        members=[
+            MemberResponse(*member, error_code=code)
+            for member, code in zip(leaving, codes, strict=False)
+        ],
+    )
+
+
+def leave_group_error(request: LeaveGroupRequest, code: ErrorCode) -> LeaveGroupResponse:
+    return LeaveGroupResponse(error_code=code)
+
+
+# ---- OffsetCommit
+
+
+async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommitResponse:
+    """One answer per partition; a partition that does not exist harms no other."""
+    broker = call.services.broker
+    asked = [(topic.name, partition) for topic in request.topics for partition in topic.partitions]
+    exist = [broker.partition_exists(name, p.partition_index) for name, p in asked]
+    offsets = [
+        OffsetToCommit(
+            topic=name,
+            partition=partition.partition_index,
+            offset=partition.committed_offset,
+            leader_epoch=partition.committed_leader_epoch,
+            metadata=partition.committed_metadata or "",
+        )
+        for (name, partition), exists in zip(asked, exist, strict=True)
+        if exists
+    ]
+    committed = iter(
+        await call.services.groups.commit(
+            request.group_id,
+            LeavingMember(request.member_id, request.group_instance_id),
+            request.generation_id_or_member_epoch,
+            offsets,
+        )
+    )
+    codes = [
+        next(committed) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for exists in exist
+    ]
+    return _commit_response(request, codes)
+
+
+def offset_commit_error(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse:
+    count = sum(len(topic.partitions) for topic in request.topics)
+    return _commit_response(request, [code] * count)
+
+
+def _commit_response(
+    request: OffsetCommitRequest, codes: Iterable[ErrorCode]
+) -> OffsetCommitResponse:
+    code = iter(codes)
+    return OffsetCommitResponse(
+        topics=[
+            OffsetCommitResponseTopic(
+                name=topic.name,
+                partitions=[
+                    OffsetCommitResponsePartition(
+                        partition_index=partition.partition_index, error_code=next(code)
+                    )
+                    for partition in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+# ---- OffsetFetch
+
+
+async def offset_fetch(request: OffsetFetchRequest, call: Call) -> OffsetFetchResponse:
+    """The answer of a group that nobody knows is an empty success, like Kafka's."""
+    if call.version >= FIRST_OFFSET_FETCH_WITH_BATCHES:
+        groups = [_fetch_group(g.group_id, g.topics, call) for g in request.groups]
+        return OffsetFetchResponse(groups=groups)
+    only = _fetch_group(request.group_id, request.topics, call)
+    topics = [
+        OffsetFetchResponseTopic(
+            name=topic.name,
+            partitions=[
+                OffsetFetchResponsePartition(
+                    partition_index=p.partition_index,
+                    committed_offset=p.committed_offset,
+                    committed_leader_epoch=p.committed_leader_epoch,
+                    metadata=p.metadata,
+                    error_code=p.error_code,
+                )
+                for p in topic.partitions
+            ],
+        )
+        for topic in only.topics
+    ]
+    return OffsetFetchResponse(topics=topics, error_code=only.error_code)
+
+
+def _fetch_group(
+    group_id: str,
+    topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics] | None,
+    call: Call,
+) -> OffsetFetchResponseGroup:
+    asked = None if topics is None else [(t.name, p) for t in topics for p in t.partition_indexes]
+    code, offsets = call.services.groups.fetch(group_id, asked)
+    if code is not ErrorCode.NONE:
+        offsets = dict.fromkeys(asked or ())
+    by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
+    for (name, index), committed in offsets.items():
+        answer = OffsetFetchResponsePartitions(
+            partition_index=index, committed_offset=-1, metadata="", error_code=code
+        )
+        if committed is not None:
+            answer.committed_offset = committed.offset
+            answer.committed_leader_epoch = committed.leader_epoch
+            answer.metadata = committed.metadata
+        by_topic.setdefault(name, []).append(answer)
+    return OffsetFetchResponseGroup(
+        group_id=group_id,
+        topics=[OffsetFetchResponseTopics(name=n, partitions=p) for n, p in by_topic.items()],
+        error_code=code,
+    )
+
+
+def offset_fetch_error(request: OffsetFetchRequest, code: ErrorCode) -> OffsetFetchResponse:
+    topics = [
+        OffsetFetchResponseTopic(
+            name=topic.name,
+            partitions=[
+                OffsetFetchResponsePartition(
+                    partition_index=index, committed_offset=-1, metadata="", error_code=code
+                )
+                for index in topic.partition_indexes
+            ],
+        )
+        for topic in request.topics or ()
+    ]
+    groups = [
+        OffsetFetchResponseGroup(group_id=g.group_id, error_code=code) for g in request.groups
+    ]
+    return OffsetFetchResponse(topics=topics, error_code=code, groups=groups)

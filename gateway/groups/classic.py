@@ -1,0 +1,638 @@
+"""The state machine of one classic group.
+
+::
+
+    EMPTY ----join----> PREPARING_REBALANCE ---all joined, or time is up---> COMPLETING_REBALANCE
+      ^                   ^     |     ^                                          |
+      |                   |     |     +-----join, leave, expiry, failed sync-----+
+      +---nobody is left--|-----+                                                |
+                          +-----join, leave, expiry--- STABLE <---leader's sync--+
+
+Rules: the generation only grows; a parked request is answered by an event or by a timer, never
+forgotten; member expiry is the loop's business (`RenewableTimer`), durability the host's (`store`).
+Semantics follow the classic protocol of Apache Kafka (KIP-62, 134, 345, 394, 800, 814), with these
+departures: member ids handed out but not used do not hold a rebalance up; a parked JoinGroup whose
+connection went away no longer counts as joined; a second JoinGroup or SyncGroup of one member
+answers the first instead of dropping it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from gateway.groups.config import GroupConfig
+from gateway.groups.members import (
+    JoinedMember,
+    JoinRequest,
+    JoinResult,
+    LeavingMember,
+    Member,
+    Membership,
+    MemoryBudget,
+    SyncResult,
+    protocols_bytes,
+)
+from gateway.groups.timers import RenewableTimer
+from protocol.error_codes import ErrorCode
+
+logger = logging.getLogger(__name__)
+ResultT = TypeVar("ResultT")
+
+
+class State(enum.Enum):
+    EMPTY = "Empty"
+    PREPARING_REBALANCE = "PreparingRebalance"
+    COMPLETING_REBALANCE = "CompletingRebalance"
+    STABLE = "Stable"
+    DEAD = "Dead"
+
+
+_EMPTY, _PREPARING, _COMPLETING, _STABLE, _DEAD = State
+
+# From which states each state may be entered.
+PREVIOUS_STATES: Mapping[State, frozenset[State]] = {
+    _EMPTY: frozenset({_PREPARING}),
+    _PREPARING: frozenset({_EMPTY, _COMPLETING, _STABLE}),
+    _COMPLETING: frozenset({_PREPARING}),
+    _STABLE: frozenset({_COMPLETING}),
+    _DEAD: frozenset(State) - {_DEAD},
+}
+
+# What a member of the current generation is told. NONE in the tables means: go on.
+HEARTBEAT_CODES: Mapping[State, ErrorCode] = {
+    _EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
+    _PREPARING: ErrorCode.REBALANCE_IN_PROGRESS,
+    # A member heartbeats from the moment it has its JoinGroup answer, before it syncs.
+    _COMPLETING: ErrorCode.NONE,
+    _STABLE: ErrorCode.NONE,
+    _DEAD: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+}
+SYNC_CODES: Mapping[State, ErrorCode] = {
+    **HEARTBEAT_CODES,
+}
+COMMIT_CODES: Mapping[State, ErrorCode] = {
+    _EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
+    # Members commit while they give up partitions, before they rejoin.
+    _PREPARING: ErrorCode.NONE,
+    _COMPLETING: ErrorCode.REBALANCE_IN_PROGRESS,
+    _STABLE: ErrorCode.NONE,
+    _DEAD: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+}
+
+
+class GroupHost(Protocol):
+    """What a group needs from its coordinator."""
+
+    config: GroupConfig
+    budget: MemoryBudget
+
+    def new_member_id(self, prefix: str) -> str: ...
+
+    def store(
+        self, group: ClassicGroup, assignments: Mapping[str, bytes]
+    ) -> asyncio.Future[ErrorCode]:
+        """Journal the group with these assignments; see `JournalWriter.write`."""
+
+    def unused(self, group: ClassicGroup) -> None:
+        """The group has neither members nor ids handed out, and nothing of it was journaled."""
+
+
+class ClassicGroup:
+    def __init__(self, group_id: str, host: GroupHost) -> None:
+        self.group_id = group_id
+        self.state = _EMPTY
+        self.generation = 0
+        self.protocol_type: str | None = None
+        self.protocol_name: str | None = None
+        self.members = Membership(host.budget)
+        # Ids handed out (KIP-394) and not used yet, each with the timer that forgets it.
+        self.pending_ids: dict[str, RenewableTimer] = {}
+        self.journaled = False
+        # When the group was last journaled, by the wall clock; for the retention of its offsets.
+        self.state_since_ms = -1
+        self._host = host
+        self._config = host.config
+        self._rebalance_timer = RenewableTimer(self._rebalance_time_is_up)
+        self._sync_timer = RenewableTimer(self._sync_time_is_up)
+        self._unsynced_ids: set[str] = set()
+        # Time left for the initial delay's extensions; None outside of the initial delay.
+        self._initial_delay_left_ms: int | None = None
+        self._newcomers_during_delay = False
+        self._storing_generation = -1
+
+    # ---- after a restart
+
+    def restore(
+        self,
+        *,
+        protocol_type: str,
+        protocol_name: str | None,
+        generation: int,
+        leader_id: str | None,
+        members: Iterable[Member],
+        state_since_ms: int,
+    ) -> None:
+        """Become the group that was journaled: STABLE with its members, or EMPTY."""
+        self.protocol_type = protocol_type
+        self.protocol_name = protocol_name
+        self.generation = generation
+        self.state_since_ms = state_since_ms
+        self.journaled = True
+        for member in members:
+            self.members.add(member)
+        if leader_id is not None and leader_id in self.members:
+            self.members.leader_id = leader_id
+        if len(self.members):
+            self.state = _STABLE
+
+    def start(self) -> None:
+        """Begin to watch restored members; each has one session timeout to be heard of."""
+        for member in self.members:
+            self.watch(member)
+            self.renew(member)
+
+    # ---- JoinGroup
+
+    def join(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
+        """Join or rejoin; the answer may have to wait for the other members."""
+        refusal = self._refusal_of(request)
+        if refusal is not ErrorCode.NONE:
+            return _answered(JoinResult(refusal, request.member_id))
+        if request.member_id == "":
+            return self._join_as_new(request)
+        if request.member_id in self.pending_ids:
+            if request.group_instance_id is not None:
+                return _answered(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
+            self.pending_ids.pop(request.member_id).cancel()
+            return self._add_member(request, request.member_id, id_known=True)
+        return self._rejoin(request)
+
+    def _refusal_of(self, request: JoinRequest) -> ErrorCode:
+        if self.state is _DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        known = self._speaker(request)
+        is_expected = known is not None or request.member_id in self.pending_ids
+        places_taken_count = len(self.members) + len(self.pending_ids)
+        if not is_expected and places_taken_count >= self._config.members_max_count:
+            return ErrorCode.GROUP_MAX_SIZE_REACHED
+        if not self._suits(request, known):
+            return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+        metadata_bytes = protocols_bytes(request.protocols)
+        if metadata_bytes > self._config.member_metadata_bytes_max:
+            return ErrorCode.MESSAGE_TOO_LARGE
+        is_affordable = self._host.budget.allows(metadata_bytes)
+        return ErrorCode.NONE if is_affordable else ErrorCode.GROUP_MAX_SIZE_REACHED
+
+    def _suits(self, request: JoinRequest, known: Member | None) -> bool:
+        """Whether the group would still share a protocol with this member in it."""
+        if not request.protocol_type or not request.protocols:
+            return False
+        return not len(self.members) or (
+            request.protocol_type == self.protocol_type
+            and self.members.supports_any(request.protocols, besides=known)
+        )
+
+    def _speaker(self, request: JoinRequest) -> Member | None:
+        member_id = request.member_id
+        if member_id == "" and request.group_instance_id is not None:
+            member_id = self.members.static_ids.get(request.group_instance_id, "")
+        return self.members.get(member_id)
+
+    def _join_as_new(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
+        instance_id = request.group_instance_id
+        # Bounded, because ids are stored as strings of at most 32,767 bytes.
+        prefix = (request.client_id if instance_id is None else instance_id)[:255]
+        member_id = self._host.new_member_id(prefix)
+        if instance_id is not None:
+            if instance_id in self.members.static_ids:
+                return self._replace_static(request, member_id)
+        elif request.require_known_member_id:
+            self._hand_out_id(member_id, request.session_timeout_ms)
+            return _answered(JoinResult(ErrorCode.MEMBER_ID_REQUIRED, member_id))
+        return self._add_member(request, member_id, id_known=instance_id is not None)
+
+    def _hand_out_id(self, member_id: str, session_timeout_ms: int) -> None:
+        timer = RenewableTimer(lambda: self._forget_pending_id(member_id))
+        self.pending_ids[member_id] = timer
+        timer.renew(session_timeout_ms)
+
+    def _forget_pending_id(self, member_id: str) -> None:
+        self.pending_ids.pop(member_id).cancel()
+        self.report_if_unused()
+
+    def report_if_unused(self) -> None:
+        if self.state is _EMPTY and not self.pending_ids and not self.journaled:
+            self._host.unused(self)
+
+    def _add_member(
+        self, request: JoinRequest, member_id: str, *, id_known: bool
+    ) -> asyncio.Future[JoinResult]:
+        member = Member(
+            member_id=member_id,
+            group_instance_id=request.group_instance_id,
+            client_id=request.client_id,
+            client_host=request.client_host,
+            session_timeout_ms=request.session_timeout_ms,
+            rebalance_timeout_ms=request.rebalance_timeout_ms,
+            protocols=request.protocols,
+            id_known=id_known,
+            is_new=True,
+        )
+        if not len(self.members):
+            self.protocol_type = request.protocol_type
+        if self._initial_delay_left_ms is not None:
+            self._newcomers_during_delay = True
+        self.members.add(member)
+        self.watch(member)
+        assert member.timer is not None
+        member.timer.renew(self._config.new_member_join_timeout_ms)
+        answer = self._park_join(member)
+        self._rebalance()
+        return answer
+
+    def _rejoin(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
+        error = self.members.check(request.member_id, request.group_instance_id)
+        member = self.members.get(request.member_id)
+        if error is not ErrorCode.NONE or member is None:
+            return _answered(JoinResult(error, request.member_id))
+        unchanged = member.protocols == request.protocols
+        leads = member.member_id == self.members.leader_id
+        # Unchanged while COMPLETING: it never saw our answer. Unchanged while STABLE: likewise, but
+        # a leader rejoins to make the group compute its assignment again.
+        if unchanged and (self.state is _COMPLETING or (self.state is _STABLE and not leads)):
+            self.renew(member)
+            return _answered(self._generation_for(member))
+        self._update(member, request)
+        answer = self._park_join(member)
+        self._rebalance()
+        return answer
+
+    def _replace_static(self, request: JoinRequest, member_id: str) -> asyncio.Future[JoinResult]:
+        """A known static member came back without its id: it takes its own place over."""
+        instance_id = request.group_instance_id
+        assert instance_id is not None
+        member = self.members.get(self.members.static_ids[instance_id])
+        assert member is not None
+        previous_leader_id = self.members.leader_id or ""
+        previous_id = member.member_id
+        self._answer_join(member, JoinResult(ErrorCode.FENCED_INSTANCE_ID, previous_id))
+        self._answer_sync(member, SyncResult(ErrorCode.FENCED_INSTANCE_ID))
+        self._unsynced_ids.discard(previous_id)
+        self.members.rename(member, member_id)
+        self._update(member, request)
+        self.renew(member)
+        answer = self._park_join(member)
+        if self.state is not _STABLE or self.members.select_protocol() != self.protocol_name:
+            self._rebalance()
+            return answer
+        # The generation goes on; only the id is new, and it must survive a restart (KIP-345).
+        leads = member.member_id == self.members.leader_id
+        skips = leads and request.supports_skip_assignment
+        result = self._generation_for(member)
+        if leads and not skips:
+            # An old client that saw itself as leader would assign anew, unseen by the others.
+            result = result._replace(leader_id=previous_leader_id, members=())
+        stored = self._host.store(self, {m.member_id: m.assignment for m in self.members})
+        stored.add_done_callback(
+            lambda done: self._static_stored(
+                member, answer, result._replace(skip_assignment=skips), done.result()
+            )
+        )
+        return answer
+
+    def _static_stored(
+        self,
+        member: Member,
+        answer: asyncio.Future[JoinResult],
+        result: JoinResult,
+        error: ErrorCode,
+    ) -> None:
+        # If a rebalance began meanwhile, the parked join is part of it and will be answered by it.
+        same_generation = self.state is _STABLE and self.generation == result.generation
+        if same_generation and member.joining is answer:
+            failed = error is not ErrorCode.NONE
+            self._answer_join(member, JoinResult(error) if failed else result)
+
+    def _update(self, member: Member, request: JoinRequest) -> None:
+        self.members.set_protocols(member, request.protocols)
+        member.session_timeout_ms = request.session_timeout_ms
+        member.rebalance_timeout_ms = request.rebalance_timeout_ms
+        member.client_id = request.client_id
+        member.client_host = request.client_host
+
+    def _generation_for(self, member: Member) -> JoinResult:
+        leads = member.member_id == self.members.leader_id
+        members = [
+            JoinedMember(m.member_id, m.group_instance_id, m.metadata_for(self.protocol_name))
+            for m in (self.members if leads else ())
+        ]
+        return JoinResult(
+            ErrorCode.NONE,
+            member_id=member.member_id,
+            generation=self.generation,
+            protocol_type=self.protocol_type,
+            protocol_name=self.protocol_name,
+            leader_id=self.members.leader_id or "",
+            members=members,
+        )
+
+    # ---- rebalance: from the first reason to the new generation
+
+    def _rebalance(self) -> None:
+        """Start a rebalance, or see whether the one under way is complete."""
+        if self.state is not _PREPARING:
+            self._prepare_rebalance()
+        self._try_complete_join()
+
+    def _prepare_rebalance(self) -> None:
+        if self.state is _COMPLETING:
+            self._drop_assignment(ErrorCode.REBALANCE_IN_PROGRESS)
+        self._sync_timer.cancel()
+        self._unsynced_ids.clear()
+        starts_empty = self.state is _EMPTY
+        self._enter(_PREPARING)
+        timeout_ms = self.members.rebalance_timeout_ms()
+        delay_ms = min(self._config.initial_rebalance_delay_ms, timeout_ms)
+        if starts_empty and delay_ms > 0:
+            self._initial_delay_left_ms = timeout_ms - delay_ms
+            self._newcomers_during_delay = False
+            self._rebalance_timer.renew(delay_ms)
+        else:
+            self._rebalance_timer.renew(timeout_ms)
+
+    def _try_complete_join(self) -> None:
+        if self._initial_delay_left_ms is None and self.members.all_joined():
+            self._complete_join()
+
+    def _rebalance_time_is_up(self) -> None:
+        if self.state is not _PREPARING:
+            return
+        left_ms = self._initial_delay_left_ms
+        if left_ms and self._newcomers_during_delay:
+            delay_ms = min(self._config.initial_rebalance_delay_ms, left_ms)
+            self._initial_delay_left_ms = left_ms - delay_ms
+            self._newcomers_during_delay = False
+            self._rebalance_timer.renew(delay_ms)
+            return
+        self._initial_delay_left_ms = None
+        self._complete_join()
+
+    def _complete_join(self) -> None:
+        for member in self.members:
+            # A static member may be away for as long as its session lasts.
+            if not member.awaits_join and not member.is_static:
+                self._discard(member)
+        if len(self.members) and not self.members.elect_joined_leader():
+            self._rebalance_timer.renew(self.members.rebalance_timeout_ms())
+            return
+        self._rebalance_timer.cancel()
+        self.generation += 1
+        if not len(self.members):
+            self.protocol_name = None
+            self._enter(_EMPTY)
+            self._host.store(self, {})
+            return
+        self.protocol_name = self.members.select_protocol()
+        self._enter(_COMPLETING)
+        self._unsynced_ids = {m.member_id for m in self.members if m.awaits_join}
+        for member in self.members:
+            if member.awaits_join:
+                member.is_new = False
+                member.id_known = True
+                self._answer_join(member, self._generation_for(member))
+        self._sync_timer.renew(self.members.rebalance_timeout_ms())
+
+    # ---- SyncGroup
+
+    def sync(
+        self,
+        member: LeavingMember,
+        *,
+        generation: int,
+        protocol_type: str | None,
+        protocol_name: str | None,
+        assignments: Mapping[str, bytes],
+    ) -> asyncio.Future[SyncResult]:
+        """Hand in (leader) or wait for (others) the assignment of this generation."""
+        error = self._check(member, generation)
+        if error is ErrorCode.NONE and (
+            (protocol_type is not None and protocol_type != self.protocol_type)
+            or (protocol_name is not None and protocol_name != self.protocol_name)
+        ):
+            error = ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+        if error is ErrorCode.NONE:
+            error = SYNC_CODES[self.state]
+        speaker = self.members.get(member.member_id)
+        if error is not ErrorCode.NONE or speaker is None:
+            return _answered(SyncResult(error))
+        self.renew(speaker)
+        self._synced(speaker)
+        if self.state is _STABLE:
+            return _answered(self._assignment_of(speaker))
+        self._answer_sync(speaker, SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
+        parked: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
+        speaker.syncing = parked
+        parked.add_done_callback(lambda done: self._sync_let_go(speaker, done))
+        leads = speaker.member_id == self.members.leader_id
+        if leads and self._storing_generation != self.generation:
+            self._store_assignment(assignments)
+        return parked
+
+    def _store_assignment(self, given: Mapping[str, bytes]) -> None:
+        assignments = {m.member_id: bytes(given.get(m.member_id, b"")) for m in self.members}
+        size_bytes = sum(map(len, assignments.values()))
+        if size_bytes > self._config.assignment_bytes_max or not self._host.budget.allows(
+            size_bytes
+        ):
+            self._drop_assignment(ErrorCode.MESSAGE_TOO_LARGE)
+            self._rebalance()
+            return
+        generation = self._storing_generation = self.generation
+        stored = self._host.store(self, assignments)
+        stored.add_done_callback(
+            lambda done: self._assignment_stored(generation, assignments, done.result())
+        )
+
+    def _assignment_stored(
+        self, generation: int, assignments: Mapping[str, bytes], error: ErrorCode
+    ) -> None:
+        self._storing_generation = -1
+        if self.state is not _COMPLETING or self.generation != generation:
+            return
+        if error is not ErrorCode.NONE:
+            self._drop_assignment(error)
+            self._rebalance()
+            return
+        self._enter(_STABLE)
+        for member in self.members:
+            self.members.set_assignment(member, assignments.get(member.member_id, b""))
+            self._answer_sync(member, self._assignment_of(member))
+
+    def _drop_assignment(self, error: ErrorCode) -> None:
+        for member in self.members:
+            self.members.set_assignment(member, b"")
+            self._answer_sync(member, SyncResult(error))
+
+    def _assignment_of(self, member: Member) -> SyncResult:
+        return SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, member.assignment)
+
+    def _synced(self, member: Member) -> None:
+        self._unsynced_ids.discard(member.member_id)
+        if not self._unsynced_ids:
+            self._sync_timer.cancel()
+
+    def _sync_time_is_up(self) -> None:
+        """Members that joined the generation but never came for its assignment are gone."""
+        if self.state not in (_COMPLETING, _STABLE) or not self._unsynced_ids:
+            return
+        for member in self.members:
+            if member.member_id in self._unsynced_ids:
+                self._discard(member)
+        self._rebalance()
+
+    # ---- Heartbeat, commits, LeaveGroup
+
+    def heartbeat(self, member: LeavingMember, generation: int) -> ErrorCode:
+        return self._hear(member, generation, HEARTBEAT_CODES)
+
+    def check_commit(self, member: LeavingMember, generation: int) -> ErrorCode:
+        """Whether this caller may commit offsets now; a member's commit renews its session."""
+        if self.state is _EMPTY and generation < 0:
+            return ErrorCode.NONE  # a simple consumer, or an administrator's reset
+        return self._hear(member, generation, COMMIT_CODES)
+
+    def _hear(
+        self, member: LeavingMember, generation: int, codes: Mapping[State, ErrorCode]
+    ) -> ErrorCode:
+        error = self._check(member, generation)
+        speaker = self.members.get(member.member_id)
+        if error is not ErrorCode.NONE or speaker is None:
+            return error
+        self.renew(speaker)
+        return codes[self.state]
+
+    def _check(self, member: LeavingMember, generation: int) -> ErrorCode:
+        if self.state is _DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        error = self.members.check(member.member_id, member.group_instance_id)
+        if error is ErrorCode.NONE and generation != self.generation:
+            return ErrorCode.ILLEGAL_GENERATION
+        return error
+
+    def leave(self, leaving: LeavingMember) -> ErrorCode:
+        """Remove one member, or forget an id handed out."""
+        if leaving.member_id in self.pending_ids:
+            self._forget_pending_id(leaving.member_id)
+            return ErrorCode.NONE
+        member_id, instance_id = leaving
+        if member_id == "" and instance_id is not None:
+            # An administrator removes a static member by its instance id alone (KIP-345).
+            member_id = self.members.static_ids.get(instance_id, "")
+        error = self.members.check(member_id, instance_id)
+        member = self.members.get(member_id)
+        if error is ErrorCode.NONE and member is not None:
+            self._remove(member)
+        return error
+
+    # ---- life and death of members
+
+    def watch(self, member: Member) -> None:
+        """Give a member its session timer; `renew` arms it."""
+        member.timer = RenewableTimer(lambda: self._expire(member))
+
+    def renew(self, member: Member) -> None:
+        assert member.timer is not None
+        member.timer.renew(member.session_timeout_ms)
+
+    def _expire(self, member: Member) -> None:
+        # Who waits for our answer cannot heartbeat; the answer renews the session. A first join
+        # has its own, longer limit, or clients that retry would pile up members.
+        if (member.awaits_join or member.awaits_sync) and not member.is_new:
+            self.renew(member)
+            return
+        logger.info("group %r: session of member %s expired", self.group_id, member.member_id)
+        self._remove(member)
+
+    def _remove(self, member: Member) -> None:
+        self._discard(member)
+        self._rebalance()
+
+    def _discard(self, member: Member) -> None:
+        self._answer_join(member, JoinResult(ErrorCode.UNKNOWN_MEMBER_ID))
+        self._answer_sync(member, SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
+        if member.timer is not None:
+            member.timer.cancel()
+        self.members.remove(member)
+        self._synced(member)
+
+    def die(self, error: ErrorCode) -> None:
+        """Answer everyone who waits with `error`; the group is of no use afterwards."""
+        self._enter(_DEAD)
+        self._rebalance_timer.cancel()
+        self._sync_timer.cancel()
+        for timer in self.pending_ids.values():
+            timer.cancel()
+        self.pending_ids.clear()
+        for member in self.members:
+            self._answer_join(member, JoinResult(error, member.member_id))
+            self._answer_sync(member, SyncResult(error))
+            if member.timer is not None:
+                member.timer.cancel()
+            self.members.remove(member)
+
+    # ---- parking
+
+    def _park_join(self, member: Member) -> asyncio.Future[JoinResult]:
+        self._answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
+        parked: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
+        member.joining = parked
+        parked.add_done_callback(lambda done: self._join_let_go(member, done))
+        return parked
+
+    def _join_let_go(self, member: Member, parked: asyncio.Future[JoinResult]) -> None:
+        if not parked.cancelled() or member.joining is not parked:
+            return
+        member.joining = None
+        if self.members.get(member.member_id) is not member:
+            return
+        if member.id_known:
+            # It knows its id and may come back with it. Not a leave: its session goes on.
+            member.is_new = False
+            self.renew(member)
+        else:
+            self._remove(member)
+
+    def _sync_let_go(self, member: Member, parked: asyncio.Future[SyncResult]) -> None:
+        if parked.cancelled() and member.syncing is parked:
+            member.syncing = None
+            if self.members.get(member.member_id) is member:
+                self.renew(member)
+
+    def _answer_join(self, member: Member, result: JoinResult) -> None:
+        self._answer(member, member.joining, result)
+        member.joining = None
+
+    def _answer_sync(self, member: Member, result: SyncResult) -> None:
+        self._answer(member, member.syncing, result)
+        member.syncing = None
+
+    def _answer(
+        self, member: Member, parked: asyncio.Future[ResultT] | None, result: ResultT
+    ) -> None:
+        if parked is not None and not parked.done():
+            parked.set_result(result)
+            self.renew(member)
+
+    def _enter(self, state: State) -> None:
+        assert self.state in PREVIOUS_STATES[state], (self.state, state)
+        self.state = state
+
+
+def _answered(result: ResultT) -> asyncio.Future[ResultT]:
+    future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future

@@ -1,0 +1,48 @@
+"""Limits and delays of the group coordinator: one frozen policy, defaults and their consequences.
+
+Kafka's name for a setting stands behind each field; the translation lives in ``gateway/config.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    # group.min.session.timeout.ms: smaller values let clients flood the broker with heartbeats.
+    session_timeout_min_ms: int = 6_000
+    # group.max.session.timeout.ms: larger values delay the takeover from a dead member.
+    session_timeout_max_ms: int = 1_800_000
+    # group.initial.rebalance.delay.ms: how long an empty group waits for company before its first
+    # generation. Kafka waits 3 s; every consumer start and every test then pays 3 s. A fifth of a
+    # second still catches the members that one process or script starts together, and a member that
+    # comes later costs the others one ordinary rebalance.
+    initial_rebalance_delay_ms: int = 200
+    # The session of a new member, which cannot heartbeat while its first JoinGroup is parked.
+    new_member_join_timeout_ms: int = 300_000
+    # group.max.size: counts members and member ids handed out but not used yet.
+    members_max_count: int = 5_000
+    # Groups with members or a remembered generation, and (separately) groups with offsets.
+    groups_max_count: int = 100_000
+    # Protocol metadata of one JoinGroup, all protocols together.
+    member_metadata_bytes_max: int = 4 * 1024 * 1024
+    # Assignments of one SyncGroup, all members together; they become one record of the journal.
+    assignment_bytes_max: int = 8 * 1024 * 1024
+    # Metadata and assignments of all groups together, in memory.
+    metadata_total_bytes_max: int = 256 * 1024 * 1024
+    # offset.metadata.max.bytes
+    offset_metadata_bytes_max: int = 4_096
+    # Committed offsets of all groups together; about 0.5 KB each.
+    offsets_max_count: int = 2_000_000
+    # offsets.topic.num.partitions: must never change for existing data.
+    offsets_partitions_count: int = 50
+    # offsets.retention.minutes, counted from the moment a group lost its last member.
+    offsets_retention_ms: int = 7 * 24 * 3_600 * 1_000
+    # offsets.retention.check.interval.ms
+    retention_check_interval_ms: int = 600_000
+    # offsets.commit.timeout.ms: after it the client gets a retriable error; the write stays in
+    # order and still takes effect when the log confirms it.
+    journal_timeout_ms: int = 5_000
+    # Writes handed to the journal and not confirmed yet; beyond it commits are refused (retriable).
+    pending_writes_max_count: int = 20_000

@@ -1,0 +1,179 @@
+"""How the groups' records become durable.
+
+`GroupJournal` is the seam to the log. `JournalWriter` stands in front of it and gives the groups
+three things: records of one group take effect in the order in which they were written, even when
+many are under way; a write takes effect when it is durable, whether or not anyone still waits for
+it; and the newest value of every key is at hand for a checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+from protocol.error_codes import ErrorCode
+from wal_core.errors import Fenced, Unavailable, WalError
+
+logger = logging.getLogger(__name__)
+
+Record: TypeAlias = tuple[bytes, bytes | None]
+"""Key and value of one record of ``__consumer_offsets``; no value means: delete the key."""
+
+
+class GroupJournal(Protocol):
+    """The log behind the groups.
+
+    `append` puts `records` into the log in call order and returns (or completes) when they are
+    durable. It raises `Unavailable` when nothing was written, `Fenced` when another writer owns the
+    log, `TimeoutError` when the outcome is unknown. It may put them in the log at the call or at
+    the first step of its coroutine. It need not set a deadline: the writer below answers its caller
+    in time and leaves the write alone.
+    """
+
+    def append(self, group_id: str, records: Sequence[Record]) -> Awaitable[None]: ...
+
+
+class _Write:
+    __slots__ = ("apply", "confirmed", "deadline", "outcome", "records", "task")
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        apply: Callable[[], None],
+        outcome: asyncio.Future[ErrorCode],
+    ) -> None:
+        self.records = records
+        self.apply = apply
+        self.outcome = outcome
+        # None while under way, then whether the records are durable.
+        self.confirmed: bool | None = None
+        self.task: asyncio.Future[None] | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+
+
+class JournalWriter:
+    """Writes records in order and keeps the newest durable value of every key."""
+
+    def __init__(
+        self, journal: GroupJournal, *, timeout_ms: int, pending_writes_max_count: int
+    ) -> None:
+        self._journal = journal
+        self._timeout_ms = timeout_ms
+        self._pending_max_count = pending_writes_max_count
+        self._pending_count = 0
+        self._pending: dict[str, deque[_Write]] = {}
+        self._durable: dict[bytes, bytes] = {}
+
+    # ---- state
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take a record that is in the log already."""
+        if value is None:
+            self._durable.pop(key, None)
+        else:
+            self._durable[key] = value
+
+    def snapshot(self) -> list[tuple[bytes, bytes]]:
+        """Newest value of every key, writes under way included.
+
+        A checkpoint of the log must say what the log holds up to that moment, durable or not: what
+        lies before the checkpoint is durable whenever the checkpoint is.
+        """
+        newest = dict(self._durable)
+        for key, value in self._pending_records():
+            if value is None:
+                newest.pop(key, None)
+            else:
+                newest[key] = value
+        return list(newest.items())
+
+    def pending_keys(self) -> Iterable[bytes]:
+        return [key for key, _ in self._pending_records()]
+
+    def is_pending(self, group_id: str) -> bool:
+        return group_id in self._pending
+
+    def _pending_records(self) -> Iterator[Record]:
+        for writes in self._pending.values():
+            for write in writes:
+                # A write known to have failed waits only for its turn; the log has none of it.
+                if write.confirmed is not False:
+                    yield from write.records
+
+    # ---- writing
+
+    def write(
+        self, group_id: str, records: Sequence[Record], apply: Callable[[], None]
+    ) -> asyncio.Future[ErrorCode]:
+        """Append `records`; run `apply` when they and all earlier ones of the group are durable.
+
+        The future always gets a result, never an exception, within `timeout_ms`: NONE after
+        `apply` has run, else a code that clients retry. Its cancellation changes nothing here.
+        """
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[ErrorCode] = loop.create_future()
+        if self._pending_count >= self._pending_max_count:
+            outcome.set_result(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+            return outcome
+        write = _Write(records, apply, outcome)
+        try:
+            task = asyncio.ensure_future(self._journal.append(group_id, records))
+        except (WalError, TimeoutError) as error:
+            outcome.set_result(_code_of(error))
+            return outcome
+        write.task = task
+        self._pending.setdefault(group_id, deque()).append(write)
+        self._pending_count += 1
+        task.add_done_callback(lambda done: self._finish(group_id, write, done))
+        write.deadline = loop.call_later(self._timeout_ms / 1_000, _give_up_waiting, outcome)
+        return outcome
+
+    async def close(self) -> None:
+        """Let go of the writes under way; they end as the log ends them."""
+        tasks = [w.task for writes in self._pending.values() for w in writes if w.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._timeout_ms / 1_000)
+        for task in tasks:
+            # A plain future may be one that the log shares among many; only our tasks are ours.
+            if isinstance(task, asyncio.Task):
+                task.cancel()
+
+    def _finish(self, group_id: str, write: _Write, task: asyncio.Future[None]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        write.confirmed = error is None
+        if error is not None and not write.outcome.done():
+            write.outcome.set_result(_code_of(error))
+        writes = self._pending[group_id]
+        while writes and writes[0].confirmed is not None:
+            self._settle(writes.popleft())
+        if not writes:
+            del self._pending[group_id]
+
+    def _settle(self, write: _Write) -> None:
+        self._pending_count -= 1
+        if write.deadline is not None:
+            write.deadline.cancel()
+        if not write.confirmed:
+            return
+        for key, value in write.records:
+            self.restore(key, value)
+        write.apply()
+        if not write.outcome.done():
+            write.outcome.set_result(ErrorCode.NONE)
+
+
+def _give_up_waiting(outcome: asyncio.Future[ErrorCode]) -> None:
+    if not outcome.done():
+        outcome.set_result(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+
+
+def _code_of(error: BaseException) -> ErrorCode:
+    """Both codes make every known client look for the coordinator again and retry."""
+    if isinstance(error, Fenced | asyncio.CancelledError):
+        return ErrorCode.NOT_COORDINATOR
+    if not isinstance(error, Unavailable | TimeoutError):
+        logger.error("a group record could not be written", exc_info=error)
+    return ErrorCode.COORDINATOR_NOT_AVAILABLE

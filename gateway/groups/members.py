@@ -1,0 +1,234 @@
+"""The members of one classic group, and what is said between a group and its callers.
+
+A member is *parked* while its JoinGroup or SyncGroup waits for others. The parked future belongs to
+the member; whoever awaits it may be cancelled at any moment (its connection went away), so a parked
+future that is done counts as not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from gateway.groups.timers import RenewableTimer
+from protocol.error_codes import ErrorCode
+
+Protocols: TypeAlias = tuple[tuple[str, bytes], ...]
+"""(protocol name, metadata) in the member's order of preference; metadata is opaque to a broker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """One JoinGroup, free of versions: a handler has already said what its version means."""
+
+    member_id: str
+    group_instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocol_type: str
+    protocols: Protocols
+    # KIP-394: a new dynamic member first gets an id and joins with it (JoinGroup v4+).
+    require_known_member_id: bool
+    # KIP-814: a returning static leader may be told to keep the assignment (JoinGroup v9+).
+    supports_skip_assignment: bool
+
+
+class JoinedMember(NamedTuple):
+    member_id: str
+    group_instance_id: str | None
+    metadata: bytes
+
+
+class JoinResult(NamedTuple):
+    error: ErrorCode
+    member_id: str = ""
+    generation: int = -1
+    protocol_type: str | None = None
+    protocol_name: str | None = None
+    leader_id: str = ""
+    members: Sequence[JoinedMember] = ()
+    skip_assignment: bool = False
+
+
+class SyncResult(NamedTuple):
+    error: ErrorCode
+    protocol_type: str | None = None
+    protocol_name: str | None = None
+    assignment: bytes = b""
+
+
+class LeavingMember(NamedTuple):
+    member_id: str
+    group_instance_id: str | None = None
+
+
+class MemoryBudget:
+    """Bytes of metadata and assignments that all groups hold together."""
+
+    __slots__ = ("bytes_max", "used_bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.used_bytes = 0
+
+    def allows(self, more_bytes: int) -> bool:
+        return self.used_bytes + more_bytes <= self.bytes_max
+
+
+def protocols_bytes(protocols: Protocols) -> int:
+    return sum(len(name) + len(metadata) for name, metadata in protocols)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Member:
+    member_id: str
+    group_instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocols: Protocols
+    assignment: bytes = b""
+    # The client has this id in hand, so it can come back with it after a broken connection.
+    id_known: bool = True
+    # Its first JoinGroup has not been answered yet, so it cannot heartbeat.
+    is_new: bool = False
+    joining: asyncio.Future[JoinResult] | None = None
+    syncing: asyncio.Future[SyncResult] | None = None
+    timer: RenewableTimer | None = field(default=None, repr=False)
+
+    @property
+    def awaits_join(self) -> bool:
+        return self.joining is not None and not self.joining.done()
+
+    @property
+    def awaits_sync(self) -> bool:
+        return self.syncing is not None and not self.syncing.done()
+
+    @property
+    def is_static(self) -> bool:
+        return self.group_instance_id is not None
+
+    @property
+    def held_bytes(self) -> int:
+        return protocols_bytes(self.protocols) + len(self.assignment)
+
+    def metadata_for(self, protocol_name: str | None) -> bytes:
+        return next((metadata for name, metadata in self.protocols if name == protocol_name), b"")
+
+
+class Membership:
+    """Who is in the group: by id, by instance id, and which of them leads.
+
+    Invariants: `leader_id` is None or a member; every static member is in `static_ids` and the
+    other way round; every two members share a protocol.
+    """
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._members: dict[str, Member] = {}
+        self.static_ids: dict[str, str] = {}
+        self.leader_id: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._members.values()))
+
+    def __contains__(self, member_id: str) -> bool:
+        return member_id in self._members
+
+    def get(self, member_id: str) -> Member | None:
+        return self._members.get(member_id)
+
+    def check(self, member_id: str, group_instance_id: str | None) -> ErrorCode:
+        """Whether a request may speak for this member. Source: KIP-345 on fencing."""
+        if group_instance_id is not None:
+            current_id = self.static_ids.get(group_instance_id)
+            if current_id is None:
+                return ErrorCode.UNKNOWN_MEMBER_ID
+            if current_id != member_id:
+                return ErrorCode.FENCED_INSTANCE_ID
+        return ErrorCode.NONE if member_id in self._members else ErrorCode.UNKNOWN_MEMBER_ID
+
+    def add(self, member: Member) -> None:
+        assert member.member_id not in self._members
+        self._members[member.member_id] = member
+        if member.group_instance_id is not None:
+            self.static_ids[member.group_instance_id] = member.member_id
+        if self.leader_id is None:
+            self.leader_id = member.member_id
+        self._budget.used_bytes += member.held_bytes
+
+    def remove(self, member: Member) -> None:
+        del self._members[member.member_id]
+        if member.group_instance_id is not None:
+            self.static_ids.pop(member.group_instance_id, None)
+        if self.leader_id == member.member_id:
+            self.leader_id = next(iter(self._members), None)
+        self._budget.used_bytes -= member.held_bytes
+
+    def rename(self, member: Member, member_id: str) -> None:
+        """Give a static member the id of its new incarnation; place, assignment, lead stay."""
+        assert member.group_instance_id is not None
+        self._members = {
+            (member_id if known_id == member.member_id else known_id): known
+            for known_id, known in self._members.items()
+        }
+        if self.leader_id == member.member_id:
+            self.leader_id = member_id
+        member.member_id = member_id
+        self.static_ids[member.group_instance_id] = member_id
+
+    def set_protocols(self, member: Member, protocols: Protocols) -> None:
+        self._budget.used_bytes += protocols_bytes(protocols) - protocols_bytes(member.protocols)
+        member.protocols = protocols
+
+    def set_assignment(self, member: Member, assignment: bytes) -> None:
+        self._budget.used_bytes += len(assignment) - len(member.assignment)
+        member.assignment = assignment
+
+    def rebalance_timeout_ms(self) -> int:
+        return max((member.rebalance_timeout_ms for member in self._members.values()), default=0)
+
+    def all_joined(self) -> bool:
+        return all(member.awaits_join for member in self._members.values())
+
+    def elect_joined_leader(self) -> bool:
+        """Make sure that the leader is one who has rejoined; False when nobody has."""
+        if self.leader_id is not None and self._members[self.leader_id].awaits_join:
+            return True
+        joined = next((m for m in self._members.values() if m.awaits_join), None)
+        if joined is None:
+            return False
+        self.leader_id = joined.member_id
+        return True
+
+    def supports_any(self, protocols: Protocols, *, besides: Member | None) -> bool:
+        """Whether one of `protocols` is known to every member other than `besides`."""
+        names = {name for name, _ in protocols}
+        for member in self._members.values():
+            if member is not besides:
+                names.intersection_update(name for name, _ in member.protocols)
+        return bool(names)
+
+    def select_protocol(self) -> str:
+        """The protocol known to all with the most votes; each member votes for its first choice.
+
+        A tie goes to the protocol that the earliest member ranks highest, so that the outcome
+        depends on the members alone.
+        """
+        members = list(self._members.values())
+        common = {name for name, _ in members[0].protocols}
+        for member in members[1:]:
+            common.intersection_update(name for name, _ in member.protocols)
+        assert common, "members without a common protocol are refused when they join"
+        votes = {name: 0 for name, _ in members[0].protocols if name in common}
+        for member in members:
+            votes[next(name for name, _ in member.protocols if name in common)] += 1
+        return max(votes, key=votes.__getitem__)

@@ -1,0 +1,276 @@
+"""What the group tests share: virtual time, a journal that obeys, clients that speak for members."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.groups.coordinator import OffsetToCommit
+from gateway.groups.journal import Record
+from gateway.groups.members import JoinRequest, JoinResult, LeavingMember, Protocols, SyncResult
+from protocol.error_codes import ErrorCode
+
+GROUP = "orders/читатели"
+EPOCH_MS = 1_700_000_000_000
+
+
+class _NoSelector:
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("deadlock: something waits and nothing is scheduled")
+        self._loop.now += max(timeout, 0)
+        return []
+
+
+class VirtualLoop(asyncio.base_events.BaseEventLoop):
+    """Time passes only when nothing is left to do, and then at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._selector = _NoSelector(self)
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        return self.now
+
+    def _process_events(self, event_list: Any) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        raise RuntimeError("a thread crept into the simulation")
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    loop = VirtualLoop()
+    asyncio.set_event_loop(loop)
+    errors: list[Mapping[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    try:
+        result = loop.run_until_complete(coroutine)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.001))
+        assert not errors, errors
+        return result
+    finally:
+        asyncio.set_event_loop(None)
+        loop._ready.clear()
+        loop._closed = True
+
+
+def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on a loop of its own with virtual time."""
+
+    @functools.wraps(test)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        run(test(*args, **kwargs))
+
+    return wrapper
+
+
+class VirtualClock:
+    def now_ms(self) -> int:
+        try:
+            return EPOCH_MS + round(asyncio.get_running_loop().time() * 1_000)
+        except RuntimeError:
+            return EPOCH_MS
+
+
+class CountingRng:
+    def __init__(self) -> None:
+        self._count = 0
+
+    def random_bytes(self, count: int) -> bytes:
+        self._count += 1
+        return self._count.to_bytes(count, "big")
+
+    def random(self) -> float:
+        return 0.5
+
+
+class FakeJournal:
+    """Keeps what was appended. `hold` stops confirmations, `failure` is raised instead of one."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, Record]] = []
+        self.failure: BaseException | None = None
+        self.hold = False
+        self.held: list[asyncio.Future[None]] = []
+
+    def append(self, group_id: str, records: Sequence[Record]) -> Awaitable[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.failure is not None:
+            future.set_exception(self.failure)
+            return future
+        self.log += [(group_id, record) for record in records]
+        if self.hold:
+            self.held.append(future)
+        else:
+            asyncio.get_running_loop().call_later(0.001, resolve, future)
+        return future
+
+    def release(self) -> None:
+        held, self.held = self.held, []
+        for future in held:
+            resolve(future)
+
+    def compacted(self) -> dict[bytes, bytes]:
+        newest: dict[bytes, bytes] = {}
+        for _, (key, value) in self.log:
+            newest.pop(key, None)
+            if value is not None:
+                newest[key] = value
+        return newest
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+RANGE: Protocols = (("range", b"R"),)
+
+
+class Client:
+    """One member as a consumer's coordinator client would drive it."""
+
+    def __init__(
+        self,
+        coordinator: GroupCoordinator,
+        name: str = "c",
+        *,
+        group: str = GROUP,
+        instance: str | None = None,
+        protocols: Protocols = RANGE,
+        session_ms: int = 10_000,
+        rebalance_ms: int = 60_000,
+        version: int = 9,
+    ) -> None:
+        self.coordinator = coordinator
+        self.name = name
+        self.group = group
+        self.instance = instance
+        self.protocols = protocols
+        self.session_ms = session_ms
+        self.rebalance_ms = rebalance_ms
+        self.version = version
+        self.member_id = ""
+        self.generation = -1
+        self.joined: JoinResult | None = None
+        self.synced: SyncResult | None = None
+
+    @property
+    def identity(self) -> LeavingMember:
+        return LeavingMember(self.member_id, self.instance)
+
+    @property
+    def leads(self) -> bool:
+        assert self.joined is not None
+        return self.joined.leader_id == self.member_id
+
+    async def join_once(self, **changes: Any) -> JoinResult:
+        request: dict[str, Any] = {
+            "member_id": self.member_id,
+            "group_instance_id": self.instance,
+            "client_id": self.name,
+            "client_host": "/127.0.0.1",
+            "session_timeout_ms": self.session_ms,
+            "rebalance_timeout_ms": self.rebalance_ms,
+            "protocol_type": "consumer",
+            "protocols": self.protocols,
+            "require_known_member_id": self.version >= 4,
+            "supports_skip_assignment": self.version >= 9,
+        }
+        return await self.coordinator.join(self.group, JoinRequest(**(request | changes)))
+
+    async def join(self) -> JoinResult:
+        result = await self.join_once()
+        if result.error is ErrorCode.MEMBER_ID_REQUIRED:
+            self.member_id = result.member_id
+            result = await self.join_once()
+        if result.error is ErrorCode.NONE:
+            self.member_id = result.member_id
+            self.generation = result.generation
+            self.joined = result
+        return result
+
+    async def sync(self, assignments: Mapping[str, bytes] | None = None, **over: Any) -> SyncResult:
+        assert self.joined is not None
+        if assignments is None:
+            assignments = (
+                {m.member_id: b"for " + m.member_id.encode() for m in self.joined.members}
+                if self.leads
+                else {}
+            )
+        call: dict[str, Any] = {
+            "generation": self.generation,
+            "protocol_type": "consumer",
+            "protocol_name": self.joined.protocol_name,
+            "assignments": assignments,
+        }
+        self.synced = await self.coordinator.sync(self.group, self.identity, **(call | over))
+        return self.synced
+
+    async def enter(self) -> SyncResult:
+        """Join and sync until the group is stable."""
+        while True:
+            joined = await self.join()
+            if joined.error is ErrorCode.REBALANCE_IN_PROGRESS:
+                continue
+            assert joined.error is ErrorCode.NONE, joined
+            synced = await self.sync()
+            if synced.error is not ErrorCode.REBALANCE_IN_PROGRESS:
+                return synced
+
+    def heartbeat(self) -> ErrorCode:
+        return self.coordinator.heartbeat(self.group, self.identity, self.generation)
+
+    def leave(self) -> ErrorCode:
+        error, codes = self.coordinator.leave(self.group, [self.identity])
+        return error or codes[0]
+
+    async def commit(self, offset: int, topic: str = "t", partition: int = 0) -> ErrorCode:
+        wanted = OffsetToCommit(
+            topic=topic, partition=partition, offset=offset, leader_epoch=3, metadata="m"
+        )
+        (code,) = await self.coordinator.commit(
+            self.group, self.identity, self.generation, [wanted]
+        )
+        return code
+
+
+def make(
+    journal: FakeJournal | None = None, *, start: bool = True, **limits: Any
+) -> GroupCoordinator:
+    """A coordinator without initial delay, so that tests say what they wait for."""
+    config = GroupConfig(**({"initial_rebalance_delay_ms": 0} | limits))
+    coordinator = GroupCoordinator(
+        journal or FakeJournal(), config, clock=VirtualClock(), rng=CountingRng()
+    )
+    if start:
+        coordinator.start()
+    return coordinator
+
+
+async def settle() -> None:
+    """Let everything happen that needs no time to pass."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def enter_all(*clients: Client) -> None:
+    """Bring all clients into one stable generation."""
+    await asyncio.gather(*(client.enter() for client in clients))
+    generation = max(client.generation for client in clients)
+    while any(c.generation != generation or c.heartbeat() is not ErrorCode.NONE for c in clients):
+        await asyncio.gather(
+            *(c.enter() for c in clients if c.heartbeat() is not ErrorCode.NONE),
+        )
+        generation = max(client.generation for client in clients)

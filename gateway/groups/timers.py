@@ -1,0 +1,56 @@
+"""A timer that is renewed far more often than it fires.
+
+Each heartbeat moves a deadline. Cancelling and creating a loop handle every time would fill the
+loop's heap with dead handles, so the handle stays where it is: when it fires before the deadline it
+goes to sleep again for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class RenewableTimer:
+    """Calls `on_expiry` once, when `delay_ms` have passed since the last `renew`."""
+
+    __slots__ = ("_deadline", "_handle", "_loop", "_on_expiry")
+
+    def __init__(self, on_expiry: Callable[[], None]) -> None:
+        self._on_expiry = on_expiry
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+
+    @property
+    def armed(self) -> bool:
+        return self._handle is not None
+
+    def renew(self, delay_ms: int) -> None:
+        """Move the deadline to `delay_ms` from now, whatever it was."""
+        loop = self._loop
+        if loop is None:
+            # The object may be made before a loop runs (replay); the first renewal happens on one.
+            loop = self._loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + delay_ms / 1_000
+        handle = self._handle
+        if handle is not None:
+            if handle.when() <= self._deadline:
+                return
+            handle.cancel()
+        self._handle = loop.call_at(self._deadline, self._fire)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _fire(self) -> None:
+        assert self._loop is not None
+        handle, self._handle = self._handle, None
+        # Compared with the handle's own time: the loop may run a handle a clock tick early, and
+        # comparing with loop.time() would then spin.
+        if handle is not None and handle.when() < self._deadline:
+            self._handle = self._loop.call_at(self._deadline, self._fire)
+            return
+        self._on_expiry()
