@@ -5,6 +5,7 @@ What is spoken and the rules of the wire: WIRE.md beside this file.
 """
 
 from protocol.api_keys import ApiKey
+from protocol.batch_header import set_log_append_time
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError, ProtocolError, UnsupportedVersion
 from protocol.framing import (
@@ -62,6 +63,7 @@ __all__ = [
     "iter_records",
     "message_classes",
     "read_header",
+    "set_log_append_time",
     "stamp",
     "validate_batch",
 ]

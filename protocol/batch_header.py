@@ -47,6 +47,10 @@ assert HEADER.size == HEADER_BYTES
 
 _BASE_OFFSET = Struct(">q")
 _LEADER_EPOCH = Struct(">i")
+_ATTRIBUTES = Struct(">h")
+_MAX_TIMESTAMP = Struct(">q")
+_CRC = Struct(">I")
+_MAX_TIMESTAMP_AT = 35
 _LEADER_EPOCH_AT = 12
 _MAGIC_AT = 16
 
@@ -177,3 +181,13 @@ def stamp(buf: bytearray | memoryview, base_offset: int, leader_epoch: int) -> N
     """Write the two fields that are the broker's, in place; both lie outside the CRC."""
     _BASE_OFFSET.pack_into(buf, 0, base_offset)
     _LEADER_EPOCH.pack_into(buf, _LEADER_EPOCH_AT, leader_epoch)
+
+
+def set_log_append_time(buf: bytearray | memoryview, timestamp_ms: int) -> None:
+    """Replace the producer's times by the broker's, in place (KIP-32): attribute bit, max
+    timestamp, and the CRC over them. Readers then take the max timestamp for every record.
+    """
+    (attributes,) = _ATTRIBUTES.unpack_from(buf, CRC_START)
+    _ATTRIBUTES.pack_into(buf, CRC_START, attributes | LOG_APPEND_TIME)
+    _MAX_TIMESTAMP.pack_into(buf, _MAX_TIMESTAMP_AT, timestamp_ms)
+    _CRC.pack_into(buf, CRC_AT, crc_of(buf))

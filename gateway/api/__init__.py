@@ -1,0 +1,75 @@
+"""The handler table: every API that is served, its versions, its handler.
+
+Start reading here. ApiVersions, the matrix in the README and the metric labels are derived from
+this table; adding an API is adding a row (protocol/WIRE.md says how). A handler translates and
+holds no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.api import cluster, configs, group_errors, groups, offsets, produce, topics
+from gateway.api.call import Api, Call, CloseConnection, Services, error_code
+from gateway.api.fetch import fetch, fetch_error
+from protocol import ApiKey, ErrorCode
+from protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
+
+__all__ = ["API_TABLE", "Api", "Call", "CloseConnection", "Services", "error_code"]
+
+
+async def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
+    """ApiVersions (18), versions 0-4: this table, without feature flags (no transactions v2, no
+    KIP-848).
+    """
+    return ApiVersionsResponse(
+        api_keys=[
+            ApiVersion(api_key=api.key, min_version=api.min_version, max_version=api.max_version)
+            for api in API_TABLE.values()
+        ]
+    )
+
+
+def api_versions_error(request: ApiVersionsRequest, code: ErrorCode) -> ApiVersionsResponse:
+    """Kafka names only the range of ApiVersions itself, so that the client can ask again
+    (KIP-511).
+    """
+    own = API_TABLE[ApiKey.API_VERSIONS]
+    return ApiVersionsResponse(
+        error_code=code,
+        api_keys=[
+            ApiVersion(api_key=own.key, min_version=own.min_version, max_version=own.max_version)
+        ],
+    )
+
+
+K = ApiKey
+_ROWS = (
+    # Produce begins at 0 for old librdkafka (KAFKA-18659); it ends at 11: 12 means transactions v2
+    # (KIP-890).
+    Api(K.PRODUCE, 0, 11, produce.produce, produce.produce_error, pipelined=True),
+    Api(K.FETCH, 4, 17, fetch, fetch_error, pipelined=True),
+    Api(K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error),
+    Api(K.METADATA, 0, 13, cluster.metadata, cluster.metadata_error),
+    Api(K.OFFSET_COMMIT, 2, 9, groups.offset_commit, group_errors.offset_commit_error),
+    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, group_errors.offset_fetch_error),
+    Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, group_errors.find_coordinator_error),
+    Api(K.JOIN_GROUP, 0, 9, groups.join_group, group_errors.join_group_error),
+    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, group_errors.heartbeat_error),
+    Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, group_errors.leave_group_error),
+    Api(K.SYNC_GROUP, 0, 5, groups.sync_group, group_errors.sync_group_error),
+    Api(K.API_VERSIONS, 0, 4, api_versions, api_versions_error),
+    Api(K.CREATE_TOPICS, 2, 7, topics.create_topics, topics.create_topics_error),
+    Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error),
+    Api(K.INIT_PRODUCER_ID, 0, 4, produce.init_producer_id, produce.init_producer_id_error),
+    Api(
+        K.OFFSET_FOR_LEADER_EPOCH,
+        2,
+        4,
+        offsets.offset_for_leader_epoch,
+        offsets.offset_for_leader_epoch_error,
+    ),
+    Api(K.DESCRIBE_CONFIGS, 1, 4, configs.describe_configs, configs.describe_configs_error),
+    Api(K.DESCRIBE_CLUSTER, 0, 1, cluster.describe_cluster, cluster.describe_cluster_error),
+)
+API_TABLE: Mapping[int, Api] = {row.key: row for row in _ROWS}

@@ -1,0 +1,88 @@
+"""What every handler gets beside its request, and the one table from our errors to Kafka's
+codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.broker.broker import Broker, BrokerError
+from gateway.broker.producer_state import SequenceError
+from protocol import ApiKey, BatchError, ErrorCode, Message, RequestHeader
+from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.groups import GroupCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers may use; built once by gateway.server."""
+
+    config: Config
+    broker: Broker
+    groups: GroupCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request's surroundings."""
+
+    header: RequestHeader
+    client_host: str
+    services: Services
+
+    @property
+    def version(self) -> int:
+        return self.header.api_version
+
+    @property
+    def broker(self) -> Broker:
+        return self.services.broker
+
+
+class CloseConnection(Exception):
+    """The only answer Kafka has for this: the connection is closed (a failed acks=0 produce)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A row of the handler table. Everything about an API is derived from its row."""
+
+    key: ApiKey
+    min_version: int
+    max_version: int
+    handle: Callable[[Any, Call], Awaitable[Message | None]]
+    # The answer when `handle` raised: the same error for everything that was asked.
+    on_error: Callable[[Any, ErrorCode], Message | None]
+    # True: requests behind it on the same connection start while it waits (replies stay in order).
+    pipelined: bool = False
+
+    @property
+    def name(self) -> str:
+        return "".join(part.capitalize() for part in self.key.name.split("_"))
+
+
+# I10: when storage hiccups clients must see codes they retry silently; 56 and 7 are such, -1 is
+# not.
+_CODES: tuple[tuple[type[Exception], ErrorCode], ...] = (
+    (Fenced, ErrorCode.NOT_LEADER_OR_FOLLOWER),
+    (Unavailable, ErrorCode.KAFKA_STORAGE_ERROR),
+    (Corrupt, ErrorCode.KAFKA_STORAGE_ERROR),
+    (Truncated, ErrorCode.OFFSET_OUT_OF_RANGE),
+    (TimeoutError, ErrorCode.REQUEST_TIMED_OUT),
+    (Invalid, ErrorCode.UNKNOWN_SERVER_ERROR),  # our own bug: the caller logs it
+)
+
+
+def error_code(error: BaseException) -> ErrorCode:
+    """Kafka's code for an error of ours; UNKNOWN_SERVER_ERROR for one that nobody expected."""
+    if isinstance(error, BrokerError | SequenceError | BatchError):
+        return ErrorCode(error.code)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ErrorCode.UNKNOWN_SERVER_ERROR

@@ -1,0 +1,136 @@
+"""ApiVersions (18), versions 0-4; Metadata (3), versions 0-13; DescribeCluster (60), versions 0-1.
+
+Metadata: v0 takes an empty list for "all topics", v1+ null, where empty means none; the auto-create
+flag exists from v4 and counts as true before; topic ids from v10 (KIP-516), asked for by id from
+v12.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.api.call import Call, error_code
+from gateway.broker.broker import BrokerError
+from gateway.broker.topics import Topic
+from protocol import ZERO_UUID, ErrorCode
+from protocol.messages.describe_cluster import (
+    DescribeClusterBroker,
+    DescribeClusterRequest,
+    DescribeClusterResponse,
+)
+from protocol.messages.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+
+FIRST_VERSION_WITH_FLAG = 4
+BROKERS_ENDPOINT = 1
+
+
+async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
+    """Who is in the cluster and which topics there are; creates missing ones if asked and allowed
+    to.
+    """
+    broker = call.broker
+    wants_all = request.topics is None or (call.version == 0 and not request.topics)
+    if wants_all:
+        answers = [_describe(topic, call) for topic in broker.topics]
+    else:
+        may_create = call.version < FIRST_VERSION_WITH_FLAG or request.allow_auto_topic_creation
+        asked = request.topics or []
+        answers = list(await asyncio.gather(*(_answer(t, may_create, call) for t in asked)))
+    node = broker.node
+    return MetadataResponse(
+        brokers=[MetadataResponseBroker(node_id=node.node_id, host=node.host, port=node.port)],
+        cluster_id=broker.cluster_id,
+        controller_id=node.node_id,
+        topics=answers,
+    )
+
+
+async def _answer(
+    asked: MetadataRequestTopic, may_create: bool, call: Call
+) -> MetadataResponseTopic:
+    if asked.name is None:
+        topic = call.broker.topics.with_id(asked.topic_id)
+        if topic is None:
+            return MetadataResponseTopic(
+                error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id
+            )
+        return _describe(topic, call)
+    try:
+        topic = await _named(asked.name, may_create, call)
+    except Exception as error:
+        code = error_code(error)
+        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+            raise
+        return MetadataResponseTopic(error_code=code, name=asked.name, topic_id=ZERO_UUID)
+    if topic is None:
+        return MetadataResponseTopic(
+            error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=asked.name, topic_id=ZERO_UUID
+        )
+    return _describe(topic, call)
+
+
+async def _named(name: str, may_create: bool, call: Call) -> Topic | None:
+    broker = call.broker
+    if may_create:
+        return await broker.ensure_topic(name)
+    topic = broker.topics.named(name)
+    if topic is not None:
+        await broker.settled(topic)
+        return topic
+    broker.check_topic_name(name)
+    return None
+
+
+def _describe(topic: Topic, call: Call) -> MetadataResponseTopic:
+    node_ids = [call.broker.node.node_id]
+    return MetadataResponseTopic(
+        name=topic.name,
+        topic_id=topic.id,
+        is_internal=topic.is_internal,
+        partitions=[
+            MetadataResponsePartition(
+                partition_index=partition.index,
+                leader_id=node_ids[0],
+                leader_epoch=partition.leader_epoch,
+                replica_nodes=node_ids,
+                isr_nodes=node_ids,
+            )
+            for partition in topic.partitions
+        ],
+    )
+
+
+def metadata_error(request: MetadataRequest, code: ErrorCode) -> MetadataResponse:
+    return MetadataResponse(
+        error_code=code,
+        topics=[
+            MetadataResponseTopic(error_code=code, name=t.name, topic_id=t.topic_id)
+            for t in request.topics or []
+        ],
+    )
+
+
+async def describe_cluster(request: DescribeClusterRequest, call: Call) -> DescribeClusterResponse:
+    if call.version >= 1 and request.endpoint_type != BROKERS_ENDPOINT:
+        raise BrokerError(
+            ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, "this gateway has no separate controllers"
+        )
+    node = call.broker.node
+    return DescribeClusterResponse(
+        cluster_id=call.broker.cluster_id,
+        controller_id=node.node_id,
+        brokers=[DescribeClusterBroker(broker_id=node.node_id, host=node.host, port=node.port)],
+    )
+
+
+def describe_cluster_error(
+    request: DescribeClusterRequest, code: ErrorCode
+) -> DescribeClusterResponse:
+    return DescribeClusterResponse(error_code=code, controller_id=-1)

@@ -1,0 +1,159 @@
+"""ListOffsets (2), versions 1-9, and OffsetForLeaderEpoch (23), versions 2-4.
+
+ListOffsets: -1 latest (the last stable offset, which without transactions is the high watermark),
+-2 earliest, -3 the record with the largest timestamp (v7, KIP-734), -4 earliest local (v8), -5
+latest tiered (v9, there is no tier: -1). A timestamp finds the first record at or after it,
+exactly, also inside a compressed batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.api.call import Call, error_code
+from gateway.broker.partition import Partition
+from protocol import ErrorCode, find_max_timestamp, find_offset_for_timestamp
+from protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+from protocol.messages.offset_for_leader_epoch import (
+    EpochEndOffset,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+    OffsetForLeaderTopicResult,
+)
+
+LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
+NOT_FOUND = (-1, -1)
+
+
+async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsResponse:
+    """One answer per partition; one that fails harms no other."""
+    topics = []
+    for topic in request.topics:
+        answers = []
+        for asked in topic.partitions:
+            partition = call.broker.partition(topic.name, asked.partition_index)
+            answers.append(await _list_one(partition, asked))
+        topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
+    return ListOffsetsResponse(topics=topics)
+
+
+async def _list_one(
+    partition: Partition | None, asked: ListOffsetsPartition
+) -> ListOffsetsPartitionResponse:
+    answer = ListOffsetsPartitionResponse(
+        partition_index=asked.partition_index, timestamp=-1, offset=-1, leader_epoch=-1
+    )
+    if partition is None:
+        answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        return answer
+    code = partition.epoch_error(asked.current_leader_epoch)
+    if code is not ErrorCode.NONE:
+        answer.error_code = code
+        return answer
+    try:
+        offset, answer.timestamp = await _find(partition, asked.timestamp)
+    except Exception as error:
+        answer.error_code = error_code(error)
+        if answer.error_code == ErrorCode.UNKNOWN_SERVER_ERROR:
+            raise
+        return answer
+    answer.offset = offset
+    if offset >= 0:
+        answer.leader_epoch = partition.epoch_of(offset)
+    return answer
+
+
+async def _find(partition: Partition, timestamp_ms: int) -> tuple[int, int]:
+    """(offset, timestamp) for one of the special values or a time; (-1, -1) when there is none."""
+    match timestamp_ms:
+        case -1:
+            return partition.high_watermark, -1
+        case -2 | -4:
+            return partition.log_start_offset, -1
+        case -3:
+            return await _find_max(partition)
+        case _ if timestamp_ms < 0:
+            return NOT_FOUND
+    entry = await partition.log.find_timestamp(partition.stream_id, timestamp_ms)
+    if entry is None:
+        return NOT_FOUND
+    # A batch may have to be decompressed: off the loop.
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(None, find_offset_for_timestamp, entry.payload, timestamp_ms)
+    return found or NOT_FOUND
+
+
+async def _find_max(partition: Partition) -> tuple[int, int]:
+    _, batch_offset = partition.max_timestamp_position()
+    if not partition.log_start_offset <= batch_offset < partition.high_watermark:
+        return NOT_FOUND
+    entries = await partition.log.read(partition.stream_id, batch_offset, 0)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, find_max_timestamp, entries[0].payload)
+
+
+def list_offsets_error(request: ListOffsetsRequest, code: ErrorCode) -> ListOffsetsResponse:
+    return ListOffsetsResponse(
+        topics=[
+            ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=[
+                    ListOffsetsPartitionResponse(
+                        partition_index=p.partition_index, error_code=code, timestamp=-1, offset=-1
+                    )
+                    for p in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+async def offset_for_leader_epoch(
+    request: OffsetForLeaderEpochRequest, call: Call
+) -> OffsetForLeaderEpochResponse:
+    """Where an epoch ended, so that a client can see whether its position was truncated away
+    (KIP-320).
+    """
+    topics = []
+    for topic in request.topics:
+        answers = []
+        for asked in topic.partitions:
+            answer = EpochEndOffset(partition=asked.partition, leader_epoch=-1, end_offset=-1)
+            answers.append(answer)
+            partition = call.broker.partition(topic.topic, asked.partition)
+            if partition is None:
+                answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                continue
+            answer.error_code = partition.epoch_error(asked.current_leader_epoch)
+            if answer.error_code == ErrorCode.NONE:
+                answer.leader_epoch, answer.end_offset = partition.end_offset_for_epoch(
+                    asked.leader_epoch
+                )
+        topics.append(OffsetForLeaderTopicResult(topic=topic.topic, partitions=answers))
+    return OffsetForLeaderEpochResponse(topics=topics)
+
+
+def offset_for_leader_epoch_error(
+    request: OffsetForLeaderEpochRequest, code: ErrorCode
+) -> OffsetForLeaderEpochResponse:
+    return OffsetForLeaderEpochResponse(
+        topics=[
+            OffsetForLeaderTopicResult(
+                topic=topic.topic,
+                partitions=[
+                    EpochEndOffset(
+                        partition=p.partition, error_code=code, leader_epoch=-1, end_offset=-1
+                    )
+                    for p in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )

@@ -1,0 +1,188 @@
+"""Produce (0) and InitProducerId (22).
+
+Produce versions 0-11; 0-2 are answered UNSUPPORTED_VERSION per partition: they can only carry the
+old message formats, but old librdkafka sends uncompressed unless the advertised range begins at 0
+(KAFKA-18659). acks 1 and all mean the same here: durable (I1). With acks 0 nothing is answered; a
+failure closes the connection, as in Kafka, so that the client asks for metadata again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.api.call import Call, CloseConnection, error_code
+from gateway.broker.broker import BrokerError
+from gateway.broker.partition import Partition
+from gateway.broker.producer_state import SequenceError
+from gateway.broker.waiting import wait_confirmed
+from protocol import BatchError, BatchHeader, ErrorCode, validate_batch
+from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+from protocol.messages.produce import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from wal_core import WalError
+
+FIRST_VERSION_WITH_BATCHES = 3
+FIRST_VERSION_WITH_ZSTD = 7
+ZSTD_CODEC = 4
+TIMEOUT_MAX_MS = 300_000  # a request may not be parked for longer than a client would wait
+NO_TIMESTAMP = -1
+
+Waiting = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
+
+
+class _Appending:
+    """One request's way through its partitions: what each is answered and what is awaited."""
+
+    def __init__(self, call: Call, refusal: BrokerError | None) -> None:
+        self._call = call
+        self._refusal = refusal
+        self._now_ms = call.broker.now_ms()
+        self.waiting: Waiting = []
+
+    def append(self, topic: str, data: PartitionProduceData) -> PartitionProduceResponse:
+        """Append one partition's batch; one bad batch harms no other (I8)."""
+        answer = PartitionProduceResponse(index=data.index, base_offset=-1)
+        try:
+            if self._refusal is not None:
+                raise self._refusal
+            partition = self._call.broker.partition(topic, data.index)
+            if partition is None:
+                raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            records = data.records
+            if not isinstance(records, memoryview):
+                raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
+            header = validate_batch(records)
+            _check(partition, header, self._call.version)
+            appended = partition.append(records, header, self._now_ms)
+        except (BrokerError, BatchError, SequenceError, WalError) as error:
+            _fail(answer, error)
+            return answer
+        answer.base_offset = appended.base_offset
+        answer.log_start_offset = partition.log_start_offset
+        answer.log_append_time_ms = appended.log_append_time_ms
+        if appended.confirmation is not None:
+            self.waiting.append((answer, appended.confirmation))
+        return answer
+
+
+async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None:
+    """Append every batch now, in order; answer when all are durable or the request's time is up."""
+    appending = _Appending(call, _refusal(request, call.version))
+    responses = [
+        TopicProduceResponse(
+            name=topic.name,
+            partition_responses=[
+                appending.append(topic.name, data) for data in topic.partition_data
+            ],
+        )
+        for topic in request.topic_data
+    ]
+    if appending.waiting:
+        await _confirm(appending.waiting, request.timeout_ms)
+    if request.acks == 0:
+        if any(a.error_code for r in responses for a in r.partition_responses):
+            raise CloseConnection("a produce with acks=0 failed")
+        return None
+    return ProduceResponse(responses=responses)
+
+
+def _refusal(request: ProduceRequest, version: int) -> BrokerError | None:
+    """Why nothing of the request can be taken, or None."""
+    if version < FIRST_VERSION_WITH_BATCHES:
+        return BrokerError(
+            ErrorCode.UNSUPPORTED_VERSION, "Produce before version 3 cannot carry record batches"
+        )
+    if request.acks not in (-1, 0, 1):
+        return BrokerError(
+            ErrorCode.INVALID_REQUIRED_ACKS, f"acks is -1, 0 or 1, not {request.acks}"
+        )
+    if request.transactional_id is not None:
+        return BrokerError(
+            ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not supported yet"
+        )
+    return None
+
+
+def _check(partition: Partition, header: BatchHeader, version: int) -> None:
+    topic = partition.topic
+    if header.total_bytes > topic.message_bytes_max:
+        raise BrokerError(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"the batch has {header.total_bytes} bytes, topic {topic.name} takes "
+            f"{topic.message_bytes_max} (max.message.bytes)",
+        )
+    if header.is_control or header.is_transactional:
+        raise BrokerError(
+            ErrorCode.INVALID_RECORD, "clients cannot write control or transactional batches here"
+        )
+    if header.codec == ZSTD_CODEC and version < FIRST_VERSION_WITH_ZSTD:
+        raise BrokerError(
+            ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 (KIP-110)"
+        )
+    if topic.is_internal:
+        raise BrokerError(
+            ErrorCode.INVALID_TOPIC_EXCEPTION, f"{topic.name} is written by the gateway alone"
+        )
+
+
+async def _confirm(waiting: Waiting, timeout_ms: int) -> None:
+    confirmations = {confirmation for _, confirmation in waiting}
+    await wait_confirmed(confirmations, min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1000)
+    for answer, confirmation in waiting:
+        if not confirmation.done():
+            _fail(
+                answer, TimeoutError("not durable within the request's timeout; it may become so")
+            )
+        elif confirmation.cancelled():
+            _fail(answer, TimeoutError("the gateway is stopping"))
+        elif (error := confirmation.exception()) is not None:
+            _fail(answer, error)
+
+
+def _fail(answer: PartitionProduceResponse, error: BaseException) -> None:
+    code = error_code(error)
+    if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+        raise error
+    answer.error_code = code
+    answer.error_message = str(error) or None
+    answer.base_offset = -1
+    answer.log_start_offset = -1
+    answer.log_append_time_ms = NO_TIMESTAMP
+
+
+def produce_error(request: ProduceRequest, code: ErrorCode) -> ProduceResponse | None:
+    if request.acks == 0:
+        return None
+    return ProduceResponse(
+        responses=[
+            TopicProduceResponse(
+                name=topic.name,
+                partition_responses=[
+                    PartitionProduceResponse(index=p.index, error_code=code, base_offset=-1)
+                    for p in topic.partition_data
+                ],
+            )
+            for topic in request.topic_data
+        ]
+    )
+
+
+async def init_producer_id(request: InitProducerIdRequest, call: Call) -> InitProducerIdResponse:
+    """A fresh producer id with epoch 0; without a transactional id every call gives a new one."""
+    if request.transactional_id is not None:
+        raise BrokerError(
+            ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not supported yet"
+        )
+    producer_id = await call.broker.new_producer_id()
+    return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
+
+
+def init_producer_id_error(
+    request: InitProducerIdRequest, code: ErrorCode
+) -> InitProducerIdResponse:
+    return InitProducerIdResponse(error_code=code, producer_id=-1, producer_epoch=-1)

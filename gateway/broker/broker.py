@@ -1,0 +1,291 @@
+"""The broker: topics, partitions, producer ids and group records over one log.
+
+Everything that changes state is an append to the log, decided and applied synchronously and
+answered when durable: so two requests never see half a change, and what was answered survives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.broker.metadata_records import (
+    ClusterCreated,
+    MetadataRecord,
+    ProducerIdsReserved,
+    TopicCreated,
+    TopicDeleted,
+    encode_metadata,
+)
+from gateway.broker.partition import Partition
+from gateway.broker.state import BrokerState, GroupRecords
+from gateway.broker.topics import (
+    METADATA_STREAM_ID,
+    OFFSETS_TOPIC,
+    Topic,
+    TopicRegistry,
+    topic_name_problem,
+)
+from gateway.broker.waiting import wait_confirmed
+from protocol import ErrorCode, Record, build_batch, read_header
+from wal_core import Clock, Log, LogConfig, Rng, SegmentStore
+
+PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand producers
+STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
+
+
+class BrokerError(Exception):
+    """A request that cannot be served; `code` and the message are what the client is told."""
+
+    def __init__(self, code: ErrorCode, message: str = "") -> None:
+        super().__init__(message or code.message)
+        self.code = code
+
+
+class Node(NamedTuple):
+    """This gateway as clients see it: the advertised address."""
+
+    node_id: int
+    host: str
+    port: int
+
+
+class BrokerLimits(NamedTuple):
+    """The part of the configuration that the broker acts on."""
+
+    message_bytes_max: int
+    auto_create_topics: bool
+    default_partitions_count: int
+    partitions_max_count: int
+    offsets_partitions_count: int
+
+
+class Broker:
+    """Owner of the log. Build with `Broker.open`, end with `close`."""
+
+    def __init__(
+        self, node: Node, limits: BrokerLimits, groups: GroupRecords, clock: Clock, rng: Rng
+    ) -> None:
+        self.node = node
+        self.limits = limits
+        self.topics = TopicRegistry(limits.message_bytes_max)
+        self.state = BrokerState(self.topics, groups, clock)
+        self._clock = clock
+        self._rng = rng
+        self._log: Log | None = None
+        self.closing = False  # True from the start of a graceful stop: nothing is parked any more
+        self._next_producer_id = 0
+        # Of the newest block of producer ids: none of them is handed out before it is durable.
+        self._reservation: asyncio.Future[None] | None = None
+
+    async def open(self, store: SegmentStore, config: LogConfig) -> None:
+        """Recover the log and everything that rides on it; returns when requests can be served."""
+        self._log = await Log.open(store, self.state, config, clock=self._clock, rng=self._rng)
+        self.topics.attach(self._log)
+        self._next_producer_id = self.topics.producer_ids_end
+        if not self.topics.cluster_id:
+            name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
+            await self._durable(self._write(ClusterCreated(cluster_id=name)))
+
+    def stop_waiting(self) -> None:
+        """Answer every parked fetch now; a graceful stop begins with it."""
+        self.closing = True
+        for partition in self.topics.partitions():
+            partition.wake()
+
+    async def close(self) -> None:
+        """Confirm what is pending and release the log."""
+        if self._log is not None:
+            await self._log.close()
+
+    @property
+    def log(self) -> Log:
+        assert self._log is not None, "the broker is not open"
+        return self._log
+
+    @property
+    def cluster_id(self) -> str:
+        return self.topics.cluster_id
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    # Topics
+
+    def partition(self, topic: str, index: int) -> Partition | None:
+        found = self.topics.named(topic)
+        return _partition_of(found, index)
+
+    def partition_by_id(self, topic_id: bytes, index: int) -> Partition | None:
+        return _partition_of(self.topics.with_id(topic_id), index)
+
+    def partition_exists(self, topic: str, partition: int) -> bool:
+        return self.partition(topic, partition) is not None
+
+    def check_topic_name(self, name: str) -> None:
+        """Raise INVALID_TOPIC_EXCEPTION for a name that no topic can have."""
+        problem = topic_name_problem(name)
+        if problem is not None:
+            raise BrokerError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
+
+    def create_topic(
+        self,
+        name: str,
+        partitions_count: int | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> Topic:
+        """Create a topic; it is in force at once and answered for once `topic.created` is settled.
+
+        Raises BrokerError: INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS,
+        POLICY_VIOLATION.
+        """
+        count = (
+            self.limits.default_partitions_count if partitions_count is None else partitions_count
+        )
+        self.check_new_topic(name, count)
+        record = TopicCreated(
+            name=name,
+            topic_id=self._new_topic_id(),
+            first_stream_id=self.topics.next_stream_id,
+            partitions_count=count,
+            configs=dict(configs or {}),
+        )
+        created = self._append(record)
+        topic = self.topics.apply(record)
+        assert topic is not None
+        topic.created = created
+        return topic
+
+    def check_new_topic(self, name: str, partitions_count: int) -> None:
+        """Raise the BrokerError that `create_topic` would."""
+        self.check_topic_name(name)
+        if self.topics.named(name) is not None:
+            raise BrokerError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name!r} already exists")
+        if partitions_count < 1:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"a topic has 1 or more partitions, not {partitions_count}",
+            )
+        room = self.limits.partitions_max_count - self.topics.partitions_count
+        if partitions_count > room:
+            raise BrokerError(
+                ErrorCode.POLICY_VIOLATION,
+                f"{partitions_count} partitions asked for, room for {max(0, room)} more: "
+                f"this gateway is set to {self.limits.partitions_max_count} (partitions_max_count)",
+            )
+
+    async def ensure_topic(self, name: str) -> Topic | None:
+        """The topic, created if that is allowed; None when it is missing and must stay so.
+
+        Sixteen parallel first touches create it once: the first applies, the others find it.
+        Raises BrokerError for an illegal name.
+        """
+        topic = self.topics.named(name)
+        if topic is None:
+            self.check_topic_name(name)
+            if not self.limits.auto_create_topics:
+                return None
+            topic = self.create_topic(name)
+        await self.settled(topic)
+        return topic
+
+    async def settled(self, topic: Topic) -> None:
+        """Wait until the topic's creation is durable, so that no answer speaks of one that may
+        vanish.
+        """
+        if topic.created is not None:
+            await self._durable(topic.created)
+            topic.created = None
+
+    async def delete_topic(self, topic: Topic) -> None:
+        """Remove a topic and its streams; returns when durable. Its name may be used again at
+        once.
+        """
+        if topic.is_internal:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
+            )
+        record = TopicDeleted(topic_id=topic.id)
+        deleted = self._append(record)
+        self.topics.apply(record)
+        for partition in topic.partitions:
+            self.log.drop_stream(partition.stream_id)
+        await self._durable(deleted)
+
+    def _new_topic_id(self) -> bytes:
+        """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""
+        raw = bytearray(self._rng.random_bytes(16))
+        raw[6] = (raw[6] & 0x0F) | 0x40
+        raw[8] = (raw[8] & 0x3F) | 0x80
+        return bytes(raw)
+
+    # Producer ids
+
+    async def new_producer_id(self) -> int:
+        """An id that no producer had before, also across restarts: blocks of ids are reserved in
+        the log.
+        """
+        producer_id = self._next_producer_id
+        self._next_producer_id += 1
+        if producer_id >= self.topics.producer_ids_end:
+            end = self.topics.producer_ids_end + PRODUCER_IDS_BLOCK_COUNT
+            self._reservation = self._write(ProducerIdsReserved(end=end))
+        if self._reservation is not None:
+            await self._durable(self._reservation)
+        return producer_id
+
+    # Group records
+
+    def append_group_records(
+        self, partition_index: int, records: Sequence[tuple[bytes, bytes | None]]
+    ) -> Awaitable[None]:
+        """Append records to __consumer_offsets, creating it at first use; the result is awaited for
+        durability.
+
+        The append happens during the call, so calls keep their order.
+        """
+        topic = self.topics.named(OFFSETS_TOPIC)
+        if topic is None:
+            topic = self.create_topic(
+                OFFSETS_TOPIC,
+                self.limits.offsets_partitions_count,
+                {"cleanup.policy": "compact"},
+            )
+        now_ms = self._clock.now_ms()
+        batch = build_batch([Record(key=k, value=v, timestamp_ms=now_ms) for k, v in records])
+        view = memoryview(batch)
+        partition = topic.partitions[partition_index % len(topic.partitions)]
+        appended = partition.append(view, read_header(view), now_ms)
+        assert appended.confirmation is not None
+        return self._durable(appended.confirmation)
+
+    # The log
+
+    def _write(self, record: MetadataRecord) -> asyncio.Future[None]:
+        confirmation = self._append(record)
+        self.topics.apply(record)
+        return confirmation
+
+    def _append(self, record: MetadataRecord) -> asyncio.Future[None]:
+        log = self.log
+        offset = log.end_offset(METADATA_STREAM_ID)
+        return log.append(
+            METADATA_STREAM_ID, offset, 1, self._clock.now_ms(), encode_metadata(record)
+        )
+
+    async def _durable(self, confirmation: asyncio.Future[None]) -> None:
+        """Raises the log's error, or TimeoutError when storage takes too long (the outcome is
+        open).
+        """
+        await wait_confirmed((confirmation,), STORAGE_TIMEOUT_S)
+        if not confirmation.done():
+            raise TimeoutError(f"storage did not confirm within {STORAGE_TIMEOUT_S:g} s")
+        confirmation.result()
+
+
+def _partition_of(topic: Topic | None, index: int) -> Partition | None:
+    if topic is None or not 0 <= index < len(topic.partitions):
+        return None
+    return topic.partitions[index]

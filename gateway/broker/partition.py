@@ -1,0 +1,195 @@
+"""A Kafka partition over one stream of the log.
+
+It assigns offsets, stamps batches, watches sequences and epochs, and wakes parked fetches. The
+records themselves stay opaque: only the 61-byte batch header is read (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.broker.producer_state import ProducerStates, SavedProducer
+from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
+
+if TYPE_CHECKING:
+    from gateway.broker.topics import Topic
+    from gateway.broker.waiting import Waiter
+    from wal_core import Entry, Log
+
+NO_OFFSET = -1
+NO_EPOCH = -1
+NO_TIMESTAMP = -1
+
+
+class Appended(NamedTuple):
+    """Where a batch went. `confirmation` is None when it is durable already (a repeat)."""
+
+    base_offset: int
+    confirmation: asyncio.Future[None] | None
+    log_append_time_ms: int  # -1 unless the topic stamps its own time
+
+
+class SavedPartition(NamedTuple):
+    """What a checkpoint keeps of a partition; offsets are the log's own business."""
+
+    stream_id: int
+    epochs: list[tuple[int, int]]
+    max_timestamp_ms: int
+    max_timestamp_offset: int
+    producers: list[SavedProducer]
+
+
+class Partition:
+    """Invariant: log start <= last stable offset == high watermark <= log end, none ever goes back
+    (I3).
+
+    Without transactions every confirmed record is stable.
+    """
+
+    __slots__ = (
+        "_log",
+        "_max_timestamp_ms",
+        "_max_timestamp_offset",
+        "deleted",
+        "epochs",
+        "index",
+        "producers",
+        "stream_id",
+        "topic",
+        "waiters",
+    )
+
+    def __init__(self, topic: Topic, index: int, stream_id: int, log: Log | None) -> None:
+        self.topic = topic
+        self.index = index
+        self.stream_id = stream_id
+        self._log = log
+        self.deleted = False
+        self.producers = ProducerStates()
+        # (leader epoch, first offset written in it), both strictly or weakly rising.
+        self.epochs: list[tuple[int, int]] = []
+        self._max_timestamp_ms = NO_TIMESTAMP
+        self._max_timestamp_offset = NO_OFFSET
+        self.waiters: set[Waiter] = set()
+
+    @property
+    def log(self) -> Log:
+        assert self._log is not None, "the log is still being replayed"
+        return self._log
+
+    def attach(self, log: Log) -> None:
+        """Called once after replay, or at creation: from now on the partition can append and
+        read.
+        """
+        self._log = log
+
+    @property
+    def leader_epoch(self) -> int:
+        return self.log.term
+
+    @property
+    def log_start_offset(self) -> int:
+        return self.log.start_offset(self.stream_id)
+
+    @property
+    def high_watermark(self) -> int:
+        """One past the last durable record: all that is ever served."""
+        return self.log.confirmed_offset(self.stream_id)
+
+    def append(self, batch: memoryview, header: BatchHeader, now_ms: int) -> Appended:
+        """Assign offsets to a validated batch and hand it to the log; `batch` is stamped in place.
+
+        Does not wait: `confirmation` resolves when the batch is durable, in order.
+        Raises SequenceError, wal_core.Unavailable, wal_core.Fenced.
+        """
+        if header.producer_id >= 0:
+            kept = self.producers.check(header)
+            if kept is not None:
+                done = kept.confirmation is None or kept.confirmation.done()
+                return Appended(kept.base_offset, None if done else kept.confirmation, NO_TIMESTAMP)
+        append_time_ms = NO_TIMESTAMP
+        max_timestamp_ms = header.max_timestamp_ms
+        if self.topic.log_append_time:
+            append_time_ms = max_timestamp_ms = now_ms
+            set_log_append_time(batch, now_ms)
+        log = self.log
+        base_offset = log.end_offset(self.stream_id)
+        stamp(batch, base_offset, log.term)
+        confirmation = log.append(
+            self.stream_id, base_offset, header.record_count, max_timestamp_ms, batch
+        )
+        if header.producer_id >= 0:
+            self.producers.record(header, base_offset, now_ms, confirmation)
+        self._remember(base_offset, log.term, max_timestamp_ms)
+        return Appended(base_offset, confirmation, append_time_ms)
+
+    def apply(self, entry: Entry, now_ms: int) -> None:
+        """Replay of an entry of this partition at start-up."""
+        header = read_header(entry.payload)
+        if header.producer_id >= 0:
+            self.producers.record(header, entry.base_offset, now_ms, None)
+        self._remember(entry.base_offset, header.partition_leader_epoch, entry.max_timestamp_ms)
+
+    def _remember(self, base_offset: int, epoch: int, max_timestamp_ms: int) -> None:
+        if not self.epochs or self.epochs[-1][0] < epoch:
+            self.epochs.append((epoch, base_offset))
+        if max_timestamp_ms > self._max_timestamp_ms:
+            self._max_timestamp_ms = max_timestamp_ms
+            self._max_timestamp_offset = base_offset
+
+    def max_timestamp_position(self) -> tuple[int, int]:
+        """(max timestamp, base offset of the batch that holds it), -1 and -1 for an empty
+        partition.
+        """
+        return self._max_timestamp_ms, self._max_timestamp_offset
+
+    def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
+        """KIP-320: a client that knows an older leader is fenced, one that knows a newer must
+        wait.
+        """
+        if current_leader_epoch < 0 or current_leader_epoch == self.leader_epoch:
+            return ErrorCode.NONE
+        if current_leader_epoch < self.leader_epoch:
+            return ErrorCode.FENCED_LEADER_EPOCH
+        return ErrorCode.UNKNOWN_LEADER_EPOCH
+
+    def epoch_of(self, offset: int) -> int:
+        """The leader epoch under which the record at `offset` was (or will next be) written."""
+        at = bisect.bisect_right(self.epochs, offset, key=lambda e: e[1]) - 1
+        if offset >= self.high_watermark or at < 0:
+            return self.leader_epoch
+        return self.epochs[at][0]
+
+    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
+        """(largest epoch <= `epoch`, its end offset), or (-1, -1) when `epoch` is not known
+        (KIP-101).
+        """
+        if epoch < 0 or epoch > self.leader_epoch:
+            return NO_EPOCH, NO_OFFSET
+        if epoch == self.leader_epoch:
+            return epoch, self.high_watermark
+        at = bisect.bisect_right(self.epochs, epoch, key=lambda e: e[0])
+        # The current epoch begins where the log stood when it began, even before its first record.
+        end = self.epochs[at][1] if at < len(self.epochs) else self.high_watermark
+        return (self.epochs[at - 1][0] if at else epoch), end
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            waiter.wake()
+
+    def save(self, now_ms: int) -> SavedPartition:
+        return SavedPartition(
+            self.stream_id,
+            self.epochs,
+            self._max_timestamp_ms,
+            self._max_timestamp_offset,
+            self.producers.save(now_ms),
+        )
+
+    def load(self, saved: SavedPartition) -> None:
+        self.epochs = list(saved.epochs)
+        self._max_timestamp_ms = saved.max_timestamp_ms
+        self._max_timestamp_offset = saved.max_timestamp_offset
+        self.producers.load(saved.producers)

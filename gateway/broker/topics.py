@@ -1,0 +1,167 @@
+"""Which topics exist, and which stream each of their partitions is.
+
+The registry is a pure function of the metadata records in the log (METADATA.md): `apply` is the
+only thing that changes it, both when a record is written and when it is replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from gateway.broker.metadata_records import (
+    ClusterCreated,
+    MetadataRecord,
+    ProducerIdsReserved,
+    TopicCreated,
+    TopicDeleted,
+)
+from gateway.broker.partition import Partition
+from gateway.broker.topic_configs import SETTINGS
+
+if TYPE_CHECKING:
+    from wal_core import Log
+
+METADATA_STREAM_ID = 0
+FIRST_PARTITION_STREAM_ID = 1
+OFFSETS_TOPIC = "__consumer_offsets"
+TOPIC_NAME_CHARS_MAX = 249  # Kafka's Topic.MAX_NAME_LENGTH: a file name with room for a suffix
+_LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+\Z")
+
+
+def topic_name_problem(name: str) -> str | None:
+    """Why `name` cannot be a topic (Kafka's rules, `Topic.validate`), or None."""
+    if not name:
+        return "the topic name is empty"
+    if name in (".", ".."):
+        return f"the topic name cannot be {name!r}"
+    if len(name) > TOPIC_NAME_CHARS_MAX:
+        return f"the topic name has {len(name)} characters, the most is {TOPIC_NAME_CHARS_MAX}"
+    if not _LEGAL_NAME.match(name):
+        return (
+            f"the topic name {name!r} has characters other than letters, digits, '.', '_' and '-'"
+        )
+    return None
+
+
+class Topic:
+    """A topic and its partitions. `created` is settled once its record is durable."""
+
+    __slots__ = (
+        "configs",
+        "created",
+        "id",
+        "log_append_time",
+        "message_bytes_max",
+        "name",
+        "partitions",
+        "record",
+    )
+
+    def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
+        self.record = record
+        self.name = record.name
+        self.id = record.topic_id
+        self.configs = record.configs
+        own_max = record.configs.get("max.message.bytes")
+        self.message_bytes_max = int(own_max) if own_max else message_bytes_max
+        self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
+        self.created: asyncio.Future[None] | None = None
+        self.partitions = [
+            Partition(self, index, record.first_stream_id + index, log)
+            for index in range(record.partitions_count)
+        ]
+
+    @property
+    def is_internal(self) -> bool:
+        return self.name == OFFSETS_TOPIC
+
+    def config(self, name: str) -> str:
+        return self.configs.get(name, SETTINGS[name].default)
+
+
+class TopicRegistry:
+    """Topics by name and by id, partitions by stream; plus the counters that live beside them."""
+
+    def __init__(self, message_bytes_max: int) -> None:
+        self._message_bytes_max = message_bytes_max
+        self._by_name: dict[str, Topic] = {}
+        self._by_id: dict[bytes, Topic] = {}
+        self._by_stream: dict[int, Partition] = {}
+        self._log: Log | None = None
+        self.cluster_id = ""
+        self.next_stream_id = FIRST_PARTITION_STREAM_ID  # never reused, also not after a deletion
+        self.producer_ids_end = 0  # producer ids below this may have been handed out
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def partitions_count(self) -> int:
+        return len(self._by_stream)
+
+    def named(self, name: str) -> Topic | None:
+        return self._by_name.get(name)
+
+    def with_id(self, topic_id: bytes) -> Topic | None:
+        return self._by_id.get(topic_id)
+
+    def of_stream(self, stream_id: int) -> Partition | None:
+        return self._by_stream.get(stream_id)
+
+    def partitions(self) -> Iterable[Partition]:
+        return self._by_stream.values()
+
+    def attach(self, log: Log) -> None:
+        """After replay: existing and coming partitions may append and read."""
+        self._log = log
+        for partition in self._by_stream.values():
+            partition.attach(log)
+
+    def apply(self, record: MetadataRecord) -> Topic | None:
+        """Take in one metadata record; returns the topic it created or deleted."""
+        match record:
+            case TopicCreated():
+                return self._add(record)
+            case TopicDeleted():
+                return self._remove(record.topic_id)
+            case ClusterCreated():
+                self.cluster_id = record.cluster_id
+            case ProducerIdsReserved():
+                self.producer_ids_end = record.end
+        return None
+
+    def records(self) -> list[MetadataRecord]:
+        """The shortest list of records that rebuilds this registry."""
+        topics: list[MetadataRecord] = [topic.record for topic in self]
+        return [
+            ClusterCreated(cluster_id=self.cluster_id),
+            ProducerIdsReserved(end=self.producer_ids_end),
+            *topics,
+        ]
+
+    def _add(self, record: TopicCreated) -> Topic:
+        topic = Topic(record, self._message_bytes_max, self._log)
+        self._by_name[topic.name] = topic
+        self._by_id[topic.id] = topic
+        for partition in topic.partitions:
+            self._by_stream[partition.stream_id] = partition
+        end = record.first_stream_id + record.partitions_count
+        self.next_stream_id = max(self.next_stream_id, end)
+        return topic
+
+    def _remove(self, topic_id: bytes) -> Topic | None:
+        topic = self._by_id.pop(topic_id, None)
+        if topic is None:
+            return None
+        del self._by_name[topic.name]
+        for partition in topic.partitions:
+            partition.deleted = True
+            del self._by_stream[partition.stream_id]
+            partition.wake()
+        return topic

@@ -1,0 +1,408 @@
+"""One client connection: frames in, requests started in order, replies out in order.
+
+Rules (I6, I7, I8):
+- Requests start in arrival order, and a handler makes its change before it first waits; so appends
+  happen in arrival order. Requests behind a waiting Produce or Fetch start at once; any other API
+  holds back what follows it until it is answered, as a Kafka broker does for all of them.
+- Replies leave in request order, whichever handler is done first.
+- Past a limit (requests or bytes in flight, here or over all connections; replies the client does
+  not read) the socket is not read: the sender slows down, nothing is dropped.
+- A handler that fails answers Kafka's code; only a frame that cannot be parsed closes the
+  connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from gateway.api import API_TABLE, Api, Call, CloseConnection, Services, error_code
+from gateway.buffers import BlockPool, ByteBudget
+from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
+from gateway.observe.logger import log_event
+from protocol import (
+    ApiKey,
+    DecodeError,
+    ErrorCode,
+    RequestHeader,
+    decode_request,
+    decode_request_header,
+    encode_response,
+)
+
+if TYPE_CHECKING:
+    from protocol import Buffer
+
+logger = logging.getLogger(__name__)
+
+WRITE_BUFFER_HIGH_BYTES = (
+    1024 * 1024
+)  # replies held for a client that does not read, before we stop reading it
+STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    request_bytes_max: int
+    requests_in_flight_max_count: int
+    buffered_bytes_max: int
+    connections_max_count: int
+
+
+class Hub:
+    """What all connections share."""
+
+    def __init__(
+        self, services: Services, limits: ConnectionLimits, pool: BlockPool, budget: ByteBudget
+    ) -> None:
+        self.services = services
+        self.limits = limits
+        self.pool = pool
+        self.budget = budget
+        self.connections: set[Connection] = set()
+        # Every request that runs, also of connections that are gone: awaited by the server's stop.
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
+
+
+# Stands in for the header of a request that could not be read; its connection is closing.
+_NO_HEADER = RequestHeader(-1, -1, 0, None)
+
+
+class _Request:
+    """A request between its arrival and its reply."""
+
+    __slots__ = ("api", "at", "frame", "header", "reply", "size_bytes", "task")
+
+    def __init__(self, frame: memoryview) -> None:
+        self.frame: memoryview | None = frame
+        self.size_bytes = len(frame)
+        self.header = _NO_HEADER
+        self.at = 0
+        self.api: Api | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
+
+    def parse_header(self) -> None:
+        assert self.frame is not None
+        self.header, self.at = decode_request_header(self.frame)
+        self.api = API_TABLE.get(self.header.api_key)
+
+    @property
+    def is_pipelined(self) -> bool:
+        return self.api is not None and self.api.pipelined
+
+    @property
+    def is_produce(self) -> bool:
+        return self.api is not None and self.api.key == ApiKey.PRODUCE
+
+
+class Connection(asyncio.BufferedProtocol):
+    """See the module. One instance per socket."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._transport: asyncio.Transport | None = None
+        self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max, hub.budget.admit)
+        self._in_flight: deque[_Request] = deque()  # in arrival order; the head is answered first
+        self._waiting: deque[_Request] = deque()  # those of _in_flight that have not started
+        self._buffered_bytes = 0  # of all requests in flight
+        self._barrier = False  # a request that is not pipelined runs: nothing may start
+        self._writing_paused = False
+        self._reading_paused = False
+        self._asked_for_budget = False
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0  # in the transport when the stall timer was armed
+        self._client_host = ""
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._client_host = str(peer[0]) if peer else "unknown"
+        hub = self._hub
+        if hub.stopping or len(hub.connections) >= hub.limits.connections_max_count:
+            log_event(
+                logger,
+                logging.WARNING,
+                "connection refused",
+                client=self._client_host,
+                open_count=len(hub.connections),
+                limit="connections_max_count",
+            )
+            self._transport.abort()
+            return
+        hub.connections.add(self)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        hub = self._hub
+        hub.connections.discard(self)
+        hub.budget.forget(self._resume_after_budget)
+        hub.budget.give_back(self._reader.large_bytes)
+        self._stop_stall_timer()
+        # What was received whole is still written, as the client of acks=0 expects; nothing else
+        # matters now.
+        self._writing_paused = False
+        for request in self._waiting:
+            if not request.is_produce:
+                request.reply = []
+        self._waiting = deque(r for r in self._waiting if r.is_produce)
+        for request in self._in_flight:
+            if request.task is not None and not request.is_produce:
+                request.task.cancel()
+        self._reply()
+        self._start_waiting()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            for frame in self._reader.received(nbytes):
+                self._arrived(frame)
+                self._stop_stall_timer()
+        except (FrameTooLarge, DecodeError) as error:
+            self._close(str(error))
+            return
+        self._pause_reading_if_full()
+        self._watch_for_stall()
+
+    def eof_received(self) -> bool:
+        return False  # the client has gone: close
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self._pause_reading_if_full()
+        self._watch_for_stall()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._stop_stall_timer()
+        self._reply()
+        self._start_waiting()
+        self._resume_reading_if_room()
+
+    # Requests
+
+    def _arrived(self, frame: memoryview) -> None:
+        """Raises DecodeError when not even the header can be read."""
+        if not is_large(len(frame)):  # a large one was charged when it was admitted
+            self._hub.budget.take(len(frame))
+        self._buffered_bytes += len(frame)
+        request = _Request(frame)
+        self._in_flight.append(request)
+        self._waiting.append(request)
+        request.parse_header()
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._barrier and not self._writing_paused:
+            request = self._waiting.popleft()
+            self._barrier = not request.is_pipelined
+            # Tasks take their first step in the order of their making: that is the order of
+            # appends.
+            task = asyncio.get_running_loop().create_task(self._serve(request))
+            request.task = task
+            self._hub.tasks.add(task)
+            task.add_done_callback(self._hub.tasks.discard)
+
+    async def _serve(self, request: _Request) -> None:
+        try:
+            request.reply = await self._answer(request)
+        except CloseConnection as error:
+            self._close(str(error))
+        except DecodeError as error:
+            self._close(f"a request cannot be parsed: {error}")
+        except Exception as error:
+            # The handler itself is guarded: this is an answer that cannot be encoded.
+            log_event(logger, logging.ERROR, "request failed", error=error)
+            self._close("its answer could not be made")
+        finally:
+            if request.reply is None:
+                request.reply = []
+            if not request.is_pipelined:
+                self._barrier = False
+            self._reply()
+            self._start_waiting()
+            self._resume_reading_if_room()
+
+    async def _answer(self, request: _Request) -> Sequence[Buffer]:
+        """The encoded reply; empty when none is due."""
+        header, api = request.header, request.api
+        if api is None or not api.min_version <= header.api_version <= api.max_version:
+            return _refuse_version(header, api)
+        assert request.frame is not None
+        message = decode_request(header, request.frame, request.at)
+        request.frame = None  # from here on only the record views keep its memory
+        call = Call(header, self._client_host, self._hub.services)
+        response = await _handled(api, message, call)
+        if response is None:
+            return ()
+        return encode_response(header.api_key, header.api_version, header.correlation_id, response)
+
+    # Replies
+
+    def _reply(self) -> None:
+        """Send what is ready at the head of the line."""
+        transport = self._transport
+        assert transport is not None
+        while self._in_flight and self._in_flight[0].reply is not None:
+            if self._writing_paused:
+                return
+            request = self._in_flight.popleft()
+            self._buffered_bytes -= request.size_bytes
+            self._hub.budget.give_back(request.size_bytes)
+            # A closed transport drops what it is given, but some versions of asyncio first register
+            # its dead descriptor again (gh-136234): so ask.
+            if request.reply and not transport.is_closing():
+                transport.writelines(request.reply)
+
+    # Back-pressure
+
+    def _is_full(self) -> bool:
+        limits = self._hub.limits
+        return (
+            self._writing_paused
+            or len(self._in_flight) >= limits.requests_in_flight_max_count
+            or self._buffered_bytes >= limits.buffered_bytes_max
+            or self._lacks_budget()
+        )
+
+    def _lacks_budget(self) -> bool:
+        # The rest of an admitted frame is always taken: it has its memory, and frees it when it is
+        # answered.
+        if self._reader.large_bytes:
+            return False
+        return self._reader.is_blocked or self._hub.budget.is_exceeded
+
+    def _pause_reading_if_full(self) -> None:
+        assert self._transport is not None
+        if not self._is_full() or self._transport.is_closing():
+            return
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+            if not self._writing_paused:
+                self._stop_stall_timer()  # we owe now, not the client
+        if self._lacks_budget() and not self._asked_for_budget:
+            self._asked_for_budget = True
+            self._hub.budget.call_when_free(self._resume_after_budget)
+
+    def _resume_after_budget(self) -> None:
+        self._asked_for_budget = False
+        self._resume_reading_if_room()
+
+    def _resume_reading_if_room(self) -> None:
+        assert self._transport is not None
+        if not self._reading_paused or self._transport.is_closing() or self._hub.stopping:
+            return
+        if self._reader.is_blocked and not self._hub.budget.is_exceeded:
+            self.buffer_updated(0)  # asks again for the frame that was not admitted
+        if self._is_full():
+            self._pause_reading_if_full()
+            return
+        self._reading_paused = False
+        self._transport.resume_reading()
+        self._watch_for_stall()
+
+    # The end
+
+    def _watch_for_stall(self) -> None:
+        """A deadline while the peer owes us something: to read its replies or to finish a frame."""
+        owes_frame = self._reader.is_inside_frame and not self._reading_paused
+        if self._stall_timer is None and (self._writing_paused or owes_frame):
+            assert self._transport is not None
+            self._unsent_bytes = self._transport.get_write_buffer_size()
+            loop = asyncio.get_running_loop()
+            self._stall_timer = loop.call_later(STALL_TIMEOUT_S, self._stalled)
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _stalled(self) -> None:
+        assert self._transport is not None
+        self._stall_timer = None
+        if self._writing_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
+            self._watch_for_stall()  # slow, but reading
+            return
+        log_event(
+            logger,
+            logging.WARNING,
+            "connection closed",
+            client=self._client_host,
+            reason=f"no progress for {STALL_TIMEOUT_S:g} s",
+        )
+        self._transport.abort()
+
+    def _close(self, reason: str) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            log_event(
+                logger,
+                logging.WARNING,
+                "connection closed",
+                client=self._client_host,
+                reason=reason,
+            )
+            self._transport.close()
+
+    def stop_reading(self) -> None:
+        """Graceful stop: take nothing new; what was read is still answered."""
+        assert self._transport is not None
+        if not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._stop_stall_timer()
+
+    def close(self) -> None:
+        """Send what is left and close."""
+        assert self._transport is not None
+        self._transport.close()
+
+    def abort(self) -> None:
+        assert self._transport is not None
+        self._transport.abort()
+
+
+def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
+    """As Kafka: an unknown version of ApiVersions is answered in version 0 (KIP-511), all else
+    closes.
+    """
+    if api is None or api.key != ApiKey.API_VERSIONS:
+        name = f"API key {header.api_key}" if api is None else api.name
+        raise CloseConnection(
+            f"{header.client_id or 'a client without id'} sent {name} version "
+            f"{header.api_version}, which ApiVersions does not offer"
+        )
+    response = api.on_error(None, ErrorCode.UNSUPPORTED_VERSION)
+    assert response is not None
+    return encode_response(ApiKey.API_VERSIONS, 0, header.correlation_id, response)
+
+
+async def _handled(api: Api, message: Any, call: Call) -> Any:
+    """The handler's response, or the API's error response when it raised (I8)."""
+    try:
+        return await api.handle(message, call)
+    except CloseConnection:
+        raise
+    except Exception as error:
+        code = error_code(error)
+        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+            log_event(
+                logger,
+                logging.ERROR,
+                "handler failed",
+                error=error,
+                api=api.name,
+                version=call.version,
+                client_id=call.header.client_id,
+            )
+        return api.on_error(message, code)

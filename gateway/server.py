@@ -1,0 +1,254 @@
+"""The composition root: builds the components, listens, serves, drains, stops.
+
+Start: data first, then the socket: whoever can connect is served. Stop (SIGTERM, SIGINT): no new
+connections and requests, parked fetches are answered, what was read is finished within `drain_ms`,
+the log confirms what is pending, then the connections close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import math
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.api import Services
+from gateway.broker.broker import Broker, BrokerLimits, Node
+from gateway.buffers import BlockPool, ByteBudget
+from gateway.config import Config
+from gateway.connection import Connection, ConnectionLimits, Hub
+from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.observe.banner import announce_ready
+from gateway.observe.logger import log_event
+from wal_core import (
+    Clock,
+    LogConfig,
+    Rng,
+    SegmentStore,
+    SystemClock,
+    SystemRng,
+    WalError,
+    open_store,
+)
+
+logger = logging.getLogger(__name__)
+
+LISTEN_BACKLOG_COUNT = 1024
+EXIT_OK, EXIT_FAILED = 0, 1
+
+
+class StartError(Exception):
+    """The gateway cannot start; the text says what to do."""
+
+
+class _Journal:
+    """The groups' way to the log: the broker exists only after the coordinator it replays into."""
+
+    def __init__(self) -> None:
+        self.broker: Broker | None = None
+        self.partition_of: Callable[[str], int] | None = None
+
+    def append(
+        self, group_id: str, records: Sequence[tuple[bytes, bytes | None]]
+    ) -> Awaitable[None]:
+        assert self.broker is not None and self.partition_of is not None
+        return self.broker.append_group_records(self.partition_of(group_id), records)
+
+
+class Gateway:
+    """One running gateway. `start`, then `connection` per client, then `stop`."""
+
+    def __init__(
+        self, config: Config, store: SegmentStore, node: Node, clock: Clock, rng: Rng
+    ) -> None:
+        self._config = config
+        self._store = store
+        journal = _Journal()
+        self.groups = GroupCoordinator(journal, _group_config(config), clock=clock, rng=rng)
+        self.broker = Broker(node, _broker_limits(config), self.groups, clock, rng)
+        journal.broker = self.broker
+        journal.partition_of = self.groups.group_partition
+        self.hub = Hub(
+            Services(config, self.broker, self.groups),
+            ConnectionLimits(
+                request_bytes_max=config.request_bytes_max,
+                requests_in_flight_max_count=config.connection_requests_in_flight_max_count,
+                buffered_bytes_max=config.connection_buffered_bytes_max,
+                connections_max_count=config.connections_max_count,
+            ),
+            # Blocks come back from the tail cache and from requests in flight.
+            BlockPool(config.tail_cache_bytes + config.connection_buffered_bytes_max),
+            ByteBudget(config.buffered_bytes_max),
+        )
+
+    async def start(self) -> None:
+        """Recover the data; requests may come after it returns."""
+        await self.broker.open(self._store, _log_config(self._config))
+        self.groups.start()
+
+    def connection(self) -> Connection:
+        """The protocol of one more client."""
+        return Connection(self.hub)
+
+    async def stop(self) -> None:
+        """Drain, then let go of the log. What was acknowledged is durable already."""
+        hub = self.hub
+        hub.stopping = True
+        for connection in tuple(hub.connections):
+            connection.stop_reading()
+        self.broker.stop_waiting()
+        await self.groups.close()
+        if hub.tasks:
+            await asyncio.wait(tuple(hub.tasks), timeout=self._config.drain_ms / 1000)
+        for task in tuple(hub.tasks):
+            task.cancel()
+        if hub.tasks:
+            await asyncio.wait(tuple(hub.tasks))
+        for connection in tuple(hub.connections):
+            connection.close()
+        await self.broker.close()
+
+    async def failed(self) -> None:
+        """Returns never; raises WalError once the log had to step down."""
+        await asyncio.shield(self.broker.log.failed)
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Errors are logged, not raised."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+            runner.run(_serve(config))
+    except (StartError, WalError) as error:
+        log_event(logger, logging.ERROR, "gateway failed", reason=str(error))
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_OK
+    return EXIT_OK
+
+
+def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if config.event_loop == "asyncio" or sys.platform == "win32":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415 - optional: everything works without it
+    except ImportError:
+        if config.event_loop == "uvloop":
+            raise StartError(
+                "event_loop is uvloop, but the package uvloop is not installed"
+            ) from None
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    listener = _bind(config)
+    try:
+        port = listener.getsockname()[1]
+        store = await open_store(config.data, config.mode)
+        node = Node(config.node_id, *config.advertised(port))
+        gateway = Gateway(config, store, node, SystemClock(), SystemRng())
+        await gateway.start()
+    except BaseException:
+        listener.close()
+        raise
+    server = await loop.create_server(
+        gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT
+    )
+    announce_ready(logger, config, port)
+    try:
+        await _until_stopped(stopping, gateway)
+    finally:
+        log_event(logger, logging.INFO, "stopping", drain_ms=config.drain_ms)
+        server.close()
+        await gateway.stop()
+        log_event(logger, logging.INFO, "stopped")
+
+
+async def _until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
+    """Returns when asked to stop; raises what made the log step down."""
+    stop = asyncio.ensure_future(stopping.wait())
+    failure = asyncio.ensure_future(gateway.failed())
+    try:
+        await asyncio.wait((stop, failure), return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            failure.result()
+    finally:
+        for task in (stop, failure):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WalError):
+                await task
+
+
+def _bind(config: Config) -> socket.socket:
+    """The listening socket, bound but silent: clients that come while data load wait in no
+    queue.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            config.listen_host,
+            config.listen_port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )[0]
+        listener = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise StartError(f"cannot listen on {config.listen_host!r}: {error}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {config.listen_host}:{config.listen_port}: "
+            f"{error.strerror}; is another broker running? choose another port with --listen"
+        ) from None
+    return listener
+
+
+def _broker_limits(config: Config) -> BrokerLimits:
+    return BrokerLimits(
+        message_bytes_max=config.message_bytes_max,
+        auto_create_topics=config.auto_create_topics,
+        default_partitions_count=config.default_partitions_count,
+        partitions_max_count=config.partitions_max_count,
+        offsets_partitions_count=config.offsets_partitions_count,
+    )
+
+
+def _group_config(config: Config) -> GroupConfig:
+    return GroupConfig(
+        session_timeout_min_ms=config.group_session_timeout_min_ms,
+        session_timeout_max_ms=config.group_session_timeout_max_ms,
+        initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
+        members_max_count=config.group_members_max_count,
+        groups_max_count=config.groups_max_count,
+        offset_metadata_bytes_max=config.offset_metadata_bytes_max,
+        offsets_partitions_count=config.offsets_partitions_count,
+        offsets_retention_ms=config.offsets_retention_ms,
+    )
+
+
+def _log_config(config: Config) -> LogConfig:
+    return dataclasses.replace(
+        LogConfig.preset(config.mode),
+        block_bytes_max=config.block_bytes_max,
+        gather_ms=config.gather_ms if config.mode == "object" else math.inf,
+        flushes_in_flight_max_count=config.flushes_in_flight_max_count,
+        segment_bytes_max=config.segment_bytes_max,
+        # Whatever is read may be appended: senders are slowed down by the budget for requests,
+        # never refused here.
+        unconfirmed_bytes_max=config.buffered_bytes_max + config.request_bytes_max,
+        tail_bytes_max=config.tail_cache_bytes,
+        block_cache_bytes_max=config.block_cache_bytes,
+        store_timeout_ms=config.store_timeout_ms,
+    )
