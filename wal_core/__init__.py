@@ -1,1 +1,35 @@
-"""Log streams over a store."""
+"""Log streams over a store: one fenced writer, entries of many streams in durable blocks.
+
+Knows streams, entries, blocks and segments; has never heard of Kafka. Bytes: FORMAT.md. Other
+layers use the names below and nothing else.
+"""
+
+from wal_core.clock import Clock, Rng, SystemClock, SystemRng
+from wal_core.config import LogConfig, Mode
+from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
+from wal_core.log import Log
+from wal_core.object_store.memory import MemoryStore
+from wal_core.segment_store.base import SegmentStore
+from wal_core.store_opening import open_store
+from wal_core.types import Entry, LogState
+
+__all__ = [
+    "Clock",
+    "Corrupt",
+    "Entry",
+    "Fenced",
+    "Invalid",
+    "Log",
+    "LogConfig",
+    "LogState",
+    "MemoryStore",
+    "Mode",
+    "Rng",
+    "SegmentStore",
+    "SystemClock",
+    "SystemRng",
+    "Truncated",
+    "Unavailable",
+    "WalError",
+    "open_store",
+]

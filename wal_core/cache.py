@@ -1,0 +1,99 @@
+"""A bytes-bounded cache whose concurrent misses of one key share one load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from wal_core.errors import Unavailable
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class LoadingCache(Generic[K, V]):
+    """Least recently used values up to `bytes_max`; a value larger than that is never kept.
+
+    A load belongs to the cache, not to the reader who asked first: a reader that goes away does
+    not fail the others. Failures are not kept.
+    """
+
+    def __init__(
+        self,
+        bytes_max: int,
+        load: Callable[[K], Awaitable[V]],
+        size_bytes: Callable[[V], int],
+        deadline_ms: int,
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._load = load
+        self._size_bytes = size_bytes
+        self._deadline_ms = deadline_ms
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._loads: dict[K, asyncio.Task[V]] = {}
+        self.bytes_count = 0
+
+    def peek(self, key: K) -> V | None:
+        """The value if it is here."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    async def get(self, key: K) -> V:
+        """The value, loaded if need be. Raises what the load raises, Unavailable when late."""
+        value = self.peek(key)
+        if value is not None:
+            return value
+        return await asyncio.shield(self._start(key))
+
+    def prefetch(self, key: K) -> None:
+        """Start loading if it is not here; nobody waits."""
+        if key not in self._values:
+            self._start(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Insert a value somebody else made."""
+        old = self._values.pop(key, None)
+        if old is not None:
+            self.bytes_count -= self._size_bytes(old)
+        size = self._size_bytes(value)
+        if size > self._bytes_max:
+            return
+        self._values[key] = value
+        self.bytes_count += size
+        while self.bytes_count > self._bytes_max:
+            _, evicted = self._values.popitem(last=False)
+            self.bytes_count -= self._size_bytes(evicted)
+
+    async def close(self) -> None:
+        """Cancel loads and forget everything."""
+        loads = list(self._loads.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        self._values.clear()
+        self.bytes_count = 0
+
+    def _start(self, key: K) -> asyncio.Task[V]:
+        task = self._loads.get(key)
+        if task is None:
+            task = self._loads[key] = asyncio.ensure_future(self._run(key))
+            task.add_done_callback(lambda task: self._done(key, task))
+        return task
+
+    async def _run(self, key: K) -> V:
+        try:
+            async with asyncio.timeout(self._deadline_ms / 1000):
+                value = await self._load(key)
+        except TimeoutError:
+            raise Unavailable(f"no answer within {self._deadline_ms} ms") from None
+        self.put(key, value)
+        return value
+
+    def _done(self, key: K, task: asyncio.Task[V]) -> None:
+        del self._loads[key]
+        if not task.cancelled():
+            task.exception()  # seen: every reader may have gone away

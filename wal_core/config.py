@@ -1,0 +1,93 @@
+"""Settings of one log. Values are data; components (store, clock, rng) are arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from wal_core.errors import Invalid
+
+Mode = Literal["file", "object"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Every bound of a log in one place; `LogConfig.preset(mode)` gives the mode's defaults."""
+
+    log_id: int = 0
+
+    # Flush policy (see flush_policy.py).
+    block_bytes_max: int = 4 * MIB
+    """A block is closed before it grows past this; one larger entry gets a block of its own.
+    Larger: fewer, longer writes and more memory per flush."""
+    gather_bytes: int = 256 * KIB
+    """While a flush is in flight, the next one starts once this much has gathered."""
+    gather_ms: float = math.inf
+    """While a flush is in flight, the next one starts once its first entry is this old.
+    Infinite: wait for the flush in flight (group commit), which is right for a disk."""
+    flushes_in_flight_max_count: int = 2
+    writes_per_s_max: float | None = None
+    """Token bucket over block writes, to bound the bill of an object store. None: no limit."""
+    writes_burst_count: int = 10
+
+    # Segments: the unit of recovery (a restart replays at most one) and of later compaction.
+    segment_bytes_max: int = 256 * MIB
+    segment_blocks_max: int = 16_384
+
+    # Memory.
+    unconfirmed_bytes_max: int = 256 * MIB
+    """`append` raises Unavailable rather than hold more than this that is not yet durable."""
+    tail_bytes_max: int = 64 * MIB
+    """Recently confirmed entries kept for readers at the end of the log."""
+    block_cache_bytes_max: int = 64 * MIB
+    footer_cache_bytes_max: int = 16 * MIB
+
+    # Patience.
+    store_timeout_ms: int = 30_000
+    """Deadline of one attempt at the store; then the same block is tried again."""
+    retry_first_ms: int = 20
+    retry_max_ms: int = 5_000
+    close_timeout_ms: int = 30_000
+    """How long `close` waits for the store before it gives up draining."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name in _MAY_BE_ZERO else 1
+            if value is not None and not value >= least:
+                raise Invalid(f"{field.name} must be at least {least}, not {value!r}")
+        if self.block_bytes_max > 1 << 30:
+            raise Invalid("block_bytes_max must not exceed 1 GiB (positions are 32 bits)")
+
+    @classmethod
+    def preset(cls, mode: Mode) -> LogConfig:
+        """Defaults for where the tail becomes durable: a disk wants group commit, a bucket
+        (5 to 300 ms a write, paid by the write) wants several larger writes at once."""
+        if mode == "file":
+            return cls()
+        return cls(
+            block_bytes_max=8 * MIB,
+            gather_bytes=8 * MIB,
+            gather_ms=5,
+            flushes_in_flight_max_count=8,
+            segment_blocks_max=1_000,
+        )
+
+
+_MAY_BE_ZERO = frozenset(
+    {
+        "log_id",
+        "gather_ms",
+        "gather_bytes",
+        "tail_bytes_max",
+        "block_cache_bytes_max",
+        "footer_cache_bytes_max",
+        "retry_first_ms",
+        "retry_max_ms",
+        "writes_per_s_max",
+    }
+)

@@ -1,0 +1,192 @@
+"""A log: one writer, many streams, confirmed in order. The facade over writer, reader, recovery."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wal_core.block_format import NONCE_BYTES
+from wal_core.clock import Clock, Rng
+from wal_core.config import LogConfig
+from wal_core.errors import Unavailable
+from wal_core.footer_format import Footer
+from wal_core.log_reader import LogReader, check_read
+from wal_core.log_writer import LogWriter
+from wal_core.recovery import Recovery
+from wal_core.segment_store.base import SegmentStore
+from wal_core.streams import Stream
+from wal_core.types import Entry, LogState
+
+
+class Log:
+    """Open with `Log.open`. All methods belong to the event loop it was opened on."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        state: LogState,
+        config: LogConfig,
+        recovered: Recovery,
+        *,
+        nonce: bytes,
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._streams = recovered.streams
+        self._segments = recovered.segments
+        self._closed = False
+        self.term = recovered.term
+        """Higher than that of every earlier writer; the gateway's leader epoch."""
+        self._writer = LogWriter(
+            store,
+            state,
+            config,
+            term=recovered.term,
+            nonce=nonce,
+            first_segment=recovered.segments[-1] + 1 if recovered.segments else 0,
+            streams=self._streams,
+            finished=self._segment_finished,
+            clock=clock,
+            rng=rng,
+        )
+        self._reader = LogReader(
+            store, config, streams=self._streams, segments=self._segments, writer=self._writer
+        )
+        for segment, footer in recovered.newest_footers.items():
+            self._reader.footers.put(segment, footer)
+        self.failed = self._writer.failed
+        """Holds the exception once the writer had to step down (Fenced, Corrupt); else pending."""
+
+    @classmethod
+    async def open(
+        cls, store: SegmentStore, state: LogState, config: LogConfig, *, clock: Clock, rng: Rng
+    ) -> Log:
+        """Take the log over from whoever wrote it last and recover it.
+
+        The cost does not grow with history. Raises Unavailable when another process holds the
+        log or the store does not answer, Corrupt when stored bytes are damaged.
+        """
+        nonce = rng.random_bytes(NONCE_BYTES)
+        recovery = Recovery(store, state, config, nonce=nonce, clock=clock, rng=rng)
+        try:
+            await recovery.run()
+        except BaseException:
+            if recovery.locked:
+                await store.unlock(config.log_id)
+            raise
+        return cls(store, state, config, recovery, nonce=nonce, clock=clock, rng=rng)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def append(
+        self,
+        stream_id: int,
+        base_offset: int,
+        record_count: int,
+        max_timestamp_ms: int,
+        payload: bytes | memoryview,
+    ) -> asyncio.Future[None]:
+        """Add an entry to the open block; never waits.
+
+        Returns the confirmation of the whole block, shared by everybody in it: shield it, never
+        await it bare in a task that may be cancelled. It resolves once the block and all before
+        it are durable and `LogState.confirmed` has run. The payload must not change afterwards.
+
+        Raises Invalid unless `base_offset` is the stream's end; Unavailable while more than
+        `unconfirmed_bytes_max` waits; whatever stopped the log, if it has stopped.
+        """
+        return self._writer.append(stream_id, base_offset, record_count, max_timestamp_ms, payload)
+
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Bytes appended and not yet durable: slow producers down long before the bound."""
+        return self._writer.unconfirmed_bytes
+
+    def drop_stream(self, stream_id: int) -> None:
+        """Forget a stream at the next segment's end; its id must never be used again.
+
+        A crash before that brings it back: keep the fact of the drop in your own entries, have
+        that entry confirmed first, and drop again after opening.
+        """
+        self._writer.drop_stream(stream_id)
+
+    async def close(self) -> None:
+        """Confirm what was appended, complete the segment, let the next writer in.
+
+        Raises Unavailable if the store did not take everything in `close_timeout_ms`; what is
+        unconfirmed then has failed. A log that has stopped just lets go.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        late = False
+        try:
+            async with asyncio.timeout(self._config.close_timeout_ms / 1000):
+                await self._writer.drain()
+        except TimeoutError:
+            late = True
+        finally:
+            await self._writer.stop()
+            await self._reader.close()
+            await self._unlock()
+        if late:
+            raise Unavailable(
+                f"{self._store.location} did not take everything within "
+                f"{self._config.close_timeout_ms} ms",
+                log_id=self._config.log_id,
+            )
+
+    async def _unlock(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.close_timeout_ms / 1000):
+                await self._store.unlock(self._config.log_id)
+        except TimeoutError:
+            pass  # a write hangs in the device; the lock goes when the process does
+
+    def _segment_finished(self, footer: Footer) -> None:
+        self._segments.append(footer.segment)
+        self._reader.footers.put(footer.segment, footer)
+
+    # -- offsets ---------------------------------------------------------------------------
+
+    def stream_ids(self) -> list[int]:
+        """All streams with entries that were not dropped."""
+        return [key for key, stream in self._streams.items() if not stream.dropped]
+
+    def start_offset(self, stream_id: int) -> int:
+        """The first offset that can be read; 0 for an unknown stream."""
+        stream = self._live(stream_id)
+        return stream.start if stream else 0
+
+    def end_offset(self, stream_id: int) -> int:
+        """The next offset to append at (exclusive end of what was assigned)."""
+        stream = self._live(stream_id)
+        return stream.end if stream else 0
+
+    def confirmed_offset(self, stream_id: int) -> int:
+        """Exclusive end of what is durable and readable: the high watermark."""
+        stream = self._live(stream_id)
+        return stream.confirmed if stream else 0
+
+    def _live(self, stream_id: int) -> Stream | None:
+        stream = self._streams.get(stream_id)
+        return None if stream is None or stream.dropped else stream
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
+        """Confirmed entries from memory, the one holding `offset` first: at least one, more
+        while they fit `bytes_max`. [] at or beyond the confirmed end; None: use `read`."""
+        check_read(offset, bytes_max)
+        return self._reader.read_tail(stream_id, offset, bytes_max)
+
+    async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
+        """Like `read_tail`, from wherever the entries are. Raises Truncated below the start,
+        Unavailable when the store is late, Corrupt when what it returns is damaged."""
+        check_read(offset, bytes_max)
+        return await self._reader.read(stream_id, offset, bytes_max)
+
+    async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
+        """The first confirmed entry whose greatest timestamp is >= `timestamp_ms`, or None."""
+        return await self._reader.find_timestamp(stream_id, timestamp_ms)

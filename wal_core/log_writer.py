@@ -1,0 +1,477 @@
+"""The writing half of a log: gather entries into blocks, flush, confirm in order, roll.
+
+Life of a block: *open* (takes entries) -> *queued* (full, or frozen by a roll) -> *in flight*
+(numbered, encoded, with the store) -> *durable* -> *confirmed* (it and every earlier one durable).
+Everything runs on the event loop; the only tasks are one per block in flight and one per footer.
+
+A store that fails does not fail the log: the same bytes go to the same slot again until they are
+durable or a newer writer is met. Nothing is skipped and nothing is rolled back, so offsets handed
+out stay right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from wal_core.block_format import (
+    HEADER_BYTES,
+    INDEX_ENTRY,
+    BlockIds,
+    BlockKind,
+    EncodedBlock,
+    encode_entries,
+    encode_footer,
+)
+from wal_core.clock import Clock, Rng
+from wal_core.config import LogConfig
+from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
+from wal_core.flush_policy import TokenBucket, should_flush
+from wal_core.footer_format import Footer
+from wal_core.persistence import persist
+from wal_core.segment_index import SegmentIndex
+from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.streams import Stream, Tail
+from wal_core.types import Entry, LogState
+
+_STREAM_ID_MAX = (1 << 64) - 1
+_RECORD_COUNT_MAX = (1 << 32) - 1
+_INT64_MAX = (1 << 63) - 1
+
+
+class _Gathering:
+    """A block that takes entries or waits for its turn."""
+
+    __slots__ = ("bytes_count", "entries", "future", "owners", "since_s")
+
+    def __init__(self, future: asyncio.Future[None], since_s: float) -> None:
+        self.entries: list[Entry] = []
+        self.owners: list[Stream] = []
+        self.bytes_count = HEADER_BYTES  # as it will be stored
+        self.future = future
+        self.since_s = since_s
+
+
+class _Flight:
+    """A block on its way to the store."""
+
+    __slots__ = ("bytes_count", "durable", "encoded", "future", "number", "owners", "slot")
+
+    def __init__(self, gathered: _Gathering, slot: Slot, encoded: EncodedBlock) -> None:
+        self.slot = slot
+        self.encoded = encoded
+        self.owners = gathered.owners
+        self.future = gathered.future
+        self.bytes_count = gathered.bytes_count
+        self.durable = False
+
+
+class LogWriter:
+    """Owned by the Log, which shares `streams`, `tail` and the segment list with the reader."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        state: LogState,
+        config: LogConfig,
+        *,
+        term: int,
+        nonce: bytes,
+        first_segment: int,
+        streams: dict[int, Stream],
+        finished: Callable[[Footer], None],
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._config = config
+        self._term = term
+        self._nonce = nonce
+        self._next_segment = first_segment
+        self._streams = streams
+        self._finished = finished
+        self._clock = clock
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._bucket: TokenBucket | None = None
+        if config.writes_per_s_max:
+            self._bucket = TokenBucket(
+                config.writes_per_s_max, config.writes_burst_count, self._loop.time()
+            )
+
+        self.tail = Tail(config.tail_bytes_max)
+        self.active: SegmentIndex | None = None  # confirmed blocks of the unfinished segment
+        self.unconfirmed_bytes = 0
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self._error: WalError | None = None
+        self._closing = False
+
+        self._open: _Gathering | None = None
+        self._queue: deque[_Gathering] = deque()
+        self._flights: deque[_Flight] = deque()  # unconfirmed, in slot order
+        self._in_flight_count = 0  # of those, the ones not durable yet
+        self._cut_blocks = 0  # of the active segment: numbered so far
+        self._cut_bytes = 0
+        self._pump_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+        # A roll: the checkpoint of the segment's end, and how many queued blocks still go in.
+        self._roll_checkpoint: bytes | None = None
+        self._roll_left_count = 0
+        self._dropped_late: set[int] = set()
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    # -- appending -------------------------------------------------------------------------
+
+    def append(
+        self,
+        stream_id: int,
+        base_offset: int,
+        record_count: int,
+        max_timestamp_ms: int,
+        payload: bytes | memoryview,
+    ) -> asyncio.Future[None]:
+        """See Log.append."""
+        if self._error is not None:
+            raise self._error
+        if self._closing:
+            raise Unavailable("the log is closing", log_id=self._config.log_id)
+        if payload.__class__ is not bytes and not _is_flat(payload):
+            raise Invalid("a payload must be bytes or a contiguous memoryview of bytes")
+        stored_bytes = len(payload) + INDEX_ENTRY.size
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._new_stream(stream_id)
+        _check_entry(stream, stream_id, base_offset, record_count, max_timestamp_ms)
+        if stored_bytes == INDEX_ENTRY.size:
+            raise Invalid("an entry must not be empty")
+        if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
+            self._refuse(stored_bytes)
+
+        block = self._open
+        if block is None or (
+            block.bytes_count + stored_bytes > self._config.block_bytes_max and block.entries
+        ):
+            block = self._next_open()
+        block.entries.append(Entry(stream_id, base_offset, record_count, max_timestamp_ms, payload))
+        block.owners.append(stream)
+        block.bytes_count += stored_bytes
+        self.unconfirmed_bytes += stored_bytes
+        if not base_offset:
+            self._streams[stream_id] = stream  # its first entry
+        stream.end = base_offset + record_count
+        if not self._pump_scheduled:
+            # At the end of this turn of the loop: what arrives together rides together.
+            self._pump_scheduled = True
+            self._loop.call_soon(self._pump)
+        return block.future
+
+    def _new_stream(self, stream_id: int) -> Stream:
+        if not 0 <= stream_id <= _STREAM_ID_MAX:
+            raise Invalid(f"stream id {stream_id} is not in 0 .. 2**64-1")
+        return Stream()
+
+    def _refuse(self, stored_bytes: int) -> None:
+        if stored_bytes > self._config.unconfirmed_bytes_max:
+            raise Invalid(
+                f"an entry of {stored_bytes} bytes exceeds unconfirmed_bytes_max "
+                f"({self._config.unconfirmed_bytes_max})"
+            )
+        raise Unavailable(
+            f"{self.unconfirmed_bytes} bytes already wait for the store",
+            log_id=self._config.log_id,
+        )
+
+    def _next_open(self) -> _Gathering:
+        if self._open is not None:
+            self._queue.append(self._open)
+        self._open = _Gathering(self._loop.create_future(), self._loop.time())
+        self._idle.clear()
+        return self._open
+
+    def drop_stream(self, stream_id: int) -> None:
+        """See Log.drop_stream."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            # Remember it all the same: an id is never used again.
+            stream = self._streams[stream_id] = Stream()
+        stream.dropped = True
+        if self._roll_checkpoint is not None:
+            # The footer being prepared states the moment before.
+            self._dropped_late.add(stream_id)
+
+    # -- flushing --------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start whatever flushes and rolls are due."""
+        self._pump_scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._error is not None:
+            return
+        try:
+            self._start_roll_if_due()
+            while self._start_next():
+                pass
+        except Exception as error:
+            self.fail(_as_fatal(error))
+
+    def _start_next(self) -> bool:
+        """Start one flush if the policy says so; else see to it that we come back in time."""
+        rolling = self._roll_checkpoint is not None
+        if rolling and not self._roll_left_count:
+            return False  # the footer's turn; everything newer waits for the next segment
+        block = self._queue[0] if self._queue else self._open
+        if block is None:
+            return False
+        now_s = self._loop.time()
+        if self._in_flight_count:
+            age_ms = (now_s - block.since_s) * 1000
+            waiting = self._config.block_bytes_max if self._queue else block.bytes_count
+            if not should_flush(waiting, age_ms, self._in_flight_count, self._config):
+                if self._in_flight_count < self._config.flushes_in_flight_max_count:
+                    self._come_back_at(block.since_s + self._config.gather_ms / 1000)
+                return False
+        if self._bucket is not None:
+            wait_s = self._bucket.take(now_s)
+            if wait_s > 0:
+                self._come_back_at(now_s + wait_s)
+                return False
+        if self._queue:
+            self._queue.popleft()
+        else:
+            self._open = None
+        if rolling:
+            self._roll_left_count -= 1
+        self._start_flush(block)
+        return True
+
+    def _come_back_at(self, when_s: float) -> None:
+        if when_s != float("inf"):
+            self._timer = self._loop.call_at(when_s, self._pump)
+
+    def _start_flush(self, block: _Gathering) -> None:
+        if self.active is None:
+            self.active = SegmentIndex(self._next_segment)
+            self._next_segment += 1
+            self._cut_blocks = self._cut_bytes = 0
+        segment = self.active.segment
+        number = self._cut_blocks
+        ids = BlockIds(
+            self._config.log_id,
+            segment,
+            number,
+            self._term,
+            self.active.block_count,
+            self._nonce,
+        )
+        encoded = encode_entries(ids, block.entries)
+        slot = Slot(self._config.log_id, segment, number, self._cut_bytes)
+        flight = _Flight(block, slot, encoded)
+        self._cut_blocks += 1
+        self._cut_bytes += encoded.length
+        self._flights.append(flight)
+        self._in_flight_count += 1
+        self._spawn(self._flush(flight))
+
+    async def _flush(self, flight: _Flight) -> None:
+        pieces = flight.encoded.pieces
+        await persist(
+            lambda: self._store.append(flight.slot, pieces, final=False), self._config, self._rng
+        )
+        flight.durable = True
+        self._in_flight_count -= 1
+        while self._flights and self._flights[0].durable and self._error is None:
+            self._confirm(self._flights.popleft())
+        self._after_progress()
+
+    def _confirm(self, flight: _Flight) -> None:
+        """The block and everything before it is durable: let the world see it."""
+        active = self.active
+        assert active is not None
+        assert flight.slot.block == active.block_count
+        entries = flight.encoded.entries
+        active.add_block(flight.encoded.length)
+        ends: dict[int, int] = {}
+        for entry, stream in zip(entries, flight.owners, strict=True):
+            stream_id, base_offset, record_count, timestamp_ms, _ = entry
+            end = base_offset + record_count
+            stream.max_ts_ms = max(stream.max_ts_ms, timestamp_ms)
+            stream.confirmed = ends[stream_id] = end
+            active.note_entry(stream_id, base_offset, end, stream.max_ts_ms)
+        self.tail.add(entries, flight.owners)
+        self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
+        self._state.confirmed(ends)
+        if not flight.future.done():
+            flight.future.set_result(None)
+
+    def _after_progress(self) -> None:
+        if self._error is not None:
+            return
+        if self._roll_checkpoint is not None and not self._roll_left_count and not self._flights:
+            self._spawn(self._finish_segment(self._roll_checkpoint))
+        elif self._open is not None or self._queue:
+            self._pump()
+        elif not self._flights:
+            self._idle.set()
+
+    # -- rolling ---------------------------------------------------------------------------
+
+    def _start_roll_if_due(self) -> None:
+        if self._roll_checkpoint is not None or (self._open is None and not self._queue):
+            return
+        blocks, size = len(self._queue), sum(block.bytes_count for block in self._queue)
+        if self._open is not None:
+            blocks, size = blocks + 1, size + self._open.bytes_count
+        if self.active is not None:
+            blocks, size = blocks + self._cut_blocks, size + self._cut_bytes
+        if blocks >= self._config.segment_blocks_max or size >= self._config.segment_bytes_max:
+            self._start_roll()
+
+    def _start_roll(self) -> None:
+        """Everything appended up to here is this segment's, and the checkpoint is its sum.
+
+        Both are taken in one step without an await: that is what makes the footer's checkpoint
+        equal to the replay of the segment.
+        """
+        if self._open is not None:
+            self._queue.append(self._open)
+            self._open = None
+        self._roll_left_count = len(self._queue)
+        self._roll_checkpoint = self._state.checkpoint()
+
+    async def _finish_segment(self, checkpoint: bytes) -> None:
+        active = self.active
+        assert active is not None
+        assert active.block_count == self._cut_blocks
+        # All blocks of the segment and none of a later one are confirmed, so the confirmed
+        # offsets are the offsets at the segment's end.
+        excluded = {
+            stream_id
+            for stream_id, stream in self._streams.items()
+            if stream.dropped and stream_id not in self._dropped_late
+        }
+        rows = [
+            stream.row(stream_id)
+            for stream_id, stream in self._streams.items()
+            if stream.confirmed and stream_id not in excluded
+        ]
+        payload = active.encode_footer(rows, checkpoint, self._clock.now_ms())
+        count = active.block_count
+        ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
+        encoded = encode_footer(BlockKind.COMPLETE, ids, payload)
+        slot = Slot(self._config.log_id, active.segment, count, active.bytes_count)
+        await persist(
+            lambda: self._store.append(slot, encoded.pieces, final=True), self._config, self._rng
+        )
+        if self._error is not None:
+            return
+        self._finished(Footer(active.segment, self._term, payload))
+        self.active = None
+        self._roll_checkpoint = None
+        self._dropped_late.clear()
+        self._after_progress()
+
+    # -- ending ----------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Accept nothing more, confirm everything, complete the segment."""
+        self._closing = True
+        while self._error is None and not (
+            self._idle.is_set() and self.active is None and self._roll_checkpoint is None
+        ):
+            if self._idle.is_set() and self._roll_checkpoint is None:
+                self._idle.clear()
+                self._start_roll()
+                self._after_progress()
+            await self._wait_idle()
+
+    async def _wait_idle(self) -> None:
+        idle = asyncio.ensure_future(self._idle.wait())
+        try:
+            either: set[asyncio.Future[Any]] = {idle, self.failed}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
+
+    async def stop(self) -> None:
+        """End all tasks, whatever state they are in; what is unconfirmed gets an error."""
+        if self._error is None and (self._flights or self._open or self._queue):
+            self.fail(Unavailable("the log was closed before the store answered"), announce=False)
+        self._closing = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def fail(self, error: WalError, *, announce: bool = True) -> None:
+        """Stop for good: no block is confirmed from here on, every waiter learns why."""
+        if self._error is not None:
+            return
+        self._error = error
+        waiting = [flight.future for flight in self._flights]
+        waiting += [block.future for block in self._queue]
+        if self._open is not None:
+            waiting.append(self._open.future)
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # seen: not every appender waits
+        if announce and not self.failed.done():
+            self.failed.set_exception(error)
+            self.failed.exception()
+        for task in self._tasks:
+            task.cancel()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(_as_fatal(error))
+
+
+def _as_fatal(error: BaseException) -> WalError:
+    """What stops a log is one of ours; anything else is a bug worth its traceback."""
+    if isinstance(error, WalError):
+        return error
+    wrapped = Corrupt(f"the log stopped over an unexpected {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _check_entry(
+    stream: Stream,
+    stream_id: int,
+    base_offset: int,
+    record_count: int,
+    max_timestamp_ms: int,
+) -> None:
+    if stream.dropped:
+        raise Invalid(f"stream {stream_id} was dropped; ids are not used again")
+    if base_offset != stream.end:
+        raise Invalid(f"stream {stream_id} ends at {stream.end}, not at {base_offset}")
+    if not 0 < record_count <= _RECORD_COUNT_MAX or base_offset > _INT64_MAX - record_count:
+        raise Invalid(f"record count {record_count} is out of range")
+    if not -_INT64_MAX <= max_timestamp_ms <= _INT64_MAX:
+        raise Invalid(f"timestamp {max_timestamp_ms} does not fit 64 bits")
+
+
+def _is_flat(payload: object) -> bool:
+    return isinstance(payload, bytes) or (
+        isinstance(payload, memoryview)
+        and payload.format == "B"
+        and payload.ndim == 1
+        and payload.c_contiguous
+    )

@@ -1,0 +1,146 @@
+"""Objects as files in a folder, with conditional create and real durability.
+
+A create writes a temporary file, syncs it, links it to its name (which fails if the name exists)
+and syncs the folder. Several processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from wal_core.clock import Rng
+from wal_core.errors import Invalid, Unavailable
+from wal_core.files import create_file, make_folder, opened, pread_exact
+from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
+from wal_core.types import Buffer
+
+_TEMPORARY = ".creating"
+_THREADS_MAX_COUNT = 8
+
+T = TypeVar("T")
+
+
+class LocalFolderStore:
+    """An object store over `root`. All file work happens in a few threads."""
+
+    def __init__(self, root: Path, rng: Rng) -> None:
+        self.root = root
+        self.location = str(root)
+        self._temporary = root / _TEMPORARY
+        self._unique = rng.random_bytes(8).hex()
+        self._created_count = 0
+        self._folders_known: set[Path] = set()
+        self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "wal-folder")
+
+    async def open(self) -> None:
+        """Make the folder ready and clear what creates cut short by a crash have left.
+
+        Another process may be writing one of those this moment: its link then fails, it sees
+        Unavailable and repeats the create, so clearing is safe.
+        """
+        await self._run(self._prepare)
+
+    def _prepare(self) -> None:
+        make_folder(self._temporary)
+        for leftover in self._temporary.iterdir():
+            leftover.unlink(missing_ok=True)
+
+    async def create(self, key: str, pieces: Sequence[Buffer]) -> None:
+        path = self._path(key)
+        self._created_count += 1
+        temporary = self._temporary / f"{self._unique}-{self._created_count}"
+        await self._run(lambda: self._create(path, pieces, temporary))
+
+    def _create(self, path: Path, pieces: Sequence[Buffer], temporary: Path) -> None:
+        if path.parent not in self._folders_known:
+            make_folder(path.parent)
+            self._folders_known.add(path.parent)
+        try:
+            create_file(path, pieces, temporary)
+        except FileExistsError:
+            # Whoever created it may have crashed before syncing the folder; the caller will
+            # build on the object being there for ever, so make sure that it is.
+            _sync_existing(path)
+            raise AlreadyExists(path.name) from None
+        except FileNotFoundError:
+            self._folders_known.discard(path.parent)
+            raise
+
+    async def get_range(self, key: str, start: int, length: int | None) -> Buffer:
+        path = self._path(key)
+
+        def read() -> bytes:
+            with opened(path, os.O_RDONLY) as fd:
+                wanted = os.fstat(fd).st_size - start if length is None else length
+                return pread_exact(fd, max(wanted, 0), start)
+
+        try:
+            return await self._run(read)
+        except _Missing:
+            raise NotFound(key) from None
+
+    async def list(self, prefix: str, start_after: str = "") -> Sequence[ObjectInfo]:
+        def walk() -> list[ObjectInfo]:
+            folder = self.root / prefix.rpartition("/")[0]
+            found = []
+            for path in folder.rglob("*") if folder.is_dir() else ():
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix) and key > start_after and not key.startswith("."):
+                    status = path.stat()
+                    if path.is_file():
+                        found.append(ObjectInfo(key, status.st_size))
+            return sorted(found)
+
+        return await self._run(walk)
+
+    async def list_folders(self, prefix: str) -> Sequence[str]:
+        def scan() -> list[str]:
+            try:
+                with os.scandir(self.root / prefix) as rows:
+                    return sorted(row.name for row in rows if row.is_dir() and row.name[0] != ".")
+            except FileNotFoundError:
+                return []
+
+        return await self._run(scan)
+
+    async def size(self, key: str) -> int | None:
+        path = self._path(key)
+        try:
+            return await self._run(lambda: path.stat().st_size)
+        except _Missing:
+            return None
+
+    async def delete(self, key: str) -> None:
+        path = self._path(key)
+        await self._run(lambda: path.unlink(missing_ok=True))
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _path(self, key: str) -> Path:
+        if not key or any(part in ("", ".", "..") or part[0] == "." for part in key.split("/")):
+            raise Invalid(f"not an object key: {key!r}")
+        return self.root / key
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Run in a thread; what the system refuses may pass, so it becomes Unavailable."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except FileNotFoundError as error:
+            raise _Missing(f"{self.location}: {error}") from error
+        except OSError as error:
+            raise Unavailable(f"{self.location}: {error}") from error
+
+
+class _Missing(Unavailable):
+    """A path was not there: NotFound for a reader, worth another try for a create."""
+
+
+def _sync_existing(path: Path) -> None:
+    with opened(path.parent, os.O_RDONLY) as fd:
+        os.fsync(fd)

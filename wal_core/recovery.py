@@ -1,0 +1,195 @@
+"""Opening a log: take it over, find its end, rebuild what rides on it.
+
+Cost: one listing of segment names, the newest footer, and the blocks of at most one unfinished
+segment. Order of the steps is what makes it safe:
+
+1. Lock, where the store can.
+2. Restore state and streams from the newest footer.
+3. Replay the unfinished segment behind it, slot by slot, and close it with a footer of our own
+   (kind fence) in the first free slot. If another writer fills that slot first, its block counts:
+   replay it and go for the next one.
+4. A store without locks: an open is only over when *we* have filled a slot with a fence, in a
+   segment of its own if need be. From then on no earlier writer can add anything, and whoever
+   opens later fences us the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from wal_core.block_format import Block, BlockIds, BlockKind, encode_footer
+from wal_core.clock import Clock, Rng
+from wal_core.config import LogConfig
+from wal_core.errors import Corrupt, Fenced, Unavailable
+from wal_core.footer_format import Footer
+from wal_core.persistence import persist
+from wal_core.segment_index import SegmentIndex
+from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.streams import Stream
+from wal_core.types import LogState
+
+
+class Recovery:
+    """One run of it; afterwards the attributes are what the log starts from."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        state: LogState,
+        config: LogConfig,
+        *,
+        nonce: bytes,
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._config = config
+        self._nonce = nonce
+        self._clock = clock
+        self._rng = rng
+        self._log_id = config.log_id
+        self._owned = False
+        self.locked = False
+        self.term = 0  # before run(): the highest seen; after: ours
+        self.segments: list[int] = []  # finished, ascending
+        self.newest_footers: dict[int, Footer] = {}
+        self.streams: dict[int, Stream] = {}
+
+    async def run(self) -> None:
+        """Recover. The caller unlocks the store if this raises."""
+        self.term = await self._store.lock(self._log_id)
+        self.locked = True
+        names = await persist(lambda: self._store.segments(self._log_id), self._config, self._rng)
+        unfinished = await self._restore(names)
+        if unfinished is not None:
+            await self._finish(unfinished)
+        while not (self._owned or self._store.locks):
+            await self._finish(self.segments[-1] + 1 if self.segments else 0)
+        if not self._owned:
+            self.term += 1
+            await self._store.note_term(self._log_id, self.term)
+
+    async def _restore(self, names: list[int]) -> int | None:
+        """Start from the newest footer; returns the segment behind it, if there is one."""
+        self.segments = names
+        if not names:
+            return None
+        footer = await self._read_footer(names[-1])
+        unfinished = None
+        if footer is None:
+            unfinished = names.pop()
+            footer = await self._read_footer(names[-1]) if names else None
+            if names and footer is None:
+                raise Corrupt(
+                    "a segment before the last one has no whole footer",
+                    log_id=self._log_id,
+                    segment=names[-1],
+                )
+        if footer is not None:
+            for row in footer.streams():
+                self.streams[row.stream_id] = Stream(
+                    row.start_offset, row.end_offset, row.max_timestamp_ms
+                )
+            self._state.restore(footer.checkpoint)
+        return unfinished
+
+    async def _read_footer(self, segment: int) -> Footer | None:
+        block = await persist(
+            lambda: self._store.read_footer(self._log_id, segment), self._config, self._rng
+        )
+        return None if block is None else self._adopt(block)
+
+    def _adopt(self, block: Block) -> Footer:
+        footer = Footer.of_block(block)
+        self.newest_footers[footer.segment] = footer
+        self.term = max(self.term, footer.term)
+        return footer
+
+    async def _finish(self, segment: int) -> None:
+        """Replay a segment and end it, by our fence or by the footer it turns out to have."""
+        index = SegmentIndex(segment)
+        terms: set[int] = set()
+        blocks = self._store.recover_segment(self._log_id, segment)
+        while (block := await self._next(blocks)) is not None:
+            if self._take(index, block, terms):
+                return
+        if self._store.locks and not index.block_count:
+            await self._store.delete_segment(self._log_id, segment)
+            return
+        while not await self._fence(index):
+            slot = Slot(self._log_id, segment, index.block_count, index.bytes_count)
+            if self._take(index, await self._read_block(slot), terms):
+                return
+
+    async def _read_block(self, slot: Slot) -> Block:
+        return await persist(lambda: self._store.read_block(slot, None), self._config, self._rng)
+
+    async def _next(self, blocks: AsyncIterator[Block]) -> Block | None:
+        try:
+            async with asyncio.timeout(self._config.store_timeout_ms / 1000):
+                return await anext(blocks, None)
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._store.location} does not answer", log_id=self._log_id
+            ) from None
+
+    def _take(self, index: SegmentIndex, block: Block, terms: set[int]) -> bool:
+        """Replay a data block, or end the segment with the footer found; True when ended."""
+        if block.is_footer:
+            if Footer.of_block(block).block_count != index.block_count:
+                raise self._corrupt("the footer counts other blocks than there are", index)
+            self._adopt(block)
+            self.segments.append(index.segment)
+            return True
+        terms.add(block.header.term)
+        if len(terms) > 1:
+            raise self._corrupt("a segment with blocks of two terms", index)
+        self.term = max(self.term, block.header.term)
+        self._replay(index, block)
+        return False
+
+    def _replay(self, index: SegmentIndex, block: Block) -> None:
+        index.add_block(block.header.total_bytes)
+        for entry in block.entries():
+            stream = self.streams.setdefault(entry.stream_id, Stream())
+            if entry.base_offset != stream.end:
+                raise self._corrupt(
+                    f"stream {entry.stream_id} continues at {entry.base_offset}, "
+                    f"expected {stream.end}",
+                    index,
+                )
+            stream.end = stream.confirmed = entry.base_offset + entry.record_count
+            stream.max_ts_ms = max(stream.max_ts_ms, entry.max_timestamp_ms)
+            self._state.apply(entry)
+            index.note_entry(entry.stream_id, entry.base_offset, stream.end, stream.max_ts_ms)
+
+    async def _fence(self, index: SegmentIndex) -> bool:
+        """Fill the next slot with our footer; False when somebody else's block is there."""
+        term = self.term + 1
+        payload = index.encode_footer(
+            (stream.row(stream_id) for stream_id, stream in self.streams.items()),
+            self._state.checkpoint(),
+            self._clock.now_ms(),
+        )
+        count = index.block_count
+        ids = BlockIds(self._log_id, index.segment, count, term, count, self._nonce)
+        encoded = encode_footer(BlockKind.FENCE, ids, payload)
+        slot = Slot(self._log_id, index.segment, count, index.bytes_count)
+        try:
+            await persist(
+                lambda: self._store.append(slot, encoded.pieces, final=True),
+                self._config,
+                self._rng,
+            )
+        except Fenced:
+            return False
+        self.newest_footers[index.segment] = Footer(index.segment, term, payload)
+        self.segments.append(index.segment)
+        self.term = term
+        self._owned = True
+        return True
+
+    def _corrupt(self, message: str, index: SegmentIndex) -> Corrupt:
+        return Corrupt(message, log_id=self._log_id, segment=index.segment, block=index.block_count)

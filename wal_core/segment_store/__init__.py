@@ -1,0 +1,1 @@
+"""Segment stores: where the slots of a segment live and what makes them durable."""

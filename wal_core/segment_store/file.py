@@ -1,0 +1,224 @@
+"""Segments as append-only files: `<root>/logs/<log>/<segment>.seg`, one writer by OS lock.
+
+Writes go through one thread with group commit (file_writer.py); reads and recovery through a few
+others. The lock file also notes the term of the last open, so that terms rise even over opens
+that wrote nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from wal_core.block_format import Block
+from wal_core.config import Mode
+from wal_core.errors import Corrupt, Unavailable
+from wal_core.files import make_folder, opened, pread_exact, sync_folder
+from wal_core.footer_format import encode_trailer
+from wal_core.segment_store.base import Slot
+from wal_core.segment_store.file_recovery import FileScan, read_footer_block
+from wal_core.segment_store.file_writer import (
+    FileOps,
+    FileWriter,
+    SegmentFile,
+    SystemFileOps,
+    ThreadFileWriter,
+    WriteJob,
+)
+from wal_core.segment_store.object import verified
+from wal_core.types import Buffer
+
+_SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
+_READ_THREADS_MAX_COUNT = 4
+
+T = TypeVar("T")
+
+
+class FileSegmentStore:
+    """A SegmentStore in a local folder."""
+
+    mode: Mode = "file"
+    locks = True
+
+    def __init__(
+        self, root: Path, *, ops: FileOps | None = None, writer: FileWriter | None = None
+    ) -> None:
+        self.root = root
+        self.location = str(root)
+        self._writer = writer or ThreadFileWriter(ops or SystemFileOps())
+        self._readers = ThreadPoolExecutor(_READ_THREADS_MAX_COUNT, "wal-reader")
+        self._lock_fds: dict[int, int] = {}
+        self._open_files: dict[tuple[int, int], SegmentFile] = {}
+        self._writing: dict[Slot, asyncio.Future[None]] = {}
+
+    # -- the only writer -------------------------------------------------------------------
+
+    async def lock(self, log_id: int) -> int:
+        folder = self._folder(log_id)
+        if log_id in self._lock_fds:
+            raise Unavailable(f"the log in {folder} is already open here", log_id=log_id)
+        self._lock_fds[log_id], term = await self._run(lambda: _take_lock(folder, log_id))
+        return term
+
+    async def note_term(self, log_id: int, term: int) -> None:
+        fd = self._lock_fds[log_id]
+        await self._run(lambda: _note_term(fd, term))
+
+    async def unlock(self, log_id: int) -> None:
+        pending = [job for slot, job in self._writing.items() if slot.log_id == log_id]
+        if pending:
+            # Another process may open the files next: no write of ours may come after that.
+            await asyncio.wait(pending)
+        for key in [key for key in self._open_files if key[0] == log_id]:
+            self._open_files.pop(key).close()
+        fd = self._lock_fds.pop(log_id, -1)
+        if fd >= 0:
+            os.close(fd)  # gives the lock back
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
+        future = self._writing.get(slot)
+        if future is None:  # else: an earlier attempt is still with the device, wait for it
+            future = self._submit(slot, pieces, final=final)
+        try:
+            await asyncio.shield(future)
+        except OSError as error:
+            raise Unavailable(f"{self._path(slot.log_id, slot.segment)}: {error}") from error
+
+    def _submit(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> asyncio.Future[None]:
+        if slot.log_id not in self._lock_fds:
+            raise Unavailable("the log is not locked by this store", log_id=slot.log_id)
+        key = (slot.log_id, slot.segment)
+        file = self._open_files.get(key)
+        if file is None:
+            file = self._open_files[key] = SegmentFile(self._path(*key))
+        if final:
+            pieces = [*pieces, encode_trailer(slot.position, sum(map(len, pieces)))]
+        future = asyncio.get_running_loop().create_future()
+        self._writing[slot] = future
+
+        def done(future: asyncio.Future[None]) -> None:
+            del self._writing[slot]
+            if future.exception() is None and final:
+                self._open_files.pop(key, None)
+
+        future.add_done_callback(done)
+        self._writer.submit(WriteJob(file, slot.position, pieces, future, final=final))
+        return future
+
+    async def delete_segment(self, log_id: int, segment: int) -> None:
+        path = self._path(log_id, segment)
+
+        def delete() -> None:
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
+        await self._run(delete)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def segments(self, log_id: int) -> list[int]:
+        folder = self._folder(log_id)
+
+        def scan() -> list[int]:
+            if not folder.is_dir():
+                return []
+            names = (_SEGMENT_NAME.fullmatch(row.name) for row in os.scandir(folder))
+            return sorted(int(match[1]) for match in names if match)
+
+        return await self._run(scan)
+
+    async def read_block(self, slot: Slot, length: int | None) -> Block:
+        path = self._path(slot.log_id, slot.segment)
+        if length is None:
+            raise Corrupt("a block in a file needs a known length", segment=slot.segment)
+
+        def read() -> Block:
+            try:
+                with opened(path, os.O_RDONLY) as fd:
+                    buffer = pread_exact(fd, length, slot.position)
+            except FileNotFoundError:
+                raise Corrupt(f"{path} is missing", segment=slot.segment) from None
+            return verified(slot, buffer)
+
+        return await self._run(read)
+
+    async def read_footer(self, log_id: int, segment: int) -> Block | None:
+        path = self._path(log_id, segment)
+        block = await self._run(lambda: read_footer_block(path))
+        if block is not None and (block.header.log_id, block.header.segment) != (log_id, segment):
+            raise Corrupt(f"{path} holds another segment", log_id=log_id, segment=segment)
+        return block
+
+    async def recover_segment(self, log_id: int, segment: int) -> AsyncIterator[Block]:
+        path = self._path(log_id, segment)
+        if not await self._run(path.exists):
+            return
+        scan = FileScan(path, log_id, segment)
+        while blocks := await self._run(scan.next_blocks):
+            for block in blocks:
+                yield block
+        await self._run(scan.cut)
+
+    async def close(self) -> None:
+        await self._run(self._writer.close)
+        for log_id in list(self._lock_fds):
+            await self.unlock(log_id)
+        self._readers.shutdown(wait=False)
+
+    # -- helpers ---------------------------------------------------------------------------
+
+    def _folder(self, log_id: int) -> Path:
+        return self.root / "logs" / str(log_id)
+
+    def _path(self, log_id: int, segment: int) -> Path:
+        return self._folder(log_id) / f"{segment:020d}.seg"
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+        except OSError as error:
+            raise Unavailable(f"{self.location}: {error}") from error
+
+
+def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
+    """(descriptor holding the lock, noted term)."""
+    make_folder(folder)
+    path = folder / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(
+                f"the log in {folder} is in use by another process; stop that one first, "
+                "or give this one a folder of its own",
+                log_id=log_id,
+            ) from None
+        return fd, _noted_term(os.pread(fd, 4096, 0))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _noted_term(content: bytes) -> int:
+    """A lock file cut short by a crash says nothing; the segments' own terms then rule."""
+    try:
+        term = json.loads(content)["term"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return term if isinstance(term, int) and term > 0 else 0
+
+
+def _note_term(fd: int, term: int) -> None:
+    content = json.dumps({"term": term, "pid": os.getpid()}).encode() + b"\n"
+    os.pwrite(fd, content.ljust(64), 0)  # one size for ever: never a mix of two contents
+    os.fsync(fd)

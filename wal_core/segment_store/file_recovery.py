@@ -1,0 +1,139 @@
+"""Reading a segment file after a crash: which blocks count, and where the torn tail begins.
+
+Blocking; called in a thread. A write cut short leaves a prefix of good blocks and then anything:
+half a block, zeros where pages never arrived, even a good later block whose write overtook. None
+of that was confirmed, so it is cut. Damage to a *confirmed* block looks the same from its own
+bytes; it is told apart by the blocks behind it, each of which states how many blocks of the
+segment were durable when it was written.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+from wal_core.block_format import (
+    BLOCK_MAGIC,
+    HEADER_BYTES,
+    Block,
+    BlockHeader,
+    parse_block,
+    parse_header,
+)
+from wal_core.errors import Corrupt, WalError
+from wal_core.files import opened, pread_exact
+from wal_core.footer_format import TRAILER_BYTES, parse_trailer
+
+_BATCH_BYTES = 8 * 1024 * 1024
+"""Blocks handed over per hop between thread and event loop."""
+
+
+def read_footer_block(path: Path) -> Block | None:
+    """The footer a finished file's trailer points to; None when file, trailer or footer is not
+    whole (in the last segment: a torn write; in any other: damage, for the caller to report)."""
+    try:
+        with opened(path, os.O_RDONLY) as fd:
+            end = os.fstat(fd).st_size - TRAILER_BYTES
+            trailer = parse_trailer(pread_exact(fd, TRAILER_BYTES, end)) if end > 0 else None
+            if trailer is None or trailer[0] + trailer[1] != end:
+                return None
+            block = parse_block(pread_exact(fd, trailer[1], trailer[0]))
+            return block if block.is_footer else None
+    except (FileNotFoundError, Corrupt):
+        return None
+
+
+class FileScan:
+    """Walks an unfinished segment file from its start."""
+
+    def __init__(self, path: Path, log_id: int, segment: int) -> None:
+        self.path = path
+        self.log_id = log_id
+        self.segment = segment
+        self.position = 0
+        self.blocks_count = 0
+        self._nonce: bytes | None = None
+
+    def next_blocks(self) -> list[Block]:
+        """The next few good data blocks; empty at the end of what counts."""
+        found: list[Block] = []
+        batch_end = self.position + _BATCH_BYTES
+        with opened(self.path, os.O_RDONLY) as fd:
+            while self.position < batch_end:
+                block = self._block_at(fd, self.position)
+                if block is None or block.is_footer:
+                    # A footer without a whole trailer was never confirmed; it is written anew.
+                    break
+                self.position += block.header.total_bytes
+                self.blocks_count += 1
+                self._nonce = block.header.nonce
+                found.append(block)
+        return found
+
+    def _block_at(self, fd: int, position: int) -> Block | None:
+        try:
+            header = parse_header(pread_exact(fd, HEADER_BYTES, position))
+            if not self._belongs(header) or header.block != self.blocks_count:
+                return None
+            if position + header.total_bytes > os.fstat(fd).st_size:
+                return None
+            return parse_block(pread_exact(fd, header.total_bytes, position))
+        except Corrupt:
+            return None
+
+    def _belongs(self, header: BlockHeader) -> bool:
+        own = self._nonce is None or header.nonce == self._nonce
+        return own and (header.log_id, header.segment) == (self.log_id, self.segment)
+
+    def cut(self) -> int:
+        """Truncate behind the last good block, durably; returns the bytes cut.
+
+        Raises Corrupt instead if a later block proves that a block missing here was durable.
+        """
+        with opened(self.path, os.O_RDWR) as fd:
+            size = os.fstat(fd).st_size
+            if size == self.position:
+                return 0
+            self._refuse_damage(fd, size)
+            os.ftruncate(fd, self.position)
+            os.fsync(fd)
+            return size - self.position
+
+    def _refuse_damage(self, fd: int, size: int) -> None:
+        with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as content:
+            # Only the writer knows its nonce, so bytes inside somebody's records that look like
+            # a block cannot pass for evidence. Without a good block, the bad header's nonce
+            # stands in: it is damaged as well, or right.
+            nonce = self._nonce
+            if nonce is None:
+                try:
+                    bad = content[self.position : self.position + HEADER_BYTES]
+                    nonce = parse_header(bad).nonce
+                except WalError:
+                    return
+            at = content.find(BLOCK_MAGIC, self.position + 1)
+            while at >= 0:
+                witness = self._witness(content, at, nonce)
+                if witness is not None:
+                    raise Corrupt(
+                        f"{self.path}: the block at byte {self.position} is damaged, but was "
+                        f"durable when block {witness.block} at byte {at} was written; "
+                        "restore the file from a copy",
+                        log_id=self.log_id,
+                        segment=self.segment,
+                        block=self.blocks_count,
+                    )
+                at = content.find(BLOCK_MAGIC, at + 1)
+
+    def _witness(self, content: mmap.mmap, at: int, nonce: bytes) -> BlockHeader | None:
+        try:
+            header = parse_header(content[at : at + HEADER_BYTES])
+            known = (header.log_id, header.segment, header.nonce)
+            if known != (self.log_id, self.segment, nonce):
+                return None
+            if header.durable_count <= self.blocks_count:
+                return None
+            return parse_block(content[at : at + header.total_bytes]).header
+        except WalError:
+            return None

@@ -1,0 +1,190 @@
+"""The thread that writes segment files: takes whatever is queued, writes it, syncs once.
+
+While the device syncs one group, the next one queues, so the device never waits for the event
+loop. One thread writes all files of a store, in the order of submission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from wal_core import files
+from wal_core.types import Buffer
+
+
+class FileOps(Protocol):
+    """The system calls a writer makes; tests put a failing layer here."""
+
+    def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int: ...
+    def fdatasync(self, fd: int) -> None: ...
+    def fsync(self, fd: int) -> None: ...
+    def sync_folder(self, path: Path) -> None: ...
+
+
+class SystemFileOps:
+    """The real ones."""
+
+    def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
+        return files.pwrite_all(fd, pieces, position)
+
+    def fdatasync(self, fd: int) -> None:
+        files.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def sync_folder(self, path: Path) -> None:
+        files.sync_folder(path)
+
+
+class SegmentFile:
+    """An open segment file; touched by the writing thread only, once created."""
+
+    __slots__ = ("doubtful", "fd", "named", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = -1
+        self.named = False  # its name is durable in the folder
+        self.doubtful = False  # a write or sync failed and none has succeeded since
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class WriteJob:
+    """One block for one file."""
+
+    __slots__ = ("file", "final", "future", "pieces", "position")
+
+    def __init__(
+        self,
+        file: SegmentFile,
+        position: int,
+        pieces: Sequence[Buffer],
+        future: asyncio.Future[None],
+        *,
+        final: bool,
+    ) -> None:
+        self.file = file
+        self.position = position
+        self.pieces = pieces
+        self.future = future
+        self.final = final
+
+
+def write_group(ops: FileOps, jobs: Sequence[WriteJob]) -> OSError | None:
+    """Make a run of blocks of one file durable; on an error none of them counts.
+
+    A repetition writes the same bytes to the same place. That is what makes it safe after a
+    failed sync: the kernel may then have marked pages clean that never reached the device, and a
+    second fsync alone would report success. Writing again makes the pages dirty again.
+    """
+    file = jobs[0].file
+    try:
+        if file.fd < 0:
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            file.fd = os.open(file.path, flags, 0o644)
+        at = 0
+        while at < len(jobs):
+            pieces = list(jobs[at].pieces)
+            start = position = jobs[at].position
+            position += sum(map(len, pieces))
+            at += 1
+            while at < len(jobs) and jobs[at].position == position:
+                pieces += jobs[at].pieces
+                position += sum(map(len, jobs[at].pieces))
+                at += 1
+            ops.pwrite_all(file.fd, pieces, start)
+        if file.doubtful:
+            ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
+            file.doubtful = False
+        else:
+            ops.fdatasync(file.fd)
+        if not file.named:
+            ops.sync_folder(file.path.parent)
+            file.named = True
+    except OSError as error:
+        file.doubtful = True
+        return error
+    if any(job.final for job in jobs):
+        file.close()
+    return None
+
+
+def settle(jobs: Sequence[WriteJob], error: OSError | None) -> None:
+    """Tell the waiters; on the event loop."""
+    for job in jobs:
+        if not job.future.done():
+            if error is None:
+                job.future.set_result(None)
+            else:
+                job.future.set_exception(error)
+
+
+class FileWriter(Protocol):
+    """Runs write jobs in order, off the event loop."""
+
+    def submit(self, job: WriteJob) -> None: ...
+    def close(self) -> None: ...
+
+
+class ThreadFileWriter:
+    """The dedicated thread. Started by the first job."""
+
+    def __init__(self, ops: FileOps) -> None:
+        self._ops = ops
+        self._queue: deque[WriteJob | None] = deque()
+        self._ready = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+
+    def submit(self, job: WriteJob) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
+            self._thread.start()
+        self._queue.append(job)
+        self._ready.release()
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        if self._thread is not None:
+            self._queue.append(None)
+            self._ready.release()
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            self._ready.acquire()
+            first = self._queue.popleft()
+            if first is None:
+                return
+            group = [first]
+            # Whatever else is queued for the same file shares the sync.
+            while (
+                self._queue
+                and (following := self._queue[0]) is not None
+                and following.file is first.file
+                and self._ready.acquire(blocking=False)
+            ):
+                self._queue.popleft()
+                group.append(following)
+            error = write_group(self._ops, group)
+            _call_soon(first.future.get_loop(), partial(settle, group, error))
+            del first, group, error  # do not pin the last block's memory until the next one
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits any more, recovery will find the block

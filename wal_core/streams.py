@@ -1,0 +1,91 @@
+"""Streams of a log: their offsets, and the confirmed tail kept in memory for readers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+
+from wal_core.footer_format import NO_TIMESTAMP_MS, StreamRow
+from wal_core.types import Entry
+
+_ENTRY_OVERHEAD_BYTES = 400
+"""What an entry costs besides its payload: tuple, ints, view, two list slots (measured)."""
+
+
+class Stream:
+    """One stream. Invariant: start <= confirmed <= end; the tail ends at confirmed."""
+
+    __slots__ = ("bases", "confirmed", "dropped", "end", "entries", "gone", "max_ts_ms", "start")
+
+    def __init__(self, start: int = 0, end: int = 0, max_ts_ms: int = NO_TIMESTAMP_MS) -> None:
+        self.start = start
+        self.end = end  # assigned
+        self.confirmed = end
+        self.max_ts_ms = max_ts_ms  # running maximum over confirmed entries
+        self.dropped = False
+        # The tail: parallel lists in offset order, of which the first `gone` are evicted.
+        self.bases: list[int] = []
+        self.entries: list[Entry] = []
+        self.gone = 0
+
+    def row(self, stream_id: int) -> StreamRow:
+        return StreamRow(stream_id, self.start, self.confirmed, self.max_ts_ms)
+
+    def evict_oldest(self) -> None:
+        self.gone += 1
+        if self.gone >= 64 and self.gone * 2 >= len(self.bases):
+            del self.bases[: self.gone], self.entries[: self.gone]
+            self.gone = 0
+        else:
+            # Let the payload go now, not at the next compaction of the lists.
+            self.entries[self.gone - 1] = _EVICTED
+
+    def tail_from(self, offset: int, bytes_max: int) -> list[Entry] | None:
+        """Entries from the one holding `offset`, at least one, else up to `bytes_max`; None when
+        that one is no longer in memory."""
+        at = bisect_right(self.bases, offset, self.gone) - 1
+        if at < self.gone:
+            return None
+        return take(self.entries, at, bytes_max)
+
+
+_EVICTED = Entry(0, 0, 0, 0, b"")
+
+
+def take(entries: Sequence[Entry], at: int, bytes_max: int) -> list[Entry]:
+    """Entries from index `at`: the first always, more while their payloads fit `bytes_max`."""
+    taken = [entries[at]]
+    room = bytes_max - len(taken[0].payload)
+    for index in range(at + 1, len(entries)):
+        entry = entries[index]
+        room -= len(entry.payload)
+        if room < 0:
+            break
+        taken.append(entry)
+    return taken
+
+
+class Tail:
+    """The newest confirmed blocks, evicted oldest first when over `bytes_max`."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._blocks: deque[tuple[list[Entry], list[Stream], int]] = deque()
+        self.bytes_count = 0
+
+    def add(self, entries: list[Entry], owners: list[Stream]) -> None:
+        """Take over a confirmed block; `owners[i]` is the stream of `entries[i]`."""
+        size = 0
+        for entry, stream in zip(entries, owners, strict=True):
+            stream.bases.append(entry[1])
+            stream.entries.append(entry)
+            size += len(entry[4])
+        size += _ENTRY_OVERHEAD_BYTES * len(entries)
+        self._blocks.append((entries, owners, size))
+        self.bytes_count += size
+        while self.bytes_count > self._bytes_max and self._blocks:
+            _, evicted, size = self._blocks.popleft()
+            self.bytes_count -= size
+            for stream in evicted:
+                stream.evict_oldest()
