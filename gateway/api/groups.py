@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 from gateway.api.call import Call
 from gateway.groups.coordinator import OffsetToCommit
-from gateway.groups.members import JoinRequest, LeavingMember
+from gateway.groups.members import Identity, JoinRequest
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
     Coordinator,
@@ -159,7 +159,7 @@ async def sync_group(request: SyncGroupRequest, call: Call) -> SyncGroupResponse
     """Answers when the leader's assignment is durable."""
     result = await call.services.groups.sync(
         request.group_id,
-        LeavingMember(request.member_id, request.group_instance_id),
+        Identity(request.member_id, request.group_instance_id),
         generation=request.generation_id,
         protocol_type=request.protocol_type,
         protocol_name=request.protocol_name,
@@ -183,7 +183,7 @@ def sync_group_error(request: SyncGroupRequest, code: ErrorCode) -> SyncGroupRes
 async def heartbeat(request: HeartbeatRequest, call: Call) -> HeartbeatResponse:
     code = call.services.groups.heartbeat(
         request.group_id,
-        LeavingMember(request.member_id, request.group_instance_id),
+        Identity(request.member_id, request.group_instance_id),
         request.generation_id,
     )
     return HeartbeatResponse(error_code=code)
@@ -195,9 +195,9 @@ def heartbeat_error(request: HeartbeatRequest, code: ErrorCode) -> HeartbeatResp
 
 async def leave_group(request: LeaveGroupRequest, call: Call) -> LeaveGroupResponse:
     if call.version < FIRST_LEAVE_WITH_BATCHES:
-        leaving = [LeavingMember(request.member_id)]
+        leaving = [Identity(request.member_id)]
     else:
-        leaving = [LeavingMember(m.member_id, m.group_instance_id) for m in request.members]
+        leaving = [Identity(m.member_id, m.group_instance_id) for m in request.members]
     error, codes = call.services.groups.leave(request.group_id, leaving)
     if call.version < FIRST_LEAVE_WITH_BATCHES:
         return LeaveGroupResponse(error_code=error or codes[0])
@@ -236,7 +236,7 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
     committed = iter(
         await call.services.groups.commit(
             request.group_id,
-            LeavingMember(request.member_id, request.group_instance_id),
+            Identity(request.member_id, request.group_instance_id),
             request.generation_id_or_member_epoch,
             offsets,
         )

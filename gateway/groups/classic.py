@@ -19,69 +19,34 @@ answers the first instead of dropping it.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from gateway.groups.config import GroupConfig
 from gateway.groups.members import (
-    JoinedMember,
+    Identity,
     JoinRequest,
     JoinResult,
-    LeavingMember,
     Member,
     Membership,
     MemoryBudget,
     SyncResult,
     protocols_bytes,
 )
+from gateway.groups.sessions import PendingIds, Sessions, answered
+from gateway.groups.states import (
+    COMMIT_CODES,
+    HEARTBEAT_CODES,
+    PREVIOUS_STATES,
+    SYNC_CODES,
+    State,
+)
 from gateway.groups.timers import RenewableTimer
 from protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
-ResultT = TypeVar("ResultT")
-
-
-class State(enum.Enum):
-    EMPTY = "Empty"
-    PREPARING_REBALANCE = "PreparingRebalance"
-    COMPLETING_REBALANCE = "CompletingRebalance"
-    STABLE = "Stable"
-    DEAD = "Dead"
-
-
 _EMPTY, _PREPARING, _COMPLETING, _STABLE, _DEAD = State
-
-# From which states each state may be entered.
-PREVIOUS_STATES: Mapping[State, frozenset[State]] = {
-    _EMPTY: frozenset({_PREPARING}),
-    _PREPARING: frozenset({_EMPTY, _COMPLETING, _STABLE}),
-    _COMPLETING: frozenset({_PREPARING}),
-    _STABLE: frozenset({_COMPLETING}),
-    _DEAD: frozenset(State) - {_DEAD},
-}
-
-# What a member of the current generation is told. NONE in the tables means: go on.
-HEARTBEAT_CODES: Mapping[State, ErrorCode] = {
-    _EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
-    _PREPARING: ErrorCode.REBALANCE_IN_PROGRESS,
-    # A member heartbeats from the moment it has its JoinGroup answer, before it syncs.
-    _COMPLETING: ErrorCode.NONE,
-    _STABLE: ErrorCode.NONE,
-    _DEAD: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-}
-SYNC_CODES: Mapping[State, ErrorCode] = {
-    **HEARTBEAT_CODES,
-}
-COMMIT_CODES: Mapping[State, ErrorCode] = {
-    _EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
-    # Members commit while they give up partitions, before they rejoin.
-    _PREPARING: ErrorCode.NONE,
-    _COMPLETING: ErrorCode.REBALANCE_IN_PROGRESS,
-    _STABLE: ErrorCode.NONE,
-    _DEAD: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-}
 
 
 class GroupHost(Protocol):
@@ -109,8 +74,8 @@ class ClassicGroup:
         self.protocol_type: str | None = None
         self.protocol_name: str | None = None
         self.members = Membership(host.budget)
-        # Ids handed out (KIP-394) and not used yet, each with the timer that forgets it.
-        self.pending_ids: dict[str, RenewableTimer] = {}
+        self._sessions = Sessions(self.members, self._lose)
+        self.pending_ids = PendingIds(self.report_if_unused)
         self.journaled = False
         # When the group was last journaled, by the wall clock; for the retention of its offsets.
         self.state_since_ms = -1
@@ -152,8 +117,7 @@ class ClassicGroup:
     def start(self) -> None:
         """Begin to watch restored members; each has one session timeout to be heard of."""
         for member in self.members:
-            self.watch(member)
-            self.renew(member)
+            self._sessions.begin(member, member.session_timeout_ms)
 
     # ---- JoinGroup
 
@@ -161,20 +125,20 @@ class ClassicGroup:
         """Join or rejoin; the answer may have to wait for the other members."""
         refusal = self._refusal_of(request)
         if refusal is not ErrorCode.NONE:
-            return _answered(JoinResult(refusal, request.member_id))
+            return answered(JoinResult(refusal, request.member_id))
         if request.member_id == "":
             return self._join_as_new(request)
         if request.member_id in self.pending_ids:
             if request.group_instance_id is not None:
-                return _answered(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
-            self.pending_ids.pop(request.member_id).cancel()
+                return answered(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
+            self.pending_ids.take(request.member_id)
             return self._add_member(request, request.member_id, id_known=True)
         return self._rejoin(request)
 
     def _refusal_of(self, request: JoinRequest) -> ErrorCode:
         if self.state is _DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        known = self._speaker(request)
+        known = self.members.named_by(request)
         is_expected = known is not None or request.member_id in self.pending_ids
         places_taken_count = len(self.members) + len(self.pending_ids)
         if not is_expected and places_taken_count >= self._config.members_max_count:
@@ -196,12 +160,6 @@ class ClassicGroup:
             and self.members.supports_any(request.protocols, besides=known)
         )
 
-    def _speaker(self, request: JoinRequest) -> Member | None:
-        member_id = request.member_id
-        if member_id == "" and request.group_instance_id is not None:
-            member_id = self.members.static_ids.get(request.group_instance_id, "")
-        return self.members.get(member_id)
-
     def _join_as_new(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
         instance_id = request.group_instance_id
         # Bounded, because ids are stored as strings of at most 32,767 bytes.
@@ -211,21 +169,12 @@ class ClassicGroup:
             if instance_id in self.members.static_ids:
                 return self._replace_static(request, member_id)
         elif request.require_known_member_id:
-            self._hand_out_id(member_id, request.session_timeout_ms)
-            return _answered(JoinResult(ErrorCode.MEMBER_ID_REQUIRED, member_id))
+            self.pending_ids.hand_out(member_id, request.session_timeout_ms)
+            return answered(JoinResult(ErrorCode.MEMBER_ID_REQUIRED, member_id))
         return self._add_member(request, member_id, id_known=instance_id is not None)
 
-    def _hand_out_id(self, member_id: str, session_timeout_ms: int) -> None:
-        timer = RenewableTimer(lambda: self._forget_pending_id(member_id))
-        self.pending_ids[member_id] = timer
-        timer.renew(session_timeout_ms)
-
-    def _forget_pending_id(self, member_id: str) -> None:
-        self.pending_ids.pop(member_id).cancel()
-        self.report_if_unused()
-
     def report_if_unused(self) -> None:
-        if self.state is _EMPTY and not self.pending_ids and not self.journaled:
+        if self.state is _EMPTY and not len(self.pending_ids) and not self.journaled:
             self._host.unused(self)
 
     def _add_member(
@@ -247,10 +196,8 @@ class ClassicGroup:
         if self._initial_delay_left_ms is not None:
             self._newcomers_during_delay = True
         self.members.add(member)
-        self.watch(member)
-        assert member.timer is not None
-        member.timer.renew(self._config.new_member_join_timeout_ms)
-        answer = self._park_join(member)
+        self._sessions.begin(member, self._config.new_member_join_timeout_ms)
+        answer = self._sessions.park_join(member)
         self._rebalance()
         return answer
 
@@ -258,16 +205,16 @@ class ClassicGroup:
         error = self.members.check(request.member_id, request.group_instance_id)
         member = self.members.get(request.member_id)
         if error is not ErrorCode.NONE or member is None:
-            return _answered(JoinResult(error, request.member_id))
+            return answered(JoinResult(error, request.member_id))
         unchanged = member.protocols == request.protocols
         leads = member.member_id == self.members.leader_id
         # Unchanged while COMPLETING: it never saw our answer. Unchanged while STABLE: likewise, but
         # a leader rejoins to make the group compute its assignment again.
         if unchanged and (self.state is _COMPLETING or (self.state is _STABLE and not leads)):
-            self.renew(member)
-            return _answered(self._generation_for(member))
-        self._update(member, request)
-        answer = self._park_join(member)
+            self._sessions.renew(member)
+            return answered(self._generation_for(member))
+        self.members.update(member, request)
+        answer = self._sessions.park_join(member)
         self._rebalance()
         return answer
 
@@ -279,13 +226,14 @@ class ClassicGroup:
         assert member is not None
         previous_leader_id = self.members.leader_id or ""
         previous_id = member.member_id
-        self._answer_join(member, JoinResult(ErrorCode.FENCED_INSTANCE_ID, previous_id))
-        self._answer_sync(member, SyncResult(ErrorCode.FENCED_INSTANCE_ID))
+        self._sessions.answer_join(member, JoinResult(ErrorCode.FENCED_INSTANCE_ID, previous_id))
+        self._sessions.answer_sync(member, SyncResult(ErrorCode.FENCED_INSTANCE_ID))
         self._unsynced_ids.discard(previous_id)
         self.members.rename(member, member_id)
-        self._update(member, request)
-        self.renew(member)
-        answer = self._park_join(member)
+        self.members.update(member, request)
+        member.is_new = False
+        self._sessions.renew(member)
+        answer = self._sessions.park_join(member)
         if self.state is not _STABLE or self.members.select_protocol() != self.protocol_name:
             self._rebalance()
             return answer
@@ -315,21 +263,10 @@ class ClassicGroup:
         same_generation = self.state is _STABLE and self.generation == result.generation
         if same_generation and member.joining is answer:
             failed = error is not ErrorCode.NONE
-            self._answer_join(member, JoinResult(error) if failed else result)
-
-    def _update(self, member: Member, request: JoinRequest) -> None:
-        self.members.set_protocols(member, request.protocols)
-        member.session_timeout_ms = request.session_timeout_ms
-        member.rebalance_timeout_ms = request.rebalance_timeout_ms
-        member.client_id = request.client_id
-        member.client_host = request.client_host
+            self._sessions.answer_join(member, JoinResult(error) if failed else result)
 
     def _generation_for(self, member: Member) -> JoinResult:
         leads = member.member_id == self.members.leader_id
-        members = [
-            JoinedMember(m.member_id, m.group_instance_id, m.metadata_for(self.protocol_name))
-            for m in (self.members if leads else ())
-        ]
         return JoinResult(
             ErrorCode.NONE,
             member_id=member.member_id,
@@ -337,7 +274,7 @@ class ClassicGroup:
             protocol_type=self.protocol_type,
             protocol_name=self.protocol_name,
             leader_id=self.members.leader_id or "",
-            members=members,
+            members=self.members.described(self.protocol_name) if leads else (),
         )
 
     # ---- rebalance: from the first reason to the new generation
@@ -403,14 +340,14 @@ class ClassicGroup:
             if member.awaits_join:
                 member.is_new = False
                 member.id_known = True
-                self._answer_join(member, self._generation_for(member))
+                self._sessions.answer_join(member, self._generation_for(member))
         self._sync_timer.renew(self.members.rebalance_timeout_ms())
 
     # ---- SyncGroup
 
     def sync(
         self,
-        member: LeavingMember,
+        member: Identity,
         *,
         generation: int,
         protocol_type: str | None,
@@ -428,15 +365,12 @@ class ClassicGroup:
             error = SYNC_CODES[self.state]
         speaker = self.members.get(member.member_id)
         if error is not ErrorCode.NONE or speaker is None:
-            return _answered(SyncResult(error))
-        self.renew(speaker)
+            return answered(SyncResult(error))
+        self._sessions.renew(speaker)
         self._synced(speaker)
         if self.state is _STABLE:
-            return _answered(self._assignment_of(speaker))
-        self._answer_sync(speaker, SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
-        parked: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-        speaker.syncing = parked
-        parked.add_done_callback(lambda done: self._sync_let_go(speaker, done))
+            return answered(self._assignment_of(speaker))
+        parked = self._sessions.park_sync(speaker)
         leads = speaker.member_id == self.members.leader_id
         if leads and self._storing_generation != self.generation:
             self._store_assignment(assignments)
@@ -445,9 +379,8 @@ class ClassicGroup:
     def _store_assignment(self, given: Mapping[str, bytes]) -> None:
         assignments = {m.member_id: bytes(given.get(m.member_id, b"")) for m in self.members}
         size_bytes = sum(map(len, assignments.values()))
-        if size_bytes > self._config.assignment_bytes_max or not self._host.budget.allows(
-            size_bytes
-        ):
+        fits = size_bytes <= self._config.assignment_bytes_max
+        if not fits or not self._host.budget.allows(size_bytes):
             self._drop_assignment(ErrorCode.MESSAGE_TOO_LARGE)
             self._rebalance()
             return
@@ -460,7 +393,8 @@ class ClassicGroup:
     def _assignment_stored(
         self, generation: int, assignments: Mapping[str, bytes], error: ErrorCode
     ) -> None:
-        self._storing_generation = -1
+        if self._storing_generation == generation:
+            self._storing_generation = -1
         if self.state is not _COMPLETING or self.generation != generation:
             return
         if error is not ErrorCode.NONE:
@@ -470,12 +404,12 @@ class ClassicGroup:
         self._enter(_STABLE)
         for member in self.members:
             self.members.set_assignment(member, assignments.get(member.member_id, b""))
-            self._answer_sync(member, self._assignment_of(member))
+            self._sessions.answer_sync(member, self._assignment_of(member))
 
     def _drop_assignment(self, error: ErrorCode) -> None:
         for member in self.members:
             self.members.set_assignment(member, b"")
-            self._answer_sync(member, SyncResult(error))
+            self._sessions.answer_sync(member, SyncResult(error))
 
     def _assignment_of(self, member: Member) -> SyncResult:
         return SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, member.assignment)
@@ -496,26 +430,26 @@ class ClassicGroup:
 
     # ---- Heartbeat, commits, LeaveGroup
 
-    def heartbeat(self, member: LeavingMember, generation: int) -> ErrorCode:
+    def heartbeat(self, member: Identity, generation: int) -> ErrorCode:
         return self._hear(member, generation, HEARTBEAT_CODES)
 
-    def check_commit(self, member: LeavingMember, generation: int) -> ErrorCode:
+    def check_commit(self, member: Identity, generation: int) -> ErrorCode:
         """Whether this caller may commit offsets now; a member's commit renews its session."""
         if self.state is _EMPTY and generation < 0:
             return ErrorCode.NONE  # a simple consumer, or an administrator's reset
         return self._hear(member, generation, COMMIT_CODES)
 
     def _hear(
-        self, member: LeavingMember, generation: int, codes: Mapping[State, ErrorCode]
+        self, member: Identity, generation: int, codes: Mapping[State, ErrorCode]
     ) -> ErrorCode:
         error = self._check(member, generation)
         speaker = self.members.get(member.member_id)
         if error is not ErrorCode.NONE or speaker is None:
             return error
-        self.renew(speaker)
+        self._sessions.renew(speaker)
         return codes[self.state]
 
-    def _check(self, member: LeavingMember, generation: int) -> ErrorCode:
+    def _check(self, member: Identity, generation: int) -> ErrorCode:
         if self.state is _DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
         error = self.members.check(member.member_id, member.group_instance_id)
@@ -523,10 +457,10 @@ class ClassicGroup:
             return ErrorCode.ILLEGAL_GENERATION
         return error
 
-    def leave(self, leaving: LeavingMember) -> ErrorCode:
+    def leave(self, leaving: Identity) -> ErrorCode:
         """Remove one member, or forget an id handed out."""
         if leaving.member_id in self.pending_ids:
-            self._forget_pending_id(leaving.member_id)
+            self.pending_ids.forget(leaving.member_id)
             return ErrorCode.NONE
         member_id, instance_id = leaving
         if member_id == "" and instance_id is not None:
@@ -538,23 +472,10 @@ class ClassicGroup:
             self._remove(member)
         return error
 
-    # ---- life and death of members
+    # ---- the end of members and of the group
 
-    def watch(self, member: Member) -> None:
-        """Give a member its session timer; `renew` arms it."""
-        member.timer = RenewableTimer(lambda: self._expire(member))
-
-    def renew(self, member: Member) -> None:
-        assert member.timer is not None
-        member.timer.renew(member.session_timeout_ms)
-
-    def _expire(self, member: Member) -> None:
-        # Who waits for our answer cannot heartbeat; the answer renews the session. A first join
-        # has its own, longer limit, or clients that retry would pile up members.
-        if (member.awaits_join or member.awaits_sync) and not member.is_new:
-            self.renew(member)
-            return
-        logger.info("group %r: session of member %s expired", self.group_id, member.member_id)
+    def _lose(self, member: Member, reason: str) -> None:
+        logger.info("group %r: member %s removed, %s", self.group_id, member.member_id, reason)
         self._remove(member)
 
     def _remove(self, member: Member) -> None:
@@ -562,10 +483,7 @@ class ClassicGroup:
         self._rebalance()
 
     def _discard(self, member: Member) -> None:
-        self._answer_join(member, JoinResult(ErrorCode.UNKNOWN_MEMBER_ID))
-        self._answer_sync(member, SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
-        if member.timer is not None:
-            member.timer.cancel()
+        self._sessions.end(member, ErrorCode.UNKNOWN_MEMBER_ID)
         self.members.remove(member)
         self._synced(member)
 
@@ -574,65 +492,11 @@ class ClassicGroup:
         self._enter(_DEAD)
         self._rebalance_timer.cancel()
         self._sync_timer.cancel()
-        for timer in self.pending_ids.values():
-            timer.cancel()
         self.pending_ids.clear()
         for member in self.members:
-            self._answer_join(member, JoinResult(error, member.member_id))
-            self._answer_sync(member, SyncResult(error))
-            if member.timer is not None:
-                member.timer.cancel()
+            self._sessions.end(member, error)
             self.members.remove(member)
-
-    # ---- parking
-
-    def _park_join(self, member: Member) -> asyncio.Future[JoinResult]:
-        self._answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
-        parked: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
-        member.joining = parked
-        parked.add_done_callback(lambda done: self._join_let_go(member, done))
-        return parked
-
-    def _join_let_go(self, member: Member, parked: asyncio.Future[JoinResult]) -> None:
-        if not parked.cancelled() or member.joining is not parked:
-            return
-        member.joining = None
-        if self.members.get(member.member_id) is not member:
-            return
-        if member.id_known:
-            # It knows its id and may come back with it. Not a leave: its session goes on.
-            member.is_new = False
-            self.renew(member)
-        else:
-            self._remove(member)
-
-    def _sync_let_go(self, member: Member, parked: asyncio.Future[SyncResult]) -> None:
-        if parked.cancelled() and member.syncing is parked:
-            member.syncing = None
-            if self.members.get(member.member_id) is member:
-                self.renew(member)
-
-    def _answer_join(self, member: Member, result: JoinResult) -> None:
-        self._answer(member, member.joining, result)
-        member.joining = None
-
-    def _answer_sync(self, member: Member, result: SyncResult) -> None:
-        self._answer(member, member.syncing, result)
-        member.syncing = None
-
-    def _answer(
-        self, member: Member, parked: asyncio.Future[ResultT] | None, result: ResultT
-    ) -> None:
-        if parked is not None and not parked.done():
-            parked.set_result(result)
-            self.renew(member)
 
     def _enter(self, state: State) -> None:
         assert self.state in PREVIOUS_STATES[state], (self.state, state)
         self.state = state
-
-
-def _answered(result: ResultT) -> asyncio.Future[ResultT]:
-    future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-    future.set_result(result)
-    return future

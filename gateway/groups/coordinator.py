@@ -13,17 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.groups import records
-from gateway.groups.classic import ClassicGroup, State
+from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset, CommittedOffsets, TopicPartition
 from gateway.groups.config import GroupConfig
 from gateway.groups.journal import GroupJournal, JournalWriter, Record
 from gateway.groups.members import (
+    Identity,
     JoinRequest,
     JoinResult,
-    LeavingMember,
     MemoryBudget,
     SyncResult,
 )
+from gateway.groups.states import State
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError
 from wal_core.clock import Clock, Rng
@@ -94,7 +95,7 @@ class GroupCoordinator:
     async def sync(
         self,
         group_id: str,
-        member: LeavingMember,
+        member: Identity,
         *,
         generation: int,
         protocol_type: str | None,
@@ -113,12 +114,12 @@ class GroupCoordinator:
             assignments=assignments,
         )
 
-    def heartbeat(self, group_id: str, member: LeavingMember, generation: int) -> ErrorCode:
+    def heartbeat(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
         group, error = self._find(group_id)
         return error if group is None else group.heartbeat(member, generation)
 
     def leave(
-        self, group_id: str, members: Sequence[LeavingMember]
+        self, group_id: str, members: Sequence[Identity]
     ) -> tuple[ErrorCode, list[ErrorCode]]:
         """The group's error, and when there is none one code per member."""
         group, error = self._find(group_id)
@@ -133,7 +134,7 @@ class GroupCoordinator:
     async def commit(
         self,
         group_id: str,
-        member: LeavingMember,
+        member: Identity,
         generation: int,
         offsets: Sequence[OffsetToCommit],
     ) -> list[ErrorCode]:
@@ -299,9 +300,7 @@ class GroupCoordinator:
         group = self._groups.get(group_id)
         return group, ErrorCode.UNKNOWN_MEMBER_ID if group is None else ErrorCode.NONE
 
-    def _refusal_of_commit(
-        self, group_id: str, member: LeavingMember, generation: int
-    ) -> ErrorCode:
+    def _refusal_of_commit(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
         if self._closed:
             return ErrorCode.NOT_COORDINATOR
         # The empty group id may commit: old simple consumers have no other.
@@ -377,7 +376,7 @@ class GroupCoordinator:
         elif (
             group is not None
             and group_id not in self._committed
-            and not group.pending_ids
+            and not len(group.pending_ids)
             and not self._writer.is_pending(group_id)
         ):
             # Forgotten at once: should the tombstone be lost, a restart brings an empty group back.

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from protocol.error_codes import ErrorCode
-from wal_core.errors import Fenced, Unavailable, WalError
+from wal_core.errors import Fenced, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class JournalWriter:
         """Append `records`; run `apply` when they and all earlier ones of the group are durable.
 
         The future always gets a result, never an exception, within `timeout_ms`: NONE after
-        `apply` has run, else a code that clients retry. Its cancellation changes nothing here.
+        `apply` has run, else the code for the client. Its cancellation changes nothing here.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[ErrorCode] = loop.create_future()
@@ -121,7 +121,8 @@ class JournalWriter:
         write = _Write(records, apply, outcome)
         try:
             task = asyncio.ensure_future(self._journal.append(group_id, records))
-        except (WalError, TimeoutError) as error:
+        except Exception as error:
+            # The same as an exception of the awaitable: timers call this, who could handle it?
             outcome.set_result(_code_of(error))
             return outcome
         write.task = task
@@ -171,9 +172,10 @@ def _give_up_waiting(outcome: asyncio.Future[ErrorCode]) -> None:
 
 
 def _code_of(error: BaseException) -> ErrorCode:
-    """Both codes make every known client look for the coordinator again and retry."""
+    """The first two codes make every known client look for the coordinator again and retry."""
     if isinstance(error, Fenced | asyncio.CancelledError):
         return ErrorCode.NOT_COORDINATOR
-    if not isinstance(error, Unavailable | TimeoutError):
-        logger.error("a group record could not be written", exc_info=error)
-    return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    if isinstance(error, Unavailable | TimeoutError):
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    logger.error("a group record could not be written", exc_info=error)
+    return ErrorCode.UNKNOWN_SERVER_ERROR

@@ -61,7 +61,9 @@ class SyncResult(NamedTuple):
     assignment: bytes = b""
 
 
-class LeavingMember(NamedTuple):
+class Identity(NamedTuple):
+    """Who a request claims to speak for."""
+
     member_id: str
     group_instance_id: str | None = None
 
@@ -185,9 +187,28 @@ class Membership:
         member.member_id = member_id
         self.static_ids[member.group_instance_id] = member_id
 
-    def set_protocols(self, member: Member, protocols: Protocols) -> None:
-        self._budget.used_bytes += protocols_bytes(protocols) - protocols_bytes(member.protocols)
-        member.protocols = protocols
+    def named_by(self, request: JoinRequest) -> Member | None:
+        """The member that a JoinGroup means: by its id, or by its instance id alone."""
+        member_id = request.member_id
+        if member_id == "" and request.group_instance_id is not None:
+            member_id = self.static_ids.get(request.group_instance_id, "")
+        return self._members.get(member_id)
+
+    def update(self, member: Member, request: JoinRequest) -> None:
+        self._budget.used_bytes -= protocols_bytes(member.protocols)
+        self._budget.used_bytes += protocols_bytes(request.protocols)
+        member.protocols = request.protocols
+        member.session_timeout_ms = request.session_timeout_ms
+        member.rebalance_timeout_ms = request.rebalance_timeout_ms
+        member.client_id = request.client_id
+        member.client_host = request.client_host
+
+    def described(self, protocol_name: str | None) -> list[JoinedMember]:
+        """What the leader needs in order to assign."""
+        return [
+            JoinedMember(m.member_id, m.group_instance_id, m.metadata_for(protocol_name))
+            for m in self._members.values()
+        ]
 
     def set_assignment(self, member: Member, assignment: bytes) -> None:
         self._budget.used_bytes += len(assignment) - len(member.assignment)

@@ -22,10 +22,6 @@ class RenewableTimer:
         self._handle: asyncio.TimerHandle | None = None
         self._deadline = 0.0
 
-    @property
-    def armed(self) -> bool:
-        return self._handle is not None
-
     def renew(self, delay_ms: int) -> None:
         """Move the deadline to `delay_ms` from now, whatever it was."""
         loop = self._loop

@@ -1,4 +1,4 @@
-"""What the group tests share: virtual time, a journal that obeys, clients that speak for members."""
+"""What the group tests share: virtual time, an obedient journal, clients for members."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.journal import Record
-from gateway.groups.members import JoinRequest, JoinResult, LeavingMember, Protocols, SyncResult
+from gateway.groups.members import Identity, JoinRequest, JoinResult, Protocols, SyncResult
 from protocol.error_codes import ErrorCode
 
 GROUP = "orders/читатели"
@@ -167,8 +167,8 @@ class Client:
         self.synced: SyncResult | None = None
 
     @property
-    def identity(self) -> LeavingMember:
-        return LeavingMember(self.member_id, self.instance)
+    def identity(self) -> Identity:
+        return Identity(self.member_id, self.instance)
 
     @property
     def leads(self) -> bool:

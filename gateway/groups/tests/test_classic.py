@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import pytest
-
-from gateway.groups.classic import State
 from gateway.groups.tests.harness import (
-    GROUP,
-    RANGE,
     Client,
-    FakeJournal,
     enter_all,
     make,
-    settle,
     virtual,
 )
 from protocol.error_codes import ErrorCode as E
