@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from gateway.cli.errors import ClientError, complain
 from gateway.config import ConfigError
 
 PROGRAM = "woodpecker-gateway"
@@ -92,13 +93,12 @@ def run(args: Sequence[str]) -> int:
         e.show()
         return e.exit_code
     except ConfigError as e:
-        _complain(str(e), "`woodpecker-gateway serve --help-all` lists every setting")
+        complain(str(e), "`woodpecker-gateway serve --help-all` lists every setting")
         return 2
+    except ClientError as e:
+        complain(str(e), e.remedy)
+        return 1
     except BrokenPipeError:  # the reader of our output has seen enough, as in `consume ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
-
-
-def _complain(problem: str, remedy: str) -> None:
-    click.echo(f"error: {problem}\n   try: {remedy}", err=True)

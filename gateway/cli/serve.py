@@ -95,8 +95,8 @@ serve = ServeCommand(
     Try things out without touching the disk:
         woodpecker-gateway serve --data memory:
 
-    Sizes are written 64KiB, 16MiB or 10MB, times 500ms, 30s or 5min. Each setting can also come from
-    the environment, as WOODPECKER_LISTEN for --listen and so on, or from a TOML file named by
-    --config or {CONFIG_ENV}, as listen = "127.0.0.1:9092".
+    Sizes are written 64KiB, 16MiB or 10MB, times 500ms, 30s or 5min. Each setting can also come
+    from the environment, as WOODPECKER_LISTEN for --listen and so on, or from a TOML file named
+    by --config or {CONFIG_ENV}, as listen = "127.0.0.1:9092".
     """,
 )
