@@ -51,7 +51,6 @@ class Config:
 
     auto_create_topics: bool = True
     default_partitions_count: int = 1
-    topics_max_count: int = 10_000
     partitions_max_count: int = 10_000  # all topics together; each costs about 2 KB of memory
 
     # 10 MiB of records, Milvus's largest, and room for the batch around them.
@@ -136,7 +135,6 @@ _NOT_ABOVE = (
     ("request_bytes_max", "connection_buffered_bytes_max"),
     ("connection_buffered_bytes_max", "buffered_bytes_max"),
     ("block_bytes_max", "segment_bytes_max"),
-    ("topics_max_count", "partitions_max_count"),
     ("default_partitions_count", "partitions_max_count"),
     ("group_session_timeout_min_ms", "group_session_timeout_max_ms"),
 )

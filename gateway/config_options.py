@@ -70,7 +70,6 @@ OPTIONS: tuple[Option, ...] = (
         1,
         _COUNT_MAX,
     ),
-    Option("topics_max_count", parse_count, _LIMITS, "Most topics.", 1, _COUNT_MAX),
     Option(
         "partitions_max_count",
         parse_count,

@@ -20,7 +20,7 @@ from protocol.messages.produce import (
     ProduceResponse,
     TopicProduceData,
 )
-from wal_core.clock import SystemClock
+from wal_core import SystemClock
 
 PRODUCE = Api(ApiKey.PRODUCE, 9, ProduceRequest, ProduceResponse)
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")  # the index is Kafka's number

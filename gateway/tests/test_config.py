@@ -1,3 +1,4 @@
+import ast
 import dataclasses
 import re
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_every_field_has_one_row_and_every_row_its_fields() -> None:
     rows = [field for option in OPTIONS for field in option.fields]
     assert sorted(rows) == sorted(field.name for field in dataclasses.fields(Config))
     assert len({option.flag for option in OPTIONS}) == len(OPTIONS)
+
+
+def test_every_setting_is_used_somewhere() -> None:
+    """A setting that nobody reads would be a promise that nobody keeps."""
+    gateway = Path(__file__).parents[1]
+    read: set[str] = set()
+    for file in gateway.rglob("*.py"):
+        if "tests" in file.parts or file.name == "config_options.py":
+            continue
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    assert {field.name for field in dataclasses.fields(Config)} <= read
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.key)
