@@ -3,85 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from wal_core import (
-    Entry,
     Invalid,
-    Log,
     LogConfig,
     MemoryStore,
     SegmentStore,
-    SystemClock,
-    SystemRng,
     Unavailable,
     open_store,
 )
-
-
-class Recorder:
-    """A LogState that remembers everything: entries seen, confirmations."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[int, int, int, int, bytes]] = []
-        self.ends: dict[int, int] = {}
-        self.restored = 0
-
-    def restore(self, checkpoint: bytes) -> None:
-        assert not self.entries and not self.restored
-        self.restored += 1
-        self.entries = [(a, b, c, d, bytes.fromhex(e)) for a, b, c, d, e in json.loads(checkpoint)]
-
-    def apply(self, entry: Entry) -> None:
-        self.entries.append((*entry[:4], bytes(entry.payload)))
-
-    def checkpoint(self) -> bytes:
-        return json.dumps([(*entry[:4], entry[4].hex()) for entry in self.entries]).encode()
-
-    def confirmed(self, ends: Mapping[int, int]) -> None:
-        for stream_id, end in ends.items():
-            assert end > self.ends.get(stream_id, 0)
-            self.ends[stream_id] = end
-
-
-class Harness:
-    """A log and its state, appended to together as a user would."""
-
-    def __init__(self, log: Log, state: Recorder) -> None:
-        self.log = log
-        self.state = state
-
-    @classmethod
-    async def open(cls, store: SegmentStore, config: LogConfig | None = None) -> Harness:
-        state = Recorder()
-        log = await Log.open(
-            store,
-            state,
-            config or LogConfig.preset(store.mode),
-            clock=SystemClock(),
-            rng=SystemRng(),
-        )
-        return cls(log, state)
-
-    def add(
-        self, stream: int, payload: bytes, count: int = 1, ts: int = -1
-    ) -> asyncio.Future[None]:
-        base = self.log.end_offset(stream)
-        future = self.log.append(stream, base, count, ts, memoryview(payload))
-        self.state.entries.append((stream, base, count, ts, payload))
-        return future
-
-    async def read_all(self, stream: int, bytes_max: int = 1 << 20) -> list[tuple[int, bytes]]:
-        found, at = [], self.log.start_offset(stream)
-        while entries := await self.log.read(stream, at, bytes_max):
-            found += [(entry.base_offset, bytes(entry.payload)) for entry in entries]
-            at = entries[-1].end_offset
-        assert at == self.log.confirmed_offset(stream)
-        return found
+from wal_core.tests.harness import Harness
 
 
 @pytest.fixture(params=["file", "folder", "memory"])
@@ -128,13 +62,12 @@ async def test_reopen_after_crash_replays_the_unfinished_segment(reopen):
     h = await Harness.open(store)
     for n in range(20):
         await h.add(n % 2, bytes([n]) * 10)
-    # No close: only the store goes (it releases the lock, as the system would).
-    await h.log._writer.stop()
+    await h.crash()
     await store.close()
     store = await reopen()
     h2 = await Harness.open(store)
     assert h2.state.entries == h.state.entries
-    assert h2.state.restored == (1 if store.mode == "object" else 0)
+    assert h2.state.restored_count == (1 if store.mode == "object" else 0)
     assert [p for _, p in await h2.read_all(0)] == [bytes([n]) * 10 for n in range(0, 20, 2)]
     await h2.log.close()
     await store.close()

@@ -1,0 +1,112 @@
+"""What the tests of the log share: a state that remembers everything, and a log with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from wal_core import Entry, Log, LogConfig, SegmentStore, SystemClock
+from wal_core.clock import Rng
+
+
+class Recorder:
+    """A LogState that remembers everything: entries in order, confirmations."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, int, int, bytes]] = []
+        self.ends: dict[int, int] = {}
+        self.confirmed_calls: list[dict[int, int]] = []
+        self.restored_count = 0
+        self.applied_count = 0
+
+    def restore(self, checkpoint: bytes) -> None:
+        assert not self.entries
+        assert not self.restored_count
+        self.restored_count += 1
+        self.entries = [(*row[:4], bytes.fromhex(row[4])) for row in json.loads(checkpoint)]
+
+    def apply(self, entry: Entry) -> None:
+        self.applied_count += 1
+        self.entries.append((*entry[:4], bytes(entry.payload)))
+
+    def checkpoint(self) -> bytes:
+        return json.dumps([(*entry[:4], entry[4].hex()) for entry in self.entries]).encode()
+
+    def confirmed(self, ends: Mapping[int, int]) -> None:
+        for stream_id, end in ends.items():
+            assert end > self.ends.get(stream_id, 0)
+            self.ends[stream_id] = end
+        self.confirmed_calls.append(dict(ends))
+
+
+class CountingRng:
+    """Distinct nonces without randomness; jitter of one half."""
+
+    count = 0
+
+    def random_bytes(self, count: int) -> bytes:
+        CountingRng.count += 1
+        return CountingRng.count.to_bytes(count, "big")
+
+    def random(self) -> float:
+        return 0.5
+
+
+class Harness:
+    """A log and its state, appended to together as a user would."""
+
+    def __init__(self, log: Log, state: Recorder, store: SegmentStore) -> None:
+        self.log = log
+        self.state = state
+        self.store = store
+
+    @classmethod
+    async def open(
+        cls, store: SegmentStore, config: LogConfig | None = None, rng: Rng | None = None
+    ) -> Harness:
+        state = Recorder()
+        log = await Log.open(
+            store,
+            state,
+            config or LogConfig.preset(store.mode),
+            clock=SystemClock(),
+            rng=rng or CountingRng(),
+        )
+        return cls(log, state, store)
+
+    def add(
+        self, stream: int, payload: bytes, count: int = 1, ts: int = -1
+    ) -> asyncio.Future[None]:
+        base = self.log.end_offset(stream)
+        future = self.log.append(stream, base, count, ts, memoryview(payload))
+        self.state.entries.append((stream, base, count, ts, payload))
+        return future
+
+    async def read_all(self, stream: int, bytes_max: int = 1 << 20) -> list[tuple[int, bytes]]:
+        """(base offset, payload) of every confirmed entry; checks that offsets are dense."""
+        found, at = [], self.log.start_offset(stream)
+        while entries := await self.log.read(stream, at, bytes_max):
+            for entry in entries:
+                assert entry.stream_id == stream
+                assert entry.base_offset == at
+                at = entry.end_offset
+                found.append((entry.base_offset, bytes(entry.payload)))
+        assert at == self.log.confirmed_offset(stream)
+        return found
+
+    async def stored(self) -> list[tuple[int, int, int, int, bytes]]:
+        """Everything readable, in the order of (stream, offset)."""
+        rows = []
+        for stream in sorted(self.log.stream_ids()):
+            at = self.log.start_offset(stream)
+            while entries := await self.log.read(stream, at, 1 << 20):
+                rows += [(*entry[:4], bytes(entry.payload)) for entry in entries]
+                at = entries[-1].end_offset
+        return rows
+
+    async def crash(self) -> None:
+        """The process dies: no drain, no footer. The lock goes with it."""
+        await self.log._writer.stop()
+        await self.log._reader.close()
+        await self.store.unlock(0)
