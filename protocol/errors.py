@@ -35,7 +35,7 @@ class DecodeError(ProtocolError):
         return f"{self.reason} at position {self.position}{where}"
 
 
-class UnsupportedVersion(ProtocolError):  # noqa: N818  (Kafka's word for it)
+class UnsupportedVersion(ProtocolError):
     """The table has no such (API key, version)."""
 
     def __init__(self, api_key: int, version: int) -> None:

@@ -1,0 +1,80 @@
+"""The generated files are what the table says, and the table is what the source of facts says."""
+
+import pytest
+
+from protocol.codegen.__main__ import RECORDS_TABLE, TABLE, generate, read, stale
+from protocol.codegen.emit import emit_module
+from protocol.codegen.extract import RANGES, extract_table
+from protocol.codegen.table import Range, camel_to_snake, intervals, parse_tables
+
+
+def test_messages_are_up_to_date() -> None:
+    assert stale() == []
+
+
+def test_table_is_what_is_extracted() -> None:
+    assert read(TABLE) == extract_table()
+
+
+def test_every_range_is_in_the_table() -> None:
+    tops = {
+        each.name: each.versions
+        for module in parse_tables(read(TABLE))
+        for each in module.structs
+        if each.api_key is not None
+    }
+    for api, (first, last) in RANGES.items():
+        assert tops[f"{api}Request"] == tops[f"{api}Response"] == Range(first, last)
+
+
+def test_generating_is_deterministic() -> None:
+    assert generate() == generate()
+
+
+@pytest.mark.parametrize(
+    ("camel", "snake"),
+    [("TimeoutMs", "timeout_ms"), ("TopicId", "topic_id"), ("SCRAMHash", "scram_hash")],
+)
+def test_names(camel: str, snake: str) -> None:
+    assert camel_to_snake(camel) == snake
+
+
+def test_intervals_cut_where_the_class_changes() -> None:
+    assert intervals(Range(1, 5), lambda version: version >= 3) == [
+        (Range(1, 2), False),
+        (Range(3, 5), True),
+    ]
+
+
+def test_response_struct_of_a_known_name_gets_a_suffix() -> None:
+    text = """
+request 0 XRequest 0-1 flexible=none
+  items []Item 0-1
+    a int32 0-1
+response 0 XResponse 0-1 flexible=none
+  items []Item 0-1
+    b int32 0-1
+"""
+    (module,) = parse_tables(text)
+    assert [each.name for each in module.structs] == [
+        "Item",
+        "XRequest",
+        "ItemResponse",
+        "XResponse",
+    ]
+
+
+def test_a_field_may_not_hide_a_local_name() -> None:
+    (module,) = parse_tables("request 0 XRequest 0-1 flexible=none\n  version int16 0-1\n")
+    with pytest.raises(ValueError, match=r"XRequest\.version"):
+        emit_module(module)
+
+
+def test_unknown_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown column"):
+        parse_tables("request 0 XRequest 0-1 flexible=none\n  a int16 0-1 colour=red\n")
+
+
+def test_hand_kept_table_parses() -> None:
+    names = [module.name for module in parse_tables(read(RECORDS_TABLE))]
+    assert names == ["group_records", "consumer_protocol"]
