@@ -1,18 +1,43 @@
-"""The state machine: rebalances, its codes in every state, leaders, static members, deadlines."""
+"""The state machine: rebalances, codes in every state, leaders, static members, deadlines."""
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from gateway.groups.classic import ClassicGroup
+from gateway.groups.members import Identity
+from gateway.groups.states import State
 from gateway.groups.tests.harness import (
+    GROUP,
     Client,
+    FakeJournal,
     enter_all,
     make,
+    settle,
     virtual,
 )
 from protocol.error_codes import ErrorCode as E
+from wal_core.errors import Unavailable
 
 
-def group_of(client: Client):
+def group_of(client: Client) -> ClassicGroup:
     return client.coordinator._groups[client.group]
+
+
+async def pair(**limits):
+    """A leader and a follower in one stable generation."""
+    coordinator = make(**limits)
+    leader, follower = Client(coordinator, "a"), Client(coordinator, "b")
+    await leader.enter()
+    await enter_all(leader, follower)
+    assert leader.leads
+    assert not follower.leads
+    return leader, follower
+
+
+# ---- joining
 
 
 @virtual
@@ -36,6 +61,9 @@ async def test_member_id_is_required_from_v4_only():
     assert first.member_id.startswith("c-")
     old = await Client(coordinator, version=3, group="other").join_once()
     assert old.error is E.NONE
+    static = await Client(coordinator, instance="i", group="third").join_once()
+    assert static.error is E.NONE
+    assert static.member_id.startswith("i-")
 
 
 @virtual
@@ -51,3 +79,638 @@ async def test_three_members_one_leader_sees_all():
         members = {m.member_id for m in client.joined.members}
         assert members == ({c.member_id for c in clients} if client.leads else set())
         assert client.synced.assignment == b"for " + client.member_id.encode()
+
+
+@virtual
+async def test_the_initial_delay_grows_with_newcomers_but_not_past_the_rebalance_timeout():
+    coordinator = make(initial_rebalance_delay_ms=100)
+    loop = asyncio.get_running_loop()
+    clients = [Client(coordinator, f"c{n}", rebalance_ms=350) for n in range(10)]
+
+    async def later(n):
+        await asyncio.sleep(n * 0.09)
+        return await clients[n].join()
+
+    joins = [asyncio.ensure_future(later(n)) for n in range(10)]
+    assert (await joins[0]).generation == 1
+    assert loop.time() == pytest.approx(0.35)
+    for join in joins:
+        join.cancel()
+
+
+@virtual
+async def test_a_pending_id_holds_nobody_up_and_is_forgotten_after_a_session():
+    coordinator = make()
+    member, ghost = Client(coordinator), Client(coordinator, session_ms=10_000)
+    pending = await ghost.join_once()
+    await member.enter()
+    assert asyncio.get_running_loop().time() < 1
+    await asyncio.sleep(10.1)
+    late = await ghost.join_once(member_id=pending.member_id)
+    assert late.error is E.UNKNOWN_MEMBER_ID
+
+
+@virtual
+async def test_a_group_of_nothing_but_a_forgotten_pending_id_is_gone():
+    coordinator = make()
+    await Client(coordinator).join_once()
+    assert GROUP in coordinator._groups
+    await asyncio.sleep(11)
+    assert GROUP not in coordinator._groups
+    assert coordinator.snapshot() == []
+
+
+@virtual
+async def test_protocol_votes_among_those_that_all_support():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    lists = [("x", "y", "z"), ("z", "y"), ("z", "y", "q")]
+    clients = [
+        Client(
+            coordinator, f"c{n}", protocols=tuple((name, b"-" + name.encode()) for name in names)
+        )
+        for n, names in enumerate(lists)
+    ]
+    await enter_all(*clients)
+    assert {c.joined.protocol_name for c in clients} == {"z"}
+    leader = next(c for c in clients if c.leads)
+    assert {m.metadata for m in leader.joined.members} == {b"-z"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol_type": "connect"},
+        {"protocols": (("unknown", b""),)},
+        {"protocols": ()},
+        {"protocol_type": ""},
+    ],
+)
+@virtual
+async def test_a_member_must_share_protocol_type_and_a_protocol(changes):
+    coordinator = make()
+    member = Client(coordinator)
+    await member.enter()
+    stranger = await Client(coordinator, "stranger").join_once(**changes)
+    assert stranger.error is E.INCONSISTENT_GROUP_PROTOCOL
+    assert member.heartbeat() is E.NONE
+
+
+@virtual
+async def test_a_sole_member_may_change_its_protocols():
+    client = Client(make())
+    await client.enter()
+    client.protocols = (("sticky", b"S"),)
+    assert (await client.join()).protocol_name == "sticky"
+
+
+@virtual
+async def test_rebalance_waits_for_members_and_drops_those_that_do_not_come():
+    coordinator = make()
+    old = Client(coordinator, "old", rebalance_ms=5_000, session_ms=30_000)
+    await old.enter()
+    new = Client(coordinator, "new", rebalance_ms=5_000)
+    joining = asyncio.ensure_future(new.join())
+    await asyncio.sleep(1)
+    assert not joining.done()
+    assert old.heartbeat() is E.REBALANCE_IN_PROGRESS
+    joined = await joining
+    assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.1)
+    assert [m.member_id for m in joined.members] == [new.member_id]
+    assert old.heartbeat() is E.UNKNOWN_MEMBER_ID
+
+
+@virtual
+async def test_unchanged_rejoin_of_a_follower_gets_the_current_generation():
+    leader, follower = await pair()
+    before = follower.generation
+    again = await follower.join()
+    assert (again.generation, again.members) == (before, ())
+    assert leader.heartbeat() is E.NONE
+    assert (await follower.sync()).assignment == b"for " + follower.member_id.encode()
+
+
+@virtual
+async def test_changed_rejoin_of_a_follower_and_any_rejoin_of_the_leader_rebalance():
+    leader, follower = await pair()
+    generation = leader.generation
+    follower.protocols = (("range", b"other topics"),)
+    joining = asyncio.ensure_future(follower.join())
+    await settle()
+    assert leader.heartbeat() is E.REBALANCE_IN_PROGRESS
+    assert (await leader.join()).generation == (await joining).generation == generation + 1
+    await asyncio.gather(leader.sync(), follower.sync())
+    joining = asyncio.ensure_future(leader.join())
+    await settle()
+    assert follower.heartbeat() is E.REBALANCE_IN_PROGRESS
+    await follower.join()
+    assert (await joining).generation == generation + 2
+
+
+@virtual
+async def test_rejoin_while_the_assignment_is_awaited():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    a, b = Client(coordinator, "a"), Client(coordinator, "b")
+    await asyncio.gather(a.join(), b.join())
+    leader, follower = (a, b) if a.leads else (b, a)
+    waiting = asyncio.ensure_future(follower.sync())
+    await settle()
+    again = await leader.join()  # its answer was lost
+    assert (again.generation, len(again.members)) == (1, 2)
+    leader.protocols = (("range", b"changed"),)
+    joining = asyncio.ensure_future(leader.join())
+    assert (await waiting).error is E.REBALANCE_IN_PROGRESS
+    await follower.join()
+    assert (await joining).generation == 2
+
+
+@virtual
+async def test_a_second_join_of_a_parked_member_answers_the_first():
+    leader, follower = await pair()
+    follower.protocols = (("range", b"2"),)
+    first = asyncio.ensure_future(follower.join_once())
+    await settle()
+    second = asyncio.ensure_future(follower.join_once())
+    assert (await first).error is E.REBALANCE_IN_PROGRESS
+    await leader.join()
+    assert (await second).error is E.NONE
+
+
+# ---- syncing
+
+
+@virtual
+async def test_followers_wait_for_the_leader_and_an_assignment_not_given_is_empty():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    clients = [Client(coordinator, f"c{n}") for n in range(3)]
+    await asyncio.gather(*(c.join() for c in clients))
+    leader = next(c for c in clients if c.leads)
+    one, other = (c for c in clients if c is not leader)
+    waiting = [asyncio.ensure_future(c.sync()) for c in (one, other)]
+    await settle()
+    assert not any(w.done() for w in waiting)
+    await leader.sync({one.member_id: b"\x00\xff", "nobody": b"?"})
+    assert (await waiting[0]).assignment == b"\x00\xff"
+    assert (await waiting[1]).assignment == b""
+    assert leader.synced.assignment == b""
+
+
+@pytest.mark.parametrize(
+    ("over", "code"),
+    [
+        ({"generation": 0}, E.ILLEGAL_GENERATION),
+        ({"generation": 99}, E.ILLEGAL_GENERATION),
+        ({"protocol_type": "connect"}, E.INCONSISTENT_GROUP_PROTOCOL),
+        ({"protocol_name": "sticky"}, E.INCONSISTENT_GROUP_PROTOCOL),
+        ({"protocol_type": None, "protocol_name": None}, E.NONE),
+    ],
+)
+@virtual
+async def test_sync_is_checked_against_the_generation(over, code):
+    client = Client(make())
+    await client.join()
+    assert (await client.sync(**over)).error is code
+
+
+@virtual
+async def test_who_joined_but_never_syncs_is_removed_at_the_sync_deadline():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    clients = [Client(coordinator, f"c{n}", rebalance_ms=3_000) for n in range(2)]
+    await asyncio.gather(*(c.join() for c in clients))
+    leader = next(c for c in clients if c.leads)
+    follower = next(c for c in clients if not c.leads)
+    waiting = asyncio.ensure_future(follower.sync())
+    await asyncio.sleep(2)
+    assert leader.heartbeat() is E.NONE  # alive, but it does not assign
+    assert (await waiting).error is E.REBALANCE_IN_PROGRESS
+    assert asyncio.get_running_loop().time() == pytest.approx(3.1, abs=0.1)
+    assert leader.heartbeat() is E.UNKNOWN_MEMBER_ID
+    await follower.enter()
+    assert follower.leads
+
+
+@virtual
+async def test_a_follower_that_never_syncs_is_removed_even_when_the_group_is_stable():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    clients = [Client(coordinator, f"c{n}", rebalance_ms=3_000, session_ms=30_000) for n in (0, 1)]
+    await asyncio.gather(*(c.join() for c in clients))
+    leader = next(c for c in clients if c.leads)
+    follower = next(c for c in clients if not c.leads)
+    assert (await leader.sync()).error is E.NONE
+    await asyncio.sleep(3.1)
+    assert follower.heartbeat() is E.UNKNOWN_MEMBER_ID
+    assert leader.heartbeat() is E.REBALANCE_IN_PROGRESS
+
+
+@virtual
+async def test_an_assignment_that_cannot_be_stored_starts_over():
+    journal = FakeJournal()
+    coordinator = make(journal, initial_rebalance_delay_ms=50)
+    a, b = Client(coordinator, "a"), Client(coordinator, "b")
+    await asyncio.gather(a.join(), b.join())
+    journal.failure = Unavailable("the store is away")
+    results = await asyncio.gather(a.sync(), b.sync())
+    assert {r.error for r in results} == {E.COORDINATOR_NOT_AVAILABLE}
+    assert a.heartbeat() is E.REBALANCE_IN_PROGRESS
+    journal.failure = None
+    await enter_all(a, b)
+    assert a.generation == b.generation == 2
+
+
+@virtual
+async def test_an_assignment_of_an_old_generation_stored_late_changes_nothing():
+    journal = FakeJournal()
+    coordinator = make(journal)
+    client = Client(coordinator)
+    await client.join()
+    journal.hold = True
+    first = asyncio.ensure_future(client.sync({client.member_id: b"old"}))
+    await settle()
+    client.protocols = (("range", b"changed"),)
+    await client.join()
+    assert (await first).error is E.REBALANCE_IN_PROGRESS
+    second = asyncio.ensure_future(client.sync({client.member_id: b"new"}))
+    await settle()
+    journal.release()
+    assert (await second).assignment == b"new"
+
+
+@virtual
+async def test_an_assignment_beyond_the_limit_is_refused_to_all():
+    client = Client(make(assignment_bytes_max=100))
+    await client.join()
+    assert (await client.sync({client.member_id: bytes(101)})).error is E.MESSAGE_TOO_LARGE
+
+
+# ---- heartbeats, commits: every state
+
+
+async def in_state(state: State) -> Client:
+    coordinator = make()
+    client = Client(coordinator, rebalance_ms=20_000)
+    await client.join()
+    if state in (State.STABLE, State.PREPARING_REBALANCE, State.EMPTY, State.DEAD):
+        await client.sync()
+    if state is State.PREPARING_REBALANCE:
+        asyncio.ensure_future(Client(coordinator, "newcomer").join())
+        await settle()
+    if state is State.EMPTY:
+        client.leave()
+    if state is State.DEAD:
+        group_of(client).die(E.NOT_COORDINATOR)
+    assert group_of(client).state is state
+    return client
+
+
+@pytest.mark.parametrize(
+    ("state", "heartbeat", "commit", "simple_commit"),
+    [
+        (State.EMPTY, E.UNKNOWN_MEMBER_ID, E.UNKNOWN_MEMBER_ID, E.NONE),
+        (State.PREPARING_REBALANCE, E.REBALANCE_IN_PROGRESS, E.NONE, E.UNKNOWN_MEMBER_ID),
+        (State.COMPLETING_REBALANCE, E.NONE, E.REBALANCE_IN_PROGRESS, E.UNKNOWN_MEMBER_ID),
+        (State.STABLE, E.NONE, E.NONE, E.UNKNOWN_MEMBER_ID),
+        (
+            State.DEAD,
+            E.COORDINATOR_NOT_AVAILABLE,
+            E.COORDINATOR_NOT_AVAILABLE,
+            E.COORDINATOR_NOT_AVAILABLE,
+        ),
+    ],
+)
+@virtual
+async def test_codes_by_state(state, heartbeat, commit, simple_commit):
+    client = await in_state(state)
+    dead = state is State.DEAD
+    assert client.heartbeat() is heartbeat
+    assert await client.commit(7) is commit
+    simple = Client(client.coordinator)
+    assert await simple.commit(8) is simple_commit
+    expected_old = {State.EMPTY: E.UNKNOWN_MEMBER_ID, State.DEAD: heartbeat}
+    client.generation -= 1
+    assert client.heartbeat() is expected_old.get(state, E.ILLEGAL_GENERATION)
+    assert await client.commit(7) is expected_old.get(state, E.ILLEGAL_GENERATION)
+    client.member_id = "stranger"
+    unknown = E.COORDINATOR_NOT_AVAILABLE if dead else E.UNKNOWN_MEMBER_ID
+    assert client.heartbeat() is unknown
+    assert await client.commit(7) is unknown
+    assert client.leave() is (E.UNKNOWN_MEMBER_ID)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (State.EMPTY, E.UNKNOWN_MEMBER_ID),
+        (State.PREPARING_REBALANCE, E.REBALANCE_IN_PROGRESS),
+        (State.COMPLETING_REBALANCE, E.NONE),
+        (State.STABLE, E.NONE),
+        (State.DEAD, E.COORDINATOR_NOT_AVAILABLE),
+    ],
+)
+@virtual
+async def test_sync_codes_by_state(state, code):
+    client = await in_state(state)
+    assert (await client.sync(protocol_type=None, protocol_name=None)).error is code
+
+
+@virtual
+async def test_everything_about_an_unknown_group():
+    client = Client(make())
+    assert client.heartbeat() is E.UNKNOWN_MEMBER_ID
+    assert (await client.join_once(member_id="x")).error is E.UNKNOWN_MEMBER_ID
+    assert client.coordinator.leave(GROUP, [Identity("x"), Identity("y")]) == (
+        E.NONE,
+        [E.UNKNOWN_MEMBER_ID] * 2,
+    )
+    client.generation = 3
+    assert await client.commit(1) is E.ILLEGAL_GENERATION
+
+
+# ---- the end of a session
+
+
+@virtual
+async def test_a_dead_leader_is_replaced_after_its_session():
+    leader, follower = await pair()
+    deadline = asyncio.get_running_loop().time() + 10
+    while follower.heartbeat() is E.NONE:
+        await asyncio.sleep(0.5)
+    assert asyncio.get_running_loop().time() == pytest.approx(deadline, abs=0.6)
+    await follower.enter()
+    assert follower.leads
+    assert [m.member_id for m in follower.joined.members] == [follower.member_id]
+    assert leader.heartbeat() is E.UNKNOWN_MEMBER_ID
+
+
+@virtual
+async def test_heartbeats_and_commits_keep_a_session():
+    client = Client(make())
+    await client.enter()
+    for turn in range(20):
+        await asyncio.sleep(8)
+        if turn % 2:
+            assert client.heartbeat() is E.NONE
+        else:
+            assert await client.commit(turn) is E.NONE
+    await asyncio.sleep(10.1)
+    assert client.heartbeat() is E.UNKNOWN_MEMBER_ID
+    assert group_of(client).state is State.EMPTY
+
+
+@virtual
+async def test_a_parked_member_does_not_expire():
+    coordinator = make()
+    slow = Client(coordinator, "slow", session_ms=60_000, rebalance_ms=60_000)
+    await slow.enter()
+    quick = Client(coordinator, "quick", session_ms=6_000, rebalance_ms=60_000)
+    joining = asyncio.ensure_future(quick.join())
+    await asyncio.sleep(50)
+    await slow.join()
+    assert (await joining).error is E.NONE
+    assert {m.member_id for m in slow.joined.members} == {slow.member_id, quick.member_id}
+
+
+@virtual
+async def test_a_first_join_parked_too_long_is_given_up():
+    coordinator = make(new_member_join_timeout_ms=20_000)
+    slow = Client(coordinator, "slow", session_ms=100_000, rebalance_ms=100_000)
+    await slow.enter()
+    joined = await Client(coordinator, "new").join()
+    assert joined.error is E.UNKNOWN_MEMBER_ID
+    assert asyncio.get_running_loop().time() == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize("version", [3, 9])
+@virtual
+async def test_a_parked_join_cut_off_is_not_a_leave(version):
+    coordinator = make()
+    old = Client(coordinator, "old", session_ms=60_000)
+    await old.enter()
+    cut = Client(coordinator, "cut", version=version, session_ms=10_000)
+    task = asyncio.ensure_future(cut.join())
+    await settle()
+    task.cancel()
+    await settle()
+    group = group_of(old)
+    # From v4 on the client knows its id and may come back; before, nobody could ever use it.
+    assert len(group.members) == (2 if version >= 4 else 1)
+    if version >= 4:
+        back = asyncio.ensure_future(cut.join())
+        await settle()
+        await old.join()
+        assert (await back).generation == old.generation == 2
+    else:
+        await old.join()
+        assert [m.member_id for m in old.joined.members] == [old.member_id]
+
+
+@virtual
+async def test_a_parked_join_cut_off_for_good_delays_the_others_by_its_session_only():
+    coordinator = make()
+    old = Client(coordinator, "old", session_ms=60_000, rebalance_ms=300_000)
+    await old.enter()
+    cut = Client(coordinator, "cut", session_ms=10_000, rebalance_ms=300_000)
+    task = asyncio.ensure_future(cut.join())
+    await settle()
+    task.cancel()
+    await old.join()
+    assert asyncio.get_running_loop().time() == pytest.approx(10, abs=0.1)
+    assert len(old.joined.members) == 1
+
+
+@virtual
+async def test_a_parked_sync_cut_off_lets_the_session_run():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    clients = [Client(coordinator, f"c{n}") for n in range(2)]
+    await asyncio.gather(*(c.join() for c in clients))
+    leader = next(c for c in clients if c.leads)
+    follower = next(c for c in clients if not c.leads)
+    task = asyncio.ensure_future(follower.sync())
+    await settle()
+    task.cancel()
+    await settle()
+    assert (await leader.sync()).error is E.NONE
+    assert (await follower.sync()).assignment == b"for " + follower.member_id.encode()
+
+
+@virtual
+async def test_leaving_rebalances_at_once_and_the_last_one_empties_the_group():
+    leader, follower = await pair()
+    assert leader.leave() is E.NONE
+    assert follower.heartbeat() is E.REBALANCE_IN_PROGRESS
+    await follower.enter()
+    assert follower.leads
+    generation = follower.generation
+    assert follower.leave() is E.NONE
+    group = group_of(follower)
+    assert (group.state, group.generation) == (State.EMPTY, generation + 1)
+    newcomer = Client(follower.coordinator)
+    assert (await newcomer.join()).generation == generation + 2
+
+
+@virtual
+async def test_leave_answers_parked_requests_and_pending_ids_may_leave():
+    coordinator = make()
+    old = Client(coordinator, "old")
+    await old.enter()
+    new = Client(coordinator, "new")
+    new.member_id = (await new.join_once()).member_id
+    parked = asyncio.ensure_future(new.join_once())
+    await settle()
+    ghost = await Client(coordinator).join_once()
+    error, codes = coordinator.leave(
+        GROUP, [new.identity, Identity(ghost.member_id), Identity("nobody")]
+    )
+    assert (error, codes) == (E.NONE, [E.NONE, E.NONE, E.UNKNOWN_MEMBER_ID])
+    assert (await parked).error is E.UNKNOWN_MEMBER_ID
+
+
+# ---- static members
+
+
+@virtual
+async def test_a_static_member_takes_its_place_over_without_a_rebalance():
+    coordinator = make()
+    leader, follower = Client(coordinator, instance="i1"), Client(coordinator, instance="i2")
+    await leader.enter()
+    await enter_all(leader, follower)
+    generation = follower.generation
+    back = Client(coordinator, instance="i2")
+    joined = await back.join()
+    assert (joined.error, joined.generation, joined.members) == (E.NONE, generation, ())
+    assert (joined.leader_id, joined.skip_assignment) == (leader.member_id, False)
+    assert (await back.sync()).assignment == follower.synced.assignment
+    assert leader.heartbeat() is E.NONE
+    for code in (follower.heartbeat(), await follower.commit(1), follower.leave()):
+        assert code is E.FENCED_INSTANCE_ID
+    assert (await follower.sync()).error is E.FENCED_INSTANCE_ID
+    assert (await follower.join_once()).error is E.FENCED_INSTANCE_ID
+    restored = make(start=False)
+    for key, value in coordinator.snapshot():
+        restored.replay(key, value, 0)
+    assert back.member_id in restored._groups[GROUP].members
+
+
+@pytest.mark.parametrize("version", [8, 9])
+@virtual
+async def test_a_static_leader_comes_back(version):
+    coordinator = make()
+    leader = Client(coordinator, instance="i1")
+    await leader.enter()
+    back = Client(coordinator, instance="i1", version=version)
+    joined = await back.join()
+    if version >= 9:
+        assert joined.skip_assignment
+        assert (joined.leader_id, len(joined.members)) == (back.member_id, 1)
+    else:
+        # It must not see itself as leader, or it would assign without a rebalance.
+        assert not joined.skip_assignment
+        assert (joined.leader_id, joined.members) == (leader.member_id, ())
+    assert (await back.sync({})).assignment == leader.synced.assignment
+
+
+@virtual
+async def test_a_static_member_back_with_another_protocol_rebalances():
+    coordinator = make()
+    client = Client(coordinator, instance="i1")
+    await client.enter()
+    back = Client(coordinator, instance="i1", protocols=(("sticky", b""),))
+    joined = await back.join()
+    assert (joined.generation, joined.protocol_name) == (2, "sticky")
+
+
+@virtual
+async def test_a_static_member_back_during_a_rebalance_fences_its_old_parked_join():
+    coordinator = make()
+    other = Client(coordinator, "other", session_ms=60_000)
+    await other.enter()
+    static = Client(coordinator, instance="i1")
+    parked = asyncio.ensure_future(static.join())
+    await settle()
+    back = Client(coordinator, instance="i1")
+    again = asyncio.ensure_future(back.join())
+    assert (await parked).error is E.FENCED_INSTANCE_ID
+    await other.join()
+    assert (await again).error is E.NONE
+
+
+@virtual
+async def test_a_static_member_back_while_its_sync_is_parked():
+    coordinator = make(initial_rebalance_delay_ms=50)
+    leader, static = Client(coordinator, "lead"), Client(coordinator, instance="i1")
+    leading = asyncio.ensure_future(leader.join())
+    await settle()
+    await asyncio.gather(leading, static.join())
+    parked = asyncio.ensure_future(static.sync())
+    await settle()
+    back = Client(coordinator, instance="i1")
+    again = asyncio.ensure_future(back.join())
+    assert (await parked).error is E.FENCED_INSTANCE_ID
+    assert leader.heartbeat() is E.REBALANCE_IN_PROGRESS
+    await leader.join()
+    assert (await again).generation == 2
+
+
+@virtual
+async def test_an_absent_static_member_keeps_its_place_until_its_session_ends():
+    coordinator = make()
+    static = Client(coordinator, instance="i1", session_ms=100_000, rebalance_ms=5_000)
+    await static.enter()
+    other = Client(coordinator, "other", rebalance_ms=5_000, session_ms=200_000)
+    joined = await other.join()
+    assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.1)
+    assert other.leads
+    assert {m.group_instance_id for m in joined.members} == {"i1", None}
+    await other.sync({static.member_id: b"kept"})
+    back = Client(coordinator, instance="i1")
+    await back.join()
+    assert (await back.sync()).assignment == b"kept"
+
+
+@virtual
+async def test_a_static_member_leaves_by_its_instance_id_alone():
+    coordinator = make()
+    static = Client(coordinator, instance="i1")
+    await static.enter()
+    assert coordinator.leave(GROUP, [Identity("", "i2"), Identity("", "i1"), Identity("")]) == (
+        E.NONE,
+        [E.UNKNOWN_MEMBER_ID, E.NONE, E.UNKNOWN_MEMBER_ID],
+    )
+    assert group_of(static).state is State.EMPTY
+
+
+@virtual
+async def test_a_static_replacement_that_cannot_be_stored_is_told_to_retry():
+    journal = FakeJournal()
+    coordinator = make(journal)
+    await Client(coordinator, instance="i1").enter()
+    journal.failure = Unavailable("away")
+    assert (await Client(coordinator, instance="i1").join()).error is E.COORDINATOR_NOT_AVAILABLE
+    journal.failure = None
+    assert (await Client(coordinator, instance="i1").join()).error is E.NONE
+
+
+# ---- bounds
+
+
+@virtual
+async def test_members_ids_and_metadata_are_bounded():
+    coordinator = make(members_max_count=2, member_metadata_bytes_max=100)
+    client = Client(coordinator)
+    assert (await client.join_once(protocols=(("range", bytes(100)),))).error is E.MESSAGE_TOO_LARGE
+    await client.enter()
+    assert (await Client(coordinator).join_once()).error is E.MEMBER_ID_REQUIRED
+    assert (await Client(coordinator).join_once()).error is E.GROUP_MAX_SIZE_REACHED
+    assert (await client.join()).error is E.NONE
+
+
+@virtual
+async def test_all_groups_share_one_memory_budget_and_give_it_back():
+    coordinator = make(metadata_total_bytes_max=1_000)
+    big = (("range", bytes(800)),)
+    first = Client(coordinator, group="g1", protocols=big)
+    await first.enter()
+    second = Client(coordinator, group="g2", protocols=big)
+    assert (await second.join_once()).error is E.GROUP_MAX_SIZE_REACHED
+    assert "g2" not in coordinator._groups
+    first.leave()
+    assert coordinator.budget.used_bytes == 0
+    assert (await second.enter()).error is E.NONE
