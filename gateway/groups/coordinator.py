@@ -27,7 +27,7 @@ from gateway.groups.members import (
 from gateway.groups.states import State
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError
-from wal_core.clock import Clock, Rng
+from wal_core import Clock, Rng
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from protocol.error_codes import ErrorCode
-from wal_core.errors import Fenced, Unavailable
+from wal_core import Fenced, Unavailable
 
 logger = logging.getLogger(__name__)
 

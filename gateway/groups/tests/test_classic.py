@@ -19,7 +19,7 @@ from gateway.groups.tests.harness import (
     virtual,
 )
 from protocol.error_codes import ErrorCode as E
-from wal_core.errors import Unavailable
+from wal_core import Unavailable
 
 
 def group_of(client: Client) -> ClassicGroup:

@@ -9,7 +9,7 @@ import pytest
 from gateway.groups.journal import JournalWriter
 from gateway.groups.tests.harness import FakeJournal, settle, virtual
 from protocol.error_codes import ErrorCode as E
-from wal_core.errors import Fenced, Invalid, Unavailable
+from wal_core import Fenced, Invalid, Unavailable
 
 
 class ManualJournal:
