@@ -93,9 +93,9 @@ class Connection:
 
 
 def response_class(request: ApiMessage) -> type[ApiMessage]:
-    from kafka.protocol.api_header import ResponseClassRegistry  # noqa: PLC0415
+    from kafka.protocol.api_header import ResponseClassRegistry
 
-    kind: type[ApiMessage] = ResponseClassRegistry._response_class_registry[request.API_KEY]  # noqa: SLF001
+    kind: type[ApiMessage] = ResponseClassRegistry._response_class_registry[request.API_KEY]
     return kind
 
 
@@ -106,7 +106,7 @@ def decode(kind: type[ApiMessage], version: int, frame: bytes) -> Any:
     if flexible and kind.API_KEY != API_VERSIONS:
         assert frame[4] == 0, "response header with tagged fields"
         at = 5
-    read = kind._struct.compiled_decode_from(  # noqa: SLF001
+    read = kind._struct.compiled_decode_from(
         version, compact=flexible, tagged=flexible, data_class=kind[None]
     )
     body, end = read(memoryview(frame), at)

@@ -22,7 +22,8 @@ LATEST, EARLIEST, MAX_TIMESTAMP = -1, -2, -3
 
 def api_versions(connection: Connection, version: int = 0) -> dict[int, tuple[int, int]]:
     """Advertised range per API key."""
-    response = connection.call(ApiVersionsRequest(version=version), version)
+    request = ApiVersionsRequest(client_software_name="wire", client_software_version="1")
+    response = connection.call(request, version)
     assert response.error_code == 0
     return {row.api_key: (row.min_version, row.max_version) for row in response.api_keys}
 
@@ -49,14 +50,15 @@ def create_topic(connection: Connection, topic: str, partitions: int = 1) -> Non
     request = CreateTopicsRequest(topics=[row], timeout_ms=10_000, validate_only=False)
     (answer,) = connection.call(request, 4).topics
     assert answer.error_code == 0, answer
-    wait_until(
-        lambda: all(
-            partition.leader_id >= 0
-            for found in metadata(connection, [topic]).topics
-            for partition in found.partitions
-        ),
-        what="a leader for every partition",
-    )
+    positions = dict.fromkeys(range(partitions), 0)
+    wait_until(lambda: readable(connection, topic, positions), what="a leader for every partition")
+
+
+def readable(connection: Connection, topic: str, positions: Mapping[int, int]) -> bool:
+    """Kafka may list a topic a moment before its partitions can be used."""
+    response = connection.call(fetch_request(topic, positions), FETCH_VERSION)
+    rows = [row for found in response.responses for row in found.partitions]
+    return len(rows) == len(positions) and all(row.error_code == 0 for row in rows)
 
 
 def delete_topic(connection: Connection, topic: str) -> int:

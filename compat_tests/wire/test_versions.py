@@ -1,0 +1,332 @@
+"""Every advertised version answers in kind; what is not advertised gets what Kafka gives."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kafka.protocol.admin import (
+    CreateTopicsRequest,
+    DeleteTopicsRequest,
+    DescribeClusterRequest,
+    DescribeConfigsRequest,
+)
+from kafka.protocol.api_message import ApiMessage
+from kafka.protocol.consumer import (
+    FetchRequest,
+    HeartbeatRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    ListOffsetsRequest,
+    OffsetCommitRequest,
+    OffsetFetchRequest,
+    OffsetForLeaderEpochRequest,
+    SyncGroupRequest,
+)
+from kafka.protocol.metadata import ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest
+from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
+
+from compat_tests.support.gateway import Gateway, Remote
+from compat_tests.wire.batches import build
+from compat_tests.wire.connection import Connection, decode
+from compat_tests.wire.messages import api_versions, fetch_request, metadata, produce_request
+
+API_VERSIONS = 18
+UNSUPPORTED_VERSION = 35
+ZERO_ID = UUID(int=0)
+# Versions below these exist, but no broker since Kafka 4 serves them.
+FLOORS = {0: 3, 8: 2, 9: 1}
+# What the clients of this suite, Java, franz-go, sarama, kafkajs and kafka-go send at most, and the
+# versions from which librdkafka 1.9 concludes what the broker can do.
+NEEDED = {
+    0: {0, 3, 7, 9, 10, 11},
+    1: {4, 10, 11, 12, 16, 17},
+    2: {1, 2, 3, 6, 7, 9},
+    3: {0, 1, 4, 5, 6, 9, 12, 13},
+    8: {2, 3, 7, 8, 9},
+    9: {1, 3, 7, 8, 9},
+    10: {0, 1, 2, 4, 5},
+    11: {0, 1, 2, 4, 5, 6, 7, 9},
+    12: {0, 1, 3, 4},
+    13: {0, 1, 3, 4, 5},
+    14: {0, 1, 3, 4, 5},
+    18: {0, 1, 2, 3, 4},
+    19: {2, 3, 4, 7},
+    20: {1, 3, 6},
+    22: {0, 1, 3, 4},
+    23: {2, 3, 4},
+    32: {1, 2, 4},
+    60: {0, 1},
+}
+
+
+def topics_of(request: type[ApiMessage], kind: str, **fields: Any) -> list[Any]:
+    return [getattr(request, kind)(**fields)]
+
+
+def produce(version: int, topic: str, _: Any) -> ApiMessage:
+    return produce_request({topic: {0: build([b"v%d" % version])}})
+
+
+def fetch(version: int, topic: str, topic_id: Any) -> ApiMessage:
+    request = fetch_request(topic, {0: 0})
+    request.topics[0].topic_id = topic_id
+    return request
+
+
+def list_offsets(version: int, topic: str, _: Any) -> ApiMessage:
+    row = ListOffsetsRequest.ListOffsetsTopic
+    partition = row.ListOffsetsPartition(partition_index=0, current_leader_epoch=-1, timestamp=-1)
+    return ListOffsetsRequest(
+        replica_id=-1, isolation_level=0, topics=[row(name=topic, partitions=[partition])]
+    )
+
+
+def find_coordinator(version: int, topic: str, _: Any) -> ApiMessage:
+    return FindCoordinatorRequest(key="group", key_type=0, coordinator_keys=["group", "another"])
+
+
+def offset_commit(version: int, topic: str, _: Any) -> ApiMessage:
+    row = OffsetCommitRequest.OffsetCommitRequestTopic
+    partition = row.OffsetCommitRequestPartition(
+        partition_index=0, committed_offset=0, committed_leader_epoch=-1, committed_metadata="m"
+    )
+    return OffsetCommitRequest(
+        group_id="versions",
+        generation_id_or_member_epoch=-1,
+        member_id="",
+        group_instance_id=None,
+        retention_time_ms=-1,
+        topics=[row(name=topic, partitions=[partition])],
+    )
+
+
+def offset_fetch(version: int, topic: str, _: Any) -> ApiMessage:
+    row = OffsetFetchRequest.OffsetFetchRequestTopic
+    group = OffsetFetchRequest.OffsetFetchRequestGroup
+    inner = group.OffsetFetchRequestTopics(name=topic, partition_indexes=[0])
+    return OffsetFetchRequest(
+        group_id="versions",
+        topics=[row(name=topic, partition_indexes=[0])],
+        groups=[group(group_id="versions", member_id=None, member_epoch=-1, topics=[inner])],
+        require_stable=False,
+    )
+
+
+def join_group(version: int, topic: str, _: Any) -> ApiMessage:
+    protocol = JoinGroupRequest.JoinGroupRequestProtocol(name="range", metadata=b"opaque")
+    return JoinGroupRequest(
+        group_id=f"join-{version}-{topic}",
+        session_timeout_ms=6_000,
+        rebalance_timeout_ms=6_000,
+        member_id="",
+        group_instance_id=None,
+        protocol_type="consumer",
+        protocols=[protocol],
+        reason=None,
+    )
+
+
+def sync_group(version: int, topic: str, _: Any) -> ApiMessage:
+    return SyncGroupRequest(
+        group_id="versions",
+        generation_id=1,
+        member_id="nobody",
+        group_instance_id=None,
+        protocol_type="consumer",
+        protocol_name="range",
+        assignments=[],
+    )
+
+
+def heartbeat(version: int, topic: str, _: Any) -> ApiMessage:
+    return HeartbeatRequest(
+        group_id="versions", generation_id=1, member_id="nobody", group_instance_id=None
+    )
+
+
+def leave_group(version: int, topic: str, _: Any) -> ApiMessage:
+    member = LeaveGroupRequest.MemberIdentity(
+        member_id="nobody", group_instance_id=None, reason=None
+    )
+    return LeaveGroupRequest(group_id="versions", member_id="nobody", members=[member])
+
+
+def create_topics(version: int, topic: str, _: Any) -> ApiMessage:
+    row = CreateTopicsRequest.CreatableTopic(
+        name=f"{topic}-v{version}",
+        num_partitions=1,
+        replication_factor=1,
+        assignments=[],
+        configs=[],
+    )
+    return CreateTopicsRequest(topics=[row], timeout_ms=10_000, validate_only=False)
+
+
+def delete_topics(version: int, topic: str, _: Any) -> ApiMessage:
+    name = f"{topic}-v{version}"
+    row = DeleteTopicsRequest.DeleteTopicState(name=name, topic_id=ZERO_ID)
+    return DeleteTopicsRequest(topics=[row], topic_names=[name], timeout_ms=10_000)
+
+
+def offset_for_leader_epoch(version: int, topic: str, _: Any) -> ApiMessage:
+    row = OffsetForLeaderEpochRequest.OffsetForLeaderTopic
+    partition = row.OffsetForLeaderPartition(partition=0, current_leader_epoch=-1, leader_epoch=0)
+    return OffsetForLeaderEpochRequest(
+        replica_id=-1, topics=[row(topic=topic, partitions=[partition])]
+    )
+
+
+def describe_configs(version: int, topic: str, _: Any) -> ApiMessage:
+    row = DescribeConfigsRequest.DescribeConfigsResource
+    return DescribeConfigsRequest(
+        resources=[row(resource_type=2, resource_name=topic, configuration_keys=None)],
+        include_synonyms=True,
+        include_documentation=True,
+    )
+
+
+BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
+    0: produce,
+    1: fetch,
+    2: list_offsets,
+    3: lambda version, topic, _: MetadataRequest(
+        topics=topics_of(MetadataRequest, "MetadataRequestTopic", name=topic, topic_id=ZERO_ID)
+    ),
+    8: offset_commit,
+    9: offset_fetch,
+    10: find_coordinator,
+    11: join_group,
+    12: heartbeat,
+    13: leave_group,
+    14: sync_group,
+    18: lambda version, topic, _: ApiVersionsRequest(
+        client_software_name="wire", client_software_version="1"
+    ),
+    19: create_topics,
+    20: delete_topics,
+    22: lambda version, topic, _: InitProducerIdRequest(
+        transactional_id=None, transaction_timeout_ms=60_000, producer_id=-1, producer_epoch=-1
+    ),
+    23: offset_for_leader_epoch,
+    32: describe_configs,
+    60: lambda version, topic, _: DescribeClusterRequest(),
+}
+# Codes a minimal request may be answered with: a member nobody knows, a join in two steps, a
+# topic that was never created.
+EXPECTED_CODES = {11: {0, 79}, 12: {25}, 13: {0, 25}, 14: {25}, 20: {0, 3}}
+
+
+def codes_in(message: Any) -> set[int]:
+    """Every error code anywhere in a response."""
+    found: set[int] = set()
+    fields = getattr(message, "fields", None)
+    if not isinstance(fields, dict):
+        return found
+    for name, field in fields.items():
+        if message.version is not None and not field.for_version_q(message.version):
+            continue
+        value = getattr(message, name)
+        if name == "error_code":
+            found.add(value)
+        elif isinstance(value, list):
+            for item in value:
+                found |= codes_in(item)
+        else:
+            found |= codes_in(value)
+    return found
+
+
+@pytest.mark.parametrize("key", sorted(BUILDERS))
+def test_every_advertised_version_is_served(
+    key: int, made: str, wire: Connection, memory_broker: Gateway | Remote
+) -> None:
+    low, high = api_versions(wire)[key]
+    topic_id = metadata(wire, [made]).topics[0].topic_id
+    lowest = max(low, FLOORS.get(key, 0))
+    newest = BUILDERS[key](0, made, topic_id).max_version
+    for version in range(lowest, min(high, newest) + 1):
+        request = BUILDERS[key](version, made, topic_id)
+        with Connection(memory_broker.bootstrap) as connection:
+            response = connection.call(request, version)
+        assert codes_in(response) <= EXPECTED_CODES.get(key, {0}), f"v{version}: {response}"
+
+
+def test_what_clients_need_is_advertised(wire: Connection, memory_broker: Gateway | Remote) -> None:
+    """Produce starts at 0 although 0 to 2 are refused: librdkafka before 2.11.1 looks at it."""
+    advertised = api_versions(wire)
+    for key, versions in NEEDED.items():
+        low, high = advertised[key]
+        missing = {version for version in versions if not low <= version <= high}
+        if isinstance(memory_broker, Remote):
+            missing -= {13}  # an older Kafka ends below 13
+        assert not missing, f"key {key}: advertised {low}-{high}, missing {missing}"
+
+
+def test_nothing_is_advertised_that_has_no_test(
+    wire: Connection, memory_broker: Gateway | Remote
+) -> None:
+    if isinstance(memory_broker, Remote):
+        pytest.skip("another broker may offer more")
+    assert set(api_versions(wire)) == set(BUILDERS)
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 4])
+def test_all_versions_of_api_versions_agree(wire: Connection, version: int) -> None:
+    rows = api_versions(wire, version)
+    expected = api_versions(wire, 0)
+    assert rows[API_VERSIONS] == expected[API_VERSIONS]
+    assert set(expected) <= set(rows)
+
+
+@pytest.mark.parametrize("version", [5, 99, 32767])
+def test_unknown_version_of_api_versions(wire: Connection, version: int) -> None:
+    """Header v0, body v0, error 35, our range for key 18; the connection goes on."""
+    wire.send_frame(struct.pack(">hhih", API_VERSIONS, version, 77, -1) + b"\x00")
+    frame = wire.receive_frame()
+    assert struct.unpack_from(">ih", frame) == (77, UNSUPPORTED_VERSION)
+    kind = type(wire.call(ApiVersionsRequest(), 0))
+    body = decode(kind, 0, frame)
+    rows = {row.api_key: (row.min_version, row.max_version) for row in body.api_keys}
+    assert rows[API_VERSIONS] == api_versions(wire)[API_VERSIONS]
+
+
+@pytest.mark.parametrize(
+    ("key", "version"), [(0, 99), (1, 3), (3, 99), (11, 99), (999, 0), (-1, 0), (3, -1)]
+)
+def test_unserved_key_or_version_closes_the_connection(
+    dial: Callable[[], Connection], key: int, version: int
+) -> None:
+    """As Kafka does; another connection does not notice."""
+    if (key, version) == (1, 3) and api_versions(dial())[1][0] <= 3:
+        pytest.skip("this broker serves Fetch 3")
+    bystander, offender = dial(), dial()
+    api_versions(bystander)
+    offender.send_frame(struct.pack(">hhih", key, version, 1, -1) + bytes(8))
+    assert offender.closed_by_broker()
+    api_versions(bystander)
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_old_produce_versions_are_refused_in_their_own_shape(
+    dial: Callable[[], Connection],
+    made: str,
+    version: int,
+    memory_broker: Gateway | Remote,
+) -> None:
+    """They carry record formats that are not stored any more; the connection stays."""
+    if isinstance(memory_broker, Remote):
+        pytest.skip("another broker may still serve them")
+    connection = dial()
+    request = produce_request({made: {0: build([b"old"])}})
+    response = connection.call(request, version)
+    (code,) = codes_in(response)
+    assert code != 0
+    api_versions(connection)
+
+
+def test_produce_request_class_is_the_oracle() -> None:
+    """Guards the table above against a kafka-python that stops knowing our versions."""
+    for request, highest in ((ProduceRequest, 11), (FetchRequest, 17), (MetadataRequest, 13)):
+        assert request.max_version >= highest
