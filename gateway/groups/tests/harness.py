@@ -5,64 +5,32 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.journal import Record
 from gateway.groups.members import Identity, JoinRequest, JoinResult, Protocols, SyncResult
 from protocol.error_codes import ErrorCode
+from wal_core.testing import sim_loop
+
+T = TypeVar("T")
 
 GROUP = "orders/читатели"
 EPOCH_MS = 1_700_000_000_000
 
 
-class _NoSelector:
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise RuntimeError("deadlock: something waits and nothing is scheduled")
-        self._loop.now += max(timeout, 0)
-        return []
-
-
-class VirtualLoop(asyncio.base_events.BaseEventLoop):
-    """Time passes only when nothing is left to do, and then at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self._selector = _NoSelector(self)
-        self._clock_resolution = 1e-9
-
-    def time(self) -> float:
-        return self.now
-
-    def _process_events(self, event_list: Any) -> None:
-        pass
-
-    def _write_to_self(self) -> None:
-        raise RuntimeError("a thread crept into the simulation")
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    loop = VirtualLoop()
-    asyncio.set_event_loop(loop)
+def run(coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run on a loop of its own with virtual time; nothing may fail unseen meanwhile."""
     errors: list[Mapping[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: errors.append(context))
-    try:
-        result = loop.run_until_complete(coroutine)
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.001))
-        assert not errors, errors
-        return result
-    finally:
-        asyncio.set_event_loop(None)
-        loop._ready.clear()
-        loop._closed = True
+
+    async def main() -> T:
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+        return await coroutine()
+
+    result = sim_loop.run(main)
+    assert not errors, errors
+    return result
 
 
 def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -70,7 +38,7 @@ def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        run(test(*args, **kwargs))
+        run(lambda: test(*args, **kwargs))
 
     return wrapper
 
