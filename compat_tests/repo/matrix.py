@@ -1,7 +1,7 @@
 """The README's table of served APIs, derived from the handler table.
 
-`python -m compat_tests.repo.matrix` prints it, `--write` puts it into README.md, `--check` fails when the README
-says something else.
+`python -m compat_tests.repo.matrix` prints it, `--write` puts it into README.md, `--check` fails
+when the README says something else.
 """
 
 import argparse
