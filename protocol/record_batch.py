@@ -52,6 +52,7 @@ DECOMPRESSED_BYTES_MAX = 128 * 1024 * 1024
 
 _VARINT_BYTES_MAX = 5
 _VARLONG_BYTES_MAX = 10
+_INT64_END = 1 << 63
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -168,6 +169,8 @@ def _walk(header: BatchHeader, payload: memoryview) -> Iterator[tuple[int, int, 
         timestamp_ms = header.base_timestamp_ms + timestamp_delta_ms
         if header.is_log_append_time:
             timestamp_ms = header.max_timestamp_ms
+        if not -_INT64_END <= timestamp_ms < _INT64_END:
+            raise DecodeError("a timestamp is not an int64", at)
         yield timestamp_ms, header.base_offset + offset_delta, at, end
         at = end
     if at != len(payload):

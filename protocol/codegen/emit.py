@@ -2,7 +2,8 @@
 
 Fixed-size fields that follow each other are read and written in one struct call per version range;
 everything else is one call of a primitive. Version branches run from the newest version down,
-because new clients are the common case.
+because new clients are the common case. A decoder takes `budget`, the array elements the message
+may still hold, down through all its structs (primitives.py).
 """
 
 from dataclasses import dataclass, field
@@ -233,23 +234,24 @@ def _runs(struct: StructDef) -> list[list[Field]]:
     return runs
 
 
-def _branches(
-    out: Lines, depth: int, struct: StructDef, cases: list[tuple[Range, list[str]]]
-) -> None:
-    """An if-chain over version ranges, newest first. `cases` ascend and cover the struct."""
+def _branches(out: Lines, depth: int, cases: list[tuple[Range, list[str]]]) -> None:
+    """An if-chain over version ranges. `cases` ascend without gaps.
+
+    Newest first, unless the newest have nothing to do: then upwards, and they need no branch.
+    """
     if len(cases) == 1:
         for line in cases[0][1]:
             out.add(depth, line)
         return
-    for number, (versions, lines) in enumerate(reversed(cases)):
-        if number == 0:
-            out.add(depth, f"if version >= {versions.first}:")
-        elif versions.first == struct.versions.first:
-            if not lines:
-                continue
-            out.add(depth, "else:")
-        else:
-            out.add(depth, f"elif version >= {versions.first}:")
+    upwards = not cases[-1][1]
+    ordered = cases if upwards else cases[::-1]
+    for number, (versions, lines) in enumerate(ordered):
+        is_last = number == len(ordered) - 1
+        if is_last and not lines:
+            return
+        bound = f"<= {versions.last}" if upwards else f">= {versions.first}"
+        word = "if" if number == 0 else "elif"
+        out.add(depth, "else:" if is_last else f"{word} version {bound}:")
         for line in lines or ["pass"]:
             out.add(depth + 1, line)
 
@@ -300,7 +302,7 @@ def _emit_read_run(out: Lines, struct: StructDef, run: list[Field]) -> None:
             lines.append(f"({targets},) = _read_{_format_name(form)}(buf, at)")
             lines.append(f"at += {sum(FIXED_BYTES[each.type] for each in present)}")
         cases.append((versions, lines))
-    _branches(out, 2, struct, cases)
+    _branches(out, 2, cases)
 
 
 def _emit_read_variable(out: Lines, struct: StructDef, each: Field) -> None:
@@ -322,7 +324,7 @@ def _emit_read_variable(out: Lines, struct: StructDef, each: Field) -> None:
     if each.is_array and each.struct is not None:
         _emit_read_structs(out, struct, each, found)
     else:
-        _branches(out, 2, struct, cases)
+        _branches(out, 2, cases)
 
 
 def _read_array(out: Lines, each: Field, *, flexible: bool, nullable: bool) -> list[str]:
@@ -365,7 +367,7 @@ def _emit_read_structs(
         cases.append((versions, lines))
     if out.text[-1].lstrip().startswith(f"{each.name}: "):
         out.text.pop()
-    _branches(out, 2, struct, cases)
+    _branches(out, 2, cases)
     depth = 2
     annotation = _annotation(out, each)
     if each.nullable is not None:
@@ -465,7 +467,7 @@ def _emit_write_run(out: Lines, struct: StructDef, run: list[Field]) -> None:
             values = ", ".join(f"self.{each.name}" for each in present)
             lines.append(f"buf += _pack_{_format_name(form)}({values})")
         cases.append((versions, lines))
-    _branches(out, 2, struct, cases)
+    _branches(out, 2, cases)
 
 
 def _emit_write_variable(out: Lines, struct: StructDef, each: Field) -> None:
@@ -481,7 +483,7 @@ def _emit_write_variable(out: Lines, struct: StructDef, each: Field) -> None:
             target = "out" if each.type == "records" else "buf"
             lines = [f"{writer}({target}, self.{each.name})"]
         cases.append((versions, lines))
-    _branches(out, 2, struct, cases)
+    _branches(out, 2, cases)
 
 
 def _write_array(out: Lines, each: Field, *, flexible: bool, nullable: bool) -> list[str]:

@@ -92,14 +92,12 @@ class DeleteTopicsRequest(Message, gc=False):
             topics_item, at = DeleteTopicState._read(buf, at, version, budget)
             topics.append(topics_item)
         topic_names: list[str] = []
-        if version >= 6:
-            pass
-        elif version >= 4:
-            count, at = read_compact_count(buf, at, 1, budget)
-            topic_names, at = read_compact_strings(buf, at, count)
-        else:
+        if version <= 3:
             count, at = read_count(buf, at, 2, budget)
             topic_names, at = read_strings(buf, at, count)
+        elif version <= 5:
+            count, at = read_compact_count(buf, at, 1, budget)
+            topic_names, at = read_compact_strings(buf, at, count)
         (timeout_ms,) = _read_i(buf, at)
         at += 4
         if version >= 4:
@@ -115,14 +113,12 @@ class DeleteTopicsRequest(Message, gc=False):
             write_compact_count(buf, len(self.topics))
             for topics_item in self.topics:
                 topics_item.encode(out, version)
-        if version >= 6:
-            pass
-        elif version >= 4:
-            write_compact_count(buf, len(self.topic_names))
-            write_compact_strings(buf, self.topic_names)
-        else:
+        if version <= 3:
             write_count(buf, len(self.topic_names))
             write_strings(buf, self.topic_names)
+        elif version <= 5:
+            write_compact_count(buf, len(self.topic_names))
+            write_compact_strings(buf, self.topic_names)
         buf += _pack_i(self.timeout_ms)
         if version >= 4:
             buf.append(0)

@@ -221,12 +221,10 @@ class FetchTopic(Message, gc=False):
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
-        if version >= 13:
-            pass
-        elif version >= 12:
-            write_compact_string(buf, self.topic)
-        else:
+        if version <= 11:
             write_string(buf, self.topic)
+        elif version <= 12:
+            write_compact_string(buf, self.topic)
         if version >= 13:
             buf += _pack_u(self.topic_id)
         if version >= 12:
@@ -283,12 +281,10 @@ class ForgottenTopic(Message, gc=False):
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
-        if version >= 13:
-            pass
-        elif version >= 12:
-            write_compact_string(buf, self.topic)
-        else:
+        if version <= 11:
             write_string(buf, self.topic)
+        elif version <= 12:
+            write_compact_string(buf, self.topic)
         if version >= 13:
             buf += _pack_u(self.topic_id)
         if version >= 12:
@@ -718,12 +714,10 @@ class FetchableTopicResponse(Message, gc=False):
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
-        if version >= 13:
-            pass
-        elif version >= 12:
-            write_compact_string(buf, self.topic)
-        else:
+        if version <= 11:
             write_string(buf, self.topic)
+        elif version <= 12:
+            write_compact_string(buf, self.topic)
         if version >= 13:
             buf += _pack_u(self.topic_id)
         if version >= 12:

@@ -74,12 +74,10 @@ class FindCoordinatorRequest(Message, gc=False):
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
-        if version >= 4:
-            pass
-        elif version >= 3:
-            write_compact_string(buf, self.key)
-        else:
+        if version <= 2:
             write_string(buf, self.key)
+        elif version <= 3:
+            write_compact_string(buf, self.key)
         if version >= 1:
             buf += _pack_b(self.key_type)
         if version >= 4:
@@ -217,25 +215,19 @@ class FindCoordinatorResponse(Message, gc=False):
             buf += _pack_ih(self.throttle_time_ms, self.error_code)
         else:
             buf += _pack_h(self.error_code)
-        if version >= 4:
+        if version <= 0:
             pass
-        elif version >= 3:
-            write_compact_nullable_string(buf, self.error_message)
-        elif version >= 1:
+        elif version <= 2:
             write_nullable_string(buf, self.error_message)
-        if version >= 4:
-            pass
-        else:
+        elif version <= 3:
+            write_compact_nullable_string(buf, self.error_message)
+        if version <= 3:
             buf += _pack_i(self.node_id)
-        if version >= 4:
-            pass
-        elif version >= 3:
-            write_compact_string(buf, self.host)
-        else:
+        if version <= 2:
             write_string(buf, self.host)
-        if version >= 4:
-            pass
-        else:
+        elif version <= 3:
+            write_compact_string(buf, self.host)
+        if version <= 3:
             buf += _pack_i(self.port)
         if version >= 4:
             write_compact_count(buf, len(self.coordinators))

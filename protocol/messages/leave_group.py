@@ -130,9 +130,7 @@ class LeaveGroupRequest(Message, gc=False):
             write_compact_string(buf, self.group_id)
         else:
             write_string(buf, self.group_id)
-        if version >= 3:
-            pass
-        else:
+        if version <= 2:
             write_string(buf, self.member_id)
         if version >= 4:
             write_compact_count(buf, len(self.members))

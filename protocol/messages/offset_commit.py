@@ -212,9 +212,7 @@ class OffsetCommitRequest(Message, gc=False):
             write_compact_nullable_string(buf, self.group_instance_id)
         elif version >= 7:
             write_nullable_string(buf, self.group_instance_id)
-        if version >= 5:
-            pass
-        else:
+        if version <= 4:
             buf += _pack_q(self.retention_time_ms)
         if version >= 8:
             write_compact_count(buf, len(self.topics))

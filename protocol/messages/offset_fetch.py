@@ -236,34 +236,30 @@ class OffsetFetchRequest(Message, gc=False):
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
-        if version >= 8:
-            pass
-        elif version >= 6:
-            write_compact_string(buf, self.group_id)
-        else:
+        if version <= 5:
             write_string(buf, self.group_id)
-        if version >= 8:
-            pass
-        elif version >= 6:
+        elif version <= 7:
+            write_compact_string(buf, self.group_id)
+        if version <= 1:
             if self.topics is None:
-                write_compact_count(buf, -1)
-            else:
-                write_compact_count(buf, len(self.topics))
-                for topics_item in self.topics:
-                    topics_item.encode(out, version)
-        elif version >= 2:
+                raise TypeError("null where this version has none")
+            write_count(buf, len(self.topics))
+            for topics_item in self.topics:
+                topics_item.encode(out, version)
+        elif version <= 5:
             if self.topics is None:
                 write_count(buf, -1)
             else:
                 write_count(buf, len(self.topics))
                 for topics_item in self.topics:
                     topics_item.encode(out, version)
-        else:
+        elif version <= 7:
             if self.topics is None:
-                raise TypeError("null where this version has none")
-            write_count(buf, len(self.topics))
-            for topics_item in self.topics:
-                topics_item.encode(out, version)
+                write_compact_count(buf, -1)
+            else:
+                write_compact_count(buf, len(self.topics))
+                for topics_item in self.topics:
+                    topics_item.encode(out, version)
         if version >= 8:
             write_compact_count(buf, len(self.groups))
             for groups_item in self.groups:
@@ -554,19 +550,17 @@ class OffsetFetchResponse(Message, gc=False):
         buf = out.buf
         if version >= 3:
             buf += _pack_i(self.throttle_time_ms)
-        if version >= 8:
-            pass
-        elif version >= 6:
-            write_compact_count(buf, len(self.topics))
-            for topics_item in self.topics:
-                topics_item.encode(out, version)
-        else:
+        if version <= 5:
             write_count(buf, len(self.topics))
             for topics_item in self.topics:
                 topics_item.encode(out, version)
-        if version >= 8:
+        elif version <= 7:
+            write_compact_count(buf, len(self.topics))
+            for topics_item in self.topics:
+                topics_item.encode(out, version)
+        if version <= 1:
             pass
-        elif version >= 2:
+        elif version <= 7:
             buf += _pack_h(self.error_code)
         if version >= 8:
             write_compact_count(buf, len(self.groups))

@@ -8,7 +8,6 @@ always the same run.
 import importlib
 import io
 import uuid
-import warnings
 from functools import cache
 
 import kio.index
@@ -152,9 +151,7 @@ def test_kio_agrees(top: Top, version: int) -> None:
 
 def _kafka_python_type(name: str):
     for package in ("producer", "consumer", "metadata", "admin"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # theirs, while loading schemas
-            module = importlib.import_module(f"kafka.protocol.{package}")
+        module = importlib.import_module(f"kafka.protocol.{package}")
         if hasattr(module, name):
             return getattr(module, name)
     return None
