@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from wal_core.config import LogConfig
 
+AGE_ROUNDING_MS = 0.001
+"""A timer set for the right moment may see an age this much too small, by float rounding."""
+
 
 def should_flush(bytes_waiting: int, age_ms: float, in_flight: int, config: LogConfig) -> bool:
     """Whether the waiting bytes, the oldest `age_ms` old, should become a flush now."""
@@ -17,7 +20,7 @@ def should_flush(bytes_waiting: int, age_ms: float, in_flight: int, config: LogC
     if in_flight >= config.flushes_in_flight_max_count:
         return False
     enough_bytes = min(config.gather_bytes, config.block_bytes_max)
-    return bytes_waiting >= enough_bytes or age_ms >= config.gather_ms
+    return bytes_waiting >= enough_bytes or age_ms >= config.gather_ms - AGE_ROUNDING_MS
 
 
 class TokenBucket:

@@ -30,7 +30,7 @@ from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
-from wal_core.persistence import persist
+from wal_core.persistence import Persistence
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore, Slot
 from wal_core.streams import Stream, Tail
@@ -94,7 +94,7 @@ class LogWriter:
         self._streams = streams
         self._finished = finished
         self._clock = clock
-        self._rng = rng
+        self._persist = Persistence(config, rng)
         self._loop = asyncio.get_running_loop()
         self._bucket: TokenBucket | None = None
         if config.writes_per_s_max:
@@ -282,13 +282,13 @@ class LogWriter:
 
     async def _flush(self, flight: _Flight) -> None:
         pieces = flight.encoded.pieces
-        await persist(
-            lambda: self._store.append(flight.slot, pieces, final=False), self._config, self._rng
-        )
+        await self._persist(lambda: self._store.append(flight.slot, pieces, final=False))
         flight.durable = True
         self._in_flight_count -= 1
         while self._flights and self._flights[0].durable and self._error is None:
-            self._confirm(self._flights.popleft())
+            # Off the list only afterwards: if the state raises, its waiters learn about it.
+            self._confirm(self._flights[0])
+            self._flights.popleft()
         self._after_progress()
 
     def _confirm(self, flight: _Flight) -> None:
@@ -367,9 +367,7 @@ class LogWriter:
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
         encoded = encode_footer(BlockKind.COMPLETE, ids, payload)
         slot = Slot(self._config.log_id, active.segment, count, active.bytes_count)
-        await persist(
-            lambda: self._store.append(slot, encoded.pieces, final=True), self._config, self._rng
-        )
+        await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         if self._error is not None:
             return
         self._finished(Footer(active.segment, self._term, payload))

@@ -13,22 +13,30 @@ from wal_core.errors import WalError
 T = TypeVar("T")
 
 
-async def persist(action: Callable[[], Awaitable[T]], config: LogConfig, rng: Rng) -> T:
-    """Repeat an idempotent `action` until it succeeds or fails for good.
+class Persistence:
+    """Call it with an idempotent action to repeat it until it succeeds or fails for good.
 
     Retriable errors and missed deadlines are repeated for ever: whoever must not wait for ever
     cancels. Anything else is raised.
     """
-    pause_ms = float(config.retry_first_ms)
-    while True:
-        try:
-            async with asyncio.timeout(config.store_timeout_ms / 1000):
-                return await action()
-        except TimeoutError:
-            pass
-        except WalError as error:
-            if not error.retriable:
-                raise
-        # Half fixed, half random: writers that failed together do not come back together.
-        await asyncio.sleep(pause_ms * (0.5 + 0.5 * rng.random()) / 1000)
-        pause_ms = min(pause_ms * 2, config.retry_max_ms)
+
+    def __init__(self, config: LogConfig, rng: Rng) -> None:
+        self._deadline_s = config.store_timeout_ms / 1000
+        self._pause_first_s = config.retry_first_ms / 1000
+        self._pause_max_s = config.retry_max_ms / 1000
+        self._rng = rng
+
+    async def __call__(self, action: Callable[[], Awaitable[T]]) -> T:
+        pause_s = self._pause_first_s
+        while True:
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    return await action()
+            except TimeoutError:
+                pass
+            except WalError as error:
+                if not error.retriable:
+                    raise
+            # Half fixed, half random: those who failed together do not come back together.
+            await asyncio.sleep(pause_s * (0.5 + 0.5 * self._rng.random()))
+            pause_s = min(pause_s * 2, self._pause_max_s)

@@ -15,15 +15,12 @@ segment. Order of the steps is what makes it safe:
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 from wal_core.block_format import Block, BlockIds, BlockKind, encode_footer
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
-from wal_core.errors import Corrupt, Fenced, Unavailable
+from wal_core.errors import Corrupt, Fenced
 from wal_core.footer_format import Footer
-from wal_core.persistence import persist
+from wal_core.persistence import Persistence
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore, Slot
 from wal_core.streams import Stream
@@ -48,7 +45,7 @@ class Recovery:
         self._config = config
         self._nonce = nonce
         self._clock = clock
-        self._rng = rng
+        self._persist = Persistence(config, rng)
         self._log_id = config.log_id
         self._owned = False
         self.locked = False
@@ -61,7 +58,7 @@ class Recovery:
         """Recover. The caller unlocks the store if this raises."""
         self.term = await self._store.lock(self._log_id)
         self.locked = True
-        names = await persist(lambda: self._store.segments(self._log_id), self._config, self._rng)
+        names = await self._persist(lambda: self._store.segments(self._log_id))
         unfinished = await self._restore(names)
         if unfinished is not None:
             await self._finish(unfinished)
@@ -96,9 +93,7 @@ class Recovery:
         return unfinished
 
     async def _read_footer(self, segment: int) -> Footer | None:
-        block = await persist(
-            lambda: self._store.read_footer(self._log_id, segment), self._config, self._rng
-        )
+        block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
         return None if block is None else self._adopt(block)
 
     def _adopt(self, block: Block) -> Footer:
@@ -111,8 +106,8 @@ class Recovery:
         """Replay a segment and end it, by our fence or by the footer it turns out to have."""
         index = SegmentIndex(segment)
         terms: set[int] = set()
-        blocks = self._store.recover_segment(self._log_id, segment)
-        while (block := await self._next(blocks)) is not None:
+        blocks = self._store.recover_segment(self._log_id, segment, self._persist)
+        async for block in blocks:
             if self._take(index, block, terms):
                 return
         if self._store.locks and not index.block_count:
@@ -124,16 +119,7 @@ class Recovery:
                 return
 
     async def _read_block(self, slot: Slot) -> Block:
-        return await persist(lambda: self._store.read_block(slot, None), self._config, self._rng)
-
-    async def _next(self, blocks: AsyncIterator[Block]) -> Block | None:
-        try:
-            async with asyncio.timeout(self._config.store_timeout_ms / 1000):
-                return await anext(blocks, None)
-        except TimeoutError:
-            raise Unavailable(
-                f"{self._store.location} does not answer", log_id=self._log_id
-            ) from None
+        return await self._persist(lambda: self._store.read_block(slot, None))
 
     def _take(self, index: SegmentIndex, block: Block, terms: set[int]) -> bool:
         """Replay a data block, or end the segment with the footer found; True when ended."""
@@ -178,11 +164,7 @@ class Recovery:
         encoded = encode_footer(BlockKind.FENCE, ids, payload)
         slot = Slot(self._log_id, index.segment, count, index.bytes_count)
         try:
-            await persist(
-                lambda: self._store.append(slot, encoded.pieces, final=True),
-                self._config,
-                self._rng,
-            )
+            await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         except Fenced:
             return False
         self.newest_footers[index.segment] = Footer(index.segment, term, payload)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from wal_core.clock import Rng, SystemRng
-from wal_core.config import Mode
-from wal_core.errors import Invalid
+from wal_core.config import LogConfig, Mode
+from wal_core.errors import Invalid, Unavailable
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.object_store.memory import MemoryStore
+from wal_core.persistence import Persistence
 from wal_core.segment_store.base import SegmentStore
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.segment_store.object import ObjectSegmentStore
@@ -40,7 +41,7 @@ async def open_store(
     if objects is not None:
         if mode != "object":
             raise Invalid("an object store cannot hold segments of mode file")
-        await _check_marker(objects, mode)
+        await _check_marker(objects, mode, rng or SystemRng())
         return ObjectSegmentStore(objects)
     if location == "memory:":
         if mode != "object":
@@ -48,10 +49,11 @@ async def open_store(
         return ObjectSegmentStore(MemoryStore())
     if "://" in location:
         raise Invalid(f"{location}: expected a folder or memory:")
-    folder = LocalFolderStore(Path(location), rng or SystemRng())
+    rng = rng or SystemRng()
+    folder = LocalFolderStore(Path(location), rng)
     try:
         await folder.open()
-        await _check_marker(folder, mode)
+        await _check_marker(folder, mode, rng)
     except BaseException:
         await folder.close()
         raise
@@ -61,18 +63,27 @@ async def open_store(
     return FileSegmentStore(Path(location))
 
 
-async def _check_marker(objects: ObjectStore, mode: Mode) -> None:
-    marker = {"format": FORMAT_VERSION, "mode": mode}
-    async with asyncio.timeout(_DEADLINE_S):
-        try:
-            stored = bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
-        except NotFound:
-            try:
-                await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
-            except AlreadyExists:  # somebody opened it for the first time together with us
-                pass
-            stored = bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
+async def _check_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> None:
+    """Write the marker of a new location, compare that of an old one."""
+    persist = Persistence(LogConfig.preset(mode), rng)
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            stored = await persist(lambda: _read_or_create_marker(objects, mode))
+    except TimeoutError:
+        raise Unavailable(f"{objects.location} does not answer") from None
     _compare(f"{objects.location}/{MARKER_KEY}", _parse(stored), mode)
+
+
+async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
+    try:
+        return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
+    except NotFound:
+        marker = {"format": FORMAT_VERSION, "mode": mode}
+        try:
+            await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
+        except AlreadyExists:
+            pass  # somebody opened it for the first time together with us: theirs counts
+        return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
 
 
 def _parse(stored: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from wal_core.block_format import Block
 from wal_core.config import Mode
+from wal_core.persistence import Persistence
 from wal_core.types import Buffer
 
 
@@ -72,10 +73,13 @@ class SegmentStore(Protocol):
         """The footer block, None when the segment has none (yet)."""
         ...
 
-    def recover_segment(self, log_id: int, segment: int) -> AsyncIterator[Block]:
+    def recover_segment(
+        self, log_id: int, segment: int, persist: Persistence
+    ) -> AsyncIterator[Block]:
         """The blocks from slot 0 to the first free one (or the footer, inclusive), in order.
 
-        When exhausted, a torn tail has been cut. Only the log's writer may call this.
+        When exhausted, a torn tail has been cut. Reads go through `persist`.
+        Only the log's writer may call this.
         """
         ...
 

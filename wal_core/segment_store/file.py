@@ -22,6 +22,7 @@ from wal_core.config import Mode
 from wal_core.errors import Corrupt, Unavailable
 from wal_core.files import make_folder, opened, pread_exact, sync_folder
 from wal_core.footer_format import encode_trailer
+from wal_core.persistence import Persistence
 from wal_core.segment_store.base import Slot
 from wal_core.segment_store.file_recovery import FileScan, read_footer_block
 from wal_core.segment_store.file_writer import (
@@ -158,7 +159,9 @@ class FileSegmentStore:
             raise Corrupt(f"{path} holds another segment", log_id=log_id, segment=segment)
         return block
 
-    async def recover_segment(self, log_id: int, segment: int) -> AsyncIterator[Block]:
+    async def recover_segment(
+        self, log_id: int, segment: int, persist: Persistence
+    ) -> AsyncIterator[Block]:
         path = self._path(log_id, segment)
         if not await self._run(path.exists):
             return

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from itertools import takewhile
 
 from wal_core.block_format import HEADER_BYTES, Block, BlockKind, parse_block, parse_header
 from wal_core.config import Mode
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.persistence import Persistence
 from wal_core.segment_store.base import Slot
 from wal_core.types import Buffer
 
@@ -89,8 +91,10 @@ class ObjectSegmentStore:
                 return await self.read_block(Slot(log_id, segment, head.block, 0), None)
         return None
 
-    async def recover_segment(self, log_id: int, segment: int) -> AsyncIterator[Block]:
-        rows = await self.objects.list(_folder(log_id, segment))
+    async def recover_segment(
+        self, log_id: int, segment: int, persist: Persistence
+    ) -> AsyncIterator[Block]:
+        rows = await persist(lambda: self.objects.list(_folder(log_id, segment)))
         dense = takewhile(
             lambda pair: pair[1].key == _key(log_id, segment, pair[0]), enumerate(rows)
         )
@@ -98,8 +102,8 @@ class ObjectSegmentStore:
         try:
             while True:
                 while len(reads) < _RECOVERY_READS_COUNT and (pair := next(dense, None)):
-                    slot = Slot(log_id, segment, pair[0], 0)
-                    reads.append(asyncio.ensure_future(self.read_block(slot, None)))
+                    read = partial(self.read_block, Slot(log_id, segment, pair[0], 0), None)
+                    reads.append(asyncio.ensure_future(persist(read)))
                 if not reads:
                     return
                 block = await reads[0]
@@ -108,8 +112,8 @@ class ObjectSegmentStore:
                 if block.is_footer:
                     return
         finally:
-            for read in reads:
-                read.cancel()
+            for pending in reads:
+                pending.cancel()
             await asyncio.gather(*reads, return_exceptions=True)
 
     async def delete_segment(self, log_id: int, segment: int) -> None:
