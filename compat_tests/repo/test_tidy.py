@@ -12,6 +12,7 @@ import pytest
 from compat_tests.repo.files import ROOT, read, repository_files
 
 FILE_LINES_MAX_COUNT = 500
+TEST_FILE_LINES_MAX_COUNT = 800  # cases are read one by one
 FUNCTION_LINES_MAX_COUNT = 70
 LINE_CHARS_MAX_COUNT = 120  # documents; ruff holds code to 100
 GENERATED = ROOT / "protocol" / "messages"
@@ -68,7 +69,8 @@ def test_files_and_functions_have_bounds() -> None:
     too_long = []
     for name, text in code():
         count = len(text.splitlines())
-        if count > FILE_LINES_MAX_COUNT:
+        is_test = name.name.startswith("test_")
+        if count > (TEST_FILE_LINES_MAX_COUNT if is_test else FILE_LINES_MAX_COUNT):
             too_long.append(f"{name}: {count} lines")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -78,12 +80,22 @@ def test_files_and_functions_have_bounds() -> None:
     assert not too_long, "\n".join(too_long)
 
 
+def _prose(markdown: str) -> str:
+    """The text with examples emptied: those keep the line ends they need. Numbers of lines stay."""
+    return re.sub(
+        r"^```.*?^```",
+        lambda block: "\n" * block[0].count("\n"),
+        markdown,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+
+
 def test_documents_have_lines_one_can_read() -> None:
     long = [
         f"{name}:{number}"
         for name, text in texts()
         if name.suffix == ".md"
-        for number, line in enumerate(text.splitlines(), 1)
+        for number, line in enumerate(_prose(text).splitlines(), 1)
         if len(line) > LINE_CHARS_MAX_COUNT and not line.startswith("|")
     ]
     assert not long, "\n".join(long)
