@@ -215,12 +215,16 @@ class Client:
 
 
 def make(
-    journal: FakeJournal | None = None, *, start: bool = True, **limits: Any
+    journal: FakeJournal | None = None,
+    *,
+    start: bool = True,
+    rng: CountingRng | None = None,
+    **limits: Any,
 ) -> GroupCoordinator:
     """A coordinator without initial delay, so that tests say what they wait for."""
     config = GroupConfig(**({"initial_rebalance_delay_ms": 0} | limits))
     coordinator = GroupCoordinator(
-        journal or FakeJournal(), config, clock=VirtualClock(), rng=CountingRng()
+        journal or FakeJournal(), config, clock=VirtualClock(), rng=rng or CountingRng()
     )
     if start:
         coordinator.start()

@@ -14,7 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway.groups.members import Identity
 from gateway.groups.states import State
-from gateway.groups.tests.harness import EPOCH_MS, GROUP, Client, FakeJournal, make, settle
+from gateway.groups.tests.harness import (
+    EPOCH_MS,
+    GROUP,
+    Client,
+    CountingRng,
+    FakeJournal,
+    make,
+    settle,
+)
 from protocol.error_codes import ErrorCode as E
 from wal_core import Unavailable
 from wal_core.testing.sim_loop import SimLoop
@@ -30,6 +38,7 @@ class GroupLife(RuleBasedStateMachine):
         super().__init__()
         self.loop = SimLoop()
         self.journal = FakeJournal()
+        self.rng = CountingRng()
         self.errors: list[object] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
         self.tasks: dict[int, asyncio.Task] = {}
@@ -51,6 +60,7 @@ class GroupLife(RuleBasedStateMachine):
         self.coordinator = make(
             self.journal,
             start=False,
+            rng=self.rng,
             initial_rebalance_delay_ms=DELAY_MS,
             session_timeout_min_ms=1_000,
         )
@@ -80,6 +90,19 @@ class GroupLife(RuleBasedStateMachine):
     def busy(self, who: int) -> bool:
         return who in self.tasks and not self.tasks[who].done()
 
+    async def joining(self, client: Client) -> E:
+        result = await client.join()
+        if result.error in (E.UNKNOWN_MEMBER_ID, E.FENCED_INSTANCE_ID):
+            client.member_id, client.joined = "", None
+        if result.error is E.NONE and result.members and not result.skip_assignment:
+            known = self.leaders.setdefault(result.generation, client.member_id)
+            assert known == client.member_id, "two leaders in one generation"
+        return result.error
+
+    async def entering(self, client: Client) -> None:
+        if await self.joining(client) is E.NONE and client.joined is not None:
+            await client.sync()
+
     # ---- what clients do
 
     @rule(who=WHO, protocols=st.sampled_from(PROTOCOLS))
@@ -91,15 +114,7 @@ class GroupLife(RuleBasedStateMachine):
         if client.member_id and client.heartbeat() is not E.NONE and client.joined is None:
             client.member_id = ""
 
-        async def joining():
-            result = await client.join()
-            if result.error in (E.UNKNOWN_MEMBER_ID, E.FENCED_INSTANCE_ID):
-                client.member_id, client.joined = "", None
-            if result.error is E.NONE and result.members and not result.skip_assignment:
-                known = self.leaders.setdefault(result.generation, client.member_id)
-                assert known == client.member_id, "two leaders in one generation"
-
-        self.do(lambda: self.begin_task(who, joining()))
+        self.do(lambda: self.begin_task(who, self.joining(client)))
 
     @rule(who=WHO)
     def sync(self, who) -> None:
@@ -145,6 +160,20 @@ class GroupLife(RuleBasedStateMachine):
                 self.acked_offset = max(self.acked_offset, offset)
 
         self.do(lambda: self.all_tasks.append(self.loop.create_task(committing())))
+
+    @rule(who_all=st.sets(WHO, min_size=1), ticks=st.integers(1, 30))
+    def behave(self, who_all, ticks) -> None:
+        """Some clients do as they should: heartbeat, and rejoin when they are told to."""
+        for _ in range(ticks):
+            for who in who_all:
+                client = self.clients[who]
+                if self.busy(who):
+                    continue
+                if client.joined is None or self.do(client.heartbeat) is not E.NONE:
+                    if client.joined is None:
+                        client.member_id = ""
+                    self.do(lambda w=who, c=client: self.begin_task(w, self.entering(c)))
+            self.wait(0.2)
 
     # ---- what the world does
 
@@ -245,7 +274,7 @@ class GroupLife(RuleBasedStateMachine):
 
 TestGroupLife = GroupLife.TestCase
 TestGroupLife.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
