@@ -1,0 +1,1 @@
+"""`make bench`: what the gateway does beside what this machine can do, measured in one run."""

@@ -1,0 +1,133 @@
+"""Start-up, memory, throughput and latency, each beside the limit measured in the same run.
+
+Every load runs in a process of its own, so that a client shares no interpreter with anything else;
+on a machine with two cores they still share the cores, which is part of the figure. Throughput is
+measured in rounds, the raw limit in each of them, because a virtual machine's disk and memory do
+not stand still: the median round counts, all are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from compat_tests.bench import load, startup
+from compat_tests.bench.broker import Running, gateway
+from compat_tests.bench.raw import Raw, append_and_sync
+from compat_tests.bench.report import heading, line
+
+T = TypeVar("T")
+MB = 1_000_000
+START_RUNS = 3
+# value bytes, records, settings: default batching for small records, full 1 MB batches for large.
+LOADS: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
+    ("100 B records", 100, 1_000_000, {}),
+    ("1 KB records", 1_000, 400_000, {}),
+    ("1 MB batches", 100_000, 8_000, {"linger.ms": 20, "batch.size": MB}),
+)
+RAW_BLOCK_BYTES = (16_384, 131_072, MB)
+
+
+def measured(work: Callable[..., T], *args: Any, **settings: Any) -> T:
+    """Run `work` in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(work, *args, **settings).result()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="where data go (default: a temporary folder)")
+    parser.add_argument("--scale", type=float, default=1.0, help="more or fewer records")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each throughput")
+    parser.add_argument("--modes", default="file", help="file, object or both, comma separated")
+    options = parser.parse_args()
+    for mode in options.modes.split(","):
+        folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
+        try:
+            bench_mode(mode, folder, options.scale, options.rounds)
+        finally:
+            shutil.rmtree(folder)
+
+
+def bench_mode(mode: str, folder: Path, scale: float, rounds: int) -> None:
+    heading("exec to first accepted connection, idle memory")
+    startup.starts(mode, "folder", START_RUNS)
+    heading(f"throughput in {mode} mode: confluent-kafka, one producer, one partition, acks=all")
+    with gateway(folder / "data", mode) as broker:
+        for name, value_bytes, count, settings in LOADS:
+            bench_load(broker, folder, (name, value_bytes, int(count * scale), settings), rounds)
+        bench_latency(broker, folder, int(2_000 * scale))
+        line("memory after the runs", f"{broker.memory_mb():.0f} MB")
+
+
+def bench_load(
+    broker: Running, folder: Path, of: tuple[str, int, int, dict[str, Any]], rounds: int
+) -> None:
+    """Raw, produce, consume, in turn; each round in a topic of its own."""
+    name, value_bytes, count, settings = of
+    produced, consumed, raws, cpus, read_cpus = [], [], [], [], []
+    for number in range(rounds):
+        topic = f"bench-{value_bytes}-{number}"
+        raws.append(append_and_sync(folder, MB, count * value_bytes).mb_per_s)
+        rate, cpu = _with_cpu(broker, load.produce, topic, value_bytes, count, **settings)
+        produced.append(rate)
+        cpus.append(cpu)
+        rate, cpu = _with_cpu(broker, load.consume, topic, count)
+        consumed.append(rate)
+        read_cpus.append(cpu)
+    line(f"raw, 1 MB blocks, {name}'s bytes", _median_mb(raws), _all(raws))
+    _report(f"produce {name}", produced, cpus)
+    ratios = [p.mb_per_s / raw for p, raw in zip(produced, raws, strict=True)]
+    line("  of raw", f"{statistics.median(ratios):.2f}", _all(ratios, 2))
+    _report(f"consume {name}", consumed, read_cpus)
+
+
+def _with_cpu(
+    broker: Running, work: Callable[..., load.Rate], *args: Any, **settings: Any
+) -> tuple[load.Rate, float]:
+    """The rate, and the gateway's share of one core meanwhile."""
+    before_s = broker.cpu_s()
+    rate = measured(work, broker.bootstrap, *args, **settings)
+    return rate, (broker.cpu_s() - before_s) / rate.seconds
+
+
+def _report(what: str, rates: list[load.Rate], cpus: list[float]) -> None:
+    per_s = statistics.median(rate.records_per_s for rate in rates)
+    mb = [rate.mb_per_s for rate in rates]
+    cpu = f"gateway CPU {statistics.median(cpus):.0%}"
+    line(what, _median_mb(mb), _all(mb), f"{per_s:,.0f} rec/s", cpu)
+
+
+def _median_mb(values: list[float]) -> str:
+    return f"{statistics.median(values):.0f} MB/s"
+
+
+def _all(values: list[float], digits: int = 0) -> str:
+    return "(" + " ".join(f"{value:.{digits}f}" for value in values) + ")"
+
+
+def bench_latency(broker: Running, folder: Path, count: int) -> None:
+    heading("acked latency, one record in flight, beside one raw append + fdatasync")
+    for value_bytes in (100, 1_000, 100_000):
+        raw_bytes = RAW_BLOCK_BYTES[0] if value_bytes < RAW_BLOCK_BYTES[0] else RAW_BLOCK_BYTES[1]
+        raw = append_and_sync(folder, raw_bytes, raw_bytes * count)
+        topic = f"latency-{value_bytes}"
+        got = measured(load.acked_latency, broker.bootstrap, topic, value_bytes, count)
+        line(f"{value_bytes:,} B record", *_percentiles(got))
+        line(f"  raw, {raw_bytes:,} B blocks", *_percentiles(raw))
+
+
+def _percentiles(of: load.Latency | Raw) -> tuple[str, str, str]:
+    return f"p50 {of.p50_ms:.2f} ms", f"p99 {of.p99_ms:.2f} ms", f"p999 {of.p999_ms:.2f} ms"
+
+
+if __name__ == "__main__":
+    main()

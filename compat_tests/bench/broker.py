@@ -1,0 +1,58 @@
+"""A gateway process to measure, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+START_TIMEOUT_S = 30.0
+
+
+class Running(NamedTuple):
+    """A broker that accepts connections; `started_s` is from exec to its first accepted one."""
+
+    bootstrap: str
+    process: psutil.Process
+    started_s: float
+
+    def cpu_s(self) -> float:
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+    def memory_mb(self) -> float:
+        return self.process.memory_info().rss / 1e6
+
+
+@contextmanager
+def gateway(data: Path | str, mode: str, *flags: str) -> Iterator[Running]:
+    """Start `woodpecker-gateway serve` on a free port, stop it at the end."""
+    command = [sys.executable, "-m", "gateway", "serve", "--listen", "127.0.0.1:0"]
+    command += ["--data", str(data), "--mode", mode, *flags]
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        port = _ready_port(process)
+        started_s = time.perf_counter() - begun
+        yield Running(f"127.0.0.1:{port}", psutil.Process(process.pid), started_s)
+    finally:
+        process.terminate()
+        process.communicate(timeout=START_TIMEOUT_S)
+
+
+def _ready_port(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        event = json.loads(line)
+        if event["event"] == "ready":
+            return int(event["port"])
+    raise RuntimeError("the gateway did not start: " + "".join(seen))
