@@ -65,6 +65,18 @@ class Gateway:
 
     def start(self) -> "Gateway":
         """Returns when the port accepts connections."""
+        self.spawn()
+        wait_until(
+            lambda: self._ready.is_set() or not self.running,
+            timeout_s=READY_TIMEOUT_S,
+            what="a ready line of the broker",
+        )
+        if not self._ready.is_set():
+            raise AssertionError("the broker ended before it was ready:\n" + "\n".join(self.log))
+        return self
+
+    def spawn(self) -> None:
+        """Starts the process and leaves it to itself."""
         assert not self.running
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", self.mode]
         self._ready.clear()
@@ -78,14 +90,6 @@ class Gateway:
         )
         self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
         self._reader.start()
-        wait_until(
-            lambda: self._ready.is_set() or not self.running,
-            timeout_s=READY_TIMEOUT_S,
-            what="a ready line of the broker",
-        )
-        if not self._ready.is_set():
-            raise AssertionError("the broker ended before it was ready:\n" + "\n".join(self.log))
-        return self
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None

@@ -105,6 +105,37 @@ class Batch:
         return crc32c.crc32c(self.raw[CRC_START:]) == self.crc
 
 
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), at
+
+
+def values_of(batch: Batch) -> list[tuple[int, bytes | None]]:
+    """Offset and value of each record of an uncompressed batch."""
+    assert batch.codec == 0
+    found = []
+    at = HEADER_BYTES
+    for _ in range(batch.count):
+        length, at = read_varint(batch.raw, at)
+        end = at + length
+        _, at = read_varint(batch.raw, at + 1)  # attributes, time stamp delta
+        delta, at = read_varint(batch.raw, at)
+        key_bytes, at = read_varint(batch.raw, at)
+        at += max(0, key_bytes)
+        value_bytes, at = read_varint(batch.raw, at)
+        value = None if value_bytes < 0 else batch.raw[at : at + value_bytes]
+        found.append((batch.base_offset + delta, value))
+        at = end
+    assert at == len(batch.raw)
+    return found
+
+
 def parse(records: bytes) -> list[Batch]:
     """All batches; the last one may be cut, as Kafka allows (see `whole`)."""
     batches = []

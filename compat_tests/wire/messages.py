@@ -165,11 +165,14 @@ def fetch(connection: Connection, topic: str, offset: int, **options: Any) -> An
     return partition
 
 
-def fetch_batches(connection: Connection, topic: str, offset: int = 0) -> list[Batch]:
+def fetch_batches(
+    connection: Connection, topic: str, offset: int = 0, partition_index: int = 0
+) -> list[Batch]:
     """Every batch up to the high watermark, each whole and with a right CRC."""
     batches: list[Batch] = []
     while True:
-        partition = fetch(connection, topic, offset)
+        request = fetch_request(topic, {partition_index: offset})
+        partition = connection.call(request, FETCH_VERSION).responses[0].partitions[0]
         assert partition.error_code == 0
         found = [batch for batch in parse(bytes(partition.records or b"")) if batch.whole]
         assert all(batch.crc_right for batch in found)
