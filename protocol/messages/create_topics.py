@@ -61,6 +61,7 @@ class CreatableReplicaAssignment(Message, gc=False):
     ) -> "tuple[CreatableReplicaAssignment, int]":
         (partition_index,) = _read_i(buf, at)
         at += 4
+        broker_ids: list[int]
         if version >= 5:
             count, at = read_compact_count(buf, at, 4, budget)
             broker_ids, at = read_int32s(buf, at, count)

@@ -91,13 +91,15 @@ class DeleteTopicsRequest(Message, gc=False):
         for _ in range(count):
             topics_item, at = DeleteTopicState._read(buf, at, version, budget)
             topics.append(topics_item)
-        topic_names: list[str] = []
-        if version <= 3:
-            count, at = read_count(buf, at, 2, budget)
-            topic_names, at = read_strings(buf, at, count)
-        elif version <= 5:
+        topic_names: list[str]
+        if version >= 6:
+            topic_names = []
+        elif version >= 4:
             count, at = read_compact_count(buf, at, 1, budget)
             topic_names, at = read_compact_strings(buf, at, count)
+        else:
+            count, at = read_count(buf, at, 2, budget)
+            topic_names, at = read_strings(buf, at, count)
         (timeout_ms,) = _read_i(buf, at)
         at += 4
         if version >= 4:

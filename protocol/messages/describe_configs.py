@@ -66,6 +66,7 @@ class DescribeConfigsResource(Message, gc=False):
             resource_name, at = read_compact_string(buf, at)
         else:
             resource_name, at = read_string(buf, at)
+        configuration_keys: list[str] | None
         if version >= 4:
             count, at = read_compact_nullable_count(buf, at, 1, budget)
             if count < 0:

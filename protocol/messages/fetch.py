@@ -266,6 +266,7 @@ class ForgottenTopic(Message, gc=False):
             at += 16
         else:
             topic_id = ZERO_UUID
+        partitions: list[int]
         if version >= 12:
             count, at = read_compact_count(buf, at, 4, budget)
             partitions, at = read_int32s(buf, at, count)

@@ -61,10 +61,12 @@ class FindCoordinatorRequest(Message, gc=False):
             at += 1
         else:
             key_type = 0
-        coordinator_keys: list[str] = []
+        coordinator_keys: list[str]
         if version >= 4:
             count, at = read_compact_count(buf, at, 1, budget)
             coordinator_keys, at = read_compact_strings(buf, at, count)
+        else:
+            coordinator_keys = []
         if version >= 3:
             if buf[at] == 0:
                 at += 1

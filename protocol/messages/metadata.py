@@ -268,25 +268,29 @@ class MetadataResponsePartition(Message, gc=False):
             leader_epoch = -1
             (error_code, partition_index, leader_id,) = _read_hii(buf, at)
             at += 10
+        replica_nodes: list[int]
         if version >= 9:
             count, at = read_compact_count(buf, at, 4, budget)
             replica_nodes, at = read_int32s(buf, at, count)
         else:
             count, at = read_count(buf, at, 4, budget)
             replica_nodes, at = read_int32s(buf, at, count)
+        isr_nodes: list[int]
         if version >= 9:
             count, at = read_compact_count(buf, at, 4, budget)
             isr_nodes, at = read_int32s(buf, at, count)
         else:
             count, at = read_count(buf, at, 4, budget)
             isr_nodes, at = read_int32s(buf, at, count)
-        offline_replicas: list[int] = []
+        offline_replicas: list[int]
         if version >= 9:
             count, at = read_compact_count(buf, at, 4, budget)
             offline_replicas, at = read_int32s(buf, at, count)
         elif version >= 5:
             count, at = read_count(buf, at, 4, budget)
             offline_replicas, at = read_int32s(buf, at, count)
+        else:
+            offline_replicas = []
         if version >= 9:
             if buf[at] == 0:
                 at += 1

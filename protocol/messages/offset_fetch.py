@@ -58,6 +58,7 @@ class OffsetFetchRequestTopic(Message, gc=False):
             name, at = read_compact_string(buf, at)
         else:
             name, at = read_string(buf, at)
+        partition_indexes: list[int]
         if version >= 6:
             count, at = read_compact_count(buf, at, 4, budget)
             partition_indexes, at = read_int32s(buf, at, count)

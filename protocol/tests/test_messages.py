@@ -21,7 +21,7 @@ from protocol import DecodeError, Message, Writer
 from protocol.tests.arbitrary import Top, arbitrary, case_id, cases, slow_encode
 
 SETTINGS = settings(
-    max_examples=8,
+    max_examples=10,
     derandomize=True,
     deadline=None,
     database=None,
