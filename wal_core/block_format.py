@@ -28,6 +28,7 @@ _HEADER = struct.Struct("<4sHBBQQQIIIII16sI")
 _CRC_FIELD = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size
 _CRC_AT = HEADER_BYTES - _CRC_FIELD.size
+NONCE_AT = _CRC_AT - NONCE_BYTES
 
 INDEX_ENTRY = struct.Struct("<QqIqII")
 

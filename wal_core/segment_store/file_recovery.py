@@ -16,6 +16,8 @@ from pathlib import Path
 from wal_core.block_format import (
     BLOCK_MAGIC,
     HEADER_BYTES,
+    NONCE_AT,
+    NONCE_BYTES,
     Block,
     BlockHeader,
     parse_block,
@@ -107,11 +109,8 @@ class FileScan:
             # stands in: it is damaged as well, or right.
             nonce = self._nonce
             if nonce is None:
-                try:
-                    bad = content[self.position : self.position + HEADER_BYTES]
-                    nonce = parse_header(bad).nonce
-                except WalError:
-                    return
+                nonce_at = self.position + NONCE_AT
+                nonce = content[nonce_at : nonce_at + NONCE_BYTES]
             at = content.find(BLOCK_MAGIC, self.position + 1)
             while at >= 0:
                 witness = self._witness(content, at, nonce)

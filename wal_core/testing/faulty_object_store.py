@@ -12,6 +12,9 @@ from wal_core.errors import Unavailable
 from wal_core.object_store.base import ObjectInfo, ObjectStore
 from wal_core.types import Buffer
 
+LATE_S_MAX = 0.5
+"""How late a create by chance may still arrive."""
+
 
 class Fault(enum.Enum):
     """What can happen to one call."""
@@ -44,8 +47,8 @@ class FaultyObjectStore:
     """Wraps `inner`. Without latency, faults and script it behaves exactly like it.
 
     `latency_s`: seconds per call, or a function (operation, key) -> seconds. `fault_rate`: the
-    share of calls that fail by chance, half of them after the effect. `plan` (a list, also to be
-    extended while running) takes precedence.
+    share of calls that fail by chance: before the effect, after it, or long before it. `plan`
+    (a list, also to be extended while running) takes precedence.
     """
 
     def __init__(
@@ -146,7 +149,8 @@ class FaultyObjectStore:
                 del self.plan[at]
                 return planned.fault, planned.late_s
         if self._rng.random() < self.fault_rate:
-            return self._rng.choice((Fault.BEFORE, Fault.AFTER)), 0.0
+            kinds = [Fault.BEFORE, Fault.AFTER] + [Fault.LATE] * (operation == "create")
+            return self._rng.choice(kinds), self._rng.random() * LATE_S_MAX
         return None, 0.0
 
     async def _before(self, fault: Fault | None, key: str) -> None:
