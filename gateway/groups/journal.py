@@ -82,6 +82,8 @@ class JournalWriter:
         A checkpoint of the log must say what the log holds up to that moment, durable or not: what
         lies before the checkpoint is durable whenever the checkpoint is.
         """
+        if not self._pending:
+            return list(self._durable.items())
         newest = dict(self._durable)
         for key, value in self._pending_records():
             if value is None:
