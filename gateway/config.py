@@ -101,6 +101,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Fill in what depends on other settings, then check everything; raises ConfigError."""
+        if self.data.startswith("~"):  # the shell does this for flags, nobody for files
+            object.__setattr__(self, "data", str(Path(self.data).expanduser()))
         in_memory = self.data == MEMORY
         if self.mode == _MODE_BY_DATA:
             object.__setattr__(self, "mode", "object" if in_memory else "file")

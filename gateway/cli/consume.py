@@ -5,6 +5,7 @@ Rules: partitions are read by assignment; a group name here only means "remember
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -106,19 +107,23 @@ def consume(
         offsets = GroupOffsets(client, group, topic) if group is not None else None
         if offsets is not None and offset is None:
             positions.update(offsets.read(p.number for p in partitions))
+            offsets.write(positions)  # so that "the end" is a place to come back to as well
         if idle_ms is None and max_messages is None:
             note(f"Reading {topic}. Ctrl-C stops.")
         try:
-            reader = Reader(client, topic, partitions, positions)
-            for count, (where, record) in enumerate(reader.records(idle_ms), 1):
-                _show(topic, where, record, columns, as_json)
-                positions[where] = record.offset + 1
-                if count == max_messages:
+            left_count = max_messages
+            for batch in Reader(client, topic, partitions, positions).batches(idle_ms):
+                shown = batch[:left_count]
+                for number, record in shown:
+                    _show(topic, number, record, columns, as_json)
+                    positions[number] = record.offset + 1
+                sys.stdout.flush()
+                if offsets is not None:
+                    offsets.write(positions)
+                if left_count is not None and (left_count := left_count - len(shown)) == 0:
                     break
         except KeyboardInterrupt:  # the ordinary way to stop
             pass
-        if offsets is not None:
-            offsets.write(positions)
 
 
 def _choose(client: KafkaClient, topic: str, wanted: int | None) -> list[Partition]:
@@ -164,8 +169,11 @@ class Reader:
         self._nodes = by_leader(partitions)
         self._next = dict(positions)
 
-    def records(self, idle_ms: int | None) -> Iterator[Fetched]:
-        """Records in offset order per partition; ends after `idle_ms` without any, else never."""
+    def batches(self, idle_ms: int | None) -> Iterator[list[Fetched]]:
+        """What each fetch brought, in offset order per partition; never an empty list.
+
+        Ends after `idle_ms` without any record, else never.
+        """
         waited_ms = 0
         while idle_ms is None or waited_ms < idle_ms:
             wait_ms = FETCH_WAIT_MS if idle_ms is None else min(FETCH_WAIT_MS, idle_ms - waited_ms)
@@ -173,9 +181,9 @@ class Reader:
             wait_ms //= len(self._nodes)
             any_came = False
             for node_id, numbers in self._nodes.items():
-                for fetched in self._fetch(node_id, numbers, wait_ms):
+                if batch := list(self._fetch(node_id, numbers, wait_ms)):
                     any_came = True
-                    yield fetched
+                    yield batch
             waited_ms = 0 if any_came else waited_ms + max(1, wait_ms * len(self._nodes))
 
     def _fetch(self, node_id: int, numbers: list[int], wait_ms: int) -> Iterator[Fetched]:
@@ -225,7 +233,7 @@ class Reader:
 
 def _show(topic: str, partition: int, record: Record, columns: Columns, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_json(topic, partition, record)))
+        print(json.dumps(_as_json(topic, partition, record)))
         return
     cells = []
     if columns.timestamp:
@@ -237,7 +245,7 @@ def _show(topic: str, partition: int, record: Record, columns: Columns, as_json:
     if columns.key:
         cells.append(show_text(record.key))
     cells.append(show_text(record.value))
-    click.echo("\t".join(cells))
+    print("\t".join(cells))
 
 
 def _as_json(topic: str, partition: int, record: Record) -> dict[str, object]:

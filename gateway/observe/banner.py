@@ -23,13 +23,15 @@ def announce_ready(logger: logging.Logger, config: Config, port: int) -> None:
 
     Scripts and supervisors wait for the event: its name and its fields `host` and `port` stay.
     """
+    level = logging.INFO
     if sys.stderr.isatty() and is_human(config.log_format, sys.stderr):
         sys.stderr.write(banner(config, port) + "\n")
         sys.stderr.flush()
+        level = logging.DEBUG  # the banner has said it
     host, advertised_port = config.advertised(port)
     log_event(
         logger,
-        logging.INFO,
+        level,
         "ready",
         host=config.listen_host,
         port=port,

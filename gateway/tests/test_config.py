@@ -75,6 +75,11 @@ def test_a_file_cannot_be_the_data_folder(tmp_path: Path) -> None:
         Config(data=str(tmp_path / "taken"))
 
 
+def test_a_home_folder_is_found_where_no_shell_did_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    assert Config(data="~/data").data == "/home/of/somebody/data"
+
+
 def test_an_address_of_its_own_may_be_advertised() -> None:
     config = Config(listen_host="0.0.0.0", advertised_host="kafka", advertised_port=19092)
     assert config.advertised(9092) == ("kafka", 19092)

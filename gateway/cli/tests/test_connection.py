@@ -72,9 +72,15 @@ def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "woodpecker-gateway serve" in said
 
 
-def test_no_such_host(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["topics", "list", "--bootstrap", "no-such-host.invalid:9092"]) == 1
-    assert "error: " in capsys.readouterr().err
+def test_no_such_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_connection", resolve)
+    assert run(["topics", "list", "--bootstrap", "no-such-host:9092"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no host no-such-host" in said
+    assert "serve --advertised" in said
 
 
 def test_the_highest_version_both_sides_have_is_used(broker: FakeBroker) -> None:

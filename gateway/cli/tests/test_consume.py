@@ -69,6 +69,12 @@ def test_a_group_goes_on_where_it_stopped(cli: Cli, filled: FakeBroker) -> None:
     assert cli("consume", "a", *group, *IDLE).out == ""
 
 
+def test_a_group_comes_back_to_the_end_it_began_at(cli: Cli, filled: FakeBroker) -> None:
+    assert cli("consume", "a", "--group", "g", *IDLE).out == ""
+    cli("produce", "a", "--value", "five")
+    assert cli("consume", "a", "--group", "g", *IDLE).out == "five\n"
+
+
 def test_a_group_that_cannot_be_used(cli: Cli, filled: FakeBroker) -> None:
     filled.refuse = {10: [24]}
     refused = cli("consume", "a", "--group", "g", *IDLE)

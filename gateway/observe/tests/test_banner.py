@@ -58,6 +58,28 @@ def test_commands_are_shown_as_this_program_was_called(
         assert shlex.split(command.split("|")[-1])
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_gets_the_banner_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = Terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    setup_logging("info")
+    announce_ready(logger, Config(), 4242)
+    assert "is ready" in stderr.getvalue()
+    assert "advertised=" not in stderr.getvalue()
+
+
+def test_a_person_who_wants_json_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = Terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    setup_logging("info", "json")
+    announce_ready(logger, Config(log_format="json"), 4242)
+    assert json.loads(stderr.getvalue())["event"] == "ready"
+
+
 def test_a_machine_gets_the_event_and_no_banner(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
