@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 from gateway.api.call import Call
 from gateway.groups.coordinator import OffsetToCommit
-from gateway.groups.members import Identity, JoinRequest
+from gateway.groups.members import Identity, JoinRequest, SyncRequest
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
     Coordinator,
@@ -159,11 +159,13 @@ async def sync_group(request: SyncGroupRequest, call: Call) -> SyncGroupResponse
     """Answers when the leader's assignment is durable."""
     result = await call.services.groups.sync(
         request.group_id,
-        Identity(request.member_id, request.group_instance_id),
-        generation=request.generation_id,
-        protocol_type=request.protocol_type,
-        protocol_name=request.protocol_name,
-        assignments={a.member_id: a.assignment for a in request.assignments},
+        SyncRequest(
+            member=Identity(request.member_id, request.group_instance_id),
+            generation=request.generation_id,
+            protocol_type=request.protocol_type,
+            protocol_name=request.protocol_name,
+            assignments={a.member_id: a.assignment for a in request.assignments},
+        ),
     )
     return SyncGroupResponse(
         error_code=result.error,

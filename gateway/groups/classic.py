@@ -21,16 +21,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
-from gateway.groups.config import GroupConfig
+from gateway.groups.host import GroupHost
 from gateway.groups.members import (
     Identity,
     JoinRequest,
     JoinResult,
     Member,
     Membership,
-    MemoryBudget,
+    SyncRequest,
     SyncResult,
     protocols_bytes,
 )
@@ -47,23 +46,6 @@ from protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
 _EMPTY, _PREPARING, _COMPLETING, _STABLE, _DEAD = State
-
-
-class GroupHost(Protocol):
-    """What a group needs from its coordinator."""
-
-    config: GroupConfig
-    budget: MemoryBudget
-
-    def new_member_id(self, prefix: str) -> str: ...
-
-    def store(
-        self, group: ClassicGroup, assignments: Mapping[str, bytes]
-    ) -> asyncio.Future[ErrorCode]:
-        """Journal the group with these assignments; see `JournalWriter.write`."""
-
-    def unused(self, group: ClassicGroup) -> None:
-        """The group has neither members nor ids handed out, and nothing of it was journaled."""
 
 
 class ClassicGroup:
@@ -345,25 +327,17 @@ class ClassicGroup:
 
     # ---- SyncGroup
 
-    def sync(
-        self,
-        member: Identity,
-        *,
-        generation: int,
-        protocol_type: str | None,
-        protocol_name: str | None,
-        assignments: Mapping[str, bytes],
-    ) -> asyncio.Future[SyncResult]:
+    def sync(self, request: SyncRequest) -> asyncio.Future[SyncResult]:
         """Hand in (leader) or wait for (others) the assignment of this generation."""
-        error = self._check(member, generation)
-        if error is ErrorCode.NONE and (
-            (protocol_type is not None and protocol_type != self.protocol_type)
-            or (protocol_name is not None and protocol_name != self.protocol_name)
-        ):
+        error = self._check(request.member, request.generation)
+        # Absent before SyncGroup v5 (KIP-559).
+        type_differs = request.protocol_type not in (None, self.protocol_type)
+        name_differs = request.protocol_name not in (None, self.protocol_name)
+        if error is ErrorCode.NONE and (type_differs or name_differs):
             error = ErrorCode.INCONSISTENT_GROUP_PROTOCOL
         if error is ErrorCode.NONE:
             error = SYNC_CODES[self.state]
-        speaker = self.members.get(member.member_id)
+        speaker = self.members.get(request.member.member_id)
         if error is not ErrorCode.NONE or speaker is None:
             return answered(SyncResult(error))
         self._sessions.renew(speaker)
@@ -373,7 +347,7 @@ class ClassicGroup:
         parked = self._sessions.park_sync(speaker)
         leads = speaker.member_id == self.members.leader_id
         if leads and self._storing_generation != self.generation:
-            self._store_assignment(assignments)
+            self._store_assignment(request.assignments)
         return parked
 
     def _store_assignment(self, given: Mapping[str, bytes]) -> None:

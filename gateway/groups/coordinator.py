@@ -22,6 +22,7 @@ from gateway.groups.members import (
     JoinRequest,
     JoinResult,
     MemoryBudget,
+    SyncRequest,
     SyncResult,
 )
 from gateway.groups.states import State
@@ -92,27 +93,10 @@ class GroupCoordinator:
         group.report_if_unused()
         return await answer
 
-    async def sync(
-        self,
-        group_id: str,
-        member: Identity,
-        *,
-        generation: int,
-        protocol_type: str | None,
-        protocol_name: str | None,
-        assignments: Mapping[str, bytes],
-    ) -> SyncResult:
+    async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
         """SyncGroup; waits until the leader's assignment is durable."""
         group, error = self._find(group_id)
-        if group is None:
-            return SyncResult(error)
-        return await group.sync(
-            member,
-            generation=generation,
-            protocol_type=protocol_type,
-            protocol_name=protocol_name,
-            assignments=assignments,
-        )
+        return SyncResult(error) if group is None else await group.sync(request)
 
     def heartbeat(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
         group, error = self._find(group_id)

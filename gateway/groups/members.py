@@ -8,7 +8,7 @@ future that is done counts as not there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -35,6 +35,17 @@ class JoinRequest:
     require_known_member_id: bool
     # KIP-814: a returning static leader may be told to keep the assignment (JoinGroup v9+).
     supports_skip_assignment: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequest:
+    member: Identity
+    generation: int
+    # None: the client did not say.
+    protocol_type: str | None
+    protocol_name: str | None
+    # Member id -> opaque assignment; only the leader gives any.
+    assignments: Mapping[str, bytes]
 
 
 class JoinedMember(NamedTuple):

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.journal import Record
-from gateway.groups.members import Identity, JoinRequest, JoinResult, Protocols, SyncResult
+from gateway.groups.members import (
+    Identity,
+    JoinRequest,
+    JoinResult,
+    Protocols,
+    SyncRequest,
+    SyncResult,
+)
 from protocol.error_codes import ErrorCode
 from wal_core.testing import sim_loop
 
@@ -182,8 +189,9 @@ class Client:
             "protocol_type": "consumer",
             "protocol_name": self.joined.protocol_name,
             "assignments": assignments,
+            "member": self.identity,
         }
-        self.synced = await self.coordinator.sync(self.group, self.identity, **(call | over))
+        self.synced = await self.coordinator.sync(self.group, SyncRequest(**(call | over)))
         return self.synced
 
     async def enter(self) -> SyncResult:
