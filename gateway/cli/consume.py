@@ -5,6 +5,7 @@ Rules: partitions are read by assignment; a group name here only means "remember
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -124,6 +125,8 @@ def consume(
                     break
         except KeyboardInterrupt:  # the ordinary way to stop
             pass
+        except BrokenPipeError:  # the other: the reader has seen enough, as in `... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _choose(client: KafkaClient, topic: str, wanted: int | None) -> list[Partition]:

@@ -4,8 +4,6 @@ Rules: a command's module is imported when the command is named, so that `serve`
 does not load the client. Exit codes: 0 done, 1 it failed, 2 used wrongly, 130 interrupted.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -98,7 +96,4 @@ def run(args: Sequence[str]) -> int:
     except ClientError as e:
         complain(str(e), e.remedy)
         return 1
-    except BrokenPipeError:  # the reader of our output has seen enough, as in `consume ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return result if isinstance(result, int) else 0

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -127,6 +129,21 @@ def test_a_fetch_waits_at_the_broker_not_in_a_loop_here(cli: Cli, filled: FakeBr
     asked = [r for r in filled.requests if isinstance(r, FetchRequest)]
     assert len(asked) == 1
     assert (asked[0].max_wait_ms, asked[0].min_bytes) == (FETCH_WAIT_MS, 1)
+
+
+def test_a_reader_that_has_seen_enough(filled: FakeBroker) -> None:
+    """A process of its own, as in `... | head -1`: the pipe closes before all is written."""
+    command = [sys.executable, "-m", "gateway", "consume", "a", "--from-beginning"]
+    command += ["--bootstrap", filled.bootstrap]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"one\n"
+    process.stdout.close()
+    lines = [Record(0, 0, None, b"more")]
+    filled.topics["a"][0].append(build_batch(lines, base_offset=4))
+    assert process.stderr is not None
+    with process.stderr:
+        assert (process.wait(20), process.stderr.read()) == (0, b"")
 
 
 def test_flags_that_exclude_each_other(cli: Cli) -> None:
