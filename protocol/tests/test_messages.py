@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from kio.serial import entity_reader, entity_writer
 from kio.static.constants import EntityType
 
-from protocol import DecodeError, Message, Writer
+from protocol import ZERO_UUID, DecodeError, Message, Writer
 from protocol.tests.arbitrary import Top, arbitrary, case_id, cases, slow_encode
 
 SETTINGS = settings(
@@ -194,13 +194,19 @@ def _ours(top_struct, message: Message, version: int) -> dict[str, object]:
 
 
 def _left_out(theirs: object, ours: object) -> object:
-    """Where we say None for a tagged struct, kafka-python may say a struct of defaults."""
+    """What they and we spell differently, in our spelling.
+
+    A tagged struct left out is None to us, a struct of defaults to them; the zero uuid is None to
+    them.
+    """
     if isinstance(theirs, dict) and isinstance(ours, dict):
         return {name: _left_out(each, ours.get(name)) for name, each in theirs.items()}
     if isinstance(theirs, list) and isinstance(ours, list):
         return [_left_out(a, b) for a, b in zip(theirs, ours, strict=True)]
     if isinstance(theirs, dict) and ours is None:
         return None
+    if theirs is None and ours == ZERO_UUID:
+        return ours
     return theirs
 
 
