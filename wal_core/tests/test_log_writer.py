@@ -171,6 +171,29 @@ def test_appends_go_on_while_a_segment_is_completed():
     run(main)
 
 
+@pytest.mark.parametrize("crash_after_ms", range(100, 900, 37))
+def test_a_footers_checkpoint_is_the_sum_of_its_segment(crash_after_ms):
+    """Appends that arrive while the segment is being ended belong to the next one only."""
+
+    async def main() -> None:
+        config = dataclasses.replace(OBJECT, segment_blocks_max=3, gather_ms=1)
+        h, faulty = await opened(config, latency_s=0.05)
+        futures = []
+        for n in range(crash_after_ms // 3):
+            futures.append(h.add(n % 5, b"%d" % n))
+            await asyncio.sleep(0.003)
+        acked = sum(future.done() for future in futures)
+        appended = list(h.state.entries)
+        await h.crash()
+        faulty.latency_s = 0
+        again = await Harness.open(h.store)
+        assert len(again.state.entries) >= acked
+        assert again.state.entries == appended[: len(again.state.entries)]
+        assert again.state.applied_count < len(again.state.entries) or crash_after_ms < 400
+
+    run(main)
+
+
 def test_a_late_store_makes_close_give_up_and_fail_the_rest():
     async def main() -> None:
         h, faulty = await opened()
