@@ -77,7 +77,9 @@ class Config:
     gather_ms: int = (
         5  # object mode: how long a block may wait for company while others are in flight
     )
-    flushes_in_flight_max_count: int = 8
+    # 0: 8 in file mode, 64 in object mode: writes begun gather_ms apart must outlast the latency of
+    # a slow store (64 x 5 ms = 320 ms), or what comes after the last one waits for the first.
+    flushes_in_flight_max_count: int = 0
     store_timeout_ms: int = (
         10_000  # one attempt of one store operation; a failed one is tried again
     )
@@ -108,6 +110,9 @@ class Config:
             object.__setattr__(self, "mode", "object" if in_memory else "file")
         if self.block_bytes_max == 0:
             object.__setattr__(self, "block_bytes_max", (4 if self.mode == "file" else 8) * MIB)
+        if self.flushes_in_flight_max_count == 0:
+            flushes_count = 8 if self.mode == "file" else 64
+            object.__setattr__(self, "flushes_in_flight_max_count", flushes_count)
         for option in OPTIONS:
             values = tuple(getattr(self, field) for field in option.fields)
             try:

@@ -152,9 +152,10 @@ OPTIONS: tuple[Option, ...] = (
         "flushes_in_flight_max_count",
         parse_count,
         _STORAGE,
-        "Object mode: writes under way at a time.",
+        "Writes under way at a time.",
         1,
         1_000,
+        default="8 in file mode, 64 in object mode",
     ),
     Option(
         "store_timeout_ms",
