@@ -76,8 +76,8 @@ def test_a_file_cannot_be_the_data_folder(tmp_path: Path) -> None:
 
 
 def test_a_home_folder_is_found_where_no_shell_did_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/of/somebody")
-    assert Config(data="~/data").data == "/home/of/somebody/data"
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert Config(data="~/data").data == "/somewhere/data"
 
 
 def test_an_address_of_its_own_may_be_advertised() -> None:
