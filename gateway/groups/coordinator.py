@@ -357,12 +357,7 @@ class GroupCoordinator:
         ]
         if old:
             self._remove_offsets(group_id, old)
-        elif (
-            group is not None
-            and group_id not in self._committed
-            and not len(group.pending_ids)
-            and not self._writer.is_pending(group_id)
-        ):
+        elif group is not None and group_id not in self._committed and not len(group.pending_ids):
             # Forgotten at once: should the tombstone be lost, a restart brings an empty group back.
             self._writer.write(group_id, [(records.encode_group_key(group_id), None)], _nothing)
             self.unused(group)

@@ -95,9 +95,6 @@ class JournalWriter:
     def pending_keys(self) -> Iterable[bytes]:
         return [key for key, _ in self._pending_records()]
 
-    def is_pending(self, group_id: str) -> bool:
-        return group_id in self._pending
-
     def _pending_records(self) -> Iterator[Record]:
         for writes in self._pending.values():
             for write in writes:

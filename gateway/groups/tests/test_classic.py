@@ -335,6 +335,27 @@ async def test_an_assignment_of_an_old_generation_stored_late_changes_nothing():
 
 
 @virtual
+async def test_a_leader_that_repeats_its_sync_stores_once():
+    journal = FakeJournal()
+    client = Client(make(journal))
+    await client.join()
+    journal.hold = True
+    asyncio.ensure_future(client.sync({client.member_id: b"old"}))
+    await settle()
+    client.protocols = (("range", b"changed"),)
+    await client.join()
+    asyncio.ensure_future(client.sync({client.member_id: b"new"}))
+    await settle()
+    journal.held.pop(0).set_result(None)  # the old generation's record
+    await settle()
+    last = asyncio.ensure_future(client.sync({client.member_id: b"newer"}))
+    await settle()
+    assert len(journal.log) == 2
+    journal.release()
+    assert (await last).assignment == b"new"
+
+
+@virtual
 async def test_an_assignment_beyond_the_limit_is_refused_to_all():
     client = Client(make(assignment_bytes_max=100))
     await client.join()
@@ -686,6 +707,42 @@ async def test_a_static_replacement_that_cannot_be_stored_is_told_to_retry():
     assert (await Client(coordinator, instance="i1").join()).error is E.COORDINATOR_NOT_AVAILABLE
     journal.failure = None
     assert (await Client(coordinator, instance="i1").join()).error is E.NONE
+
+
+@virtual
+async def test_a_static_member_back_in_a_rebalance_that_overtakes_its_record_joins_it():
+    journal = FakeJournal()
+    coordinator = make(journal)
+    leader, static = Client(coordinator, "lead"), Client(coordinator, instance="i1")
+    await leader.enter()
+    await enter_all(leader, static)
+    journal.hold = True
+    back = Client(coordinator, instance="i1")
+    returning = asyncio.ensure_future(back.join())
+    await settle()
+    newcomer = asyncio.ensure_future(Client(coordinator, "new").join())
+    await settle()
+    journal.release()
+    await settle()
+    assert not returning.done()
+    await leader.join()
+    assert (await returning).generation == (await newcomer).generation == leader.generation
+
+
+@virtual
+async def test_who_came_back_may_wait_longer_than_a_session():
+    coordinator = make()
+    slow = Client(coordinator, "slow", session_ms=100_000, rebalance_ms=100_000)
+    await slow.enter()
+    static, cut = Client(coordinator, instance="i1"), Client(coordinator, "cut")
+    parked = [asyncio.ensure_future(c.join()) for c in (static, cut)]
+    await settle()
+    parked[1].cancel()
+    back = Client(coordinator, instance="i1")
+    again = [asyncio.ensure_future(c.join()) for c in (back, cut)]
+    await asyncio.sleep(50)
+    await slow.join()
+    assert [(await a).error for a in again] == [E.NONE, E.NONE]
 
 
 # ---- bounds

@@ -294,6 +294,19 @@ async def test_an_empty_group_without_offsets_is_forgotten_at_the_next_check():
     assert len(coordinator.snapshot()) == 1
 
 
+@virtual
+async def test_an_id_handed_out_keeps_its_empty_group():
+    coordinator = make(retention_check_interval_ms=10_000)
+    first, second = Client(coordinator), Client(coordinator)
+    await first.enter()
+    await asyncio.sleep(5)
+    first.leave()
+    second.member_id = (await second.join_once()).member_id
+    await asyncio.sleep(6)
+    await second.enter()
+    assert second.generation > first.generation
+
+
 # ---- refusals
 
 
