@@ -5,7 +5,6 @@ What is spoken and the rules of the wire: WIRE.md beside this file.
 """
 
 from protocol.api_keys import ApiKey
-from protocol.batch_header import set_log_append_time
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError, ProtocolError, UnsupportedVersion
 from protocol.framing import (
@@ -30,6 +29,7 @@ from protocol.record_batch import (
     find_offset_for_timestamp,
     iter_records,
     read_header,
+    set_log_append_time,
     stamp,
     validate_batch,
 )

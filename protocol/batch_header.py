@@ -137,8 +137,9 @@ def validate_batch(records: Buffer) -> BatchHeader:
 
     Raises BatchError: CORRUPT_MESSAGE (too short, length beyond the bytes, bad CRC), INVALID_RECORD
     (other magic, trailing bytes or a second batch, a count that does not fit the offsets, a control
-    batch, an idempotent batch without sequence), UNSUPPORTED_COMPRESSION_TYPE. Source: Kafka's
-    UnifiedLog.analyzeAndValidateRecords and LogValidator.validateBatch.
+    batch, an idempotent batch without sequence), INVALID_TIMESTAMP (marked as log append time, the
+    broker's mark), UNSUPPORTED_COMPRESSION_TYPE. Source: Kafka's UnifiedLog
+    .analyzeAndValidateRecords, LogValidator.validateBatch and .validateTimestamp.
     """
     size_bytes = len(records)
     if size_bytes > _MAGIC_AT and records[_MAGIC_AT] != MAGIC:
@@ -171,6 +172,8 @@ def _validate_header(header: BatchHeader) -> None:
         raise BatchError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"no codec {header.codec}")
     if header.is_control:
         raise BatchError(ErrorCode.INVALID_RECORD, "clients may not write control batches")
+    if header.is_log_append_time:
+        raise BatchError(ErrorCode.INVALID_TIMESTAMP, "log append time is the broker's to set")
     if header.producer_id >= 0 and header.base_sequence < 0:
         raise BatchError(
             ErrorCode.INVALID_RECORD, f"sequence {header.base_sequence} of an idempotent producer"

@@ -24,6 +24,7 @@ from protocol.batch_header import (
     BatchHeader,
     crc_of,
     read_header,
+    set_log_append_time,
     stamp,
     validate_batch,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "find_offset_for_timestamp",
     "iter_records",
     "read_header",
+    "set_log_append_time",
     "stamp",
     "validate_batch",
 ]

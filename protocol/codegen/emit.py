@@ -112,7 +112,7 @@ def _about(struct: StructDef) -> str:
 
 def _describe(each: Field) -> str:
     parts = [each.type]
-    if each.name.endswith("_ms"):
+    if each.name.endswith(("_ms", "timestamp", "_timeout")):
         parts.append("ms")
     elif each.name.endswith("bytes"):
         parts.append("bytes")

@@ -75,8 +75,8 @@ class OffsetCommitValue(Message, gc=False):
     offset: int64, versions 0-4
     leader_epoch: int32, versions 3-4
     metadata: string, versions 0-4
-    commit_timestamp: int64, versions 0-4
-    expire_timestamp: int64, versions 1-1
+    commit_timestamp: int64, ms, versions 0-4
+    expire_timestamp: int64, ms, versions 1-1
     """
 
     offset: int = 0
@@ -165,8 +165,8 @@ class MemberMetadata(Message, gc=False):
     group_instance_id: string, versions 3-4, nullable
     client_id: string, versions 0-4
     client_host: string, versions 0-4
-    rebalance_timeout: int32, versions 1-4
-    session_timeout: int32, versions 0-4
+    rebalance_timeout: int32, ms, versions 1-4
+    session_timeout: int32, ms, versions 0-4
     subscription: bytes, versions 0-4
     assignment: bytes, versions 0-4
     """
@@ -266,7 +266,7 @@ class GroupMetadataValue(Message, gc=False):
     generation: int32, versions 0-4
     protocol: string, versions 0-4, nullable
     leader: string, versions 0-4, nullable
-    current_state_timestamp: int64, versions 2-4
+    current_state_timestamp: int64, ms, versions 2-4
     members: []MemberMetadata, versions 0-4
     """
 

@@ -39,7 +39,7 @@ class ListOffsetsPartition(Message, gc=False):
 
     partition_index: int32, versions 1-9
     current_leader_epoch: int32, versions 4-9
-    timestamp: int64, versions 1-9
+    timestamp: int64, ms, versions 1-9
     """
 
     partition_index: int = 0
@@ -186,7 +186,7 @@ class ListOffsetsPartitionResponse(Message, gc=False):
 
     partition_index: int32, versions 1-9
     error_code: int16, versions 1-9
-    timestamp: int64, versions 1-9
+    timestamp: int64, ms, versions 1-9
     offset: int64, versions 1-9
     leader_epoch: int32, versions 4-9
     """

@@ -13,7 +13,9 @@ from protocol import (
     Record,
     build_batch,
     crc_of,
+    iter_records,
     read_header,
+    set_log_append_time,
     stamp,
     validate_batch,
 )
@@ -158,6 +160,23 @@ def test_unknown_codecs(codec: int) -> None:
 
 def test_control_batches_are_not_for_clients() -> None:
     refused(a_batch(is_control=True), ErrorCode.INVALID_RECORD)
+
+
+def test_log_append_time_is_the_brokers_mark() -> None:
+    refused(a_batch(is_log_append_time=True), ErrorCode.INVALID_TIMESTAMP)
+
+
+def test_setting_log_append_time_keeps_the_rest() -> None:
+    batch = a_batch(codec=1)
+    before = bytes(batch)
+    set_log_append_time(memoryview(batch), 5000)
+    header = read_header(batch)
+    assert (header.max_timestamp_ms, header.base_timestamp_ms) == (5000, 1000)
+    assert header.is_log_append_time
+    assert header.codec == 1
+    assert header.crc == crc_of(batch) != read_header(before).crc
+    assert batch[:17] + batch[23:35] + batch[43:] == before[:17] + before[23:35] + before[43:]
+    assert {record.timestamp_ms for record in iter_records(batch)} == {5000}
 
 
 def test_idempotent_batches_need_a_sequence() -> None:
