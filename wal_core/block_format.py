@@ -229,6 +229,8 @@ def parse_header(buffer: Buffer) -> BlockHeader:
         raise Corrupt(f"{header.entry_count} entries need {expected} index bytes")
     if header.kind not in (BlockKind.DATA, BlockKind.COMPLETE, BlockKind.FENCE):
         raise Corrupt(f"unknown block kind {header.kind}")
+    if header.flags:
+        raise Corrupt(f"unknown block flags {header.flags:#x}")
     return header
 
 

@@ -1,12 +1,14 @@
 """The thread that writes segment files: takes whatever is queued, writes it, syncs once.
 
 While the device syncs one group, the next one queues, so the device never waits for the event
-loop. One thread writes all files of a store, in the order of submission.
+loop. One thread writes all files of a store. A file only ever grows at its durable end: a block
+whose predecessor failed has to come again after it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections import deque
@@ -16,20 +18,40 @@ from pathlib import Path
 from typing import Protocol
 
 from wal_core import files
+from wal_core.segment_store.direct_io import Staging, open_direct
 from wal_core.types import Buffer
 
 
 class FileOps(Protocol):
     """The system calls a writer makes; tests put a failing layer here."""
 
+    def open(self, path: Path) -> tuple[int, bool]:
+        """(descriptor, whether it takes whole pages only)."""
+        ...
+
+    def keep_to_cache(self) -> None:
+        """Direct writes turned out not to work: open without from now on."""
+
     def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int: ...
     def fdatasync(self, fd: int) -> None: ...
     def fsync(self, fd: int) -> None: ...
+    def truncate(self, fd: int, length: int) -> None: ...
     def sync_folder(self, path: Path) -> None: ...
 
 
 class SystemFileOps:
-    """The real ones."""
+    """The real ones. `direct` False keeps to the page cache, as every write then may."""
+
+    def __init__(self, *, direct: bool = True) -> None:
+        self._direct = direct
+
+    def open(self, path: Path) -> tuple[int, bool]:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        fd = open_direct(path, flags) if self._direct else None
+        return (os.open(path, flags, 0o644), False) if fd is None else (fd, True)
+
+    def keep_to_cache(self) -> None:
+        self._direct = False
 
     def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
         return files.pwrite_all(fd, pieces, position)
@@ -40,6 +62,9 @@ class SystemFileOps:
     def fsync(self, fd: int) -> None:
         os.fsync(fd)
 
+    def truncate(self, fd: int, length: int) -> None:
+        os.ftruncate(fd, length)
+
     def sync_folder(self, path: Path) -> None:
         files.sync_folder(path)
 
@@ -47,11 +72,14 @@ class SystemFileOps:
 class SegmentFile:
     """An open segment file; touched by the writing thread only, once created."""
 
-    __slots__ = ("doubtful", "fd", "named", "path")
+    __slots__ = ("direct", "doubtful", "end", "fd", "named", "path", "tail")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fd = -1
+        self.direct = False  # the descriptor takes whole pages only
+        self.end = 0  # all bytes before it are durable, none behind it counts
+        self.tail = b""  # direct: the bytes before `end` that share a page with what comes
         self.named = False  # its name is durable in the folder
         self.doubtful = False  # a write or sync failed and none has succeeded since
 
@@ -82,7 +110,7 @@ class WriteJob:
         self.final = final
 
 
-def write_group(ops: FileOps, jobs: Sequence[WriteJob]) -> OSError | None:
+def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSError | None:
     """Make a run of blocks of one file durable; on an error none of them counts.
 
     A repetition writes the same bytes to the same place. That is what makes it safe after a
@@ -90,22 +118,26 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob]) -> OSError | None:
     second fsync alone would report success. Writing again makes the pages dirty again.
     """
     file = jobs[0].file
+    pieces: list[Buffer] = []
+    end = file.end
+    for job in sorted(jobs, key=lambda job: job.position):
+        length = sum(map(len, job.pieces))
+        if job.position + length <= file.end:
+            continue  # a repetition of what is durable by now
+        if job.position != end:
+            return OSError(errno.EAGAIN, "an earlier block of the file is not written yet")
+        pieces += job.pieces
+        end += length
+    if end == file.end:
+        return None
+    final = any(job.final for job in jobs)
     try:
         if file.fd < 0:
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-            file.fd = os.open(file.path, flags, 0o644)
-        at = 0
-        while at < len(jobs):
-            pieces = list(jobs[at].pieces)
-            start = position = jobs[at].position
-            position += sum(map(len, pieces))
-            at += 1
-            while at < len(jobs) and jobs[at].position == position:
-                pieces += jobs[at].pieces
-                position += sum(map(len, jobs[at].pieces))
-                at += 1
-            ops.pwrite_all(file.fd, pieces, start)
-        if file.doubtful:
+            file.fd, file.direct = ops.open(file.path)
+        tail = _write(ops, file, pieces, staging)
+        if final and file.direct:
+            ops.truncate(file.fd, end)  # a finished file ends with its trailer, not with padding
+        if file.doubtful or final:
             ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
             file.doubtful = False
         else:
@@ -115,10 +147,29 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob]) -> OSError | None:
             file.named = True
     except OSError as error:
         file.doubtful = True
+        if file.direct and error.errno == errno.EINVAL:
+            # It opens for direct writes and then refuses them: go through the page cache.
+            file.close()
+            ops.keep_to_cache()
         return error
-    if any(job.final for job in jobs):
+    file.end, file.tail = end, tail
+    if final:
         file.close()
     return None
+
+
+def _write(ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging) -> bytes:
+    """Write `pieces` at the file's end; returns its next tail."""
+    fd = file.fd
+    if not file.direct:
+        ops.pwrite_all(fd, pieces, file.end)
+        return b""
+    return staging.write(
+        lambda pages, position: ops.pwrite_all(fd, (pages,), position),
+        file.tail,
+        pieces,
+        file.end - len(file.tail),
+    )
 
 
 def settle(jobs: Sequence[WriteJob], error: OSError | None) -> None:
@@ -143,6 +194,7 @@ class ThreadFileWriter:
 
     def __init__(self, ops: FileOps) -> None:
         self._ops = ops
+        self._staging = Staging()  # its pages cost nothing until they are written to
         self._queue: deque[WriteJob | None] = deque()
         self._ready = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
@@ -178,7 +230,7 @@ class ThreadFileWriter:
             ):
                 self._queue.popleft()
                 group.append(following)
-            error = write_group(self._ops, group)
+            error = write_group(self._ops, group, self._staging)
             _call_soon(first.future.get_loop(), partial(settle, group, error))
             del first, group, error  # do not pin the last block's memory until the next one
 

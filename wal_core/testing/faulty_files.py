@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random  # noqa: TID251 - seeded, for tests
 from collections.abc import Sequence
 from pathlib import Path
 
 from wal_core import files
+from wal_core.segment_store.direct_io import PAGE_BYTES, Staging
 from wal_core.segment_store.file_writer import FileOps, WriteJob, settle, write_group
 from wal_core.types import Buffer
 
 
 class FaultyFileOps:
-    """`fail_next` names the operations that fail, first come first served: pwrite, sync, folder."""
+    """`fail_next` names the operations that fail, first come first served: pwrite, sync, folder.
 
-    def __init__(self, seed: int = 0, fault_rate: float = 0.0) -> None:
+    `direct` makes it insist on whole pages, whatever the file system of the tests can do.
+    """
+
+    def __init__(self, seed: int = 0, fault_rate: float = 0.0, *, direct: bool = True) -> None:
+        self._direct = direct
         self.fail_next: list[str] = []
         self.fault_rate = fault_rate
         self._rng = random.Random(seed)  # noqa: S311 - reproducible on purpose
@@ -28,8 +34,22 @@ class FaultyFileOps:
         self._unsynced: dict[Path, list[tuple[int, bytes]]] = {}
         self._named: set[Path] = set()
 
+    def open(self, path: Path) -> tuple[int, bool]:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644), self._direct
+
+    def keep_to_cache(self) -> None:
+        self._direct = False
+
+    def truncate(self, fd: int, length: int) -> None:
+        path = _path(fd)
+        os.ftruncate(fd, length)
+        # As if it had been written that short: a crash then shows no more of it.
+        self._unsynced[path] = [(at, body[: length - at]) for at, body in self._unsynced[path]]
+
     def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
         path, body = _path(fd), b"".join(pieces)
+        if self._direct and (position % PAGE_BYTES or len(body) % PAGE_BYTES):
+            raise OSError(errno.EINVAL, "not whole pages")
         fails = self._fails("pwrite")
         if fails:  # the disk is full after a part of it
             body = body[: self._rng.randrange(len(body))]
@@ -95,6 +115,7 @@ class ExecutorFileWriter:
 
     def __init__(self, ops: FileOps) -> None:
         self._ops = ops
+        self._staging = Staging(2 * PAGE_BYTES)  # so small that blocks take several writes
         self._queue: list[WriteJob] = []
         self._running = False
 
@@ -110,7 +131,10 @@ class ExecutorFileWriter:
             while self._queue:
                 group = [job for job in self._queue if job.file is self._queue[0].file]
                 self._queue = [job for job in self._queue if job.file is not group[0].file]
-                settle(group, await loop.run_in_executor(None, write_group, self._ops, group))
+                error = await loop.run_in_executor(
+                    None, write_group, self._ops, group, self._staging
+                )
+                settle(group, error)
         finally:
             self._running = False
 
