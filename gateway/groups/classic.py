@@ -42,6 +42,7 @@ from gateway.groups.states import (
     State,
 )
 from gateway.groups.timers import RenewableTimer
+from gateway.observe.logger import log_event
 from protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -376,6 +377,14 @@ class ClassicGroup:
             self._rebalance()
             return
         self._enter(_STABLE)
+        log_event(
+            logger,
+            logging.INFO,
+            "group stable",
+            group=self.group_id,
+            generation=generation,
+            members_count=len(self.members),
+        )
         for member in self.members:
             self.members.set_assignment(member, assignments.get(member.member_id, b""))
             self._sessions.answer_sync(member, self._assignment_of(member))
@@ -449,7 +458,14 @@ class ClassicGroup:
     # ---- the end of members and of the group
 
     def _lose(self, member: Member, reason: str) -> None:
-        logger.info("group %r: member %s removed, %s", self.group_id, member.member_id, reason)
+        log_event(
+            logger,
+            logging.INFO,
+            "group member lost",
+            group=self.group_id,
+            member=member.member_id,
+            reason=reason,
+        )
         self._remove(member)
 
     def _remove(self, member: Member) -> None:

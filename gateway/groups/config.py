@@ -29,6 +29,8 @@ class GroupConfig:
     member_metadata_bytes_max: int = 4 * 1024 * 1024
     # Assignments of one SyncGroup, all members together; they become one record of the journal.
     assignment_bytes_max: int = 8 * 1024 * 1024
+    # One group in the journal: members, the chosen protocol's metadata, assignments.
+    group_record_bytes_max: int = 32 * 1024 * 1024
     # Metadata and assignments of all groups together, in memory.
     metadata_total_bytes_max: int = 256 * 1024 * 1024
     # offset.metadata.max.bytes

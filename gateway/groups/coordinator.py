@@ -25,7 +25,9 @@ from gateway.groups.members import (
     SyncRequest,
     SyncResult,
 )
+from gateway.groups.sessions import answered
 from gateway.groups.states import State
+from gateway.observe.logger import log_event
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError
 from wal_core import Clock, Rng
@@ -83,7 +85,7 @@ class GroupCoordinator:
             if request.member_id != "":
                 error = ErrorCode.UNKNOWN_MEMBER_ID
             elif len(self._groups) >= config.groups_max_count:
-                logger.warning("group %r refused: the limit on groups is reached", group_id)
+                log_event(logger, logging.WARNING, "group refused, too many", group=group_id)
                 error = ErrorCode.GROUP_MAX_SIZE_REACHED
         if error is not ErrorCode.NONE:
             return JoinResult(error, request.member_id)
@@ -207,7 +209,7 @@ class GroupCoordinator:
                 case records.GroupKey(group_id):
                     self._replay_group(group_id, value)
         except DecodeError as error:
-            logger.error("a group record is unreadable and was skipped: %s", error)
+            log_event(logger, logging.ERROR, "group record unreadable, skipped", reason=str(error))
             return
         self._writer.restore(key, value)
 
@@ -257,10 +259,19 @@ class GroupCoordinator:
         self, group: ClassicGroup, assignments: Mapping[str, bytes]
     ) -> asyncio.Future[ErrorCode]:
         now_ms = self._clock.now_ms()
-        group.state_since_ms = now_ms
-        group.journaled = True
         key = records.encode_group_key(group.group_id)
         value = records.encode_group_value(group, assignments, now_ms)
+        if len(value) > self.config.group_record_bytes_max:
+            log_event(
+                logger,
+                logging.WARNING,
+                "group too large for a record",
+                group=group.group_id,
+                record_bytes=len(value),
+            )
+            return answered(ErrorCode.UNKNOWN_SERVER_ERROR)  # Kafka's code for this
+        group.state_since_ms = now_ms
+        group.journaled = True
         return self._writer.write(group.group_id, [(key, value)], _nothing)
 
     def unused(self, group: ClassicGroup) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
+from gateway.observe.logger import log_event
 from protocol.error_codes import ErrorCode
 from wal_core import Fenced, Unavailable
 
@@ -118,15 +119,17 @@ class JournalWriter:
             outcome.set_result(ErrorCode.COORDINATOR_NOT_AVAILABLE)
             return outcome
         write = _Write(records, apply, outcome)
+        # Before the append: it may end a segment, whose checkpoint must have these records.
+        self._pending.setdefault(group_id, deque()).append(write)
+        self._pending_count += 1
+        task: asyncio.Future[None]
         try:
             task = asyncio.ensure_future(self._journal.append(group_id, records))
         except Exception as error:
             # The same as an exception of the awaitable: timers call this, who could handle it?
-            outcome.set_result(_code_of(error))
-            return outcome
+            task = loop.create_future()
+            task.set_exception(error)
         write.task = task
-        self._pending.setdefault(group_id, deque()).append(write)
-        self._pending_count += 1
         task.add_done_callback(lambda done: self._finish(group_id, write, done))
         write.deadline = loop.call_later(self._timeout_ms / 1_000, _give_up_waiting, outcome)
         return outcome
@@ -176,5 +179,5 @@ def _code_of(error: BaseException) -> ErrorCode:
         return ErrorCode.NOT_COORDINATOR
     if isinstance(error, Unavailable | TimeoutError):
         return ErrorCode.COORDINATOR_NOT_AVAILABLE
-    logger.error("a group record could not be written", exc_info=error)
+    log_event(logger, logging.ERROR, "group record not written", error=error)
     return ErrorCode.UNKNOWN_SERVER_ERROR

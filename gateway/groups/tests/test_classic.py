@@ -760,6 +760,16 @@ async def test_members_ids_and_metadata_are_bounded():
 
 
 @virtual
+async def test_a_group_beyond_one_record_of_the_journal_does_not_become_stable():
+    coordinator = make(group_record_bytes_max=500)
+    client = Client(coordinator)
+    await client.join()
+    assert (await client.sync({client.member_id: bytes(500)})).error is E.UNKNOWN_SERVER_ERROR
+    await client.join()
+    assert (await client.sync({client.member_id: bytes(10)})).error is E.NONE
+
+
+@virtual
 async def test_all_groups_share_one_memory_budget_and_give_it_back():
     coordinator = make(metadata_total_bytes_max=1_000)
     big = (("range", bytes(800)),)

@@ -74,6 +74,19 @@ async def test_a_snapshot_has_what_is_under_way_and_loses_what_failed():
 
 
 @virtual
+async def test_a_checkpoint_taken_during_an_append_has_its_records():
+    class CuttingJournal(FakeJournal):
+        def append(self, group_id, records):
+            checkpoints.append(dict(subject.snapshot()))
+            return super().append(group_id, records)
+
+    checkpoints = []
+    subject = writer(CuttingJournal())
+    assert await subject.write("g", [(b"k", b"v")], lambda: None) is E.NONE
+    assert checkpoints == [{b"k": b"v"}]
+
+
+@virtual
 async def test_a_caller_is_answered_in_time_and_the_write_takes_effect_later():
     journal = FakeJournal()
     journal.hold = True
