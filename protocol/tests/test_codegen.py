@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocol.codegen import __main__ as command
 from protocol.codegen.__main__ import RECORDS_TABLE, TABLE, generate, read, stale
 from protocol.codegen.emit import emit_module
 from protocol.codegen.extract import RANGES, extract_table
@@ -78,3 +79,32 @@ def test_unknown_columns_are_refused() -> None:
 def test_hand_kept_table_parses() -> None:
     names = [module.name for module in parse_tables(read(RECORDS_TABLE))]
     assert names == ["group_records", "consumer_protocol"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The command, writing to a folder of its own."""
+    (tmp_path / "messages").mkdir()
+    monkeypatch.setattr(command, "TABLE", str(tmp_path / "schema_table.txt"))
+    monkeypatch.setattr(command, "MESSAGES", str(tmp_path / "messages"))
+    return tmp_path
+
+
+def run(monkeypatch, *options: str) -> int:
+    monkeypatch.setattr("sys.argv", ["codegen", *options])
+    return command.main()
+
+
+def test_command_extracts_generates_and_checks(elsewhere, monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "--extract") == 0
+    assert (elsewhere / "schema_table.txt").read_text() == read(TABLE)
+    assert run(monkeypatch, "--check") == 0
+    fetch = elsewhere / "messages" / "fetch.py"
+    fetch.write_text(fetch.read_text() + "# edited\n")
+    (elsewhere / "messages" / "left_over.py").write_text("")
+    assert run(monkeypatch, "--check") == 1
+    said = capsys.readouterr().err
+    assert "fetch.py" in said
+    assert "left_over.py" in said
+    assert run(monkeypatch) == 0
+    assert "# edited" not in fetch.read_text()

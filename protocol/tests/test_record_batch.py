@@ -217,6 +217,27 @@ def test_more_records_claimed_than_there_are() -> None:
     assert read_all(batch) is ErrorCode.INVALID_RECORD
 
 
+def test_a_header_that_lies_about_its_timestamps() -> None:
+    """The max timestamp may promise what no record keeps; the answer is then: none."""
+    batch = build_batch([Record(timestamp_ms=5)])
+    pack_into(">q", batch, 35, 100)
+    assert find_offset_for_timestamp(batch, 50) is None
+    assert find_offset_for_timestamp(batch, 101) is None
+
+
+def test_no_records_no_timestamp() -> None:
+    batch = build_batch([Record(timestamp_ms=5)])[:61]
+    pack_into(">i", batch, 8, 61 - 12)
+    pack_into(">i", batch, 57, 0)
+    assert list(iter_records(batch)) == []
+    assert find_offset_for_timestamp(batch, 0) is None
+    with pytest.raises(BatchError):
+        find_max_timestamp(batch)
+    pack_into(">i", batch, 57, 1)
+    with pytest.raises(BatchError):
+        find_max_timestamp(batch)
+
+
 def test_other_magic_is_refused() -> None:
     batch = build_batch([Record(timestamp_ms=5)])
     batch[16] = 1

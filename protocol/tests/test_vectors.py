@@ -31,6 +31,7 @@ from protocol.messages.group_records import (
 )
 from protocol.messages.heartbeat import HeartbeatRequest
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.messages.offset_fetch import OffsetFetchRequest
 from protocol.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -162,6 +163,8 @@ def test_none_where_the_version_has_no_null_is_our_bug() -> None:
         MetadataRequest(topics=None).encode(Writer(), 0)
     with pytest.raises(TypeError):
         MetadataRequest(topics=[MetadataRequestTopic(name=None)]).encode(Writer(), 9)
+    with pytest.raises(TypeError):
+        OffsetFetchRequest(topics=None).encode(Writer(), 1)
     with pytest.raises(TypeError):
         OffsetCommitValue(metadata=None).encode(Writer(), 3)  # type: ignore[arg-type]
 
