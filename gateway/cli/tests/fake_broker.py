@@ -88,12 +88,17 @@ class FakeBroker:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for connection in self._sockets:
+        self.drop_connections()
+        for thread in self._threads:
+            thread.join(10)
+
+    def drop_connections(self) -> None:
+        """Hang up on everybody."""
+        while self._sockets:
+            connection = self._sockets.pop()
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        for thread in self._threads:
-            thread.join(10)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

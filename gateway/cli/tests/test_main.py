@@ -4,7 +4,6 @@ from importlib.metadata import version
 
 import pytest
 
-from gateway.cli.errors import error_name
 from gateway.cli.main import COMMANDS, run
 
 
@@ -47,8 +46,3 @@ def test_serving_starts_without_the_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
-
-
-def test_an_error_code_newer_than_our_table_has_a_name_too() -> None:
-    assert error_name(3) == "UNKNOWN_TOPIC_OR_PARTITION"
-    assert error_name(9999) == "error code 9999"
