@@ -7,8 +7,8 @@ Rules (I6, I7, I8):
 - Replies leave in request order, whichever handler is done first.
 - Past a limit (requests or bytes in flight, here or over all connections; replies the client does
   not read) the socket is not read: the sender slows down, nothing is dropped.
-- A handler that fails answers Kafka's code; only a frame that cannot be parsed closes the
-  connection.
+- A handler that fails answers Kafka's code. Only a frame that cannot be parsed closes the
+  connection, and a request that Kafka, too, answers so; what came before it is answered first.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from gateway.api import API_TABLE, Api, Call, CloseConnection, Services, error_code
-from gateway.buffers import BlockPool, ByteBudget
+from gateway.api import API_TABLE, Api, Call, CloseConnection, error_code
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
+from gateway.hub import Hub
 from gateway.observe.logger import log_event
 from protocol import (
     ApiKey,
@@ -43,30 +42,10 @@ WRITE_BUFFER_HIGH_BYTES = (
     1024 * 1024
 )  # replies held for a client that does not read, before we stop reading it
 STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    request_bytes_max: int
-    requests_in_flight_max_count: int
-    buffered_bytes_max: int
-    connections_max_count: int
-
-
-class Hub:
-    """What all connections share."""
-
-    def __init__(
-        self, services: Services, limits: ConnectionLimits, pool: BlockPool, budget: ByteBudget
-    ) -> None:
-        self.services = services
-        self.limits = limits
-        self.pool = pool
-        self.budget = budget
-        self.connections: set[Connection] = set()
-        # Every request that runs, also of connections that are gone: awaited by the server's stop.
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.stopping = False
+# Replies are bound by what may run beside each other: a client that sends a thousand fetches and
+# reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
+FETCHES_IN_FLIGHT_MAX_COUNT = 2
+REPLIES_HELD_BYTES_MAX = 8 * 1024 * 1024  # done, but behind one that is not
 
 
 # Stands in for the header of a request that could not be read; its connection is closing.
@@ -76,7 +55,17 @@ _NO_HEADER = RequestHeader(-1, -1, 0, None)
 class _Request:
     """A request between its arrival and its reply."""
 
-    __slots__ = ("api", "at", "frame", "header", "reply", "size_bytes", "task")
+    __slots__ = (
+        "api",
+        "at",
+        "close_reason",
+        "frame",
+        "header",
+        "held_bytes",
+        "reply",
+        "size_bytes",
+        "task",
+    )
 
     def __init__(self, frame: memoryview) -> None:
         self.frame: memoryview | None = frame
@@ -86,6 +75,13 @@ class _Request:
         self.api: Api | None = None
         self.task: asyncio.Task[None] | None = None
         self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
+        self.held_bytes = 0  # of the reply, when it had to wait for an earlier one
+        self.close_reason: str | None = None  # set: its reply is that the connection is closed
+
+    def end(self, close_reason: str) -> None:
+        """It gets no reply; nothing behind it can, or the client would take it for this one's."""
+        self.reply = ()
+        self.close_reason = close_reason
 
     def parse_header(self) -> None:
         assert self.frame is not None
@@ -100,6 +96,10 @@ class _Request:
     def is_produce(self) -> bool:
         return self.api is not None and self.api.key == ApiKey.PRODUCE
 
+    @property
+    def is_fetch(self) -> bool:
+        return self.api is not None and self.api.key == ApiKey.FETCH
+
 
 class Connection(asyncio.BufferedProtocol):
     """See the module. One instance per socket."""
@@ -112,6 +112,9 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: deque[_Request] = deque()  # those of _in_flight that have not started
         self._buffered_bytes = 0  # of all requests in flight
         self._barrier = False  # a request that is not pipelined runs: nothing may start
+        self._fetches_count = 0  # started and not yet sent
+        self._held_bytes = 0  # of replies that wait for an earlier one
+        self._is_ending = False  # nothing more is read: the socket closes after the last reply due
         self._writing_paused = False
         self._reading_paused = False
         self._asked_for_budget = False
@@ -142,20 +145,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         hub = self._hub
-        hub.connections.discard(self)
+        hub.gone(self)
         hub.budget.forget(self._resume_after_budget)
         hub.budget.give_back(self._reader.large_bytes)
         self._stop_stall_timer()
         # What was received whole is still written, as the client of acks=0 expects; nothing else
         # matters now.
         self._writing_paused = False
-        for request in self._waiting:
-            if not request.is_produce:
-                request.reply = []
         self._waiting = deque(r for r in self._waiting if r.is_produce)
         for request in self._in_flight:
-            if request.task is not None and not request.is_produce:
-                request.task.cancel()
+            if not request.is_produce:
+                request.reply = ()
+                # A task that is cancelled before its first step never runs, not even its end.
+                if request.task is not None:
+                    request.task.cancel()
+        self._barrier = False
         self._reply()
         self._start_waiting()
 
@@ -165,11 +169,13 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         try:
             for frame in self._reader.received(nbytes):
-                self._arrived(frame)
                 self._stop_stall_timer()
-        except (FrameTooLarge, DecodeError) as error:
-            self._close(str(error))
-            return
+                self._arrived(frame)
+                if self._is_ending:
+                    break
+        except FrameTooLarge as error:
+            self._stop_stall_timer()
+            self._end_with(_Request(memoryview(b"")), str(error))
         self._pause_reading_if_full()
         self._watch_for_stall()
 
@@ -179,6 +185,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self._writing_paused = True
         self._pause_reading_if_full()
+        self._stop_stall_timer()  # its time was for a frame; the time for the replies begins now
         self._watch_for_stall()
 
     def resume_writing(self) -> None:
@@ -191,19 +198,36 @@ class Connection(asyncio.BufferedProtocol):
     # Requests
 
     def _arrived(self, frame: memoryview) -> None:
-        """Raises DecodeError when not even the header can be read."""
         if not is_large(len(frame)):  # a large one was charged when it was admitted
             self._hub.budget.take(len(frame))
         self._buffered_bytes += len(frame)
         request = _Request(frame)
+        try:
+            request.parse_header()
+        except DecodeError as error:
+            self._end_with(request, f"a request header cannot be parsed: {error}")
+            return
         self._in_flight.append(request)
         self._waiting.append(request)
-        request.parse_header()
         self._start_waiting()
+
+    def _end_with(self, request: _Request, reason: str) -> None:
+        """The stream makes no sense from `request` on: close once what came before is answered."""
+        request.end(reason)
+        self._is_ending = True
+        self._in_flight.append(request)
+        self._reply()
 
     def _start_waiting(self) -> None:
         while self._waiting and not self._barrier and not self._writing_paused:
-            request = self._waiting.popleft()
+            request = self._waiting[0]
+            if self._held_bytes >= REPLIES_HELD_BYTES_MAX:
+                return
+            if request.is_fetch:
+                if self._fetches_count >= FETCHES_IN_FLIGHT_MAX_COUNT:
+                    return
+                self._fetches_count += 1
+            self._waiting.popleft()
             self._barrier = not request.is_pipelined
             # Tasks take their first step in the order of their making: that is the order of
             # appends.
@@ -216,21 +240,38 @@ class Connection(asyncio.BufferedProtocol):
         try:
             request.reply = await self._answer(request)
         except CloseConnection as error:
-            self._close(str(error))
+            request.end(str(error))
         except DecodeError as error:
-            self._close(f"a request cannot be parsed: {error}")
+            request.end(f"a request cannot be parsed: {error}")
         except Exception as error:
             # The handler itself is guarded: this is an answer that cannot be encoded.
             log_event(logger, logging.ERROR, "request failed", error=error)
-            self._close("its answer could not be made")
+            request.end("its answer could not be made")
         finally:
-            if request.reply is None:
-                request.reply = []
-            if not request.is_pipelined:
-                self._barrier = False
-            self._reply()
-            self._start_waiting()
-            self._resume_reading_if_room()
+            self._served(request)
+
+    def _served(self, request: _Request) -> None:
+        if request.reply is None:
+            request.end("a request was given up")
+        if request.close_reason is not None:
+            self._is_ending = True
+            self._pause_reading_if_full()
+            for behind in self._waiting:
+                behind.reply = ()
+            self._waiting.clear()
+        if not request.is_pipelined:
+            self._barrier = False
+        assert self._transport is not None
+        if (
+            self._in_flight
+            and self._in_flight[0] is not request
+            and not self._transport.is_closing()
+        ):
+            request.held_bytes = sum(map(len, request.reply or ()))
+            self._held_bytes += request.held_bytes
+        self._reply()
+        self._start_waiting()
+        self._resume_reading_if_room()
 
     async def _answer(self, request: _Request) -> Sequence[Buffer]:
         """The encoded reply; empty when none is due."""
@@ -257,11 +298,19 @@ class Connection(asyncio.BufferedProtocol):
                 return
             request = self._in_flight.popleft()
             self._buffered_bytes -= request.size_bytes
-            self._hub.budget.give_back(request.size_bytes)
+            self._held_bytes -= request.held_bytes
+            if request.is_fetch and request.task is not None:
+                self._fetches_count -= 1
+            if request.close_reason is not None:
+                self._close(request.close_reason)
             # A closed transport drops what it is given, but some versions of asyncio first register
             # its dead descriptor again (gh-136234): so ask.
-            if request.reply and not transport.is_closing():
+            elif request.reply and not transport.is_closing():
                 transport.writelines(request.reply)
+            # Last, because it calls others, and perhaps this connection again.
+            self._hub.budget.give_back(request.size_bytes)
+        if self._is_ending and not self._in_flight:
+            transport.close()
 
     # Back-pressure
 
@@ -269,6 +318,7 @@ class Connection(asyncio.BufferedProtocol):
         limits = self._hub.limits
         return (
             self._writing_paused
+            or self._is_ending
             or len(self._in_flight) >= limits.requests_in_flight_max_count
             or self._buffered_bytes >= limits.buffered_bytes_max
             or self._lacks_budget()
@@ -364,8 +414,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what is left and close."""
-        assert self._transport is not None
-        self._transport.close()
+        self._is_ending = True
+        self._reply()
+
+    def give_up(self) -> None:
+        """Whatever is not done now is not answered: the time for it is over."""
+        self._waiting.clear()
+        for request in self._in_flight:
+            if request.reply is None:
+                request.end("the gateway stops")
+                if request.task is not None:
+                    request.task.cancel()
+        self._reply()
 
     def abort(self) -> None:
         assert self._transport is not None

@@ -21,8 +21,9 @@ from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.config import Config
-from gateway.connection import Connection, ConnectionLimits, Hub
+from gateway.connection import Connection
 from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.logger import log_event
 from wal_core import (
@@ -39,6 +40,7 @@ from wal_core import (
 logger = logging.getLogger(__name__)
 
 LISTEN_BACKLOG_COUNT = 1024
+FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
 
 
@@ -102,15 +104,24 @@ class Gateway:
         for connection in tuple(hub.connections):
             connection.stop_reading()
         self.broker.stop_waiting()
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._config.drain_ms / 1000
         await self.groups.close()
-        if hub.tasks:
-            await asyncio.wait(tuple(hub.tasks), timeout=self._config.drain_ms / 1000)
+        # One that ends may let others start, which were read and wait behind it.
+        while hub.tasks and (left_s := deadline_s - loop.time()) > 0:
+            await asyncio.wait(tuple(hub.tasks), timeout=left_s)
+        for connection in tuple(hub.connections):
+            connection.give_up()
         for task in tuple(hub.tasks):
             task.cancel()
         if hub.tasks:
             await asyncio.wait(tuple(hub.tasks))
         for connection in tuple(hub.connections):
             connection.close()
+        # A client that is slow to read gets what is left of the time, and at least a moment.
+        await hub.wait_all_gone(max(deadline_s - loop.time(), FLUSH_S_MIN))
+        for connection in tuple(hub.connections):
+            connection.abort()
         await self.broker.close()
 
     async def failed(self) -> None:

@@ -85,10 +85,16 @@ async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None
     if appending.waiting:
         await _confirm(appending.waiting, request.timeout_ms)
     if request.acks == 0:
-        if any(a.error_code for r in responses for a in r.partition_responses):
-            raise CloseConnection("a produce with acks=0 failed")
+        _close_if_failed(responses)
         return None
     return ProduceResponse(responses=responses)
+
+
+def _close_if_failed(responses: list[TopicProduceResponse]) -> None:
+    codes = {answer.error_code for topic in responses for answer in topic.partition_responses}
+    # A batch that is only late was taken: nobody waits for its answer.
+    if codes - {ErrorCode.NONE, ErrorCode.REQUEST_TIMED_OUT}:
+        raise CloseConnection("a produce with acks=0 failed")
 
 
 def _refusal(request: ProduceRequest, version: int) -> BrokerError | None:
@@ -155,9 +161,9 @@ def _fail(answer: PartitionProduceResponse, error: BaseException) -> None:
     answer.log_append_time_ms = NO_TIMESTAMP
 
 
-def produce_error(request: ProduceRequest, code: ErrorCode) -> ProduceResponse | None:
+def produce_error(request: ProduceRequest, code: ErrorCode) -> ProduceResponse:
     if request.acks == 0:
-        return None
+        raise CloseConnection("a produce with acks=0 failed")
     return ProduceResponse(
         responses=[
             TopicProduceResponse(

@@ -1,0 +1,53 @@
+"""What all connections share: limits, memory, who is open and what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.buffers import BlockPool, ByteBudget
+
+if TYPE_CHECKING:
+    from gateway.api import Services
+    from gateway.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    request_bytes_max: int
+    requests_in_flight_max_count: int
+    buffered_bytes_max: int
+    connections_max_count: int
+
+
+class Hub:
+    """What all connections share."""
+
+    def __init__(
+        self, services: Services, limits: ConnectionLimits, pool: BlockPool, budget: ByteBudget
+    ) -> None:
+        self.services = services
+        self.limits = limits
+        self.pool = pool
+        self.budget = budget
+        self.connections: set[Connection] = set()
+        # Every request that runs, also of connections that are gone: awaited by the server's stop.
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
+        self._all_gone: asyncio.Event | None = None
+
+    def gone(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self._all_gone is not None and not self.connections:
+            self._all_gone.set()
+
+    async def wait_all_gone(self, timeout_s: float) -> None:
+        """Returns when the last connection is lost, or the time is up."""
+        if not self.connections:
+            return
+        self._all_gone = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._all_gone.wait()
