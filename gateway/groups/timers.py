@@ -14,12 +14,15 @@ from collections.abc import Callable
 class RenewableTimer:
     """Calls `on_expiry` once, when `delay_ms` have passed since the last `renew`."""
 
-    __slots__ = ("_deadline", "_handle", "_loop", "_on_expiry")
+    __slots__ = ("_armed_for", "_deadline", "_handle", "_loop", "_on_expiry")
 
     def __init__(self, on_expiry: Callable[[], None]) -> None:
         self._on_expiry = on_expiry
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
+        # Loop seconds. Kept here rather than read from the handle or the loop's clock: uvloop rounds
+        # both to milliseconds, and what is compared with a rounded time may spin.
+        self._armed_for = 0.0
         self._deadline = 0.0
 
     def renew(self, delay_ms: int) -> None:
@@ -31,22 +34,24 @@ class RenewableTimer:
         self._deadline = loop.time() + delay_ms / 1_000
         handle = self._handle
         if handle is not None:
-            if handle.when() <= self._deadline:
+            if self._armed_for <= self._deadline:
                 return
             handle.cancel()
-        self._handle = loop.call_at(self._deadline, self._fire)
+        self._arm(loop)
 
     def cancel(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._armed_for = self._deadline
+        self._handle = loop.call_at(self._deadline, self._fire)
+
     def _fire(self) -> None:
         assert self._loop is not None
-        handle, self._handle = self._handle, None
-        # Compared with the handle's own time: the loop may run a handle a clock tick early, and
-        # comparing with loop.time() would then spin.
-        if handle is not None and handle.when() < self._deadline:
-            self._handle = self._loop.call_at(self._deadline, self._fire)
-            return
-        self._on_expiry()
+        self._handle = None
+        if self._armed_for < self._deadline:
+            self._arm(self._loop)
+        else:
+            self._on_expiry()

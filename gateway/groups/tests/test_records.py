@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.groups import records
+from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset
+from gateway.groups.tests.harness import EPOCH_MS, make
 from protocol.errors import DecodeError
 from protocol.messages.group_records import OffsetCommitValue
 from protocol.primitives import Writer
@@ -36,6 +38,30 @@ def test_every_version_of_an_offset_value_is_read(version):
     )
     read = records.decode_offset_value(out.to_bytes())
     assert read == CommittedOffset(9, 4 if version >= 3 else -1, "m", 11)
+
+
+def test_a_group_value_is_kafkas_bytes():
+    value = bytes.fromhex(
+        "0003" "0008" "636f6e73756d6572" "00000005" "0005" "72616e6765" "0001" "61"
+        "0000018bcfe56800"
+        "00000001"  # members
+        "0001" "61" "ffff" "0001" "63" "0002" "2f68" "0000ea60" "00002710"
+        "00000003" "737562" "00000002" "00ff"
+    )  # fmt: skip
+    stored = records.decode_group_value(value)
+    (restored,) = records.restored_members(stored)
+    assert (restored.rebalance_timeout_ms, restored.session_timeout_ms) == (60_000, 10_000)
+    assert (restored.protocols, restored.assignment) == ((("range", b"sub"),), b"\x00\xff")
+    group = ClassicGroup("g", make(start=False))
+    group.restore(
+        protocol_type=stored.protocol_type,
+        protocol_name=stored.protocol,
+        generation=stored.generation,
+        leader_id=stored.leader,
+        members=[restored],
+        state_since_ms=stored.current_state_timestamp,
+    )
+    assert records.encode_group_value(group, {"a": b"\x00\xff"}, EPOCH_MS) == value
 
 
 def test_unknown_key_kinds_are_told_apart_from_broken_ones():

@@ -63,3 +63,19 @@ async def test_a_timer_may_renew_itself():
     timer.renew(1_000)
     await asyncio.sleep(10)
     assert fired == [1, 1, 1]
+
+
+@pytest.mark.parametrize("delay_ms", [0, 1, 3])
+def test_a_loop_that_rounds_times_does_not_confuse_it(delay_ms):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scenario() -> None:
+        expired = asyncio.Event()
+        timer = RenewableTimer(expired.set)
+        for _ in range(3):
+            timer.renew(delay_ms)
+            await asyncio.sleep(0)
+        await expired.wait()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(scenario(), 30))
