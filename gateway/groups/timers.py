@@ -20,8 +20,8 @@ class RenewableTimer:
         self._on_expiry = on_expiry
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.Handle | None = None
-        # Loop seconds. Kept here rather than read from the handle or the loop's clock: uvloop rounds
-        # both to milliseconds, and what is compared with a rounded time may spin.
+        # Loop seconds. Kept here rather than read from the handle or the loop's clock: uvloop
+        # rounds both to milliseconds, and what is compared with a rounded time may spin.
         self._armed_for = 0.0
         self._deadline = 0.0
 
