@@ -122,7 +122,7 @@ def join_group(version: int, topic: str, _: Any) -> ApiMessage:
         rebalance_timeout_ms=6_000,
         member_id="",
         group_instance_id=None,
-        protocol_type="consumer",
+        protocol_type="wire",
         protocols=[protocol],
         reason=None,
     )
@@ -134,7 +134,7 @@ def sync_group(version: int, topic: str, _: Any) -> ApiMessage:
         generation_id=1,
         member_id="nobody",
         group_instance_id=None,
-        protocol_type="consumer",
+        protocol_type="wire",
         protocol_name="range",
         assignments=[],
     )

@@ -1,0 +1,142 @@
+"""Slow, greedy and silent peers: each may hurt itself only."""
+
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+from kafka.protocol.metadata import MetadataRequest
+
+from compat_tests.support.deadline import pause, wait_until
+from compat_tests.support.gateway import Gateway
+from compat_tests.wire.batches import build
+from compat_tests.wire.connection import Connection
+from compat_tests.wire.messages import (
+    METADATA_VERSION,
+    PRODUCE_VERSION,
+    api_versions,
+    create_topic,
+    fetch_request,
+    only_partition,
+    produce,
+    produce_request,
+)
+
+ANNOUNCED_BYTES = 90 << 20
+PEERS_COUNT = 50
+MIB = 1 << 20
+
+
+def test_announced_bytes_are_not_allocated(victim: Gateway, dial: Callable[[], Connection]) -> None:
+    """Fifty peers announce 90 MiB each and send ten bytes."""
+    before_bytes = victim.rss_bytes()
+    for _ in range(PEERS_COUNT):
+        dial().send_raw(struct.pack(">i", ANNOUNCED_BYTES) + bytes(10))
+    api_versions(dial())
+    assert victim.rss_bytes() - before_bytes < 100 * MIB
+
+
+def test_announcers_do_not_use_up_what_others_need(
+    dial: Callable[[], Connection], topic: str
+) -> None:
+    """They owe the rest of their frames for ever; a large produce is served all the same."""
+    for _ in range(PEERS_COUNT):
+        dial().send_raw(struct.pack(">i", ANNOUNCED_BYTES) + bytes(10))
+    control = dial()
+    create_topic(control, topic)
+    assert produce(control, topic, build([bytes(5_000_000)])).error_code == 0
+
+
+def test_a_sender_of_single_bytes(dial: Callable[[], Connection]) -> None:
+    slow = dial()
+    request = MetadataRequest(topics=[])
+    request.API_VERSION = METADATA_VERSION
+    request.with_header(9, "slow")
+    frame = bytes(request.encode(version=METADATA_VERSION, header=True))
+    for byte in struct.pack(">i", len(frame)) + frame:
+        slow.send_raw(bytes([byte]))
+        pause(0.02)
+    assert slow.receive_frame()[:4] == struct.pack(">i", 9)
+
+
+@pytest.mark.timeout(180)
+def test_readers_that_stop_reading(
+    victim: Gateway, dial: Callable[[], Connection], topic: str
+) -> None:
+    """Ten peers ask again and again for 8 MB and take none of it."""
+    control = dial()
+    create_topic(control, topic)
+    for number in range(8):
+        produce(control, topic, build([bytes([number]) * 1_000_000]))
+    before_bytes = victim.rss_bytes()
+    stalled = [dial() for _ in range(10)]
+    for connection in stalled:
+        connection.socket.setblocking(False)
+        try:
+            for _ in range(200):
+                connection.send(fetch_request(topic, {0: 0}), 12)
+        except BlockingIOError:
+            pass
+    for _ in range(20):
+        assert produce(control, topic, build([b"others go on"])).error_code == 0
+    wait_until(lambda: victim.rss_bytes() - before_bytes < 768 * MIB, what="bounded memory")
+    for connection in stalled:
+        connection.close()
+
+
+@pytest.mark.timeout(180)
+def test_a_flood_without_reading(dial: Callable[[], Connection]) -> None:
+    """Requests pile up at the sender, not in the broker; read later, every answer is there."""
+    flood = dial()
+    control = dial()
+    flood.socket.settimeout(0.5)
+    sent = 0
+    try:
+        for _ in range(20_000):
+            flood.send(MetadataRequest(topics=None), METADATA_VERSION)
+            sent += 1
+    except TimeoutError:
+        pass
+    api_versions(control)
+    flood.socket.settimeout(20)
+    for expected in range(1, min(sent, 2_000) + 1):
+        assert flood.receive()[0] == expected
+
+
+@pytest.mark.timeout(180)
+def test_large_produces_in_flight(
+    victim: Gateway, dial: Callable[[], Connection], topic: str
+) -> None:
+    """Twenty peers with sixteen megabytes each on the way; all are stored in the end."""
+    control = dial()
+    create_topic(control, topic)
+    batch = build([bytes(4_000_000)])
+    senders = [dial() for _ in range(20)]
+    for connection in senders:
+        for _ in range(4):
+            connection.send(produce_request({topic: {0: batch}}), PRODUCE_VERSION)
+    bases = sorted(
+        only_partition(connection.receive()[1]).base_offset
+        for connection in senders
+        for _ in range(4)
+    )
+    assert bases == list(range(80))
+
+
+def test_connections_come_and_go(victim: Gateway, dial: Callable[[], Connection]) -> None:
+    """Opened and dropped, in the middle of a frame, with a reset, without a word."""
+    for number in range(600):
+        connection = Connection(victim.bootstrap)
+        if number % 3 == 1:
+            connection.send_raw(struct.pack(">i", 100) + bytes(number % 90))
+        if number % 3 == 2:
+            linger = struct.pack("ii", 1, 0)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.close()
+    api_versions(dial())
+
+
+def test_silent_peers_do_not_keep_others_out(dial: Callable[[], Connection]) -> None:
+    silent = [dial() for _ in range(300)]
+    api_versions(dial())
+    api_versions(silent[-1])
