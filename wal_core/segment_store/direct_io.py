@@ -1,7 +1,7 @@
 """Writing past the page cache: what O_DIRECT wants is whole pages from page-aligned memory.
 
-Why: the cache would copy every byte once more, into memory the system first has to find, and keep it
-although nobody reads it (the newest data are served from our own memory). Measured on a virtual
+Why: the cache would copy every byte once more, into memory the system first has to find, and keep
+it although nobody reads it (the newest data are served from our own memory). Measured on a virtual
 machine, 1 MB blocks: 300 us instead of 200 to 2,500 us a write, 100 instead of 500 us a sync.
 
 A block rarely ends on a page border. The page it ends in is written padded with zeros and written

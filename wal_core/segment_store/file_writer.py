@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wal_core import files
-from wal_core.segment_store.direct_io import Staging, open_direct
+from wal_core.segment_store.direct_io import PAGE_BYTES, Staging, open_direct
 from wal_core.types import Buffer
 
 
@@ -78,7 +78,7 @@ class SegmentFile:
         self.path = path
         self.fd = -1
         self.direct = False  # the descriptor takes whole pages only
-        self.end = 0  # all bytes before it are durable, none behind it counts
+        self.end = -1  # once opened: all bytes before it stay, none behind it counts
         self.tail = b""  # direct: the bytes before `end` that share a page with what comes
         self.named = False  # its name is durable in the folder
         self.doubtful = False  # a write or sync failed and none has succeeded since
@@ -118,33 +118,12 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
     second fsync alone would report success. Writing again makes the pages dirty again.
     """
     file = jobs[0].file
-    pieces: list[Buffer] = []
-    end = file.end
-    for job in sorted(jobs, key=lambda job: job.position):
-        length = sum(map(len, job.pieces))
-        if job.position + length <= file.end:
-            continue  # a repetition of what is durable by now
-        if job.position != end:
-            return OSError(errno.EAGAIN, "an earlier block of the file is not written yet")
-        pieces += job.pieces
-        end += length
-    if end == file.end:
-        return None
-    final = any(job.final for job in jobs)
     try:
         if file.fd < 0:
-            file.fd, file.direct = ops.open(file.path)
-        tail = _write(ops, file, pieces, staging)
-        if final and file.direct:
-            ops.truncate(file.fd, end)  # a finished file ends with its trailer, not with padding
-        if file.doubtful or final:
-            ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
-            file.doubtful = False
-        else:
-            ops.fdatasync(file.fd)
-        if not file.named:
-            ops.sync_folder(file.path.parent)
-            file.named = True
+            _open(ops, file)
+        pieces = _next_pieces(file, jobs)
+        if pieces:
+            _write_durably(ops, file, pieces, staging, final=any(job.final for job in jobs))
     except OSError as error:
         file.doubtful = True
         if file.direct and error.errno == errno.EINVAL:
@@ -152,10 +131,52 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
             file.close()
             ops.keep_to_cache()
         return error
+    return None
+
+
+def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
+    """What the jobs add at the file's end; nothing if all of it is durable by now."""
+    pieces: list[Buffer] = []
+    end = file.end
+    for job in sorted(jobs, key=lambda job: job.position):
+        length = sum(map(len, job.pieces))
+        if job.position + length <= file.end:
+            continue  # a repetition whose first attempt succeeded
+        if job.position != end:
+            raise OSError(errno.EAGAIN, "an earlier block of the file is not written yet")
+        pieces += job.pieces
+        end += length
+    return pieces
+
+
+def _write_durably(
+    ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, *, final: bool
+) -> None:
+    end = file.end + sum(map(len, pieces))
+    tail = _write(ops, file, pieces, staging)
+    if final and file.direct:
+        ops.truncate(file.fd, end)  # a finished file ends with its trailer, not with padding
+    if file.doubtful or final:
+        ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
+        file.doubtful = False
+    else:
+        ops.fdatasync(file.fd)
+    if not file.named:
+        ops.sync_folder(file.path.parent)
+        file.named = True
     file.end, file.tail = end, tail
     if final:
         file.close()
-    return None
+
+
+def _open(ops: FileOps, file: SegmentFile) -> None:
+    file.fd, file.direct = ops.open(file.path)
+    if file.end < 0:
+        # New, or an unfinished file that recovery has cut to its good blocks and wants to finish.
+        file.end = os.fstat(file.fd).st_size
+        shared = file.end % PAGE_BYTES
+        with files.opened(file.path, os.O_RDONLY) as fd:
+            file.tail = files.pread_exact(fd, shared, file.end - shared)
 
 
 def _write(ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging) -> bytes:
@@ -163,7 +184,7 @@ def _write(ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: S
     fd = file.fd
     if not file.direct:
         ops.pwrite_all(fd, pieces, file.end)
-        return b""
+        return b""  # nothing is written twice
     return staging.write(
         lambda pages, position: ops.pwrite_all(fd, (pages,), position),
         file.tail,

@@ -18,6 +18,9 @@ from wal_core.segment_store.direct_io import PAGE_BYTES, Staging
 from wal_core.segment_store.file_writer import FileOps, WriteJob, settle, write_group
 from wal_core.types import Buffer
 
+Change = tuple[int, bytes | None]
+"""(position, bytes written) or (length, None): cut to that length."""
+
 
 class FaultyFileOps:
     """`fail_next` names the operations that fail, first come first served: pwrite, sync, folder.
@@ -31,20 +34,21 @@ class FaultyFileOps:
         self.fault_rate = fault_rate
         self._rng = random.Random(seed)  # noqa: S311 - reproducible on purpose
         self._synced: dict[Path, bytearray] = {}
-        self._unsynced: dict[Path, list[tuple[int, bytes]]] = {}
+        self._unsynced: dict[Path, list[Change]] = {}
         self._named: set[Path] = set()
 
     def open(self, path: Path) -> tuple[int, bool]:
+        if path.exists():
+            # Recovery has cut it, and made that durable, behind our back.
+            self._synced[path] = bytearray(path.read_bytes())
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644), self._direct
 
     def keep_to_cache(self) -> None:
         self._direct = False
 
     def truncate(self, fd: int, length: int) -> None:
-        path = _path(fd)
         os.ftruncate(fd, length)
-        # As if it had been written that short: a crash then shows no more of it.
-        self._unsynced[path] = [(at, body[: length - at]) for at, body in self._unsynced[path]]
+        self._unsynced.setdefault(_path(fd), []).append((length, None))
 
     def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
         path, body = _path(fd), b"".join(pieces)
@@ -84,6 +88,10 @@ class FaultyFileOps:
         for path in self._synced.keys() | self._unsynced.keys():
             content = self._synced.get(path, bytearray())
             for position, body in self._unsynced.get(path, []):
+                if body is None:
+                    if self._rng.random() < 0.5:
+                        _apply(content, (position, None))
+                    continue
                 kept = self._rng.choice((0, len(body), self._rng.randrange(len(body) + 1)))
                 _apply(content, (position, body[:kept]))
             if path in self._named or self._rng.random() < 0.5:
@@ -103,9 +111,11 @@ def _path(fd: int) -> Path:
     return Path(f"/proc/self/fd/{fd}").readlink()
 
 
-def _apply(content: bytearray, write: tuple[int, bytes]) -> None:
-    position, body = write
-    if body:
+def _apply(content: bytearray, change: Change) -> None:
+    position, body = change
+    if body is None:
+        del content[position:]
+    elif body:
         content.extend(bytes(max(0, position - len(content))))
         content[position : position + len(body)] = body
 
