@@ -1,0 +1,123 @@
+"""The segment-store contract, run by file, object on a folder, and object in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from wal_core import Corrupt, Entry, LogConfig, Unavailable, open_store
+from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_footer
+from wal_core.persistence import Persistence
+from wal_core.segment_index import SegmentIndex
+from wal_core.segment_store.base import Slot
+from wal_core.tests.harness import CountingRng
+
+PERSIST = Persistence(LogConfig(), CountingRng())
+NONCE = bytes(range(16))
+
+
+@pytest.fixture(params=["file", "folder", "memory"])
+async def store(request, tmp_path):
+    mode = "file" if request.param == "file" else "object"
+    location = "memory:" if request.param == "memory" else str(tmp_path)
+    made = await open_store(location, mode)
+    await made.lock(0)
+    yield made
+    await made.unlock(0)
+    await made.close()
+
+
+def data(segment: int, block: int, nonce: bytes = NONCE, payload: bytes = b"x") -> list:
+    ids = BlockIds(0, segment, block, 1, block, nonce)
+    return encode_entries(ids, [Entry(1, block, 1, block, payload * (block + 1))]).pieces
+
+
+def footer(segment: int, index: SegmentIndex) -> list:
+    ids = BlockIds(0, segment, index.block_count, 1, index.block_count, NONCE)
+    return encode_footer(BlockKind.COMPLETE, ids, index.encode_footer([], b"", 0)).pieces
+
+
+async def fill(store, segment: int, count: int, *, final: bool) -> list[Slot]:
+    index, slots, writes = SegmentIndex(segment), [], []
+    for block in range(count):
+        pieces = data(segment, block)
+        slots.append(Slot(0, segment, block, index.bytes_count))
+        writes.append(store.append(slots[-1], pieces, final=False))
+        index.add_block(sum(map(len, pieces)))
+    await asyncio.gather(*writes)
+    if final:
+        slot = Slot(0, segment, count, index.bytes_count)
+        await store.append(slot, footer(segment, index), final=True)
+    return slots
+
+
+async def recovered(store, segment: int) -> list[int]:
+    return [b.header.block async for b in store.recover_segment(0, segment, PERSIST)]
+
+
+async def test_blocks_come_back_and_footers_end_segments(store):
+    assert await store.segments(0) == []
+    slots = await fill(store, 0, 5, final=True)
+    await fill(store, 3, 2, final=False)
+    assert await store.segments(0) == [0, 3]
+    for slot in slots:
+        length = sum(map(len, data(0, slot.block)))
+        block = await store.read_block(slot, length)
+        assert block.entries()[0].payload == b"x" * (slot.block + 1)
+    block = await store.read_footer(0, 0)
+    assert block is not None
+    assert block.header.kind == BlockKind.COMPLETE
+    assert await store.read_footer(0, 3) is None
+    assert await recovered(store, 3) == [0, 1]
+    assert await recovered(store, 9) == []
+
+
+async def test_a_repeated_append_has_one_effect(store):
+    pieces = data(0, 0)
+    slot = Slot(0, 0, 0, 0)
+    await asyncio.gather(*(store.append(slot, pieces, final=False) for _ in range(3)))
+    await store.append(slot, pieces, final=False)
+    assert await recovered(store, 0) == [0]
+
+
+async def test_a_cancelled_append_may_be_repeated(store):
+    pieces = data(0, 0, payload=bytes(100_000))
+    slot = Slot(0, 0, 0, 0)
+    task = asyncio.ensure_future(store.append(slot, pieces, final=False))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await store.append(slot, pieces, final=False)
+    assert await recovered(store, 0) == [0]
+
+
+async def test_the_wrong_block_in_a_slot_is_corrupt(store):
+    pieces = data(0, 1)
+    await store.append(Slot(0, 0, 0, 0), pieces, final=False)
+    with pytest.raises(Corrupt):
+        await store.read_block(Slot(0, 0, 0, 0), sum(map(len, pieces)))
+    with pytest.raises(Corrupt):
+        await store.read_block(Slot(0, 7, 0, 0), 100)
+
+
+async def test_delete_is_complete_and_repeatable(store):
+    await fill(store, 0, 3, final=True)
+    await fill(store, 1, 3, final=True)
+    await store.delete_segment(0, 0)
+    await store.delete_segment(0, 0)
+    assert await store.read_footer(0, 0) is None
+    assert await recovered(store, 1)
+
+
+async def test_a_file_store_writes_only_under_its_lock(tmp_path):
+    store = await open_store(str(tmp_path), "file")
+    with pytest.raises(Unavailable, match="not locked"):
+        await store.append(Slot(0, 0, 0, 0), data(0, 0), final=False)
+    assert await store.lock(0) == 0
+    with pytest.raises(Unavailable, match="already open"):
+        await store.lock(0)
+    await store.note_term(0, 12)
+    await store.unlock(0)
+    assert await store.lock(0) == 12
+    await store.close()

@@ -1,0 +1,67 @@
+"""Locations and markers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wal_core import Invalid, MemoryStore, Unavailable, open_store
+from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
+from wal_core.testing.sim_loop import run
+
+
+async def test_markers_are_written_once_and_compared(tmp_path):
+    for mode, other in (("file", "object"), ("object", "file")):
+        root = tmp_path / mode / "deep"
+        for _ in range(2):
+            store = await open_store(str(root), mode)
+            assert store.mode == mode
+            await store.close()
+        assert json.loads((root / "woodpecker.json").read_text()) == {"format": 1, "mode": mode}
+        with pytest.raises(Invalid, match=f"start with mode {mode}"):
+            await open_store(str(root), other)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "x", "mode": "file"}', "\0"])
+async def test_a_foreign_marker_is_refused(tmp_path, content):
+    (tmp_path / "woodpecker.json").write_text(content)
+    with pytest.raises(Invalid, match=str(tmp_path)):
+        await open_store(str(tmp_path), "file")
+
+
+async def test_a_newer_format_is_refused(tmp_path):
+    (tmp_path / "woodpecker.json").write_text('{"format": 2, "mode": "file", "more": 1}')
+    with pytest.raises(Invalid, match="newer version"):
+        await open_store(str(tmp_path), "file")
+
+
+@pytest.mark.parametrize(
+    ("location", "mode"),
+    [("memory:", "file"), ("s3://bucket", "object"), ("x", "quorum")],
+)
+async def test_what_cannot_be_served_is_invalid(location, mode):
+    with pytest.raises(Invalid):
+        await open_store(location, mode)
+
+
+def test_an_object_store_of_ones_own_with_faults():
+    async def main() -> None:
+        bucket = MemoryStore()
+        plan = [Planned("create", "woodpecker", Fault.AFTER)]
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket, plan=plan))
+        assert list(bucket.objects) == ["woodpecker.json"]
+        await store.close()
+        with pytest.raises(Invalid):
+            await open_store("", "file", objects=bucket)
+        with pytest.raises(Unavailable, match="does not answer"):
+            await open_store("", "object", objects=FaultyObjectStore(bucket, latency_s=1e6))
+
+    run(main)
+
+
+async def test_a_location_that_is_a_file_is_unusable(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    with pytest.raises((Invalid, Unavailable), match=str(path)):
+        await open_store(str(path), "file")
