@@ -57,20 +57,25 @@ def _is_unwatched(block: bytearray) -> bool:
 
 
 class ByteBudget:
-    """Bytes of requests that are read but not answered, over all connections.
+    """Bytes of requests that are read and not yet done, over all connections.
 
     A large frame is admitted as a whole before it is received, so that those admitted can always
     finish; `take` never refuses: what has arrived has arrived. Past the limit the taker must stop
-    reading; it is called back when there is room again, in the order of asking.
+    reading; it is called back when there is room again, in the order of asking. Who needs much is
+    not overtaken by those who need little, or it might wait for ever.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._waiting: deque[Callable[[], None]] = deque()
+        self._is_calling = False  # the first of those who wait has its turn
+        self._asked_again = False
 
     def admit(self, count_bytes: int) -> bool:
-        """Take the bytes if they fit, or if nothing else is in use."""
+        """Take the bytes if they fit, or if nothing else is in use, and nobody waited before."""
+        if self._waiting and not self._is_calling:
+            return False
         if self.used_bytes and self.used_bytes + count_bytes > self.limit_bytes:
             return False
         self.used_bytes += count_bytes
@@ -82,18 +87,30 @@ class ByteBudget:
     def give_back(self, count_bytes: int) -> None:
         self.used_bytes -= count_bytes
         assert self.used_bytes >= 0
-        # Those called back may ask again at once: each is called at most once here.
-        for _ in range(len(self._waiting)):
-            if self.used_bytes > self.limit_bytes:
+        if self._is_calling:
+            self._asked_again = False  # by the one that is called: the loop below goes on
+            return
+        while self._waiting and not self.is_exceeded:
+            self._asked_again = False
+            self._is_calling = True
+            try:
+                self._waiting.popleft()()
+            finally:
+                self._is_calling = False
+            if self._asked_again:
                 break
-            self._waiting.popleft()()
 
     @property
     def is_exceeded(self) -> bool:
         return self.used_bytes > self.limit_bytes
 
     def call_when_free(self, callback: Callable[[], None]) -> None:
-        self._waiting.append(callback)
+        """Call `callback` once when there is room. It may ask again and keeps its place then."""
+        if self._is_calling:
+            self._asked_again = True
+            self._waiting.appendleft(callback)
+        else:
+            self._waiting.append(callback)
 
     def forget(self, callback: Callable[[], None]) -> None:
         if callback in self._waiting:

@@ -110,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max, hub.budget.admit)
         self._in_flight: deque[_Request] = deque()  # in arrival order; the head is answered first
         self._waiting: deque[_Request] = deque()  # those of _in_flight that have not started
-        self._buffered_bytes = 0  # of all requests in flight
+        self._buffered_bytes = 0  # of all requests that are not done
         self._barrier = False  # a request that is not pipelined runs: nothing may start
         self._fetches_count = 0  # started and not yet sent
         self._held_bytes = 0  # of replies that wait for an earlier one
@@ -259,6 +259,7 @@ class Connection(asyncio.BufferedProtocol):
             for behind in self._waiting:
                 behind.reply = ()
             self._waiting.clear()
+        self._release(request)
         if not request.is_pipelined:
             self._barrier = False
         assert self._transport is not None
@@ -297,7 +298,6 @@ class Connection(asyncio.BufferedProtocol):
             if self._writing_paused:
                 return
             request = self._in_flight.popleft()
-            self._buffered_bytes -= request.size_bytes
             self._held_bytes -= request.held_bytes
             if request.is_fetch and request.task is not None:
                 self._fetches_count -= 1
@@ -307,12 +307,21 @@ class Connection(asyncio.BufferedProtocol):
             # its dead descriptor again (gh-136234): so ask.
             elif request.reply and not transport.is_closing():
                 transport.writelines(request.reply)
-            # Last, because it calls others, and perhaps this connection again.
-            self._hub.budget.give_back(request.size_bytes)
+            self._release(request)
         if self._is_ending and not self._in_flight:
             transport.close()
 
     # Back-pressure
+
+    def _release(self, request: _Request) -> None:
+        """The request's bytes are no longer its own: it is done, though perhaps not yet answered.
+
+        Others may be called, and this connection again: nothing of ours may be half done.
+        """
+        size_bytes, request.size_bytes = request.size_bytes, 0
+        if size_bytes:
+            self._buffered_bytes -= size_bytes
+            self._hub.budget.give_back(size_bytes)
 
     def _is_full(self) -> bool:
         limits = self._hub.limits

@@ -1,0 +1,312 @@
+"""Past a limit a connection is read no further: the sender slows down, and nothing is lost."""
+
+import asyncio
+import random  # noqa: TID251 - seeded
+
+import pytest
+
+from gateway.connection import (
+    FETCHES_IN_FLIGHT_MAX_COUNT,
+    REPLIES_HELD_BYTES_MAX,
+    STALL_TIMEOUT_S,
+    WRITE_BUFFER_HIGH_BYTES,
+)
+from gateway.tests.harness import Client, batch_of, fetch_request, started, virtual
+from protocol import ApiKey
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+
+KIB = 1024
+SMALL = {
+    "message_bytes_max": 64 * KIB,
+    "request_bytes_max": 128 * KIB,
+    "connection_buffered_bytes_max": 256 * KIB,
+    "buffered_bytes_max": 256 * KIB,
+}
+
+
+def _ok(reply: asyncio.Future) -> bool:
+    return reply.result().responses[0].partition_responses[0].error_code == 0
+
+
+@virtual
+async def test_requests_in_flight_are_limited_per_connection() -> None:
+    world, client = await started(connection_requests_in_flight_max_count=3)
+    await client.create("t")
+    world.objects.latency_s = 0.2
+    client.transport.chunk_bytes = 50
+    replies = [client.produce("t", batch_of(b"x" * 40)) for _ in range(20)]
+    await asyncio.sleep(0.1)
+    assert client.transport.is_paused
+    # One read may bring several small requests; here each brings less than one.
+    assert len(client.connection._in_flight) == 3
+    await asyncio.gather(*replies)
+    assert all(map(_ok, replies))
+    assert not client.transport.is_paused
+    world.assert_idle()
+
+
+@virtual
+async def test_buffered_bytes_are_limited_per_connection() -> None:
+    world, client = await started(**SMALL | {"buffered_bytes_max": 1024 * KIB})
+    await client.create("t")
+    world.objects.latency_s = 0.2
+    replies = [client.produce("t", batch_of(b"x" * 60 * KIB)) for _ in range(20)]
+    await asyncio.sleep(0.1)
+    assert client.transport.is_paused
+    assert 256 * KIB <= client.connection._buffered_bytes <= 256 * KIB + 61 * KIB
+    await asyncio.gather(*replies)
+    assert all(map(_ok, replies))
+    world.assert_idle()
+
+
+@virtual
+async def test_buffered_bytes_are_limited_over_all_connections() -> None:
+    world, first = await started(**SMALL)
+    await first.create("t")
+    world.objects.latency_s = 0.2
+    clients = [world.client() for _ in range(6)]
+    replies = [c.produce("t", batch_of(b"x" * 60 * KIB)) for c in clients for _ in range(3)]
+    await asyncio.sleep(0.1)
+    assert any(c.transport.is_paused for c in clients)
+    assert world.gateway.hub.budget.used_bytes <= 256 * KIB
+    await asyncio.gather(*replies)
+    assert all(map(_ok, replies))
+    assert not any(c.transport.is_paused for c in clients)
+    world.assert_idle()
+
+
+@virtual
+async def test_a_frame_that_must_wait_for_room_is_received_later() -> None:
+    """Its head is read already when there is no room; no byte of it may be lost."""
+    world, first = await started(**SMALL)
+    await first.create("t")
+    world.objects.latency_s = 0.2
+    hoggers = [first.produce("t", batch_of(b"h" * 60 * KIB)) for _ in range(4)]
+    other = world.client()
+    small = other.produce("t", batch_of(b"small"))
+    large = other.produce("t", batch_of(b"large" * 10 * KIB))
+    behind = other.produce("t", batch_of(b"behind"))
+    await asyncio.sleep(0.1)
+    assert other.connection._reader.is_blocked
+    await asyncio.gather(*hoggers, small, large, behind)
+    offsets = [
+        r.result().responses[0].partition_responses[0].base_offset for r in (small, large, behind)
+    ]
+    assert offsets == sorted(offsets)
+    world.assert_idle()
+
+
+@virtual
+async def test_what_is_done_but_behind_a_parked_fetch_holds_no_room() -> None:
+    """Or a few clients could keep all others from producing for the length of their long poll."""
+    world, client = await started(**SMALL)
+    await client.create("t")
+    client.send(ApiKey.FETCH, 12, fetch_request({("t", 0): 0}, wait_ms=60_000, min_bytes=1 << 30))
+    replies = [client.produce("t", batch_of(b"x" * 60 * KIB)) for _ in range(40)]
+    assert (await world.client().produced("t", batch_of(b"x" * 60 * KIB))).error_code == 0
+    assert asyncio.get_running_loop().time() < 1
+    await asyncio.gather(*replies)
+    await asyncio.sleep(0)
+    world.assert_idle()
+
+
+@virtual
+async def test_a_large_frame_is_not_starved_by_those_that_fit() -> None:
+    """Whoever asks for room later waits behind it."""
+    world, first = await started(**SMALL | {"message_bytes_max": 128 * KIB})
+    await first.create("t")
+    world.objects.latency_s = 0.2
+    clients = [world.client() for _ in range(6)]
+    large = world.client()
+    sent: list[asyncio.Future] = []
+
+    async def keep_busy(client: Client) -> None:
+        for _ in range(30):
+            sent.append(client.produce("t", batch_of(b"x" * 40 * KIB)))
+            await sent[-1]
+
+    busy = [asyncio.ensure_future(keep_busy(c)) for c in clients]
+    await asyncio.sleep(0.05)
+    reply = large.produce("t", batch_of(b"x" * 120 * KIB))
+    await reply
+    done_count = sum(r.done() for r in sent)
+    await asyncio.gather(*busy)
+    assert _ok(reply)
+    assert done_count < len(sent) / 2
+    world.assert_idle()
+
+
+@virtual
+async def test_a_client_that_does_not_read_is_not_read() -> None:
+    world, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"x" * (1 << 19)))
+    client.transport.stall()
+    fetches = [
+        client.send(ApiKey.FETCH, 12, fetch_request({("t", 0): 0}, partition_bytes_max=1 << 20))
+        for _ in range(40)
+    ]
+    produces = [client.produce("t", batch_of(b"y")) for _ in range(5)]
+    await asyncio.sleep(1)
+    assert client.transport.is_paused
+    assert len(client.transport.unsent) <= WRITE_BUFFER_HIGH_BYTES + (1 << 20)
+    assert not any(r.done() for r in fetches)
+    client.transport.take()
+    await asyncio.gather(*fetches, *produces)
+    assert not client.transport.is_paused
+    world.assert_idle()
+
+
+@virtual
+async def test_few_fetches_of_a_connection_run_beside_each_other() -> None:
+    """A thousand parked ones would each hold a reply of any size once they are woken."""
+    world, client = await started()
+    await client.create("t")
+    began_s = asyncio.get_running_loop().time()
+    asked = fetch_request({("t", 0): 0}, wait_ms=1_000)
+    fetches = [client.send(ApiKey.FETCH, 12, asked) for _ in range(6)]
+    await asyncio.sleep(0.5)
+    assert len(world.gateway.hub.tasks) == FETCHES_IN_FLIGHT_MAX_COUNT
+    await asyncio.gather(*fetches)
+    took_s = asyncio.get_running_loop().time() - began_s
+    assert took_s == pytest.approx(6 / FETCHES_IN_FLIGHT_MAX_COUNT)
+    world.assert_idle()
+
+
+@virtual
+async def test_replies_that_wait_for_an_earlier_one_are_bounded() -> None:
+    world, client = await started(partitions_max_count=20_000)
+    await client.create("wide", partitions=15_000)
+    await client.create("t")
+    client.send(ApiKey.FETCH, 12, fetch_request({("t", 0): 0}, wait_ms=60_000))
+    everything = MetadataRequest(topics=[MetadataRequestTopic(name="wide")])
+    last = [client.send(ApiKey.METADATA, 9, everything) for _ in range(40)][-1]
+    await asyncio.sleep(1)
+    held = client.connection._held_bytes
+    assert REPLIES_HELD_BYTES_MAX <= held < REPLIES_HELD_BYTES_MAX + (1 << 20)
+    await last
+    assert client.connection._held_bytes == 0
+    await asyncio.sleep(0)
+    world.assert_idle()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_lost_and_nobody_is_stuck_under_random_pressure(seed: int) -> None:
+    @virtual
+    async def body() -> None:
+        rng = random.Random(seed)
+        world, first = await started(**SMALL, connection_requests_in_flight_max_count=5)
+        await first.create("t")
+        world.objects.latency_s = lambda *_: rng.choice((0.0, 0.01, 0.1))
+        clients = [world.client() for _ in range(5)]
+        for client in clients:
+            client.transport.chunk_bytes = rng.choice((997, 10_000, 1 << 20))
+        replies = []
+        for _ in range(80):
+            client = rng.choice(clients)
+            size = rng.choice((10, 5_000, 32_000, 33_000, 60_000))
+            if rng.random() < 0.7:
+                replies.append(client.produce("t", batch_of(bytes(size))))
+            else:
+                asked = fetch_request({("t", 0): 0}, wait_ms=100, bytes_max=1 << 17)
+                client.send(ApiKey.FETCH, 12, asked)
+            if rng.random() < 0.1:
+                client.transport.stall()
+            if rng.random() < 0.3:
+                await asyncio.sleep(rng.choice((0, 0.01, 0.1)))
+                rng.choice(clients).transport.take()
+        for client in clients:
+            client.transport.take()
+        await asyncio.sleep(60)
+        assert all(map(_ok, replies))
+        for client in clients:
+            assert not client._expected
+            assert not client.transport.is_paused
+        world.assert_idle()
+
+    body()
+
+
+# --- a peer that makes no progress ---------------------------------------------------------------
+
+
+@virtual
+async def test_an_idle_connection_lives_for_ever() -> None:
+    world, client = await started()
+    await asyncio.sleep(100 * STALL_TIMEOUT_S)
+    assert await client.create("t") == [0]
+    await asyncio.sleep(0)
+    world.assert_idle()
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 30, 20_000, 70_000])
+def test_half_a_frame_is_not_waited_for_for_ever(cut: int) -> None:
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        await client.create("t")
+        frame = client.prepare(ApiKey.METADATA, 9, MetadataRequest())[0] + bytes(80_000)
+        frame = (len(frame) - 4).to_bytes(4, "big") + frame[4:]
+        client.transport.send(frame[:cut])
+        await asyncio.sleep(STALL_TIMEOUT_S - 1)
+        assert client.is_open
+        await asyncio.sleep(2)
+        assert client.transport.lost
+        world.assert_idle()
+
+    body()
+
+
+@virtual
+async def test_a_slow_client_that_reads_is_kept_and_one_that_does_not_is_let_go() -> None:
+    world, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"x" * (4 << 20)))
+    client.transport.stall()
+    asked = fetch_request({("t", 0): 0}, partition_bytes_max=8 << 20)
+    reply = client.send(ApiKey.FETCH, 12, asked)
+    for _ in range(20):
+        await asyncio.sleep(STALL_TIMEOUT_S / 2)
+        client.transport.take(10_000)
+    assert client.is_open
+    assert not reply.done()
+    await asyncio.sleep(2 * STALL_TIMEOUT_S + 1)
+    assert client.transport.lost
+    world.assert_idle()
+
+
+@virtual
+async def test_the_time_to_read_replies_begins_when_they_pause() -> None:
+    """Not when the last frame began, which may be nearly two minutes before."""
+    world, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"x" * (4 << 20)))
+    client.transport.stall()
+    world.objects.latency_s = STALL_TIMEOUT_S - 10
+    asked = fetch_request({("t", 0): 0}, partition_bytes_max=8 << 20)
+    produced = client.produce("t", batch_of(b"y"))
+    reply = client.send(ApiKey.FETCH, 12, asked)  # its reply waits behind that of the produce
+    client.transport.send(b"\x00\x00")  # the next frame begins
+    await asyncio.sleep(STALL_TIMEOUT_S - 5)  # the replies came 5 s ago
+    assert client.transport.writing_paused
+    await asyncio.sleep(20)
+    assert client.is_open
+    client.transport.take()
+    await asyncio.gather(produced, reply)
+    assert not client.transport.is_paused
+
+
+@virtual
+async def test_our_own_slowness_is_not_held_against_the_sender() -> None:
+    world, first = await started(**SMALL, store_timeout_ms=600_000)
+    await first.create("t")
+    world.objects.latency_s = 300.0
+    replies = [first.produce("t", batch_of(b"h" * 60 * KIB), timeout_ms=300_000) for _ in range(5)]
+    other = world.client()
+    late = other.produce("t", batch_of(b"x" * 60 * KIB), timeout_ms=300_000)
+    await asyncio.sleep(2 * STALL_TIMEOUT_S)
+    assert first.is_open
+    assert other.is_open
+    world.objects.latency_s = 0.0
+    await asyncio.gather(*replies, late)
+    world.assert_idle()
