@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.api import cluster, configs, group_errors, groups, offsets, produce, topics
+from gateway.api import cluster, configs, groups, offsets, produce, topics
 from gateway.api.call import Api, Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
 from protocol import ApiKey, ErrorCode
@@ -51,13 +51,13 @@ _ROWS = (
     Api(K.FETCH, 4, 17, fetch, fetch_error, pipelined=True),
     Api(K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error),
     Api(K.METADATA, 0, 13, cluster.metadata, cluster.metadata_error),
-    Api(K.OFFSET_COMMIT, 2, 9, groups.offset_commit, group_errors.offset_commit_error),
-    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, group_errors.offset_fetch_error),
-    Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, group_errors.find_coordinator_error),
-    Api(K.JOIN_GROUP, 0, 9, groups.join_group, group_errors.join_group_error),
-    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, group_errors.heartbeat_error),
-    Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, group_errors.leave_group_error),
-    Api(K.SYNC_GROUP, 0, 5, groups.sync_group, group_errors.sync_group_error),
+    Api(K.OFFSET_COMMIT, 2, 9, groups.offset_commit, groups.offset_commit_error),
+    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, groups.offset_fetch_error),
+    Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, groups.find_coordinator_error),
+    Api(K.JOIN_GROUP, 0, 9, groups.join_group, groups.join_group_error),
+    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error),
+    Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, groups.leave_group_error),
+    Api(K.SYNC_GROUP, 0, 5, groups.sync_group, groups.sync_group_error),
     Api(K.API_VERSIONS, 0, 4, api_versions, api_versions_error),
     Api(K.CREATE_TOPICS, 2, 7, topics.create_topics, topics.create_topics_error),
     Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error),

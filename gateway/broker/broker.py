@@ -242,7 +242,8 @@ class Broker:
         self, partition_index: int, records: Sequence[tuple[bytes, bytes | None]]
     ) -> Awaitable[None]:
         """Append records to __consumer_offsets, creating it at first use; the result is awaited for
-        durability.
+        durability, without a deadline: the coordinator answers its clients in time and must still
+        learn what became of the write.
 
         The append happens during the call, so calls keep their order.
         """
@@ -259,7 +260,7 @@ class Broker:
         partition = topic.partitions[partition_index % len(topic.partitions)]
         appended = partition.append(view, read_header(view), now_ms)
         assert appended.confirmation is not None
-        return self._durable(appended.confirmation)
+        return _settled(appended.confirmation)
 
     # The log
 
@@ -283,6 +284,12 @@ class Broker:
         if not confirmation.done():
             raise TimeoutError(f"storage did not confirm within {STORAGE_TIMEOUT_S:g} s")
         confirmation.result()
+
+
+async def _settled(confirmation: asyncio.Future[None]) -> None:
+    """Wait for as long as it takes; raises the log's error. The log settles all it ever promised."""
+    await asyncio.wait((confirmation,))
+    confirmation.result()
 
 
 def _partition_of(topic: Topic | None, index: int) -> Partition | None:
