@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from wal_core.config import LogConfig
 from wal_core.errors import WalError
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 
 class Persistence:
@@ -28,15 +31,23 @@ class Persistence:
 
     async def __call__(self, action: Callable[[], Awaitable[T]]) -> T:
         pause_s = self._pause_first_s
+        failed_count = 0
         while True:
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    return await action()
+                    result = await action()
+                if failed_count:
+                    _logger.info("the store took it at attempt %d", failed_count + 1)
+                return result
             except TimeoutError:
-                pass
+                problem = f"no answer within {self._deadline_s:g} s"
             except WalError as error:
                 if not error.retriable:
                     raise
+                problem = str(error)
+            # Nobody else hears of it: callers only see that it takes long.
+            failed_count += 1
+            _logger.warning("attempt %d at the store failed: %s", failed_count, problem)
             # Half fixed, half random: those who failed together do not come back together.
             await asyncio.sleep(pause_s * (0.5 + 0.5 * self._rng.random()))
             pause_s = min(pause_s * 2, self._pause_max_s)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,6 +41,8 @@ _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
 _READ_THREADS_MAX_COUNT = 4
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 
 class FileSegmentStore:
@@ -169,7 +172,10 @@ class FileSegmentStore:
         while blocks := await self._run(scan.next_blocks):
             for block in blocks:
                 yield block
-        await self._run(scan.cut)
+        cut_bytes = await self._run(scan.cut)
+        _logger.info(
+            "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes
+        )
 
     async def close(self) -> None:
         await self._run(self._writer.close)

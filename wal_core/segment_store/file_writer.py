@@ -154,8 +154,10 @@ def _write_durably(
 ) -> None:
     end = file.end + sum(map(len, pieces))
     tail = _write(ops, file, pieces, staging)
-    if final and file.direct:
-        ops.truncate(file.fd, end)  # a finished file ends with its trailer, not with padding
+    if final:
+        # A finished file ends with its trailer, not with the padding of a direct write (which
+        # may also stem from before a change to ordinary ones).
+        ops.truncate(file.fd, end)
     if file.doubtful or final:
         ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
         file.doubtful = False

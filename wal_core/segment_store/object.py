@@ -21,6 +21,9 @@ from wal_core.persistence import Persistence
 from wal_core.segment_store.base import Slot
 from wal_core.types import Buffer
 
+_FOOTER_GUESS_BYTES = 256 * 1024
+"""Most footers are smaller and so cost one read; a block that is none costs no more than this."""
+
 _RECOVERY_READS_COUNT = 16
 """Reads in flight during recovery: hides the round trip, keeps at most 16 blocks in memory."""
 
@@ -84,11 +87,15 @@ class ObjectSegmentStore:
         rows = await self.objects.list(_folder(log_id, segment))
         for row in reversed(rows):
             try:
-                head = parse_header(await self.objects.get_range(row.key, 0, HEADER_BYTES))
+                start = await self.objects.get_range(row.key, 0, _FOOTER_GUESS_BYTES)
             except NotFound:
                 continue
+            head = parse_header(start)
             if head.kind != BlockKind.DATA:
-                return await self.read_block(Slot(log_id, segment, head.block, 0), None)
+                slot = Slot(log_id, segment, head.block, 0)
+                if head.total_bytes <= len(start):
+                    return verified(slot, start)
+                return await self.read_block(slot, None)
         return None
 
     async def recover_segment(

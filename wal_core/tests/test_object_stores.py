@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -64,14 +63,12 @@ async def test_keys_cannot_leave_the_folder(tmp_path, key):
     await store.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_refusing_system_is_unavailable(tmp_path):
     store = LocalFolderStore(tmp_path, SystemRng())
     await store.open()
-    tmp_path.chmod(0o500)
+    (tmp_path / "a").write_text("a file where a folder must be")
     with pytest.raises(Unavailable):
         await store.create("a/b", [b"x"])
-    tmp_path.chmod(0o700)
     await store.close()
 
 

@@ -1,0 +1,175 @@
+"""Reading: budgets, borders, sharing, and what a slow or damaged store does to readers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from wal_core import Corrupt, Invalid, LogConfig, MemoryStore, Truncated, Unavailable, open_store
+from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
+from wal_core.testing.sim_loop import run
+from wal_core.tests.harness import Harness
+
+CONFIG = dataclasses.replace(
+    LogConfig.preset("object"), segment_blocks_max=4, tail_bytes_max=0, gather_ms=0
+)
+
+
+async def written(
+    count: int, config: LogConfig = CONFIG, size: int = 100
+) -> tuple[Harness, FaultyObjectStore]:
+    """A log of one stream with one entry of two records per block, read from the store."""
+    faulty = FaultyObjectStore(MemoryStore())
+    h = await Harness.open(await open_store("", "object", objects=faulty), config)
+    for n in range(count):
+        await h.add(0, b"%02d" % n * (size // 2), count=2, ts=n)
+    await h.log.close()
+    h = await Harness.open(h.store, config)
+    faulty.calls.clear()
+    return h, faulty
+
+
+@pytest.mark.parametrize("tail_bytes_max", [0, 1500, 1 << 20])
+def test_budgets_hold_across_blocks_and_segments(tail_bytes_max):
+    async def main() -> None:
+        config = dataclasses.replace(CONFIG, tail_bytes_max=tail_bytes_max)
+        faulty = FaultyObjectStore(MemoryStore())
+        h = await Harness.open(await open_store("", "object", objects=faulty), config)
+        for n in range(20):
+            await h.add(0, b"%02d" % n * 50, count=2)
+        for offset in range(40):
+            for budget, entries in ((0, 1), (99, 1), (100, 1), (199, 1), (350, 3), (10**6, 20)):
+                found = await h.log.read(0, offset, budget)
+                first = offset // 2
+                expected = range(first, min(20, first + entries))
+                assert [entry.base_offset // 2 for entry in found] == list(expected)
+                tail = h.log.read_tail(0, offset, budget)
+                assert tail is None or [e.base_offset for e in tail] == [
+                    e.base_offset for e in found
+                ]
+        await h.log.close()
+
+    run(main)
+
+
+def test_edges():
+    async def main() -> None:
+        h, _ = await written(3)
+        assert await h.log.read(0, 6, 100) == []
+        assert await h.log.read(0, 7, 100) == []
+        assert h.log.read_tail(0, 6, 100) == []
+        assert h.log.read_tail(0, 0, 100) is None
+        assert await h.log.read(99, 0, 100) == []
+        assert await h.log.find_timestamp(99, 0) is None
+        for offset, budget in ((-1, 100), (0, -1)):
+            with pytest.raises(Invalid):
+                await h.log.read(0, offset, budget)
+            with pytest.raises(Invalid):
+                h.log.read_tail(0, offset, budget)
+        h.log._streams[0].start = 2
+        with pytest.raises(Truncated):
+            await h.log.read(0, 1, 100)
+
+    run(main)
+
+
+def test_a_thousand_readers_of_one_block_cost_one_get():
+    async def main() -> None:
+        h, faulty = await written(1)
+        faulty.latency_s = 0.1
+        results = await asyncio.gather(*(h.log.read(0, 0, 100) for _ in range(1000)))
+        assert {entries[0].base_offset for entries in results} == {0}
+        assert faulty.count("get_range", "1/0000000000") == 1
+
+    run(main)
+
+
+def test_the_next_block_is_read_ahead():
+    async def main() -> None:
+        h, faulty = await written(4)
+        loop = asyncio.get_running_loop()
+        await h.log._reader.footers.get(0)  # not what is measured here
+        faulty.calls.clear()
+        faulty.latency_s = 0.1
+        start = loop.time()
+        for n in range(4):
+            await h.log.read(0, 2 * n, 100)
+        assert loop.time() - start < 0.35
+        assert faulty.count("get_range") == 4
+
+    run(main)
+
+
+def test_old_footers_are_found_by_bisection():
+    async def main() -> None:
+        config = dataclasses.replace(
+            CONFIG, segment_blocks_max=1, footer_cache_bytes_max=0, block_cache_bytes_max=0
+        )
+        h, faulty = await written(60, config)
+        assert len(h.log._segments) > 60
+        for n in (0, 17, 59):
+            faulty.calls.clear()
+            assert (await h.log.read(0, 2 * n, 1))[0].base_offset == 2 * n
+            assert faulty.count("list") <= 8  # one per footer looked at
+            faulty.calls.clear()
+            found = await h.log.find_timestamp(0, n)
+            assert found is not None
+            assert found.base_offset == 2 * n
+            assert faulty.count("list") <= 8
+
+    run(main)
+
+
+def test_a_slow_store_is_unavailable_and_the_next_read_works():
+    async def main() -> None:
+        config = dataclasses.replace(CONFIG, store_timeout_ms=1000)
+        h, faulty = await written(1, config)
+        faulty.plan = [Planned("get_range", "logs/", Fault.HANG)]
+        with pytest.raises(Unavailable):
+            await h.log.read(0, 0, 100)
+        assert len(await h.log.read(0, 0, 100)) == 1
+
+    run(main)
+
+
+def test_a_damaged_block_is_corrupt_and_harms_no_other():
+    async def main() -> None:
+        h, faulty = await written(3)
+        key = next(k for k in faulty.inner.objects if k.endswith("1/0000000001"))
+        body = bytearray(faulty.inner.objects[key])
+        body[-1] ^= 1
+        faulty.inner.objects[key] = bytes(body)
+        assert len(await h.log.read(0, 0, 100)) == 1
+        for _ in range(2):
+            with pytest.raises(Corrupt, match="segment 1, block 1"):
+                await h.log.read(0, 2, 100)
+        assert len(await h.log.read(0, 4, 100)) == 1
+
+    run(main)
+
+
+def test_a_read_that_runs_while_segments_roll():
+    async def main() -> None:
+        faulty = FaultyObjectStore(MemoryStore(), latency_s=0.01)
+        h = await Harness.open(await open_store("", "object", objects=faulty), CONFIG)
+
+        async def write() -> None:
+            for n in range(60):
+                await h.add(n % 2, b"%02d" % n * 50)
+
+        async def follow(stream: int) -> list[int]:
+            seen: list[int] = []
+            while len(seen) < 30:
+                for entry in await h.log.read(stream, len(seen), 250):
+                    assert entry.base_offset == len(seen)
+                    seen.append(int(bytes(entry.payload[:2])))
+                await asyncio.sleep(0.007)
+            return seen
+
+        _, zero, one = await asyncio.gather(write(), follow(0), follow(1))
+        assert zero == list(range(0, 60, 2))
+        assert one == list(range(1, 60, 2))
+
+    run(main)
