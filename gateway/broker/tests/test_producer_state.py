@@ -1,0 +1,207 @@
+"""The producer states against a model of Kafka's rules, written down a second time."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.broker import producer_state
+from gateway.broker.producer_state import (
+    EXPIRATION_MS,
+    KEPT_BATCHES_COUNT,
+    SEQUENCE_MAX,
+    ProducerStates,
+    SequenceError,
+    sequence_after,
+)
+from protocol import BatchHeader, ErrorCode, Record, build_batch, read_header
+
+OUT_OF_ORDER = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+OLD_EPOCH = ErrorCode.INVALID_PRODUCER_EPOCH
+
+
+def _header(sequence: int, count: int = 1, *, epoch: int = 0, pid: int = 7) -> BatchHeader:
+    batch = build_batch([Record(value=b"")], producer_id=pid, producer_epoch=epoch, base_sequence=0)
+    header = read_header(batch)
+    header.base_sequence, header.record_count = sequence, count
+    header.last_offset_delta = count - 1
+    return header
+
+
+class Partition:
+    """Appends as gateway.broker.partition does."""
+
+    def __init__(self, states: ProducerStates | None = None, end: int = 0) -> None:
+        self.states = states or ProducerStates()
+        self.end = end
+
+    def append(self, header: BatchHeader, now_ms: int = 0) -> int | ErrorCode:
+        try:
+            kept = self.states.check(header)
+        except SequenceError as error:
+            return error.code
+        if kept is not None:
+            return kept.base_offset
+        base = self.end
+        self.end += header.record_count
+        self.states.record(header, base, now_ms, None)
+        return base
+
+
+def test_sequences_wrap_as_in_the_clients() -> None:
+    assert sequence_after(5, 3) == 8
+    assert sequence_after(SEQUENCE_MAX, 1) == 0
+    assert sequence_after(SEQUENCE_MAX - 1, 3) == 1
+    header = _header(SEQUENCE_MAX - 1, 4)
+    assert header.last_sequence == sequence_after(header.base_sequence, 3) == 1
+
+
+def test_each_of_the_last_five_batches_gets_its_original_offset_again() -> None:
+    partition = Partition()
+    offsets = [partition.append(_header(n * 3, 3)) for n in range(8)]
+    assert offsets == [n * 3 for n in range(8)]
+    for n in range(8 - KEPT_BATCHES_COUNT, 8):
+        assert partition.append(_header(n * 3, 3)) == offsets[n]
+    assert partition.append(_header(6, 3)) is OUT_OF_ORDER  # the sixth from the end
+    assert partition.append(_header(24, 3)) == 24
+
+
+def test_a_gap_and_a_part_of_a_known_batch_are_refused() -> None:
+    partition = Partition()
+    partition.append(_header(0, 3))
+    for header in (_header(4), _header(2), _header(0, 2), _header(1, 2), _header(0, 4)):
+        assert partition.append(header) is OUT_OF_ORDER
+    assert partition.append(_header(3)) == 3
+
+
+def test_a_producer_nobody_knows_may_start_anywhere() -> None:
+    """KIP-360: its state may have expired."""
+    partition = Partition()
+    assert partition.append(_header(1_000)) == 0
+    assert partition.append(_header(1_001)) == 1
+
+
+def test_a_newer_epoch_starts_at_0_and_an_older_is_refused() -> None:
+    partition = Partition()
+    partition.append(_header(0, 5, epoch=1))
+    assert partition.append(_header(5, epoch=0)) is OLD_EPOCH
+    assert partition.append(_header(0, 5, epoch=0)) is OLD_EPOCH
+    assert partition.append(_header(5, epoch=2)) is OUT_OF_ORDER
+    assert partition.append(_header(0, epoch=2)) == 5
+    assert partition.append(_header(5, epoch=1)) is OLD_EPOCH
+    assert partition.append(_header(0, epoch=2)) == 5
+    assert partition.append(_header(1, epoch=2)) == 6
+
+
+def test_the_sequence_goes_on_from_0_after_its_maximum() -> None:
+    partition = Partition()
+    partition.append(_header(SEQUENCE_MAX - 2, 2))
+    over = partition.append(_header(SEQUENCE_MAX, 3))
+    assert partition.append(_header(2)) == 5
+    assert partition.append(_header(SEQUENCE_MAX, 3)) == over
+
+
+def test_the_least_recently_used_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer_state, "PRODUCERS_MAX_COUNT", 3)
+    partition = Partition()
+    for pid in (1, 2, 3):
+        partition.append(_header(0, pid=pid))
+    partition.append(_header(1, pid=1))
+    partition.append(_header(0, pid=4))
+    assert len(partition.states) == 3
+    assert partition.append(_header(9, pid=1)) is OUT_OF_ORDER  # still known
+    assert partition.append(_header(9, pid=2)) == 5  # forgotten
+
+
+def test_what_is_saved_comes_back_without_what_expired() -> None:
+    partition = Partition()
+    partition.append(_header(0, pid=1), now_ms=0)
+    partition.append(_header(0, 4, pid=2, epoch=3), now_ms=10)
+    partition.append(_header(4, 4, pid=2, epoch=3), now_ms=20)
+    saved = partition.states.save(EXPIRATION_MS + 1)
+    assert [row[0] for row in saved] == [2]
+    loaded = ProducerStates()
+    loaded.load(saved)
+    again = Partition(loaded, partition.end)
+    assert again.append(_header(0, 4, pid=2, epoch=3)) == 1
+    assert again.append(_header(4, 4, pid=2, epoch=3)) == 5
+    assert again.append(_header(9, pid=2, epoch=3)) is OUT_OF_ORDER
+    assert again.append(_header(8, pid=2, epoch=3)) == partition.end
+
+
+def test_a_repeat_waits_for_the_same_confirmation() -> None:
+    async def body() -> None:
+        states = ProducerStates()
+        pending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        states.record(_header(0), 42, 0, pending)
+        kept = states.check(_header(0))
+        assert kept is not None
+        assert (kept.base_offset, kept.confirmation) == (42, pending)
+
+    asyncio.run(body())
+
+
+class Model:
+    """Kafka's ProducerStateManager in its own words: entries keep (epoch, last five ranges)."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[int, list[tuple[int, int, int]]]] = {}
+        self.end = 0
+
+    def append(self, pid: int, epoch: int, first: int, count: int) -> int | ErrorCode:
+        last = (first + count - 1) % 2**31
+        entry = self.entries.get(pid)
+        if entry is not None:
+            known_epoch, batches = entry
+            if epoch < known_epoch:
+                return OLD_EPOCH
+            if epoch == known_epoch:
+                for low, high, base in batches:
+                    if (low, high) == (first, last):
+                        return base
+                if first != (batches[-1][1] + 1) % 2**31:
+                    return OUT_OF_ORDER
+            elif first != 0:
+                return OUT_OF_ORDER
+        else:
+            epoch_batches: list[tuple[int, int, int]] = []
+            entry = (epoch, epoch_batches)
+        kept = entry[1] if entry[0] == epoch else []
+        self.entries[pid] = (epoch, [*kept, (first, last, self.end)][-5:])
+        self.end += count
+        return self.end - count
+
+
+_STEP = st.tuples(
+    st.integers(1, 3),  # producer
+    st.integers(0, 2),  # epoch
+    st.integers(-7, 3),  # where, relative to the sequence that is due
+    st.integers(1, 3),  # records
+    st.booleans(),  # restart from a checkpoint before
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([0, 5, SEQUENCE_MAX - 6, SEQUENCE_MAX]), st.lists(_STEP, max_size=40))
+def test_any_history_ends_as_in_the_model(start: int, steps: list) -> None:
+    model, partition = Model(), Partition()
+    due: dict[tuple[int, int], int] = {}
+    for pid, epoch, shift, records_count, restart in steps:
+        count = records_count
+        if restart:
+            loaded = ProducerStates()
+            loaded.load(partition.states.save(0))
+            partition = Partition(loaded, partition.end)
+        first = (due.get((pid, epoch), start if epoch == 0 else 0) + shift * (shift > 0)) % 2**31
+        if shift < 0:  # mostly a repeat of something
+            known = model.entries.get(pid)
+            if known and len(known[1]) >= -shift:
+                low, high, _ = known[1][shift]
+                first, count = low, (high - low) % 2**31 + 1
+        expected = model.append(pid, epoch, first, count)
+        assert partition.append(_header(first, count, epoch=epoch, pid=pid)) == expected
+        if not isinstance(expected, ErrorCode):
+            batches = model.entries[pid][1]
+            due[pid, epoch] = (batches[-1][1] + 1) % 2**31
+        assert partition.end == model.end
