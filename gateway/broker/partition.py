@@ -10,7 +10,7 @@ import asyncio
 import bisect
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.broker.producer_state import ProducerStates, SavedProducer
+from gateway.broker.producer_state import KeptBatch, ProducerStates, SavedProducer
 from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ class Partition:
         if header.producer_id >= 0:
             kept = self.producers.check(header)
             if kept is not None:
-                done = kept.confirmation is None or kept.confirmation.done()
-                return Appended(kept.base_offset, None if done else kept.confirmation, NO_TIMESTAMP)
+                return _repeated(kept)
         append_time_ms = NO_TIMESTAMP
-        max_timestamp_ms = header.max_timestamp_ms
+        # Kafka takes any time; for the index all before 1970 is as if there were none.
+        max_timestamp_ms = max(header.max_timestamp_ms, NO_TIMESTAMP)
         if self.topic.log_append_time:
             append_time_ms = max_timestamp_ms = now_ms
             set_log_append_time(batch, now_ms)
@@ -193,3 +193,14 @@ class Partition:
         self._max_timestamp_ms = saved.max_timestamp_ms
         self._max_timestamp_offset = saved.max_timestamp_offset
         self.producers.load(saved.producers)
+
+
+def _repeated(kept: KeptBatch) -> Appended:
+    """What a repeat of `kept` is answered with; raises the error that its block ended with, since
+    what never became durable must not be acknowledged the second time (I1).
+    """
+    confirmation = kept.confirmation
+    if confirmation is None or not confirmation.done():
+        return Appended(kept.base_offset, confirmation, NO_TIMESTAMP)
+    confirmation.result()
+    return Appended(kept.base_offset, None, NO_TIMESTAMP)
