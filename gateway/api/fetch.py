@@ -122,6 +122,9 @@ def _find(
         return None, code
     if not partition.log_start_offset <= asked.fetch_offset <= partition.high_watermark:
         return partition, ErrorCode.OFFSET_OUT_OF_RANGE
+    if asked.last_fetched_epoch > partition.leader_epoch:
+        # An epoch nobody here has heard of ends nowhere (Partition.readRecords in Kafka).
+        return partition, ErrorCode.OFFSET_OUT_OF_RANGE
     return partition, ErrorCode.NONE
 
 
