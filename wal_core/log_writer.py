@@ -138,7 +138,8 @@ class LogWriter:
     ) -> asyncio.Future[None]:
         """See Log.append."""
         if self._error is not None:
-            raise self._error
+            # One object raised again and again would grow its traceback each time.
+            raise self._error.with_traceback(None)
         if self._closing:
             raise Unavailable("the log is closing", log_id=self._config.log_id)
         if payload.__class__ is not bytes and not _is_flat(payload):

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from wal_core.clock import Rng
 from wal_core.errors import Invalid, Unavailable
-from wal_core.files import create_file, make_folder, opened, pread_exact
+from wal_core.files import create_file, make_folder, opened, pread_exact, sync_folder
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
 from wal_core.types import Buffer
 
@@ -65,7 +65,7 @@ class LocalFolderStore:
         except FileExistsError:
             # Whoever created it may have crashed before syncing the folder; the caller will
             # build on the object being there for ever, so make sure that it is.
-            _sync_existing(path)
+            sync_folder(path.parent)
             raise AlreadyExists(path.name) from None
         except FileNotFoundError:
             self._folders_known.discard(path.parent)
@@ -88,6 +88,10 @@ class LocalFolderStore:
         def walk() -> list[ObjectInfo]:
             folder = self.root / prefix.rpartition("/")[0]
             found = []
+            if folder.is_dir():
+                # A creator killed between link and sync left a name that might still vanish;
+                # whoever lists is about to build on it.
+                sync_folder(folder)
             for path in folder.rglob("*") if folder.is_dir() else ():
                 key = path.relative_to(self.root).as_posix()
                 if key.startswith(prefix) and key > start_after and not key.startswith("."):
@@ -139,8 +143,3 @@ class LocalFolderStore:
 
 class _Missing(Unavailable):
     """A path was not there: NotFound for a reader, worth another try for a create."""
-
-
-def _sync_existing(path: Path) -> None:
-    with opened(path.parent, os.O_RDONLY) as fd:
-        os.fsync(fd)

@@ -212,10 +212,26 @@ def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
                 "or give this one a folder of its own",
                 log_id=log_id,
             ) from None
+        _sync_inherited(folder)
         return fd, _noted_term(os.pread(fd, 4096, 0))
     except BaseException:
         os.close(fd)
         raise
+
+
+def _sync_inherited(folder: Path) -> None:
+    """Make durable what a killed predecessor wrote and did not live to sync.
+
+    Its last blocks, or its footer, can be read whole from the page cache although they never
+    reached the device. Recovery builds on what it reads, so that must not vanish later.
+    """
+    newest = max(
+        (path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)), default=None
+    )
+    if newest is not None:
+        with opened(newest, os.O_RDONLY) as fd:
+            os.fsync(fd)
+    sync_folder(folder)
 
 
 def _noted_term(content: bytes) -> int:
