@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
+MAXIMA_PRUNED_COUNT = 64  # beyond it, those that no longer matter are forgotten
 
 
 class Appended(NamedTuple):
@@ -50,8 +51,7 @@ class Partition:
 
     __slots__ = (
         "_log",
-        "_max_timestamp_ms",
-        "_max_timestamp_offset",
+        "_maxima",
         "deleted",
         "epochs",
         "index",
@@ -70,8 +70,9 @@ class Partition:
         self.producers = ProducerStates()
         # (leader epoch, first offset written in it), both strictly or weakly rising.
         self.epochs: list[tuple[int, int]] = []
-        self._max_timestamp_ms = NO_TIMESTAMP
-        self._max_timestamp_offset = NO_OFFSET
+        # (max timestamp, base offset) of the batches that raised the maximum, rising in both: the
+        # newest durable one, or the first, and those after it.
+        self._maxima: list[tuple[int, int]] = [(NO_TIMESTAMP, NO_OFFSET)]
         self.waiters: set[Waiter] = set()
 
     @property
@@ -135,15 +136,21 @@ class Partition:
     def _remember(self, base_offset: int, epoch: int, max_timestamp_ms: int) -> None:
         if not self.epochs or self.epochs[-1][0] < epoch:
             self.epochs.append((epoch, base_offset))
-        if max_timestamp_ms > self._max_timestamp_ms:
-            self._max_timestamp_ms = max_timestamp_ms
-            self._max_timestamp_offset = base_offset
+        if max_timestamp_ms > self._maxima[-1][0]:
+            if self._log is None:
+                self._maxima.clear()  # what is replayed is durable
+            self._maxima.append((max_timestamp_ms, base_offset))
+            if len(self._maxima) > MAXIMA_PRUNED_COUNT:
+                self.max_timestamp_position()
 
     def max_timestamp_position(self) -> tuple[int, int]:
-        """(max timestamp, base offset of the batch that holds it), -1 and -1 for an empty
-        partition.
+        """(max timestamp, base offset of the batch that holds it) of what is durable, -1 and -1
+        when that is nothing.
         """
-        return self._max_timestamp_ms, self._max_timestamp_offset
+        maxima = self._maxima
+        at = bisect.bisect_left(maxima, self.high_watermark, key=lambda m: m[1]) - 1
+        del maxima[: max(at, 0)]
+        return maxima[0]
 
     def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
         """KIP-320: a client that knows an older leader is fenced, one that knows a newer must
@@ -183,15 +190,13 @@ class Partition:
         return SavedPartition(
             self.stream_id,
             self.epochs,
-            self._max_timestamp_ms,
-            self._max_timestamp_offset,
+            *self._maxima[-1],
             self.producers.save(now_ms),
         )
 
     def load(self, saved: SavedPartition) -> None:
         self.epochs = list(saved.epochs)
-        self._max_timestamp_ms = saved.max_timestamp_ms
-        self._max_timestamp_offset = saved.max_timestamp_offset
+        self._maxima = [(saved.max_timestamp_ms, saved.max_timestamp_offset)]
         self.producers.load(saved.producers)
 
 
