@@ -287,7 +287,7 @@ class Broker:
 
 
 async def _settled(confirmation: asyncio.Future[None]) -> None:
-    """Wait for as long as it takes; raises the log's error. The log settles all it ever promised."""
+    """Wait as long as it takes; raises the log's error. The log settles all it ever promised."""
     await asyncio.wait((confirmation,))
     confirmation.result()
 
