@@ -1,0 +1,159 @@
+"""Every row of the handler table: what is advertised is handled, in every version."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.api import API_TABLE, Api, CloseConnection
+from gateway.tests.harness import started, virtual
+from protocol import (
+    ApiKey,
+    ErrorCode,
+    Message,
+    decode_request,
+    decode_request_header,
+    decode_response,
+    encode_request,
+    encode_response,
+    message_classes,
+)
+from protocol.messages.api_versions import ApiVersionsRequest
+from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsRequest,
+    ListOffsetsTopic,
+)
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.messages.offset_for_leader_epoch import (
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderPartition,
+    OffsetForLeaderTopic,
+)
+from protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+
+CASES = [
+    pytest.param(api, version, id=f"{api.name}-v{version}")
+    for api in API_TABLE.values()
+    for version in range(api.min_version, api.max_version + 1)
+]
+
+_FILLED: dict[int, Message] = {
+    ApiKey.PRODUCE: ProduceRequest(
+        acks=-1,
+        topic_data=[
+            TopicProduceData(name="t", partition_data=[PartitionProduceData(records=b"junk")])
+        ],
+    ),
+    ApiKey.FETCH: FetchRequest(
+        session_epoch=-1,
+        topics=[FetchTopic(topic="t", topic_id=b"\x01" * 16, partitions=[FetchPartition()])],
+    ),
+    ApiKey.LIST_OFFSETS: ListOffsetsRequest(
+        topics=[ListOffsetsTopic(name="t", partitions=[ListOffsetsPartition(timestamp=-1)])]
+    ),
+    ApiKey.METADATA: MetadataRequest(topics=[MetadataRequestTopic(name="t")]),
+    ApiKey.CREATE_TOPICS: CreateTopicsRequest(
+        topics=[CreatableTopic(name="t", num_partitions=1, replication_factor=1)]
+    ),
+    ApiKey.DELETE_TOPICS: DeleteTopicsRequest(
+        topic_names=["t"], topics=[DeleteTopicState(topic_id=b"\x01" * 16)]
+    ),
+    ApiKey.OFFSET_FOR_LEADER_EPOCH: OffsetForLeaderEpochRequest(
+        topics=[OffsetForLeaderTopic(topic="t", partitions=[OffsetForLeaderPartition()])]
+    ),
+    ApiKey.DESCRIBE_CONFIGS: DescribeConfigsRequest(
+        resources=[
+            DescribeConfigsResource(resource_type=2, resource_name="t"),
+            DescribeConfigsResource(resource_type=4, resource_name="1"),
+            DescribeConfigsResource(resource_type=99, resource_name="?"),
+        ]
+    ),
+}
+
+
+def _requests(api: Api) -> list[Message]:
+    """The request with all its defaults and, where it has lists, one with something in them."""
+    empty = message_classes(api.key).request()
+    return [empty, _FILLED[api.key]] if api.key in _FILLED else [empty]
+
+
+def _as_read(api: Api, version: int, request: Message) -> Any:
+    frame = b"".join(encode_request(api.key, version, 5, None, request))[4:]
+    header, at = decode_request_header(memoryview(bytearray(frame)))
+    return decode_request(header, memoryview(bytearray(frame)), at)
+
+
+@pytest.mark.parametrize(("api", "version"), CASES)
+def test_a_minimal_request_is_answered_in_every_version(
+    api: Api, version: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        for request in _requests(api):
+            if api.key == ApiKey.PRODUCE:
+                request.acks = -1  # type: ignore[attr-defined]
+            reply = client.send(api.key, version, request)
+            await asyncio.wait((reply,), timeout=3_600)
+            assert reply.done()
+            assert client.is_open
+        assert not [r for r in world.gateway.hub.tasks if not r.done()]
+
+    body()
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(("api", "version"), CASES)
+def test_the_error_answer_can_be_encoded_in_every_version(api: Api, version: int) -> None:
+    for request in _requests(api):
+        if api.key == ApiKey.PRODUCE:
+            request.acks = 1  # type: ignore[attr-defined]
+        asked = _as_read(api, version, request)
+        response = api.on_error(asked, ErrorCode.KAFKA_STORAGE_ERROR)
+        assert response is not None
+        frame = b"".join(encode_response(api.key, version, 5, response))
+        correlation_id, decoded = decode_response(api.key, version, memoryview(frame)[4:])
+        assert correlation_id == 5
+        if api.key not in (ApiKey.API_VERSIONS, ApiKey.FETCH) and request in _FILLED.values():
+            assert ": 56" in repr(decoded) or "=56" in repr(decoded)
+
+
+def test_a_produce_without_acks_has_no_error_answer_but_the_end_of_the_connection() -> None:
+    with pytest.raises(CloseConnection):
+        API_TABLE[ApiKey.PRODUCE].on_error(ProduceRequest(acks=0), ErrorCode.KAFKA_STORAGE_ERROR)
+
+
+@virtual
+async def test_api_versions_is_the_table() -> None:
+    _, client = await started()
+    for version in range(5):
+        reply = await client.call(ApiKey.API_VERSIONS, version, ApiVersionsRequest())
+        found = {k.api_key: (k.min_version, k.max_version) for k in reply.api_keys}
+        assert found == {a.key: (a.min_version, a.max_version) for a in API_TABLE.values()}
+
+
+def test_nothing_is_advertised_that_the_codec_does_not_speak() -> None:
+    for key, api in API_TABLE.items():
+        classes = message_classes(key)
+        assert classes.min_version <= api.min_version <= api.max_version <= classes.max_version
+    assert [a.name for a in API_TABLE.values() if a.pipelined] == ["Produce", "Fetch"]
+
+
+@virtual
+async def test_a_handler_that_breaks_answers_its_error_and_keeps_the_connection() -> None:
+    world, client = await started()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    world.gateway.broker.partition = broken  # type: ignore[method-assign,assignment]
+    reply = await client.call(ApiKey.LIST_OFFSETS, 5, _FILLED[ApiKey.LIST_OFFSETS])
+    assert reply.topics[0].partitions[0].error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert client.is_open
+    await asyncio.sleep(0)
+    world.assert_idle()
