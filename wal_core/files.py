@@ -6,12 +6,14 @@ The rules they keep: data is on the device before a name points to it, and a nam
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wal_core.segment_store.direct_io import Staging, open_direct
 from wal_core.types import Buffer
 
 if TYPE_CHECKING:
@@ -84,16 +86,48 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def create_file(path: Path, pieces: Sequence[Buffer], temporary: Path) -> None:
+DIRECT_FROM_BYTES = 64 * 1024
+"""Objects from this size on bypass the page cache. Measured on a virtual machine: 1 MB in 1.7 ms
+instead of 9 to 12; 2 kB in 1.7 ms instead of 0.9."""
+
+
+def create_file(
+    path: Path, pieces: Sequence[Buffer], temporary: Path, staging: Staging | None = None
+) -> None:
     """Create `path` with this content if the name is free: all or nothing, durable on return.
 
-    Raises FileExistsError. `temporary` must lie on the same file system and be the caller's own.
+    Raises FileExistsError. `temporary` must lie on the same file system and be the caller's own,
+    as `staging` must, which large content passes through.
     """
+    size = sum(map(len, pieces))
     try:
-        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-            pwrite_all(fd, pieces, 0)
-            fdatasync(fd)
+        if (
+            staging is None
+            or size < DIRECT_FROM_BYTES
+            or not _write_direct(temporary, pieces, size, staging)
+        ):
+            with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+                pwrite_all(fd, pieces, 0)
+                fdatasync(fd)
         os.link(temporary, path)  # fails if the name exists: the conditional in the create
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _write_direct(path: Path, pieces: Sequence[Buffer], size: int, staging: Staging) -> bool:
+    """Write a new file past the page cache; False where the file system will not have it."""
+    fd = open_direct(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0))
+    if fd is None:
+        return False
+    try:
+        staging.write(lambda pages, at: pwrite_all(fd, (pages,), at), b"", pieces, 0)
+        os.ftruncate(fd, size)  # without the padding of the last page
+        fdatasync(fd)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    finally:
+        os.close(fd)
+    return True

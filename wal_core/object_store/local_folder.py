@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +18,13 @@ from wal_core.clock import Rng
 from wal_core.errors import Invalid, Unavailable
 from wal_core.files import create_file, make_folder, opened, pread_exact, sync_folder
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
+from wal_core.segment_store.direct_io import Staging
 from wal_core.types import Buffer
 
 _TEMPORARY = ".creating"
 _THREADS_MAX_COUNT = 8
+_STAGING_BYTES = 1024 * 1024
+"""Per thread. Larger: fewer system calls per object."""
 
 T = TypeVar("T")
 
@@ -35,6 +39,7 @@ class LocalFolderStore:
         self._unique = rng.random_bytes(8).hex()
         self._created_count = 0
         self._folders_known: set[Path] = set()
+        self._local = threading.local()
         self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "wal-folder")
 
     async def open(self) -> None:
@@ -61,7 +66,7 @@ class LocalFolderStore:
             make_folder(path.parent)
             self._folders_known.add(path.parent)
         try:
-            create_file(path, pieces, temporary)
+            create_file(path, pieces, temporary, self._staging())
         except FileExistsError:
             # Whoever created it may have crashed before syncing the folder; the caller will
             # build on the object being there for ever, so make sure that it is.
@@ -70,6 +75,13 @@ class LocalFolderStore:
         except FileNotFoundError:
             self._folders_known.discard(path.parent)
             raise
+
+    def _staging(self) -> Staging:
+        """This thread's memory for large objects; made when the first one comes."""
+        staging: Staging | None = getattr(self._local, "staging", None)
+        if staging is None:
+            staging = self._local.staging = Staging(_STAGING_BYTES)
+        return staging
 
     async def get_range(self, key: str, start: int, length: int | None) -> Buffer:
         path = self._path(key)
