@@ -7,12 +7,13 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from wal_core.block_format import Block
 from wal_core.cache import LoadingCache
-from wal_core.config import LogConfig
+from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated
 from wal_core.footer_format import Footer
 from wal_core.log_writer import LogWriter
@@ -20,6 +21,11 @@ from wal_core.segment_index import SegmentView
 from wal_core.segment_store.base import SegmentStore, Slot
 from wal_core.streams import Stream, take
 from wal_core.types import Entry
+
+_READ_AHEAD_COUNT = 8
+_READ_AHEAD_BYTES = 4 * MIB
+"""Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
+and throws away more when the reader does not go on."""
 
 
 class _BlockKey(NamedTuple):
@@ -98,14 +104,21 @@ class LogReader:
         number = next(numbers, None)
         if number is None:
             raise self._lost(stream_id, offset, view)
-        following = next(numbers, None)
-        if following is not None:
-            self.blocks.prefetch(self._key(view, following))  # read-ahead of one block
+        self._read_ahead(view, numbers)
         entries = (await self._block(view, number)).of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
             raise self._lost(stream_id, offset, view)
         return take(entries, at, bytes_max)
+
+    def _read_ahead(self, view: SegmentView, numbers: Iterator[int]) -> None:
+        """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
+        ahead_bytes = 0
+        for number in islice(numbers, _READ_AHEAD_COUNT):
+            self.blocks.prefetch(self._key(view, number))
+            ahead_bytes += view.extent(number)[1]
+            if ahead_bytes >= _READ_AHEAD_BYTES:
+                return
 
     async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
         """See Log.find_timestamp."""
