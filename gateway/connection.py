@@ -46,6 +46,8 @@ STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes it
 # reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
 FETCHES_IN_FLIGHT_MAX_COUNT = 2
 REPLIES_HELD_BYTES_MAX = 8 * 1024 * 1024  # done, but behind one that is not
+# Those that may wait for long and that only their client has a use for.
+PARKING = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
 
 
 # Stands in for the header of a request that could not be read; its connection is closing.
@@ -95,6 +97,10 @@ class _Request:
     @property
     def is_produce(self) -> bool:
         return self.api is not None and self.api.key == ApiKey.PRODUCE
+
+    @property
+    def is_parking(self) -> bool:
+        return self.api is not None and self.api.key in PARKING
 
     @property
     def is_fetch(self) -> bool:
@@ -149,17 +155,19 @@ class Connection(asyncio.BufferedProtocol):
         hub.budget.forget(self._resume_after_budget)
         hub.budget.give_back(self._reader.large_bytes)
         self._stop_stall_timer()
-        # What was received whole is still written, as the client of acks=0 expects; nothing else
-        # matters now.
+        # What was received whole is still written, as the client of acks=0 expects. What runs goes
+        # on to its end, unless all it does is wait for the client's sake.
         self._writing_paused = False
         self._waiting = deque(r for r in self._waiting if r.is_produce)
         for request in self._in_flight:
-            if not request.is_produce:
-                request.reply = ()
+            if request.task is None:
+                if not request.is_produce:
+                    request.reply = ()
+            elif request.is_parking:
                 # A task that is cancelled before its first step never runs, not even its end.
-                if request.task is not None:
-                    request.task.cancel()
-        self._barrier = False
+                request.reply = ()
+                request.task.cancel()
+                self._barrier = self._barrier and request.is_pipelined
         self._reply()
         self._start_waiting()
 

@@ -38,7 +38,7 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
     broker = call.broker
     wants_all = request.topics is None or (call.version == 0 and not request.topics)
     if wants_all:
-        answers = [_describe(topic, call) for topic in broker.topics]
+        answers = [_describe(topic, call) for topic in broker.topics if topic.is_durable]
     else:
         may_create = call.version < FIRST_VERSION_WITH_FLAG or request.allow_auto_topic_creation
         asked = request.topics or []

@@ -160,8 +160,9 @@ async def _delete(asked: DeleteTopicState, call: Call) -> DeletableTopicResult:
         return answer
     answer.name, answer.topic_id = topic.name, topic.id
     try:
-        await call.broker.delete_topic(topic)
-        await call.services.groups.topic_deleted(topic.name)
+        deleted = call.broker.delete_topic(topic)
+        # At once, not when the deletion is durable: the wait may end with a time-out.
+        await asyncio.gather(deleted, call.services.groups.topic_deleted(topic.name))
     except Exception as error:
         answer.error_code = error_code(error)
         answer.error_message = str(error) or None

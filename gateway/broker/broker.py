@@ -84,6 +84,11 @@ class Broker:
         """Recover the log and everything that rides on it; returns when requests can be served."""
         self._log = await Log.open(store, self.state, config, clock=self._clock, rng=self._rng)
         self.topics.attach(self._log)
+        # The log forgets a dropped stream at the end of a segment; a crash before that brings it
+        # back.
+        for stream_id in self._log.stream_ids():
+            if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
+                self._log.drop_stream(stream_id)
         self._next_producer_id = self.topics.producer_ids_end
         if not self.topics.cluster_id:
             name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
@@ -145,12 +150,20 @@ class Broker:
             self.limits.default_partitions_count if partitions_count is None else partitions_count
         )
         self.check_new_topic(name, count)
+        return self._create_topic(name, count, configs or {})
+
+    def _create_offsets_topic(self) -> Topic:
+        """Whoever touches it first: its layout is the gateway's own, and no limit is in its way."""
+        count = self.limits.offsets_partitions_count
+        return self._create_topic(OFFSETS_TOPIC, count, {"cleanup.policy": "compact"})
+
+    def _create_topic(self, name: str, partitions_count: int, configs: Mapping[str, str]) -> Topic:
         record = TopicCreated(
             name=name,
             topic_id=self._new_topic_id(),
             first_stream_id=self.topics.next_stream_id,
-            partitions_count=count,
-            configs=dict(configs or {}),
+            partitions_count=partitions_count,
+            configs=dict(configs),
         )
         created = self._append(record)
         topic = self.topics.apply(record)
@@ -163,12 +176,18 @@ class Broker:
         self.check_topic_name(name)
         if self.topics.named(name) is not None:
             raise BrokerError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name!r} already exists")
+        if name == OFFSETS_TOPIC:
+            raise BrokerError(
+                ErrorCode.INVALID_TOPIC_EXCEPTION, f"the gateway itself creates {name} when needed"
+            )
         if partitions_count < 1:
             raise BrokerError(
                 ErrorCode.INVALID_PARTITIONS,
                 f"a topic has 1 or more partitions, not {partitions_count}",
             )
-        room = self.limits.partitions_max_count - self.topics.partitions_count
+        internal = self.topics.named(OFFSETS_TOPIC)
+        used_count = self.topics.partitions_count - (len(internal.partitions) if internal else 0)
+        room = self.limits.partitions_max_count - used_count
         if partitions_count > room:
             raise BrokerError(
                 ErrorCode.POLICY_VIOLATION,
@@ -187,7 +206,8 @@ class Broker:
             self.check_topic_name(name)
             if not self.limits.auto_create_topics:
                 return None
-            topic = self.create_topic(name)
+            is_internal = name == OFFSETS_TOPIC
+            topic = self._create_offsets_topic() if is_internal else self.create_topic(name)
         await self.settled(topic)
         return topic
 
@@ -199,9 +219,9 @@ class Broker:
             await self._durable(topic.created)
             topic.created = None
 
-    async def delete_topic(self, topic: Topic) -> None:
-        """Remove a topic and its streams; returns when durable. Its name may be used again at
-        once.
+    def delete_topic(self, topic: Topic) -> Awaitable[None]:
+        """Remove a topic and its streams during the call; the result is awaited for durability. Its
+        name may be used again at once.
         """
         if topic.is_internal:
             raise BrokerError(
@@ -212,7 +232,7 @@ class Broker:
         self.topics.apply(record)
         for partition in topic.partitions:
             self.log.drop_stream(partition.stream_id)
-        await self._durable(deleted)
+        return self._durable(deleted)
 
     def _new_topic_id(self) -> bytes:
         """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""
@@ -249,11 +269,7 @@ class Broker:
         """
         topic = self.topics.named(OFFSETS_TOPIC)
         if topic is None:
-            topic = self.create_topic(
-                OFFSETS_TOPIC,
-                self.limits.offsets_partitions_count,
-                {"cleanup.policy": "compact"},
-            )
+            topic = self._create_offsets_topic()
         now_ms = self._clock.now_ms()
         batch = build_batch([Record(key=k, value=v, timestamp_ms=now_ms) for k, v in records])
         view = memoryview(batch)

@@ -78,6 +78,12 @@ class Topic:
     def is_internal(self) -> bool:
         return self.name == OFFSETS_TOPIC
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether no crash can take it away any more."""
+        created = self.created
+        return created is None or (created.done() and created.exception() is None)
+
     def config(self, name: str) -> str:
         return self.configs.get(name, SETTINGS[name].default)
 
