@@ -1,0 +1,160 @@
+"""A partition's offsets, epochs and maxima over a log that is held still."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.broker.metadata_records import TopicCreated
+from gateway.broker.partition import MAXIMA_PRUNED_COUNT, Partition
+from gateway.broker.topics import Topic
+from gateway.tests.harness import batch_of, virtual
+from protocol import ErrorCode, read_header
+from wal_core import Entry, Fenced
+
+
+class FakeLog:
+    """One stream; `confirm` makes what was appended durable."""
+
+    def __init__(self, term: int = 5) -> None:
+        self.term = term
+        self.end = self.confirmed = 0
+        self.futures: list[asyncio.Future[None]] = []
+
+    def append(self, stream_id: int, base: int, count: int, ts: int, payload: Any) -> Any:
+        assert base == self.end
+        self.end += count
+        self.futures.append(asyncio.get_running_loop().create_future())
+        return self.futures[-1]
+
+    def confirm(self) -> None:
+        self.confirmed = self.end
+        for future in self.futures:
+            if not future.done():
+                future.set_result(None)
+
+    def start_offset(self, stream_id: int) -> int:
+        return 0
+
+    def end_offset(self, stream_id: int) -> int:
+        return self.end
+
+    def confirmed_offset(self, stream_id: int) -> int:
+        return self.confirmed
+
+
+def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
+    log = log or FakeLog()
+    record = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=3, partitions_count=1)
+    return Topic(record, 1_000, log).partitions[0], log  # type: ignore[arg-type]
+
+
+def _append(partition: Partition, *times: int, **fields: Any) -> Any:
+    batch = memoryview(batch_of(*[b"x"] * len(times), times=times, **fields))
+    return partition.append(batch, read_header(batch), 0)
+
+
+@virtual
+async def test_offsets_are_assigned_at_once_and_seen_when_durable() -> None:
+    partition, log = _partition()
+    assert [_append(partition, 1, 2).base_offset for _ in range(3)] == [0, 2, 4]
+    assert (partition.log_start_offset, partition.high_watermark) == (0, 0)
+    log.confirm()
+    assert partition.high_watermark == 6
+
+
+@virtual
+async def test_the_maximum_is_that_of_what_is_durable() -> None:
+    partition, log = _partition()
+    assert partition.max_timestamp_position() == (-1, -1)
+    _append(partition, 10)
+    assert partition.max_timestamp_position()[1] >= partition.high_watermark or (
+        partition.max_timestamp_position() == (-1, -1)
+    )
+    log.confirm()
+    assert partition.max_timestamp_position() == (10, 0)
+    _append(partition, 5)
+    _append(partition, 30)
+    _append(partition, 20)
+    assert partition.max_timestamp_position() == (10, 0)
+    log.confirm()
+    assert partition.max_timestamp_position() == (30, 2)
+    _append(partition, 30)  # not later: the first of several counts
+    log.confirm()
+    assert partition.max_timestamp_position() == (30, 2)
+
+
+@virtual
+async def test_maxima_that_no_longer_matter_are_forgotten() -> None:
+    partition, log = _partition()
+    for n in range(10 * MAXIMA_PRUNED_COUNT):
+        _append(partition, n)
+        log.confirm()
+    assert len(partition._maxima) <= MAXIMA_PRUNED_COUNT + 1
+    assert partition.max_timestamp_position() == (n, n)
+
+
+@virtual
+async def test_replay_rebuilds_what_appending_built() -> None:
+    log = FakeLog(term=5)
+    partition, _ = _partition(log)
+    replayed = _partition()[0]
+    replayed._log = None
+    entries = []
+    for term, times in ((5, (10, 30)), (5, (20,)), (8, (25,)), (9, (40, 35))):
+        log.term = term
+        batch = memoryview(
+            batch_of(
+                *[b"x"] * len(times),
+                times=times,
+                producer_id=1,
+                producer_epoch=0,
+                base_sequence=log.end,
+            )
+        )
+        base = partition.append(batch, read_header(batch), 0).base_offset
+        entries.append(Entry(3, base, len(times), max(times), batch))
+    log.confirm()
+    for entry in entries:
+        replayed.apply(entry, 0)
+    assert replayed.save(0) == partition.save(0)
+    assert len(replayed._maxima) == 1
+    loaded = _partition()[0]
+    loaded.load(partition.save(0))
+    assert loaded.save(0) == partition.save(0)
+    assert partition.epochs == [(5, 0), (8, 3), (9, 4)]
+
+
+@virtual
+async def test_epochs_and_where_they_end() -> None:
+    partition, log = _partition(FakeLog(term=5))
+    _append(partition, 1, 1, 1)
+    log.term = 8
+    _append(partition, 1, 1)
+    log.confirm()
+    log.term = 10
+    table = {4: (4, 0), 5: (5, 3), 6: (5, 3), 7: (5, 3), 8: (8, 5), 9: (8, 5), 10: (10, 5)}
+    assert {e: partition.end_offset_for_epoch(e) for e in table} == table
+    for unknown in (-1, 11, 2**31 - 1):
+        assert partition.end_offset_for_epoch(unknown) == (-1, -1)
+    assert [partition.epoch_of(o) for o in range(6)] == [5, 5, 5, 8, 8, 10]
+    assert partition.epoch_error(-1) is ErrorCode.NONE
+    assert partition.epoch_error(10) is ErrorCode.NONE
+    assert partition.epoch_error(9) is ErrorCode.FENCED_LEADER_EPOCH
+    assert partition.epoch_error(11) is ErrorCode.UNKNOWN_LEADER_EPOCH
+
+
+@virtual
+async def test_a_repeat_shares_the_fate_of_the_original() -> None:
+    partition, log = _partition()
+    sent = {"producer_id": 1, "producer_epoch": 0, "base_sequence": 0}
+    first = _append(partition, 1, **sent)
+    again = _append(partition, 1, **sent)
+    assert again == first
+    assert log.end == 1
+    log.confirm()
+    assert _append(partition, 1, **sent).confirmation is None
+    second = _append(partition, 1, **sent | {"base_sequence": 1})
+    second.confirmation.set_exception(Fenced("a newer writer"))
+    with pytest.raises(Fenced):
+        _append(partition, 1, **sent | {"base_sequence": 1})
