@@ -7,6 +7,7 @@ today.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST = 1, 2, 3, 4, 5, 6, 7
 
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
+VALUE_CHARS_SHOWN = 60  # of a refused value, in the reason for it
 
 
 class Setting(NamedTuple):
@@ -33,12 +35,18 @@ class Setting(NamedTuple):
         return _CHECKS[self.type](self, value)
 
 
+# Python takes more for a number than Kafka does: "1_000", other scripts' digits, "nan".
+_NUMBER = re.compile(r"\s*[+-]?[0-9.]{1,30}([eE][+-]?[0-9]{1,3})?\s*\Z")
+
+
 def _check_number(cast: Callable[[str], float]) -> Callable[[Setting, str], str | None]:
     def check(setting: Setting, value: str) -> str | None:
         try:
-            number = cast(value)
+            number = cast(value) if _NUMBER.match(value) else None
         except ValueError:
-            return f"expected a number, got {value!r}"
+            number = None
+        if number is None:
+            return f"expected a number, got {value[:VALUE_CHARS_SHOWN]!r}"
         if setting.low <= number <= setting.high:
             return None
         return f"expected {setting.low:g} to {setting.high:g}, got {value}"
@@ -49,18 +57,22 @@ def _check_number(cast: Callable[[str], float]) -> Callable[[Setting, str], str 
 def _check_choice(setting: Setting, value: str) -> str | None:
     if not setting.choices or value in setting.choices:
         return None
-    return f"expected one of {', '.join(setting.choices)}, got {value!r}"
+    return f"expected one of {', '.join(setting.choices)}, got {value[:VALUE_CHARS_SHOWN]!r}"
 
 
 def _check_list(setting: Setting, value: str) -> str | None:
     if not setting.choices:
         return None
     unknown = [v for v in value.split(",") if v.strip() not in setting.choices]
-    return f"expected some of {', '.join(setting.choices)}, got {value!r}" if unknown else None
+    if not unknown:
+        return None
+    return f"expected some of {', '.join(setting.choices)}, got {value[:VALUE_CHARS_SHOWN]!r}"
 
 
 def _check_boolean(setting: Setting, value: str) -> str | None:
-    return None if value.lower() in ("true", "false") else f"expected true or false, got {value!r}"
+    if value.lower() in ("true", "false"):
+        return None
+    return f"expected true or false, got {value[:VALUE_CHARS_SHOWN]!r}"
 
 
 _CHECKS: dict[int, Callable[[Setting, str], str | None]] = {
