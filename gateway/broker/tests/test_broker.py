@@ -1,0 +1,134 @@
+"""What the broker promises beside its handlers: creation, deletion, ids, waiting for storage."""
+
+import asyncio
+
+import pytest
+
+from gateway.broker.broker import (
+    PRODUCER_IDS_BLOCK_COUNT,
+    STORAGE_TIMEOUT_S,
+    BrokerError,
+)
+from gateway.broker.topics import OFFSETS_TOPIC
+from gateway.tests.harness import World, loop_ms, virtual
+from protocol import ErrorCode
+from wal_core import Fenced, Unavailable
+from wal_core.testing.faulty_object_store import Fault, Planned
+
+
+@virtual
+async def test_parallel_first_touches_create_once_and_all_wait_until_it_is_durable() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    world.objects.latency_s = 0.2
+    written = world.objects.count("create")
+    touches = [asyncio.ensure_future(broker.ensure_topic("t")) for _ in range(16)]
+    await asyncio.sleep(0.1)
+    assert not any(t.done() for t in touches)
+    topics = await asyncio.gather(*touches)
+    assert len({id(t) for t in topics}) == 1
+    assert loop_ms() == pytest.approx(200)
+    assert world.objects.count("create") == written + 1
+
+
+@virtual
+async def test_a_creation_that_is_late_times_out_for_the_caller_and_holds_later() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    world.objects.plan += [Planned("create", "", Fault.HANG)] * 5
+    with pytest.raises(TimeoutError):
+        await broker.ensure_topic("t")
+    assert loop_ms() == pytest.approx(1_000 * STORAGE_TIMEOUT_S)
+    topic = broker.topics.named("t")
+    assert topic is not None
+    assert not topic.is_durable
+    await asyncio.sleep(100)
+    assert topic.is_durable
+    assert await broker.ensure_topic("t") is topic
+
+
+@virtual
+async def test_a_cancelled_creator_does_not_take_the_others_with_it() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    world.objects.latency_s = 0.2
+    first = asyncio.ensure_future(broker.ensure_topic("t"))
+    second = asyncio.ensure_future(broker.ensure_topic("t"))
+    await asyncio.sleep(0.1)
+    first.cancel()
+    assert await second is broker.topics.named("t")
+
+
+@virtual
+async def test_what_cannot_be_appended_leaves_no_trace() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    kept = broker.create_topic("kept")
+    await broker.settled(kept)
+    await broker.close()
+    before = (broker.topics.next_stream_id, broker.topics.records())
+    with pytest.raises(Unavailable):
+        broker.create_topic("t")
+    with pytest.raises(Unavailable):
+        broker.delete_topic(kept)
+    with pytest.raises(Unavailable):
+        broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    assert (broker.topics.next_stream_id, broker.topics.records()) == before
+    assert not kept.partitions[0].deleted
+
+
+@virtual
+async def test_a_fenced_broker_says_so_to_every_change() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    other = World()
+    other.objects, other.store = world.objects, world.store
+    await other.start()
+    with pytest.raises(Fenced):
+        await broker.ensure_topic("t")
+    with pytest.raises(Fenced):
+        await broker.ensure_topic("u")
+    with pytest.raises(Fenced):
+        await broker.new_producer_id()
+    assert other.gateway.broker.topics.named("t") is None
+
+
+@virtual
+async def test_the_internal_topic() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    with pytest.raises(BrokerError) as refused:
+        broker.create_topic(OFFSETS_TOPIC)
+    assert refused.value.code is ErrorCode.INVALID_TOPIC_EXCEPTION
+    for _ in range(2):
+        await broker.append_group_records(53, [(b"\x00\x01k", None)])
+    topic = broker.topics.named(OFFSETS_TOPIC)
+    assert topic is not None
+    assert len(topic.partitions) == 50
+    assert topic.partitions[3].high_watermark == 2
+    with pytest.raises(BrokerError):
+        broker.delete_topic(topic)
+
+
+@virtual
+async def test_producer_ids_come_in_blocks_and_cost_one_write_each() -> None:
+    world = await World().start()
+    broker = world.gateway.broker
+    written = world.objects.count("create")
+    ids = [await broker.new_producer_id() for _ in range(PRODUCER_IDS_BLOCK_COUNT + 1)]
+    assert ids == list(range(PRODUCER_IDS_BLOCK_COUNT + 1))
+    assert world.objects.count("create") == written + 2
+    parallel = await asyncio.gather(*(broker.new_producer_id() for _ in range(5)))
+    assert len(set(parallel) | set(ids)) == len(ids) + 5
+
+
+@virtual
+async def test_the_cluster_id_is_kept_for_ever() -> None:
+    world = await World().start()
+    names = {world.gateway.broker.cluster_id}
+    for end in (world.crash, world.stop, world.crash):
+        await end()
+        await world.start()
+        names.add(world.gateway.broker.cluster_id)
+    assert len(names) == 1
+    assert len(names.pop()) == 22
