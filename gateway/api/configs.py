@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gateway.api.call import Call
-from gateway.broker.topic_configs import BOOLEAN, INT, LONG, SETTINGS, STRING
+from gateway.broker.topic_configs import (
+    BOOLEAN,
+    INT,
+    LONG,
+    SETTINGS,
+    STRING,
+    default_value,
+)
 from protocol import ErrorCode
 from protocol.messages.describe_configs import (
     DescribeConfigsRequest,
@@ -94,7 +101,7 @@ def _answer(value: _Value, with_synonyms: bool) -> DescribeConfigsResourceResult
 
 def _topic_values(configs: dict[str, str], message_bytes_max: int) -> Iterable[_Value]:
     for name, setting in SETTINGS.items():
-        default = setting.default or str(message_bytes_max)
+        default = default_value(name, message_bytes_max)
         source = SOURCE_TOPIC if name in configs else SOURCE_DEFAULT
         yield _Value(name, configs.get(name, default), setting.type, source, read_only=False)
 

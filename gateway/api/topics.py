@@ -13,7 +13,7 @@ from collections import Counter
 
 from gateway.api.call import Call, error_code
 from gateway.broker.broker import BrokerError
-from gateway.broker.topic_configs import SETTINGS, config_problem
+from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
 from gateway.broker.topics import Topic
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.create_topics import (
@@ -64,7 +64,7 @@ async def _create(
                 topic_id=ZERO_UUID,
                 num_partitions=count,
                 replication_factor=REPLICATION_FACTOR,
-                configs=_echo(configs),
+                configs=_echo(configs, call.broker.limits.message_bytes_max),
             )
         topic = call.broker.create_topic(asked.name, count, configs)
         await call.broker.settled(topic)
@@ -85,7 +85,7 @@ async def _create(
         topic_id=topic.id,
         num_partitions=count,
         replication_factor=REPLICATION_FACTOR,
-        configs=_echo(configs),
+        configs=_echo(configs, call.broker.limits.message_bytes_max),
     )
 
 
@@ -121,14 +121,14 @@ def _configs(asked: CreatableTopic) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _echo(configs: dict[str, str]) -> list[CreatableTopicConfigs]:
+def _echo(configs: dict[str, str], message_bytes_max: int) -> list[CreatableTopicConfigs]:
     return [
         CreatableTopicConfigs(
             name=name,
-            value=configs.get(name, setting.default),
+            value=configs.get(name, default_value(name, message_bytes_max)),
             config_source=SOURCE_TOPIC if name in configs else SOURCE_DEFAULT,
         )
-        for name, setting in SETTINGS.items()
+        for name in SETTINGS
     ]
 
 

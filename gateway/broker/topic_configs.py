@@ -102,7 +102,7 @@ SETTINGS: Mapping[str, Setting] = {
     "local.retention.bytes": Setting(LONG, "-2", low=-2),
     "local.retention.ms": Setting(LONG, "-2", low=-2),
     "max.compaction.lag.ms": Setting(LONG, str(LONG_MAX), low=1),
-    "max.message.bytes": Setting(INT, "", high=INT_MAX),  # the default is the broker's own
+    "max.message.bytes": Setting(INT, "", high=INT_MAX),  # see default_value
     "message.timestamp.after.max.ms": Setting(LONG, "3600000"),
     "message.timestamp.before.max.ms": Setting(LONG, str(LONG_MAX)),
     "message.timestamp.type": Setting(
@@ -121,6 +121,11 @@ SETTINGS: Mapping[str, Setting] = {
     "segment.ms": Setting(LONG, "604800000", low=1),
     "unclean.leader.election.enable": Setting(BOOLEAN, "false"),
 }
+
+
+def default_value(name: str, message_bytes_max: int) -> str:
+    """The default of a setting; that of max.message.bytes is the broker's own limit."""
+    return str(message_bytes_max) if name == "max.message.bytes" else SETTINGS[name].default
 
 
 def config_problem(configs: Mapping[str, str | None]) -> str | None:

@@ -51,6 +51,7 @@ def test_a_topics_settings_say_where_they_come_from(version: int) -> None:
             "123456",
             5,
         )
+        assert values["leader.replication.throttled.replicas"].value == ""
         assert values["retention.ms"].synonyms[0].value == "5"
         assert not values["retention.ms"].is_sensitive
         if version >= 3:
