@@ -64,8 +64,9 @@ class Log:
     ) -> Log:
         """Take the log over from whoever wrote it last and recover it.
 
-        The cost does not grow with history. Raises Unavailable when another process holds the
-        log or the store does not answer, Corrupt when stored bytes are damaged.
+        The cost does not grow with history. A store that fails or does not answer is tried again
+        for ever: put a deadline around the call if that is not wanted; cancelling is safe. Raises
+        Unavailable when another process holds the log, Corrupt when stored bytes are damaged.
         """
         nonce = rng.random_bytes(NONCE_BYTES)
         recovery = Recovery(store, state, config, nonce=nonce, clock=clock, rng=rng)
