@@ -152,6 +152,7 @@ def own_gateway(
     for gateway in started:
         if gateway.running:
             gateway.kill()
+        print(f"--- log of the broker in {gateway.mode} mode", *gateway.log, sep="\n")
 
 
 @pytest.fixture(scope="session")
