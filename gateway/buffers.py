@@ -7,28 +7,32 @@ at it any more.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections import deque
 from collections.abc import Callable
 
 BLOCK_BYTES_MIN = 128 * 1024
 REUSE_TRIES_COUNT = 4
+# In _is_unwatched: the pool's deque, the caller's variable, the parameter, the call's argument.
+_OWN_REFERENCES_COUNT = 4
 
 
 class BlockPool:
-    """Blocks of power-of-two sizes. Reusing one saves the kernel zeroing its pages again.
+    """Blocks of power-of-two sizes, mapped from the system.
 
-    Keeps at most `kept_bytes_max` of blocks in sight; one that is dropped is freed by its last
-    viewer.
+    A fresh block costs memory only as far as it is written to, so that a client's announcement
+    alone costs nothing. Reusing one saves the kernel finding and zeroing its pages again. Keeps at
+    most `kept_bytes_max` of blocks in sight; one that is dropped is freed by its last viewer.
     """
 
     def __init__(self, kept_bytes_max: int) -> None:
         self._kept_bytes_max = kept_bytes_max
         self._kept_bytes = 0
-        # Oldest first: the one most likely to be out of use. Blocks still in use are in here as
-        # well.
-        self._kept: dict[int, deque[bytearray]] = {}
+        # Oldest first: the one most likely to be out of use. Blocks still in use are in here too.
+        self._kept: dict[int, deque[mmap.mmap]] = {}
 
-    def take(self, size_bytes: int) -> bytearray:
+    def take(self, size_bytes: int) -> mmap.mmap:
         """A block of at least `size_bytes` that nobody else looks at; its content is undefined."""
         block_bytes = max(BLOCK_BYTES_MIN, 1 << (size_bytes - 1).bit_length())
         kept = self._kept.setdefault(block_bytes, deque())
@@ -37,49 +41,38 @@ class BlockPool:
             kept.append(block)
             if _is_unwatched(block):
                 return block
-        block = bytearray(block_bytes)
+        block = mmap.mmap(-1, block_bytes)
         if self._kept_bytes + block_bytes <= self._kept_bytes_max:
             kept.append(block)
             self._kept_bytes += block_bytes
         return block
 
 
-def _is_unwatched(block: bytearray) -> bool:
-    """Whether no memoryview looks at `block`: a bytearray that is watched refuses to change
-    size.
-    """
-    try:
-        block.append(0)
-    except BufferError:
-        return False
-    block.pop()
-    return True
+def _is_unwatched(block: mmap.mmap) -> bool:
+    """Whether no memoryview looks at `block`: each holds a reference, and nobody else has one."""
+    return sys.getrefcount(block) <= _OWN_REFERENCES_COUNT
 
 
 class ByteBudget:
     """Bytes of requests that are read and not yet done, over all connections.
 
-    A large frame is admitted as a whole before it is received, so that those admitted can always
-    finish; `take` never refuses: what has arrived has arrived. Past the limit the taker must stop
-    reading; it is called back when there is room again, in the order of asking. Who needs much is
-    not overtaken by those who need little, or it might wait for ever.
+    `take` never refuses: what has arrived has arrived. While the budget is exceeded nothing more is
+    read, but for one connection at a time that is inside a frame: the finisher. It brings the rest
+    of its frame and passes the role to the request, which keeps it until it is done: so memory held
+    by frames that are not whole always comes back, one frame after another. Connections that wait
+    are called in the order of asking.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._waiting: deque[Callable[[], None]] = deque()
-        self._is_calling = False  # the first of those who wait has its turn
-        self._asked_again = False
+        self._finisher: object | None = None
+        self._is_calling = False
 
-    def admit(self, count_bytes: int) -> bool:
-        """Take the bytes if they fit, or if nothing else is in use, and nobody waited before."""
-        if self._waiting and not self._is_calling:
-            return False
-        if self.used_bytes and self.used_bytes + count_bytes > self.limit_bytes:
-            return False
-        self.used_bytes += count_bytes
-        return True
+    @property
+    def is_exceeded(self) -> bool:
+        return self.used_bytes > self.limit_bytes
 
     def take(self, count_bytes: int) -> None:
         self.used_bytes += count_bytes
@@ -87,31 +80,45 @@ class ByteBudget:
     def give_back(self, count_bytes: int) -> None:
         self.used_bytes -= count_bytes
         assert self.used_bytes >= 0
-        if self._is_calling:
-            self._asked_again = False  # by the one that is called: the loop below goes on
-            return
-        while self._waiting and not self.is_exceeded:
-            self._asked_again = False
-            self._is_calling = True
-            try:
-                self._waiting.popleft()()
-            finally:
-                self._is_calling = False
-            if self._asked_again:
-                break
+        self._call_waiting()
 
-    @property
-    def is_exceeded(self) -> bool:
-        return self.used_bytes > self.limit_bytes
+    def may_finish(self, connection: object) -> bool:
+        """Whether `connection`, inside a frame, may read on though the budget is exceeded."""
+        if self._finisher is None:
+            self._finisher = connection
+        return self._finisher is connection
+
+    def is_finisher(self, connection: object) -> bool:
+        return self._finisher is connection
+
+    def hand_over(self, connection: object, request: object) -> None:
+        """The frame of `connection` is whole: if it was its turn, it is now the request's."""
+        if self._finisher is connection:
+            self._finisher = request
+
+    def has_finished(self, finisher: object) -> None:
+        """It is done, or cannot go on: the next may. Whoever is not the finisher may say it too."""
+        if self._finisher is finisher:
+            self._finisher = None
+            self._call_waiting()
 
     def call_when_free(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once when there is room. It may ask again and keeps its place then."""
-        if self._is_calling:
-            self._asked_again = True
-            self._waiting.appendleft(callback)
-        else:
-            self._waiting.append(callback)
+        """Call `callback` once when there may be room. It asks again if there is none for it."""
+        self._waiting.append(callback)
 
     def forget(self, callback: Callable[[], None]) -> None:
         if callback in self._waiting:
             self._waiting.remove(callback)
+
+    def _call_waiting(self) -> None:
+        if self._is_calling:
+            return  # by one that is called: the loop below goes on
+        self._is_calling = True
+        try:
+            # Those who ask again go to the end of the line and are not called twice here.
+            for _ in range(len(self._waiting)):
+                if not self._waiting or (self.is_exceeded and self._finisher is not None):
+                    break
+                self._waiting.popleft()()
+        finally:
+            self._is_calling = False

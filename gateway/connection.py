@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 WRITE_BUFFER_HIGH_BYTES = (
     1024 * 1024
 )  # replies held for a client that does not read, before we stop reading it
+LATE_READ_BYTES_MAX = 4096  # per connection, once all together have reached their limit
 STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
 # Replies are bound by what may run beside each other: a client that sends a thousand fetches and
 # reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
@@ -113,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max, hub.budget.admit)
+        self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max)
         self._in_flight: deque[_Request] = deque()  # in arrival order; the head is answered first
         self._waiting: deque[_Request] = deque()  # those of _in_flight that have not started
         self._buffered_bytes = 0  # of all requests that are not done
@@ -153,6 +154,7 @@ class Connection(asyncio.BufferedProtocol):
         hub = self._hub
         hub.gone(self)
         hub.budget.forget(self._resume_after_budget)
+        hub.budget.has_finished(self)
         hub.budget.give_back(self._reader.large_bytes)
         self._stop_stall_timer()
         # What was received whole is still written, as the client of acks=0 expects. What runs goes
@@ -172,11 +174,18 @@ class Connection(asyncio.BufferedProtocol):
         self._start_waiting()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._reader.buffer()
+        room, budget = self._reader.buffer(), self._hub.budget
+        if budget.is_exceeded and not budget.is_finisher(self):
+            return room[:LATE_READ_BYTES_MAX]  # on its way already when others filled the memory
+        return room
 
     def buffer_updated(self, nbytes: int) -> None:
+        reader, budget = self._reader, self._hub.budget
+        was_inside = reader.is_inside_large
+        if was_inside:
+            budget.take(nbytes)
         try:
-            for frame in self._reader.received(nbytes):
+            for frame in reader.received(nbytes):
                 self._stop_stall_timer()
                 self._arrived(frame)
                 if self._is_ending:
@@ -184,6 +193,8 @@ class Connection(asyncio.BufferedProtocol):
         except FrameTooLarge as error:
             self._stop_stall_timer()
             self._end_with(_Request(memoryview(b"")), str(error))
+        if not was_inside:
+            budget.take(reader.large_bytes)  # the head of a large frame that has just begun
         self._pause_reading_if_full()
         self._watch_for_stall()
 
@@ -206,15 +217,19 @@ class Connection(asyncio.BufferedProtocol):
     # Requests
 
     def _arrived(self, frame: memoryview) -> None:
-        if not is_large(len(frame)):  # a large one was charged when it was admitted
+        if not is_large(len(frame)):  # a large one was charged as it came
             self._hub.budget.take(len(frame))
         self._buffered_bytes += len(frame)
         request = _Request(frame)
         try:
             request.parse_header()
         except DecodeError as error:
+            self._hub.budget.has_finished(self)
             self._end_with(request, f"a request header cannot be parsed: {error}")
             return
+        self._hub.budget.hand_over(self, request)
+        if not request.is_produce:
+            self._hub.budget.has_finished(request)  # it may be parked for minutes
         self._in_flight.append(request)
         self._waiting.append(request)
         self._start_waiting()
@@ -330,34 +345,39 @@ class Connection(asyncio.BufferedProtocol):
         if size_bytes:
             self._buffered_bytes -= size_bytes
             self._hub.budget.give_back(size_bytes)
+        self._hub.budget.has_finished(request)
 
     def _is_full(self) -> bool:
+        """Whether this connection has reached a limit of its own."""
         limits = self._hub.limits
         return (
             self._writing_paused
             or self._is_ending
             or len(self._in_flight) >= limits.requests_in_flight_max_count
             or self._buffered_bytes >= limits.buffered_bytes_max
-            or self._lacks_budget()
         )
 
     def _lacks_budget(self) -> bool:
-        # The rest of an admitted frame is always taken: it has its memory, and frees it when it is
-        # answered.
-        if self._reader.large_bytes:
-            return False
-        return self._reader.is_blocked or self._hub.budget.is_exceeded
+        """Whether all connections together have reached theirs, and it is not our turn."""
+        budget = self._hub.budget
+        return budget.is_exceeded and not (self._reader.is_inside_large and budget.may_finish(self))
 
     def _pause_reading_if_full(self) -> None:
         assert self._transport is not None
-        if not self._is_full() or self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        is_full = self._is_full()
+        if not is_full and not self._lacks_budget():
             return
         if not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
-            if not self._writing_paused:
-                self._stop_stall_timer()  # we owe now, not the client
-        if self._lacks_budget() and not self._asked_for_budget:
+        # The time for a large frame goes on while others use the memory: it holds some itself.
+        if not self._writing_paused and (is_full or not self._reader.is_inside_large):
+            self._stop_stall_timer()
+        if is_full:
+            self._hub.budget.has_finished(self)
+        elif not self._asked_for_budget:
             self._asked_for_budget = True
             self._hub.budget.call_when_free(self._resume_after_budget)
 
@@ -369,9 +389,7 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         if not self._reading_paused or self._transport.is_closing() or self._hub.stopping:
             return
-        if self._reader.is_blocked and not self._hub.budget.is_exceeded:
-            self.buffer_updated(0)  # asks again for the frame that was not admitted
-        if self._is_full():
+        if self._is_full() or self._lacks_budget():
             self._pause_reading_if_full()
             return
         self._reading_paused = False

@@ -7,7 +7,7 @@ and exactly to its end, so that it is never copied and never holds bytes of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import Struct
 
 from gateway.buffers import BlockPool
@@ -32,53 +32,35 @@ class FrameTooLarge(Exception):
 
 
 def is_large(length_bytes: int) -> bool:
-    """Whether a frame of this length gets a block of its own, and is admitted before it is
-    received.
-    """
+    """Whether a frame of this length gets a block of its own."""
     return length_bytes > SMALL_BUFFER_BYTES - LENGTH_BYTES
 
 
 class FrameReader:
     """`buffer()` is where the next bytes go; `received(n)` yields the frames that n more bytes
     complete.
-
-    `admit(length)` is asked before a large frame is begun. While it says no, nothing is cut and the
-    reader must not be given more bytes; `received(0)` asks again.
     """
 
-    __slots__ = (
-        "_admit",
-        "_end",
-        "_large",
-        "_large_filled",
-        "_limit_bytes",
-        "_pool",
-        "_small",
-        "_start",
-        "is_blocked",
-    )
+    __slots__ = ("_end", "_large", "_limit_bytes", "_pool", "_small", "_start", "large_bytes")
 
-    def __init__(self, pool: BlockPool, limit_bytes: int, admit: Callable[[int], bool]) -> None:
+    def __init__(self, pool: BlockPool, limit_bytes: int) -> None:
         self._pool = pool
         self._limit_bytes = limit_bytes
-        self._admit = admit
         self._small = memoryview(bytearray(SMALL_BUFFER_BYTES))
         self._start = 0  # start <= end: the bytes of the small buffer that are not cut yet
         self._end = 0
         self._large: memoryview | None = None  # exactly one frame long
-        self._large_filled = 0
-        self.is_blocked = False  # a large frame waits to be admitted
+        self.large_bytes = 0  # of the large frame that is being received, as far as it has come
 
     def buffer(self) -> memoryview:
-        """Never empty unless blocked."""
+        """Never empty."""
         if self._large is not None:
-            return self._large[self._large_filled :]
+            return self._large[self.large_bytes :]
         return self._small[self._end :]
 
     @property
-    def large_bytes(self) -> int:
-        """Size of the admitted frame that is being received, 0 if there is none."""
-        return 0 if self._large is None else len(self._large)
+    def is_inside_large(self) -> bool:
+        return self._large is not None
 
     @property
     def is_inside_frame(self) -> bool:
@@ -91,9 +73,9 @@ class FrameReader:
         Raises FrameTooLarge.
         """
         if self._large is not None:
-            self._large_filled += count_bytes
-            if self._large_filled == len(self._large):
-                frame, self._large = self._large, None
+            self.large_bytes += count_bytes
+            if self.large_bytes == len(self._large):
+                frame, self._large, self.large_bytes = self._large, None, 0
                 yield frame
             return
         self._end += count_bytes
@@ -101,7 +83,6 @@ class FrameReader:
         self._make_room()
 
     def _cut_small(self) -> Iterator[memoryview]:
-        self.is_blocked = False
         while self._end - self._start >= LENGTH_BYTES:
             (length,) = _length.unpack_from(self._small, self._start)
             if not 0 <= length <= self._limit_bytes:
@@ -111,10 +92,7 @@ class FrameReader:
                 self._start = at + length
                 yield memoryview(bytearray(self._small[at : at + length]))
             elif is_large(length):
-                if self._admit(length):
-                    self._begin_large(at, length)
-                else:
-                    self.is_blocked = True
+                self._begin_large(at, length)
                 return
             else:
                 return
@@ -123,7 +101,7 @@ class FrameReader:
         have = self._end - at
         self._large = memoryview(self._pool.take(length))[:length]
         self._large[:have] = self._small[at : self._end]
-        self._large_filled = have
+        self.large_bytes = have
         self._start = self._end = 0
 
     def _make_room(self) -> None:

@@ -21,7 +21,7 @@ from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.config import Config
-from gateway.connection import Connection
+from gateway.connection import LATE_READ_BYTES_MAX, Connection
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
@@ -257,8 +257,11 @@ def _log_config(config: Config) -> LogConfig:
         flushes_in_flight_max_count=config.flushes_in_flight_max_count,
         segment_bytes_max=config.segment_bytes_max,
         # Whatever is read may be appended: senders are slowed down by the budget for requests,
-        # never refused here.
-        unconfirmed_bytes_max=config.buffered_bytes_max + config.request_bytes_max,
+        # never refused here. Past that budget may come the frame that crosses it, the one that is
+        # finished next, and a little of every connection.
+        unconfirmed_bytes_max=config.buffered_bytes_max
+        + 2 * config.request_bytes_max
+        + config.connections_max_count * LATE_READ_BYTES_MAX,
         tail_bytes_max=config.tail_cache_bytes,
         block_cache_bytes_max=config.block_cache_bytes,
         store_timeout_ms=config.store_timeout_ms,

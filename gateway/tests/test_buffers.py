@@ -62,16 +62,14 @@ def test_a_block_in_use_is_never_handed_out(steps: list[tuple[int, bool]]) -> No
 # --- ByteBudget ----------------------------------------------------------------------------------
 
 
-def test_one_request_always_fits_and_what_has_arrived_has_arrived() -> None:
+def test_what_has_arrived_has_arrived() -> None:
     budget = ByteBudget(100)
-    assert budget.admit(1_000)
-    assert not budget.admit(1)
-    budget.take(5)
+    budget.take(100)
+    assert not budget.is_exceeded
+    budget.take(1_000)
     assert budget.is_exceeded
     budget.give_back(1_000)
     assert not budget.is_exceeded
-    assert budget.admit(95)
-    assert not budget.admit(1)
     budget.give_back(100)
     assert budget.used_bytes == 0
 
@@ -79,16 +77,16 @@ def test_one_request_always_fits_and_what_has_arrived_has_arrived() -> None:
 def test_those_who_wait_are_called_in_order_each_once() -> None:
     budget = ByteBudget(10)
     budget.take(20)
+    budget.may_finish("somebody")  # who waits is not called for its sake
     called: list[str] = []
 
     def first() -> None:
         called.append("first")
-        assert budget.admit(6)
+        budget.take(6)
 
     def second() -> None:
         called.append("second")
-        if not budget.admit(6):
-            budget.call_when_free(second)
+        budget.take(6)
 
     def third() -> None:
         called.append("third")
@@ -97,35 +95,61 @@ def test_those_who_wait_are_called_in_order_each_once() -> None:
         budget.call_when_free(callback)
     budget.give_back(5)
     assert called == []
-    budget.give_back(13)
-    assert called == ["first", "second"]  # what second waits for, third must not take
+    budget.give_back(13)  # leaves 2: room for two times 6 would be 14
+    assert called == ["first", "second"]
     budget.forget(third)
     budget.forget(third)
     budget.give_back(6)
-    assert called == ["first", "second", "second"]
-    assert budget.used_bytes == 8
+    assert called == ["first", "second"]
     assert not budget._waiting
 
 
-def test_whoever_asks_later_waits_behind_one_that_needs_much() -> None:
-    """Or large requests starve while small ones come and go."""
-    budget = ByteBudget(100)
-    admitted: list[int] = []
+def test_one_at_a_time_may_bring_the_rest_of_its_frame() -> None:
+    budget = ByteBudget(10)
+    budget.take(20)
+    assert budget.may_finish("a")
+    assert budget.may_finish("a")
+    assert not budget.may_finish("b")
+    called: list[str] = []
 
-    def ask(size: int) -> None:
-        if budget.admit(size):
-            admitted.append(size)
-        else:
-            budget.call_when_free(lambda: ask(size))
+    def asks(name: str) -> None:
+        called.append(name)
+        if not budget.may_finish(name):
+            budget.call_when_free(lambda: asks(name))
 
-    for _ in range(3):
-        ask(30)
-    ask(80)
-    for _ in range(3):
-        budget.give_back(30)
-        ask(30)
-    assert admitted == [30, 30, 30, 80]
-    budget.give_back(80)
-    assert admitted == [30, 30, 30, 80, 30, 30, 30]
-    budget.give_back(90)
-    assert budget.used_bytes == 0
+    budget.call_when_free(lambda: asks("b"))
+    budget.call_when_free(lambda: asks("c"))
+    budget.has_finished("c")  # not its turn: nothing happens
+    assert called == []
+    budget.has_finished("a")
+    assert called == ["b"]  # and c still waits, behind it
+    budget.hand_over("c", "not c's turn")
+    budget.hand_over("b", "b's request")
+    assert not budget.may_finish("b")  # its next frame is another matter
+    assert called == ["b"]
+    budget.has_finished("b")
+    assert called == ["b"]
+    budget.has_finished("b's request")
+    assert called == ["b", "c"]
+
+
+def test_whoever_cannot_use_the_turn_does_not_stop_the_line() -> None:
+    budget = ByteBudget(10)
+    budget.take(20)
+    budget.may_finish("a")
+    called: list[str] = []
+
+    def between_frames() -> None:
+        called.append("between frames")
+        budget.call_when_free(between_frames)
+
+    def inside_a_frame() -> None:
+        called.append("inside a frame")
+        assert budget.may_finish("inside a frame")
+
+    budget.call_when_free(between_frames)
+    budget.call_when_free(inside_a_frame)
+    budget.has_finished("a")
+    assert called == ["between frames", "inside a frame"]
+    budget.give_back(15)
+    assert called[2:] == ["between frames"]

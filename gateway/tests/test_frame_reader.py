@@ -1,6 +1,8 @@
+import mmap
 import random  # noqa: TID251 - seeded
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +21,8 @@ LIMIT_BYTES = 1 << 20
 LARGEST_SMALL = SMALL_BUFFER_BYTES - LENGTH_BYTES
 
 
-def _reader(admit: Callable[[int], bool] = lambda _: True) -> FrameReader:
-    return FrameReader(BlockPool(1 << 22), LIMIT_BYTES, admit)
+def _reader() -> FrameReader:
+    return FrameReader(BlockPool(1 << 22), LIMIT_BYTES)
 
 
 def _framed(body: bytes) -> bytes:
@@ -39,8 +41,6 @@ def _feed(reader: FrameReader, stream: bytes, sizes: Iterable[int]) -> list[memo
         room[:count] = stream[at : at + count]
         at += count
         frames += list(reader.received(count))
-        if reader.is_blocked:
-            break
     return frames
 
 
@@ -93,11 +93,11 @@ def test_a_hostile_length_is_refused_and_allocates_nothing(length: int) -> None:
     taken: list[int] = []
 
     class Pool(BlockPool):
-        def take(self, size_bytes: int) -> bytearray:
+        def take(self, size_bytes: int) -> mmap.mmap:
             taken.append(size_bytes)
             return super().take(size_bytes)
 
-    reader = FrameReader(Pool(0), LIMIT_BYTES, lambda _: True)
+    reader = FrameReader(Pool(0), LIMIT_BYTES)
     stream = _framed(b"good") + struct.pack(">i", length) + b"rest"
     reader.buffer()[: len(stream)] = stream
     frames = reader.received(len(stream))
@@ -107,42 +107,31 @@ def test_a_hostile_length_is_refused_and_allocates_nothing(length: int) -> None:
     assert taken == []
 
 
-@pytest.mark.parametrize("have", [0, 1, 20_000, SMALL_BUFFER_BYTES - 14])
-def test_a_frame_that_is_not_admitted_waits_with_all_its_bytes(have: int) -> None:
-    asked: list[int] = []
-    admits = False
-
-    def admit(length: int) -> bool:
-        asked.append(length)
-        return admits
-
-    reader = _reader(admit)
-    body = _body(40_000)
-    stream = _framed(b"first!")[:8] + b"!!" + _framed(body)[: LENGTH_BYTES + have]
-    reader.buffer()[: len(stream)] = stream
-    frames = [bytes(f) for f in reader.received(len(stream))]
-    assert frames == [b"firs!!"]
-    assert reader.is_blocked
-    assert reader.is_inside_frame
-    assert list(reader.received(0)) == []
-    assert reader.is_blocked
-    assert reader.large_bytes == 0
-    admits = True
-    assert list(reader.received(0)) == []
-    assert not reader.is_blocked
-    assert reader.large_bytes == 40_000
-    assert asked == [40_000] * 3
-    found = _feed(reader, body[have:] + _framed(b"next"), [9_999])
-    assert [bytes(f) for f in found] == [body, b"next"]
+def test_what_has_come_of_a_large_frame_is_told() -> None:
+    reader = _reader()
+    stream = _framed(b"small") + _framed(_body(40_000))[:1_000]
+    assert not reader.is_inside_frame
+    frames = _feed(reader, stream, [700])
+    assert [bytes(f) for f in frames] == [b"small"]
+    assert (reader.is_inside_frame, reader.is_inside_large) == (True, True)
+    assert reader.large_bytes == 1_000 - LENGTH_BYTES
+    _feed(reader, _body(40_000)[996:39_999], [30_000])
+    assert reader.large_bytes == 39_999
+    assert [bytes(f) for f in _feed(reader, _body(40_000)[-1:], [1])] == [_body(40_000)]
+    assert (reader.is_inside_frame, reader.is_inside_large, reader.large_bytes) == (False, False, 0)
 
 
-def test_admitted_once_per_large_frame_and_never_for_a_small_one() -> None:
-    asked: list[int] = []
+def test_an_announced_frame_costs_what_has_come_of_it() -> None:
+    """Its block is mapped, not filled."""
 
-    def admit(length: int) -> bool:
-        asked.append(length)
-        return True
+    def resident_bytes() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * mmap.PAGESIZE
 
-    stream = b"".join(_framed(_body(n)) for n in (10, 40_000, LARGEST_SMALL, 50_000))
-    _feed(_reader(admit), stream, [13])
-    assert asked == [40_000, 50_000]
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc to look at")
+    pool, before = BlockPool(0), resident_bytes()
+    readers = [FrameReader(pool, 1 << 30) for _ in range(20)]
+    for reader in readers:
+        _feed(reader, struct.pack(">i", 90 << 20) + b"0123456789", [100])
+    assert resident_bytes() - before < 20 << 20
