@@ -8,14 +8,11 @@ at it any more.
 from __future__ import annotations
 
 import mmap
-import sys
 from collections import deque
 from collections.abc import Callable
 
 BLOCK_BYTES_MIN = 128 * 1024
 REUSE_TRIES_COUNT = 4
-# In _is_unwatched: the pool's deque, the caller's variable, the parameter, the call's argument.
-_OWN_REFERENCES_COUNT = 4
 
 
 class BlockPool:
@@ -42,15 +39,24 @@ class BlockPool:
             if _is_unwatched(block):
                 return block
         block = mmap.mmap(-1, block_bytes)
-        if self._kept_bytes + block_bytes <= self._kept_bytes_max:
+        if self._kept_bytes + block_bytes <= self._kept_bytes_max and _is_unwatched(block):
             kept.append(block)
             self._kept_bytes += block_bytes
         return block
 
 
 def _is_unwatched(block: mmap.mmap) -> bool:
-    """Whether no memoryview looks at `block`: each holds a reference, and nobody else has one."""
-    return sys.getrefcount(block) <= _OWN_REFERENCES_COUNT
+    """Whether no memoryview looks at `block`: one that is watched refuses to change its size, even
+    to the same. Counting references would say it too, but not in every Python: from 3.14 on, some
+    of our own are borrowed and not counted.
+    """
+    try:
+        block.resize(len(block))
+    except BufferError:
+        return False
+    except (AttributeError, OSError, SystemError, ValueError):
+        return False  # a system that cannot change sizes: no block is kept there
+    return True
 
 
 class ByteBudget:
