@@ -14,6 +14,7 @@ help:
 	@echo "make test    install and run every check and every test"
 	@echo "make check   lint, format, types, layer contracts, unit tests"
 	@echo "make compat  the black-box suite with the real clients"
+	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
 
@@ -55,6 +56,9 @@ compat: $(VENV)/.dev
 	$(BIN)/pytest compat_tests
 
 test: check compat
+
+kill: $(VENV)/.dev
+	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
