@@ -19,17 +19,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from gateway.api import API_TABLE, Api, Call, CloseConnection, error_code
+from gateway.api import Api, Call, CloseConnection, error_code
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.hub import Hub
 from gateway.observe.logger import log_event
+from gateway.pending_request import PendingRequest
 from protocol import (
     ApiKey,
     DecodeError,
     ErrorCode,
     RequestHeader,
     decode_request,
-    decode_request_header,
     encode_response,
 )
 
@@ -47,65 +47,6 @@ STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes it
 # reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
 FETCHES_IN_FLIGHT_MAX_COUNT = 2
 REPLIES_HELD_BYTES_MAX = 8 * 1024 * 1024  # done, but behind one that is not
-# Those that may wait for long and that only their client has a use for.
-PARKING = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
-
-
-# Stands in for the header of a request that could not be read; its connection is closing.
-_NO_HEADER = RequestHeader(-1, -1, 0, None)
-
-
-class _Request:
-    """A request between its arrival and its reply."""
-
-    __slots__ = (
-        "api",
-        "at",
-        "close_reason",
-        "frame",
-        "header",
-        "held_bytes",
-        "reply",
-        "size_bytes",
-        "task",
-    )
-
-    def __init__(self, frame: memoryview) -> None:
-        self.frame: memoryview | None = frame
-        self.size_bytes = len(frame)
-        self.header = _NO_HEADER
-        self.at = 0
-        self.api: Api | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
-        self.held_bytes = 0  # of the reply, when it had to wait for an earlier one
-        self.close_reason: str | None = None  # set: its reply is that the connection is closed
-
-    def end(self, close_reason: str) -> None:
-        """It gets no reply; nothing behind it can, or the client would take it for this one's."""
-        self.reply = ()
-        self.close_reason = close_reason
-
-    def parse_header(self) -> None:
-        assert self.frame is not None
-        self.header, self.at = decode_request_header(self.frame)
-        self.api = API_TABLE.get(self.header.api_key)
-
-    @property
-    def is_pipelined(self) -> bool:
-        return self.api is not None and self.api.pipelined
-
-    @property
-    def is_produce(self) -> bool:
-        return self.api is not None and self.api.key == ApiKey.PRODUCE
-
-    @property
-    def is_parking(self) -> bool:
-        return self.api is not None and self.api.key in PARKING
-
-    @property
-    def is_fetch(self) -> bool:
-        return self.api is not None and self.api.key == ApiKey.FETCH
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -115,8 +56,10 @@ class Connection(asyncio.BufferedProtocol):
         self._hub = hub
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max)
-        self._in_flight: deque[_Request] = deque()  # in arrival order; the head is answered first
-        self._waiting: deque[_Request] = deque()  # those of _in_flight that have not started
+        self._in_flight: deque[PendingRequest] = (
+            deque()
+        )  # in arrival order; the head is answered first
+        self._waiting: deque[PendingRequest] = deque()  # those of _in_flight that have not started
         self._buffered_bytes = 0  # of all requests that are not done
         self._barrier = False  # a request that is not pipelined runs: nothing may start
         self._fetches_count = 0  # started and not yet sent
@@ -192,7 +135,7 @@ class Connection(asyncio.BufferedProtocol):
                     break
         except FrameTooLarge as error:
             self._stop_stall_timer()
-            self._end_with(_Request(memoryview(b"")), str(error))
+            self._end_with(PendingRequest(memoryview(b"")), str(error))
         if not was_inside:
             budget.take(reader.large_bytes)  # the head of a large frame that has just begun
         self._pause_reading_if_full()
@@ -220,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
         if not is_large(len(frame)):  # a large one was charged as it came
             self._hub.budget.take(len(frame))
         self._buffered_bytes += len(frame)
-        request = _Request(frame)
+        request = PendingRequest(frame)
         try:
             request.parse_header()
         except DecodeError as error:
@@ -234,7 +177,7 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting.append(request)
         self._start_waiting()
 
-    def _end_with(self, request: _Request, reason: str) -> None:
+    def _end_with(self, request: PendingRequest, reason: str) -> None:
         """The stream makes no sense from `request` on: close once what came before is answered."""
         request.end(reason)
         self._is_ending = True
@@ -259,7 +202,7 @@ class Connection(asyncio.BufferedProtocol):
             self._hub.tasks.add(task)
             task.add_done_callback(self._hub.tasks.discard)
 
-    async def _serve(self, request: _Request) -> None:
+    async def _serve(self, request: PendingRequest) -> None:
         try:
             request.reply = await self._answer(request)
         except CloseConnection as error:
@@ -273,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             self._served(request)
 
-    def _served(self, request: _Request) -> None:
+    def _served(self, request: PendingRequest) -> None:
         if request.reply is None:
             request.end("a request was given up")
         if request.close_reason is not None:
@@ -297,7 +240,7 @@ class Connection(asyncio.BufferedProtocol):
         self._start_waiting()
         self._resume_reading_if_room()
 
-    async def _answer(self, request: _Request) -> Sequence[Buffer]:
+    async def _answer(self, request: PendingRequest) -> Sequence[Buffer]:
         """The encoded reply; empty when none is due."""
         header, api = request.header, request.api
         if api is None or not api.min_version <= header.api_version <= api.max_version:
@@ -336,7 +279,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # Back-pressure
 
-    def _release(self, request: _Request) -> None:
+    def _release(self, request: PendingRequest) -> None:
         """The request's bytes are no longer its own: it is done, though perhaps not yet answered.
 
         Others may be called, and this connection again: nothing of ours may be half done.
