@@ -56,9 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hub = hub
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max)
-        self._in_flight: deque[PendingRequest] = (
-            deque()
-        )  # in arrival order; the head is answered first
+        self._in_flight: deque[PendingRequest] = deque()  # the head is answered first
         self._waiting: deque[PendingRequest] = deque()  # those of _in_flight that have not started
         self._buffered_bytes = 0  # of all requests that are not done
         self._barrier = False  # a request that is not pipelined runs: nothing may start
