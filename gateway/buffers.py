@@ -11,7 +11,8 @@ import mmap
 from collections import deque
 from collections.abc import Callable
 
-BLOCK_BYTES_MIN = 128 * 1024
+# A cached batch holds its whole block: with powers of two from here on, at most twice its frame.
+BLOCK_BYTES_MIN = 64 * 1024
 REUSE_TRIES_COUNT = 4
 
 

@@ -92,6 +92,10 @@ class Gateway:
         """Recover the data; requests may come after it returns."""
         await self.broker.open(self._store, _log_config(self._config))
         self.groups.start()
+        for topic in self.groups.topics():
+            if self.broker.topics.named(topic) is None:
+                # Stopped between the topic's deletion and that of its committed offsets.
+                await self.groups.topic_deleted(topic)
 
     def connection(self) -> Connection:
         """The protocol of one more client."""

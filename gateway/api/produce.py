@@ -9,13 +9,14 @@ failure closes the connection, as in Kafka, so that the client asks for metadata
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from gateway.api.call import Call, CloseConnection, error_code
 from gateway.broker.broker import BrokerError
 from gateway.broker.partition import Partition
-from gateway.broker.producer_state import SequenceError
 from gateway.broker.waiting import wait_confirmed
-from protocol import BatchError, BatchHeader, ErrorCode, validate_batch
+from gateway.observe.logger import log_event
+from protocol import BatchHeader, ErrorCode, validate_batch
 from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.messages.produce import (
     PartitionProduceData,
@@ -24,7 +25,8 @@ from protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from wal_core import WalError
+
+logger = logging.getLogger(__name__)
 
 FIRST_VERSION_WITH_BATCHES = 3
 FIRST_VERSION_WITH_ZSTD = 7
@@ -59,7 +61,7 @@ class _Appending:
             header = validate_batch(records)
             _check(partition, header, self._call.version)
             appended = partition.append(records, header, self._now_ms)
-        except (BrokerError, BatchError, SequenceError, WalError) as error:
+        except Exception as error:
             _fail(answer, error)
             return answer
         answer.base_offset = appended.base_offset
@@ -153,7 +155,8 @@ async def _confirm(waiting: Waiting, timeout_ms: int) -> None:
 def _fail(answer: PartitionProduceResponse, error: BaseException) -> None:
     code = error_code(error)
     if code is ErrorCode.UNKNOWN_SERVER_ERROR:
-        raise error
+        # Not expected by anybody. What the request appended elsewhere is still answered for.
+        log_event(logger, logging.ERROR, "append failed", error=error, partition=answer.index)
     answer.error_code = code
     answer.error_message = str(error) or None
     answer.base_offset = -1

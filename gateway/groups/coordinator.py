@@ -166,6 +166,10 @@ class GroupCoordinator:
             return ErrorCode.NONE, dict(known)
         return ErrorCode.NONE, {partition: known.get(partition) for partition in partitions}
 
+    def topics(self) -> set[str]:
+        """The topics with committed offsets."""
+        return self._committed.topics()
+
     async def topic_deleted(self, topic: str) -> None:
         """Forget the offsets committed for `topic`, those under way included.
 

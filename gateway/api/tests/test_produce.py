@@ -81,6 +81,21 @@ async def test_one_bad_partition_harms_no_other() -> None:
     assert offsets == [0, -1, 0, -1]
 
 
+@virtual
+async def test_a_bug_met_in_one_partition_is_answered_there_alone() -> None:
+    """What the request appended before it is acknowledged, or the client would send it again."""
+    world, client = await started()
+    await client.create("t", partitions=3)
+    broken = world.gateway.broker.partition("t", 1)
+    assert broken is not None
+    broken.producers = None  # type: ignore[assignment]
+    batch = _idempotent(0, b"x")
+    request = produce_request({("t", 0): batch, ("t", 1): batch, ("t", 2): batch})
+    reply = await client.call(ApiKey.PRODUCE, 9, request)
+    codes = [p.error_code for p in reply.responses[0].partition_responses]
+    assert codes == [0, ErrorCode.UNKNOWN_SERVER_ERROR, 0]
+
+
 def _second_batch() -> bytes:
     return bytes(batch_of(b"a") + batch_of(b"b"))
 

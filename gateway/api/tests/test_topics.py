@@ -224,6 +224,23 @@ def test_committed_offsets_go_with_their_topic(disconnects: bool) -> None:
 
 
 @virtual
+async def test_committed_offsets_do_not_outlive_a_crash_in_the_middle_of_a_deletion() -> None:
+    """The deletion is durable, the removal of the offsets is not."""
+    world, client = await started()
+    await client.create("t")
+    await _commit(client, 5)
+    topic = world.gateway.broker.topics.named("t")
+    assert topic is not None
+    await world.gateway.broker.delete_topic(topic)
+    client = await world.restart()
+    assert world.gateway.groups.topics() == set()
+    await client.create("t")
+    assert await _committed(client) == -1
+    client = await world.restart()
+    assert await _committed(client) == -1
+
+
+@virtual
 async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None:
     """I9: or every later footer would carry their rows for ever."""
     world, client = await started()
