@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.groups.classic import ClassicGroup
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.journal import Record
 from gateway.groups.members import (
@@ -254,3 +255,18 @@ async def enter_all(*clients: Client) -> None:
             *(c.enter() for c in clients if c.heartbeat() is not ErrorCode.NONE),
         )
         generation = max(client.generation for client in clients)
+
+
+def group_of(client: Client) -> ClassicGroup:
+    return client.coordinator._groups[client.group]
+
+
+async def pair(**limits):
+    """A leader and a follower in one stable generation."""
+    coordinator = make(**limits)
+    leader, follower = Client(coordinator, "a"), Client(coordinator, "b")
+    await leader.enter()
+    await enter_all(leader, follower)
+    assert leader.leads
+    assert not follower.leads
+    return leader, follower
