@@ -5,7 +5,7 @@ layers use the names below and nothing else.
 """
 
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
-from wal_core.config import LogConfig, Mode
+from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
@@ -15,6 +15,7 @@ from wal_core.types import Entry, LogState
 
 __all__ = [
     "Clock",
+    "CloudSettings",
     "Corrupt",
     "Entry",
     "Fenced",
@@ -31,5 +32,6 @@ __all__ = [
     "Truncated",
     "Unavailable",
     "WalError",
+    "is_cloud",
     "open_store",
 ]

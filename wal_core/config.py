@@ -91,3 +91,25 @@ _MAY_BE_ZERO = frozenset(
         "writes_per_s_max",
     }
 )
+
+
+CLOUD_SCHEMES = ("s3", "gs", "az")
+
+
+def is_cloud(location: str) -> bool:
+    """Whether a location names a bucket."""
+    scheme, mark, _ = location.partition("://")
+    return bool(mark) and scheme.lower() in CLOUD_SCHEMES
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CloudSettings:
+    """How to reach a bucket. None: the environment and the profile say it, or the provider's own.
+
+    Keys are no settings: they come from the environment, a profile or the machine's role.
+    """
+
+    endpoint: str | None = None  # S3 only: http://HOST:PORT or https://HOST
+    region: str | None = None  # S3 only
+    path_style: bool = True  # S3 only: False puts the bucket's name into the host name
+    timeout_ms: int = 10_000  # of one request

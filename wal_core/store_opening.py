@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wal_core.clock import Rng, SystemRng
-from wal_core.config import LogConfig, Mode
+from wal_core.clock import Clock, Rng, SystemClock, SystemRng
+from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Invalid, Unavailable
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.object_store.local_folder import LocalFolderStore
@@ -29,27 +29,38 @@ _DEADLINE_S = 30
 
 
 async def open_store(
-    location: str, mode: Mode, *, objects: ObjectStore | None = None, rng: Rng | None = None
+    location: str,
+    mode: Mode,
+    *,
+    cloud: CloudSettings | None = None,
+    objects: ObjectStore | None = None,
+    clock: Clock | None = None,
+    rng: Rng | None = None,
 ) -> SegmentStore:
-    """The store at a folder path or `memory:`, made ready if it is new.
+    """The store at a folder path, `memory:` or `s3://bucket/prefix`, made ready if it is new.
 
-    `objects` puts segments (mode object) into a given object store instead. Raises Invalid when
-    the location holds data of another mode or a newer format, or cannot serve the mode.
+    A bucket is probed first. `cloud` says how to reach one. `objects` puts segments (mode object)
+    into a given object store instead, unprobed. Raises Invalid when the location holds data of
+    another mode or a newer format, cannot serve the mode, or cannot be trusted.
     """
+    rng = rng or SystemRng()
     if mode not in ("file", "object"):
         raise Invalid(f"mode is {mode!r}, expected file or object")
     if objects is not None:
         if mode != "object":
             raise Invalid("an object store cannot hold segments of mode file")
-        await _check_marker(objects, mode, rng or SystemRng())
+        await _check_marker(objects, mode, rng)
         return ObjectSegmentStore(objects)
     if location == "memory:":
         if mode != "object":
             raise Invalid("memory: works in mode object only; mode file needs a folder")
         return ObjectSegmentStore(MemoryStore())
+    if is_cloud(location):
+        if mode != "object":
+            raise Invalid(f"{location}: a bucket works in mode object only")
+        return await _open_bucket(location, cloud or CloudSettings(), clock or SystemClock(), rng)
     if "://" in location:
-        raise Invalid(f"{location}: expected a folder or memory:")
-    rng = rng or SystemRng()
+        raise Invalid(f"{location}: expected a folder, memory: or s3://BUCKET/PREFIX")
     folder = LocalFolderStore(Path(location), rng)
     try:
         await folder.open()
@@ -61,6 +72,20 @@ async def open_store(
         return ObjectSegmentStore(folder)
     await folder.close()
     return FileSegmentStore(Path(location))
+
+
+async def _open_bucket(
+    location: str, settings: CloudSettings, clock: Clock, rng: Rng
+) -> SegmentStore:
+    # With a folder nobody pays for loading this.
+    from wal_core.object_store.cloud_opening import open_trusted  # noqa: PLC0415
+
+    async def finish(bucket: ObjectStore) -> None:
+        stored = await _read_or_create_marker(bucket, "object")
+        _compare(f"{bucket.location}/{MARKER_KEY}", _parse(stored), "object")
+
+    bucket = await open_trusted(location, settings, finish, clock=clock, rng=rng)
+    return ObjectSegmentStore(bucket)
 
 
 async def _check_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> None:

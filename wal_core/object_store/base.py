@@ -25,6 +25,7 @@ class ObjectInfo(NamedTuple):
 
     key: str
     size_bytes: int
+    modified_ms: int = 0  # by the store's own clock, ms since 1970; 0: the store does not tell
 
 
 class ObjectStore(Protocol):

@@ -12,12 +12,14 @@ from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Plann
 from wal_core.tests.object_store_contract import CONTRACT
 
 
-@pytest.fixture(params=["memory", "folder", "faulty"])
+@pytest.fixture(params=["memory", "folder", "faulty", "s3"])
 async def store(request, tmp_path):
     if request.param == "memory":
         made = MemoryStore()
     elif request.param == "faulty":
         made = FaultyObjectStore(MemoryStore())
+    elif request.param == "s3":
+        made = request.getfixturevalue("s3_store")
     else:
         made = LocalFolderStore(tmp_path / "new" / "folder", SystemRng())
         await made.open()

@@ -38,7 +38,7 @@ async def test_a_newer_format_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("location", "mode"),
-    [("memory:", "file"), ("s3://bucket", "object"), ("x", "quorum")],
+    [("memory:", "file"), ("s3://bucket", "file"), ("ftp://host", "object"), ("x", "quorum")],
 )
 async def test_what_cannot_be_served_is_invalid(location, mode):
     with pytest.raises(Invalid):

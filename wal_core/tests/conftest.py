@@ -1,0 +1,35 @@
+"""A real S3 server, started when the first test asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from wal_core import CloudSettings
+from wal_core.object_store.cloud import CloudStore, open_cloud
+from wal_core.testing.s3_server import S3Server
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a new bucket; keys and endpoint stand in the environment."""
+    name = f"bucket-{next(_NUMBERS)}"
+    s3_server.make_bucket(name)
+    for key, value in s3_server.environ().items():
+        monkeypatch.setenv(key, value)
+    return name
+
+
+@pytest.fixture
+def s3_store(s3_bucket: str) -> CloudStore:
+    return open_cloud(f"s3://{s3_bucket}/some/prefix", CloudSettings(timeout_ms=5_000))
