@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from gateway.config_options import OPTIONS
-from gateway.config_values import MEMORY, Option, parse_address
+from gateway.config_values import BUCKETS, MEMORY, Option, parse_address
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -45,9 +45,16 @@ class Config:
     advertised_host: str | None = None
     advertised_port: int | None = None
 
-    data: str = "./data"  # a folder, or "memory:"
-    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, object for memory:
+    data: str = "./data"  # a folder, "memory:", or a bucket: "s3://bucket/prefix"
+    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, else object
     node_id: int = 1
+
+    # How to reach a bucket; empty: the environment says it. Keys never stand among the settings.
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    s3_path_style: bool = True
+    flush_preset: Literal["latency", "cost"] = "latency"  # buckets: what writes may cost
+    writes_per_s_max_count: int = 0  # 0: by flush_preset in a bucket, else no limit
 
     auto_create_topics: bool = True
     default_partitions_count: int = 1
@@ -105,9 +112,9 @@ class Config:
         """Fill in what depends on other settings, then check everything; raises ConfigError."""
         if self.data.startswith("~"):  # the shell does this for flags, nobody for files
             object.__setattr__(self, "data", str(Path(self.data).expanduser()))
-        in_memory = self.data == MEMORY
         if self.mode == _MODE_BY_DATA:
-            object.__setattr__(self, "mode", "object" if in_memory else "file")
+            in_folder = not (self.in_memory or self.in_bucket)
+            object.__setattr__(self, "mode", "file" if in_folder else "object")
         if self.block_bytes_max == 0:
             object.__setattr__(self, "block_bytes_max", (4 if self.mode == "file" else 8) * MIB)
         if self.flushes_in_flight_max_count == 0:
@@ -131,6 +138,11 @@ class Config:
         """True when nothing outlives the process."""
         return self.data == MEMORY
 
+    @property
+    def in_bucket(self) -> bool:
+        """True when the data are in an object store elsewhere."""
+        return self.data.lower().startswith(BUCKETS)
+
     def advertised(self, bound_port: int) -> tuple[str, int]:
         """The (host, port) clients are told, given the port that was really bound."""
         return self.advertised_host or self.listen_host, self.advertised_port or bound_port
@@ -149,16 +161,16 @@ _NOT_ABOVE = (
 
 def _check_data(config: Config) -> None:
     scheme = re.match(r"([a-z][a-z0-9+.-]+):", config.data, re.IGNORECASE)
-    if scheme is not None and config.data != MEMORY:
-        if scheme[1].lower() in ("s3", "gs", "az", "abfs", "http", "https"):
-            expected = f"a folder or {MEMORY!r}; object stores come with a later release"
-        else:
-            expected = f'a folder such as "./data", or {MEMORY!r}'
+    if scheme is not None and not config.in_memory and not config.in_bucket:
+        expected = (
+            f'a folder such as "./data", a bucket such as "s3://bucket/prefix", or {MEMORY!r}'
+        )
         raise ConfigError("data", config.data, expected)
-    if config.in_memory and config.mode == "file":
-        raise ConfigError("mode", "file", f"object, because data is {MEMORY!r} and has no file")
+    if config.mode == "file" and (config.in_memory or config.in_bucket):
+        expected = f"object, because data is {config.data!r} and has no file"
+        raise ConfigError("mode", "file", expected)
     folder = Path(config.data)
-    if not config.in_memory and folder.exists() and not folder.is_dir():
+    if scheme is None and folder.exists() and not folder.is_dir():
         raise ConfigError("data", config.data, "a folder; this is a file")
 
 

@@ -10,6 +10,8 @@ from gateway.config_values import (
     parse_address,
     parse_count,
     parse_duration,
+    parse_endpoint,
+    parse_region,
     parse_size,
     parse_switch,
     parse_text,
@@ -22,6 +24,7 @@ _WHERE = "Where"
 _TOPICS = "Topics"
 _LIMITS = "Limits: past one, the sender is slowed down or refused with Kafka's error"
 _STORAGE = "Storage"
+_BUCKET = "Buckets: keys come from AWS_ACCESS_KEY_ID and so on, a profile, or the machine's role"
 _GROUPS = "Consumer groups"
 _PROCESS = "Process"
 _COUNT_MAX = 1_000_000
@@ -44,7 +47,10 @@ OPTIONS: tuple[Option, ...] = (
         default="the listening address",
     ),
     Option(
-        "data", parse_text, _WHERE, f'Folder that holds the data, or "{MEMORY}" to keep nothing.'
+        "data",
+        parse_text,
+        _WHERE,
+        f'Folder or bucket (s3://BUCKET/PREFIX) to keep the data in, or "{MEMORY}" to keep none.',
     ),
     Option(
         "mode",
@@ -52,7 +58,44 @@ OPTIONS: tuple[Option, ...] = (
         _WHERE,
         "How records become durable: appended to a file and synced, or as numbered objects.",
         choices=("file", "object"),
-        default=f"file for a folder, object for {MEMORY}",
+        default=f"file for a folder, object for a bucket and {MEMORY}",
+    ),
+    Option(
+        "s3_endpoint",
+        parse_endpoint,
+        _BUCKET,
+        "Address of an S3 service that is not Amazon's: http://HOST:PORT or https://HOST.",
+        default="AWS_ENDPOINT_URL, or Amazon's",
+    ),
+    Option(
+        "s3_region",
+        parse_region,
+        _BUCKET,
+        "Region of the bucket.",
+        default="AWS_REGION, the profile's, or us-east-1",
+    ),
+    Option(
+        "s3_path_style",
+        parse_switch,
+        _BUCKET,
+        "Name the bucket in the path; off: in the host name.",
+    ),
+    Option(
+        "flush_preset",
+        parse_text,
+        _BUCKET,
+        "What writes are for: short waits (at most 200 a second) or a small bill (at most 4).",
+        choices=("latency", "cost"),
+    ),
+    Option(
+        "writes_per_s_max_count",
+        parse_count,
+        _BUCKET,
+        "Most writes a second, on average; full blocks always go. 0: by --flush-preset.",
+        0,
+        100_000,
+        default="by --flush-preset",
+        flag_name="writes-per-s-max",
     ),
     Option("node_id", parse_count, _WHERE, "Broker id that clients see.", 0, 2**31 - 1),
     Option(

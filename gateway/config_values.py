@@ -29,6 +29,7 @@ _MS_PER_UNIT = {
     "d": 86_400_000,
 }
 _QUANTITY = re.compile(r"(\d{1,19})\s*([A-Za-z]*)")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._/-]*)?")
 _SWITCH = {
     "true": True,
     "yes": True,
@@ -41,6 +42,7 @@ _SWITCH = {
 }
 PORT_MAX = 65_535
 MEMORY = "memory:"  # a data location: nothing outlives the process
+BUCKETS = ("s3://", "gs://", "az://")  # how a data location in an object store begins
 ENV_PREFIX = "WOODPECKER_"
 
 Value = bool | int | str | tuple[str, int]
@@ -105,6 +107,22 @@ def parse_text(raw: object) -> str:
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
         raise ValueError("a text that is not empty")
     return raw.strip()
+
+
+def parse_endpoint(raw: object) -> str:
+    """http://HOST:PORT or https://HOST; nothing at all: the provider's own."""
+    if isinstance(raw, str) and (
+        not raw or _ENDPOINT.fullmatch(raw.strip()) or "@" in raw  # a secret: not to be shown here
+    ):
+        return raw.strip()
+    raise ValueError('a URL such as "http://127.0.0.1:9000" or "https://storage.example.org"')
+
+
+def parse_region(raw: object) -> str:
+    """A region's name; nothing at all: what the environment says."""
+    if isinstance(raw, str) and re.fullmatch(r"[A-Za-z0-9-]{0,64}", raw.strip()):
+        return raw.strip()
+    raise ValueError('a region such as "eu-central-1"')
 
 
 def parse_choice(raw: object, choices: tuple[str, ...]) -> str:
@@ -210,4 +228,6 @@ _METAVARS: dict[Parser, str] = {
     parse_count: "NUMBER",
     parse_switch: "BOOL",
     parse_address: "HOST:PORT",
+    parse_endpoint: "URL",
+    parse_region: "NAME",
 }

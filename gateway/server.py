@@ -27,7 +27,9 @@ from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.logger import log_event
 from wal_core import (
+    FLUSH_PRESETS,
     Clock,
+    CloudSettings,
     LogConfig,
     Rng,
     SegmentStore,
@@ -168,7 +170,7 @@ async def _serve(config: Config) -> None:
     listener = _bind(config)
     try:
         port = listener.getsockname()[1]
-        store = await open_store(config.data, config.mode)
+        store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
         node = Node(config.node_id, *config.advertised(port))
         gateway = Gateway(config, store, node, SystemClock(), SystemRng())
         await gateway.start()
@@ -253,12 +255,29 @@ def _group_config(config: Config) -> GroupConfig:
     )
 
 
+def cloud_settings(config: Config) -> CloudSettings:
+    """How to reach a bucket, as the settings have it."""
+    return CloudSettings(
+        endpoint=config.s3_endpoint or None,
+        region=config.s3_region or None,
+        path_style=config.s3_path_style,
+        timeout_ms=config.store_timeout_ms,
+    )
+
+
 def _log_config(config: Config) -> LogConfig:
+    # Writes to a folder or to memory cost nothing: limited only on request.
+    rate = FLUSH_PRESETS[config.flush_preset]
+    per_s_max: float | None = config.writes_per_s_max_count or None
+    if per_s_max is None and config.in_bucket:
+        per_s_max = rate.writes_per_s_max
     return dataclasses.replace(
         LogConfig.preset(config.mode),
         block_bytes_max=config.block_bytes_max,
         gather_ms=config.gather_ms if config.mode == "object" else math.inf,
         flushes_in_flight_max_count=config.flushes_in_flight_max_count,
+        writes_per_s_max=per_s_max,
+        writes_burst_count=rate.burst_count,
         segment_bytes_max=config.segment_bytes_max,
         # Whatever is read may be appended: senders are slowed down by the budget for requests,
         # never refused here. Past that budget may come the frame that crosses it, the one that is

@@ -5,7 +5,7 @@ layers use the names below and nothing else.
 """
 
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
-from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
+from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
@@ -14,6 +14,7 @@ from wal_core.store_opening import open_store
 from wal_core.types import Entry, LogState
 
 __all__ = [
+    "FLUSH_PRESETS",
     "Clock",
     "CloudSettings",
     "Corrupt",

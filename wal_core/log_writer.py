@@ -241,7 +241,8 @@ class LogWriter:
                 return False
         if self._bucket is not None:
             wait_s = self._bucket.take(now_s)
-            if wait_s > 0:
+            # A full block does not wait: holding it back would save nothing, only slow down.
+            if wait_s > 0 and not self._queue:
                 self._come_back_at(now_s + wait_s)
                 return False
         if self._queue:

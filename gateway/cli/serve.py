@@ -94,6 +94,8 @@ serve = ServeCommand(
         woodpecker-gateway serve --listen 0.0.0.0:9092 --advertised myhost:9092
     Try things out without touching the disk:
         woodpecker-gateway serve --data memory:
+    Keep the data in a bucket (keys from the environment, a profile or the machine's role):
+        woodpecker-gateway serve --data s3://my-bucket/broker
 
     Sizes are written 64KiB, 16MiB or 10MB, times 500ms, 30s or 5min. Each setting can also come
     from the environment, as WOODPECKER_LISTEN for --listen and so on, or from a TOML file named

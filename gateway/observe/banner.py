@@ -82,6 +82,8 @@ def _program() -> str:
 def _data(config: Config) -> str:
     if config.in_memory:
         return "in memory: gone when this process ends"
+    if config.in_bucket:
+        return config.data + (f" at {config.s3_endpoint}" if config.s3_endpoint else "")
     return str(Path(config.data).absolute())
 
 
@@ -90,4 +92,6 @@ def _durability(config: Config) -> str:
         return "nothing (memory only)"
     if config.mode == "file":
         return "append and fdatasync before each ack (mode file)"
+    if config.in_bucket:
+        return f"one object per block before each ack (mode object, preset {config.flush_preset})"
     return "one synced object per block before each ack (mode object)"

@@ -27,6 +27,8 @@ def test_defaults_are_a_local_durable_broker() -> None:
         ("./data", "object", "object", 8 * MIB),
         ("memory:", None, "object", 8 * MIB),
         ("memory:", "object", "object", 8 * MIB),
+        ("s3://bucket", None, "object", 8 * MIB),
+        ("gs://bucket/a/b", "object", "object", 8 * MIB),
     ],
 )
 def test_what_follows_from_the_data_location(
@@ -39,7 +41,11 @@ def test_what_follows_from_the_data_location(
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"mode": "file", "data": "memory:"}, "mode", "object"),
     ({"mode": "quorum"}, "mode", "one of file, object"),
-    ({"data": "s3://bucket/prefix"}, "data", "later release"),
+    ({"data": "s3://bucket/prefix", "mode": "file"}, "mode", "object"),
+    ({"data": "hdfs://host"}, "data", "s3://bucket/prefix"),
+    ({"s3_endpoint": "127.0.0.1:9000"}, "s3_endpoint", "http://127.0.0.1:9000"),
+    ({"s3_region": "no region"}, "s3_region", "eu-central-1"),
+    ({"flush_preset": "free"}, "flush_preset", "one of latency, cost"),
     ({"data": "ftp://host"}, "data", "a folder"),
     ({"data": ""}, "data", "not empty"),
     ({"listen_port": 65536}, "listen", "HOST:PORT"),
