@@ -13,18 +13,20 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from compat_tests.support.client import LIBRARIES, Client, Library
 from compat_tests.support.environments import MissingClientError
 from compat_tests.support.gateway import Gateway, Remote, split_command
+from wal_core.testing.s3_server import S3Server
 
 MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
     "slow": "more than a few seconds by nature",
 }
+_MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
+_BUCKET = "compat"
 Broker = Gateway | Remote
 
 _ran = pytest.StashKey[dict[str, str]]()
@@ -36,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bootstrap", help="HOST:PORT of a running broker to test instead of ours")
     group.addoption("--bootstrap-strict", help="the same, of one with automatic creation off")
     group.addoption("--serve-command", help="program to start as the broker")
-    group.addoption("--modes", default="file,object", help="modes to test (default: %(default)s)")
+    group.addoption("--modes", default="file,object", help=_MODES_HELP)
     group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
     group.addoption("--seed", type=int, default=1, help="seed of moments and bytes")
 
@@ -90,10 +92,29 @@ def broker(
     if bootstrap := request.config.getoption("--bootstrap"):
         yield Remote(bootstrap)
         return
-    data = tmp_path_factory.mktemp(f"data-{request.param}")
-    with Gateway(str(data), mode=request.param, command=serve_command) as gateway:
+    data, environ = place(request, request.param, tmp_path_factory)
+    with Gateway(data, mode=request.param, command=serve_command, environ=environ) as gateway:
         yield gateway
         stopped_well(gateway)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The bucket of mode s3; started when the first test wants it."""
+    with S3Server() as server:
+        server.make_bucket(_BUCKET)
+        yield server
+
+
+def place(
+    request: pytest.FixtureRequest, mode: str, folders: pytest.TempPathFactory
+) -> tuple[str, dict[str, str]]:
+    """A new data location for a mode, and the environment that leads to it."""
+    folder = folders.mktemp(f"data-{mode}")
+    if mode != "s3":
+        return str(folder), {}
+    server = request.getfixturevalue("s3_server")
+    return f"s3://{_BUCKET}/{folder.name}", server.environ()
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +156,9 @@ def stopped_well(gateway: Gateway) -> None:
 
 @pytest.fixture
 def own_gateway(
-    request: pytest.FixtureRequest, tmp_path: Path, serve_command: list[str] | None
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    serve_command: list[str] | None,
 ) -> Iterator[Callable[..., Gateway]]:
     """Makes brokers that the test may stop, kill and restart."""
     if request.config.getoption("--bootstrap"):
@@ -143,8 +166,10 @@ def own_gateway(
     started: list[Gateway] = []
 
     def make(mode: str, *options: str, data: str | None = None) -> Gateway:
-        location = data or str(tmp_path / f"data-{len(started)}")
-        gateway = Gateway(location, mode=mode, options=options, command=serve_command)
+        location, environ = place(request, mode, tmp_path_factory)
+        gateway = Gateway(
+            data or location, mode=mode, options=options, command=serve_command, environ=environ
+        )
         started.append(gateway)
         return gateway.start()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,15 @@ class Gateway:
         mode: str,
         options: tuple[str, ...] = (),
         command: list[str] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
+        """`mode` is file, object or s3: object mode in a bucket, which `environ` leads to."""
         self.data = data
         self.mode = mode
         self.port = 0
         self._options = options
         self._command = command or default_command()
+        self._environ = dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
@@ -78,7 +82,8 @@ class Gateway:
     def spawn(self) -> None:
         """Starts the process and leaves it to itself."""
         assert not self.running
-        arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", self.mode]
+        mode = "object" if self.mode == "s3" else self.mode
+        arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", mode]
         self._ready.clear()
         self._process = subprocess.Popen(
             [*self._command, *arguments, *self._options],
@@ -86,7 +91,7 @@ class Gateway:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environ},
         )
         self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
         self._reader.start()
