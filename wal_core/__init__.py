@@ -10,7 +10,7 @@ from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, Wa
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
 from wal_core.segment_store.base import SegmentStore
-from wal_core.store_opening import open_store
+from wal_core.store_opening import examine_bucket, open_store
 from wal_core.types import Entry, LogState
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Truncated",
     "Unavailable",
     "WalError",
+    "examine_bucket",
     "is_cloud",
     "open_store",
 ]

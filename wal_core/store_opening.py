@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
@@ -21,6 +22,9 @@ from wal_core.persistence import Persistence
 from wal_core.segment_store.base import SegmentStore
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.segment_store.object import ObjectSegmentStore
+
+if TYPE_CHECKING:
+    from wal_core.object_store.probe import Check
 
 MARKER_KEY = "woodpecker.json"
 FORMAT_VERSION = 1
@@ -72,6 +76,15 @@ async def open_store(
         return ObjectSegmentStore(folder)
     await folder.close()
     return FileSegmentStore(Path(location))
+
+
+async def examine_bucket(
+    location: str, cloud: CloudSettings, *, clock: Clock, rng: Rng
+) -> Sequence[Check]:
+    """What an opening would check of a bucket, for people. Raises Invalid, Unavailable."""
+    from wal_core.object_store.cloud_opening import examine  # noqa: PLC0415 - as below
+
+    return await examine(location, cloud, clock=clock, rng=rng)
 
 
 async def _open_bucket(

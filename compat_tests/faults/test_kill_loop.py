@@ -25,6 +25,7 @@ SNAPSHOT_EVERY_COUNT = 5
 PAIRS = {
     "file": ("confluent-kafka", "kafka-python"),
     "object": ("kafka-python", "confluent-kafka"),
+    "s3": ("confluent-kafka", "kafka-python"),
 }
 
 

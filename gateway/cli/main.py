@@ -25,6 +25,9 @@ class _Row(NamedTuple):
 # The order is that of a first visit.
 COMMANDS: dict[str, _Row] = {
     "serve": _Row("serve", "serve", "Start the broker."),
+    "doctor": _Row(
+        "doctor", "doctor", "Check storage, addresses and limits before or while serving."
+    ),
     "topics": _Row("topics", "topics", "List, create, describe or delete topics."),
     "produce": _Row("produce", "produce", "Write records to a topic."),
     "consume": _Row("consume", "consume", "Read records from a topic."),

@@ -12,7 +12,7 @@ from gateway.config_values import Option, parse_switch
 from gateway.observe.logger import setup_logging
 
 
-class ServeCommand(click.Command):
+class SettingsCommand(click.Command):
     """A command whose help shows the settings a newcomer needs; the rest comes on demand."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -25,7 +25,12 @@ class ServeCommand(click.Command):
             with formatter.section(heading):
                 formatter.write_dl(rows)
         with formatter.section("More"):
-            formatter.write_dl(_more_rows(len(OPTIONS)))
+            formatter.write_dl([*self._own_rows(ctx), *_more_rows(len(OPTIONS))])
+
+    def _own_rows(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """What the command takes besides the settings, which have no help of click's."""
+        own = [p for p in self.params if isinstance(p, click.Option) and p.help]
+        return [row for p in own if (row := p.get_help_record(ctx)) is not None]
 
 
 def _flags(option: Option) -> str:
@@ -56,7 +61,8 @@ def _show_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-def _parameters() -> list[click.Parameter]:
+def setting_parameters() -> list[click.Parameter]:
+    """An option for every setting, all of them optional."""
     # The key is the parameter's name; None means: not given here, look further.
     parameters: list[click.Parameter] = [
         click.Option([_flags(option), option.key], default=None) for option in OPTIONS
@@ -79,10 +85,10 @@ def _serve(**flags: Any) -> int:
     return run(config)
 
 
-serve = ServeCommand(
+serve = SettingsCommand(
     "serve",
     callback=_serve,
-    params=_parameters(),
+    params=setting_parameters(),
     context_settings={"help_option_names": ["-h", "--help"]},
     help=f"""Start the broker and serve until Ctrl-C or SIGTERM.
 

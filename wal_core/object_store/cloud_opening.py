@@ -11,12 +11,21 @@ from wal_core.config import CloudSettings, LogConfig
 from wal_core.errors import Unavailable, WalError
 from wal_core.object_store.base import ObjectStore
 from wal_core.object_store.cloud import CloudStore, open_cloud
-from wal_core.object_store.probe import demand_trust
+from wal_core.object_store.probe import Check, demand_trust, probe
 from wal_core.persistence import Persistence
 
 SILENCE_S_MAX = 30
 
 _logger = logging.getLogger(__name__)
+
+
+async def examine(location: str, settings: CloudSettings, *, clock: Clock, rng: Rng) -> list[Check]:
+    """The probe's findings about a bucket, asked once. Raises Invalid, Unavailable."""
+    store = open_cloud(location, settings)
+    try:
+        return await probe(store, clock=clock, rng=rng)
+    finally:
+        await store.close()
 
 
 async def open_trusted(
