@@ -131,6 +131,8 @@ def _s3_options(
             endpoint = endpoint.replace("://", f"://{location.bucket}.", 1)
         # Under both names, or the environment's would outweigh a setting.
         config["endpoint"] = config["aws_endpoint_url_s3"] = endpoint
+    # One request per object: not every service knows the other way, and deleting is free.
+    config["disable_bulk_delete"] = True
     config["virtual_hosted_style_request"] = not settings.path_style
     tls = endpoint is None or endpoint.startswith("https:")
     if tls and not environ.get("AWS_UNSIGNED_PAYLOAD"):

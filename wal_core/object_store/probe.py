@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wal_core.clock import Clock, Rng
 from wal_core.errors import Invalid, Unavailable, WalError
@@ -84,17 +84,14 @@ async def _gather_facts(objects: ObjectStore, folder: str, rng: Rng) -> _Facts:
     race, doomed = folder + _RACE, folder + _DOOMED
     # Large enough for the answer to one to overlap the upload of another.
     bodies = [bytes([n]) + rng.random_bytes(32) * 32 for n in range(RACERS_COUNT)]
-    raced, _ = await asyncio.gather(
-        asyncio.gather(*(_outcome(objects.create(race, [body])) for body in bodies)),
-        asyncio.gather(
-            *(_settled(objects.create(folder + key, [key.encode()])) for key in reversed(_LISTED)),
-            _settled(objects.create(doomed, [b"doomed"])),
-        ),
+    outcomes = await _all(
+        *(_outcome(objects.create(race, [body])) for body in bodies),
+        *(_settled(objects.create(folder + key, [key.encode()])) for key in reversed(_LISTED)),
+        _settled(objects.create(doomed, [b"doomed"])),
     )
-    again, _ = await asyncio.gather(
-        _outcome(objects.create(race, [b"again"])), objects.delete(doomed)
-    )
-    whole, part, size, rows, rows_after, left = await asyncio.gather(
+    raced = outcomes[:RACERS_COUNT]
+    again, _ = await _all(_outcome(objects.create(race, [b"again"])), objects.delete(doomed))
+    whole, part, size, rows, rows_after, left = await _all(
         _read(objects, race, 0, None),
         _read(objects, race, _PART_START, _PART_BYTES),
         objects.size(race),
@@ -115,6 +112,17 @@ async def _gather_facts(objects: ObjectStore, folder: str, rng: Rng) -> _Facts:
         modified_ms=max((row.modified_ms for row in rows), default=0),
         left=left,
     )
+
+
+async def _all(*calls: Awaitable[Any]) -> list[Any]:
+    """Every result; the first error, but not before all are over: what is still on its way could
+    not be cleaned up.
+    """
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 async def _outcome(create: Awaitable[None]) -> bool | None:

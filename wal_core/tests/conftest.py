@@ -20,16 +20,36 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """A second opinion: another program by other people."""
+    with S3Server("moto") as server:
+        yield server
+
+
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a new bucket; keys and endpoint stand in the environment."""
-    name = f"bucket-{next(_NUMBERS)}"
-    s3_server.make_bucket(name)
-    for key, value in s3_server.environ().items():
-        monkeypatch.setenv(key, value)
-    return name
+    return _new_bucket(s3_server, monkeypatch)
 
 
 @pytest.fixture
 def s3_store(s3_bucket: str) -> CloudStore:
-    return open_cloud(f"s3://{s3_bucket}/some/prefix", CloudSettings(timeout_ms=5_000))
+    return _opened(s3_bucket)
+
+
+@pytest.fixture
+def moto_store(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
+    return _opened(_new_bucket(moto_server, monkeypatch))
+
+
+def _new_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"bucket-{next(_NUMBERS)}"
+    server.make_bucket(name)
+    for key, value in server.environ().items():
+        monkeypatch.setenv(key, value)
+    return name
+
+
+def _opened(bucket: str) -> CloudStore:
+    return open_cloud(f"s3://{bucket}/some/prefix", CloudSettings(timeout_ms=5_000))

@@ -151,6 +151,27 @@ def test_the_write_rate_is_bounded_without_losing_latency_when_idle():
     run(main)
 
 
+def test_full_blocks_do_not_wait_for_the_rate_and_small_ones_do():
+    config = dataclasses.replace(
+        OBJECT, block_bytes_max=1000, gather_bytes=1000, writes_per_s_max=4, writes_burst_count=1
+    )
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        h, faulty = await opened(config, latency_s=0.01)
+        faulty.calls.clear()
+        await h.add(0, b"x")
+        start = loop.time()
+        full = [h.add(0, b"x" * 800) for _ in range(20)]
+        await full[-2]  # the last one is not followed by anything, so it is not full
+        assert loop.time() - start < 0.05
+        await full[-1]
+        assert loop.time() - start == pytest.approx(0.25, abs=0.02)
+        assert faulty.count("create") == 21
+
+    run(main)
+
+
 def test_appends_go_on_while_a_segment_is_completed():
     async def main() -> None:
         config = dataclasses.replace(OBJECT, segment_blocks_max=3, gather_ms=1)

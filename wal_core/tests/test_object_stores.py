@@ -12,14 +12,14 @@ from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Plann
 from wal_core.tests.object_store_contract import CONTRACT
 
 
-@pytest.fixture(params=["memory", "folder", "faulty", "s3"])
+@pytest.fixture(params=["memory", "folder", "faulty", "s3", "moto"])
 async def store(request, tmp_path):
     if request.param == "memory":
         made = MemoryStore()
     elif request.param == "faulty":
         made = FaultyObjectStore(MemoryStore())
-    elif request.param == "s3":
-        made = request.getfixturevalue("s3_store")
+    elif request.param in ("s3", "moto"):
+        made = request.getfixturevalue(f"{request.param}_store")
     else:
         made = LocalFolderStore(tmp_path / "new" / "folder", SystemRng())
         await made.open()
