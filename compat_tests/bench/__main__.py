@@ -9,22 +9,27 @@ not stand still: the median round counts, all are shown.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from compat_tests.bench import load, startup
 from compat_tests.bench.broker import Running, gateway
-from compat_tests.bench.raw import Raw, append_and_sync
+from compat_tests.bench.raw import Raw
 from compat_tests.bench.report import heading, line
+from compat_tests.bench.target import (
+    BUCKET,
+    MB,
+    BucketTarget,
+    FolderTarget,
+    Target,
+    measured,
+)
+from wal_core.testing.s3_server import S3Server
 
-T = TypeVar("T")
-MB = 1_000_000
 START_RUNS = 3
 # value bytes, records, settings: default batching for small records, full 1 MB batches for large.
 LOADS: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
@@ -38,41 +43,44 @@ RAW_BLOCK_BYTES = (16_384, 131_072, MB)
 NO_PAUSES = {"fetch.queue.backoff.ms": 10}
 
 
-def measured(work: Callable[..., T], *args: Any, **settings: Any) -> T:
-    """Run `work` in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(work, *args, **settings).result()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--folder", type=Path, help="where data go (default: a temporary folder)")
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer records")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each throughput")
-    parser.add_argument("--modes", default="file", help="file, object or both, comma separated")
+    parser.add_argument(
+        "--modes", default="file", help="of file, object (a folder), s3 (a local server)"
+    )
     options = parser.parse_args()
     for mode in options.modes.split(","):
+        if mode == "s3":
+            with S3Server() as server:
+                server.make_bucket(BUCKET)
+                bench_target(mode, BucketTarget(server.environ()), options)
+            continue
         folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
         try:
-            bench_mode(mode, folder, options.scale, options.rounds)
+            bench_target(mode, FolderTarget(mode, folder), options)
         finally:
             shutil.rmtree(folder)
 
 
-def bench_mode(mode: str, folder: Path, scale: float, rounds: int) -> None:
-    heading("exec to first accepted connection, idle memory")
-    startup.starts(mode, "folder", START_RUNS)
-    heading(f"throughput in {mode} mode: confluent-kafka, one producer, one partition, acks=all")
-    with gateway(folder / "data", mode) as broker:
-        for name, value_bytes, count, settings in LOADS:
-            bench_load(broker, folder, (name, value_bytes, int(count * scale), settings), rounds)
-        bench_latency(broker, folder, int(2_000 * scale))
+def bench_target(name: str, target: Target, options: argparse.Namespace) -> None:
+    scale = options.scale * target.scale
+    heading(f"{name}: exec to first accepted connection, idle memory")
+    kind = target.data if "://" in target.data else "folder"
+    startup.starts(target.mode, kind, START_RUNS, target.environ)
+    heading(f"{name}: throughput of confluent-kafka, one producer, one partition, acks=all")
+    with gateway(target.data, target.mode, *target.flags, environ=target.environ) as broker:
+        for load_name, value_bytes, count, settings in LOADS:
+            load_of = (load_name, value_bytes, int(count * scale), settings)
+            bench_load(broker, target, load_of, options.rounds)
+        bench_latency(broker, target, int(2_000 * scale))
         line("memory after the runs", f"{broker.memory_mb():.0f} MB")
 
 
 def bench_load(
-    broker: Running, folder: Path, of: tuple[str, int, int, dict[str, Any]], rounds: int
+    broker: Running, target: Target, of: tuple[str, int, int, dict[str, Any]], rounds: int
 ) -> None:
     """Raw, produce, consume, in turn; each round in a topic of its own."""
     name, value_bytes, count, settings = of
@@ -80,7 +88,7 @@ def bench_load(
     cpus, read_cpus, eager_cpus = [], [], []
     for number in range(rounds):
         topic = f"bench-{value_bytes}-{number}"
-        raws.append(append_and_sync(folder, MB, count * value_bytes).mb_per_s)
+        raws.append(target.limit(count * value_bytes).mb_per_s)
         rate, cpu = _with_cpu(broker, load.produce, topic, value_bytes, count, **settings)
         produced.append(rate)
         cpus.append(cpu)
@@ -90,7 +98,7 @@ def bench_load(
         rate, cpu = _with_cpu(broker, load.consume, topic, count, **NO_PAUSES)
         eager.append(rate)
         eager_cpus.append(cpu)
-    line(f"raw, 1 MB blocks, {name}'s bytes", _median_mb(raws), _all(raws))
+    line(f"{target.limit_name}, {name}", _median_mb(raws), _all(raws))
     _report(f"produce {name}", produced, cpus)
     ratios = [p.mb_per_s / raw for p, raw in zip(produced, raws, strict=True)]
     line("  of raw", f"{statistics.median(ratios):.2f}", _all(ratios, 2))
@@ -122,11 +130,11 @@ def _all(values: list[float], digits: int = 0) -> str:
     return "(" + " ".join(f"{value:.{digits}f}" for value in values) + ")"
 
 
-def bench_latency(broker: Running, folder: Path, count: int) -> None:
-    heading("acked latency, one record in flight, beside one raw append + fdatasync")
+def bench_latency(broker: Running, target: Target, count: int) -> None:
+    heading(f"acked latency, one record in flight, beside {target.one_name}")
     for value_bytes in (100, 1_000, 100_000):
         raw_bytes = RAW_BLOCK_BYTES[0] if value_bytes < RAW_BLOCK_BYTES[0] else RAW_BLOCK_BYTES[1]
-        raw = append_and_sync(folder, raw_bytes, raw_bytes * count)
+        raw = target.one(raw_bytes, count)
         topic = f"latency-{value_bytes}"
         got = measured(load.acked_latency, broker.bootstrap, topic, value_bytes, count)
         line(f"{value_bytes:,} B record", *_percentiles(got))

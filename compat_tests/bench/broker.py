@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -32,12 +33,16 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def gateway(data: Path | str, mode: str, *flags: str) -> Iterator[Running]:
+def gateway(
+    data: Path | str, mode: str, *flags: str, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Start `woodpecker-gateway serve` on a free port, stop it at the end."""
     command = [sys.executable, "-m", "gateway", "serve", "--listen", "127.0.0.1:0"]
     command += ["--data", str(data), "--mode", mode, *flags]
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environ or {})}
+    )
     try:
         port = _ready_port(process)
         started_s = time.perf_counter() - begun

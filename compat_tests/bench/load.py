@@ -76,7 +76,8 @@ def consume(bootstrap: str, topic: str, records_count: int, **settings: Any) -> 
     got_count = got_bytes = 0
     begun = time.perf_counter()
     while got_count < records_count:
-        for message in consumer.consume(10_000, timeout=1.0):
+        # Asked for more than will come, it would wait for the rest of its second.
+        for message in consumer.consume(min(10_000, records_count - got_count), timeout=1.0):
             if message.error():
                 raise RuntimeError(str(message.error()))
             got_count += 1

@@ -34,6 +34,11 @@ def append_and_sync(folder: Path, block_bytes: int, total_bytes: int) -> Raw:
     finally:
         os.close(file)
         path.unlink()
+    return summary(took_s, block_bytes, elapsed_s)
+
+
+def summary(took_s: list[float], block_bytes: int, elapsed_s: float) -> Raw:
+    """Rate and latencies of writes of one size."""
     took_ms = sorted(t * 1000 for t in took_s)
     return Raw(
         len(took_s) * block_bytes / 1e6 / elapsed_s,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from compat_tests.bench.broker import gateway
@@ -41,15 +42,20 @@ def main() -> None:
         line(name, f"{took_ms:.0f} ms", f"{rss_mb:.0f} MB")
 
 
-def starts(mode: str, data_kind: str, runs: int) -> None:
-    """Starts over an empty folder and over the one that was left; the median and the worst."""
+def starts(mode: str, data_kind: str, runs: int, environ: Mapping[str, str] | None = None) -> None:
+    """Starts over an empty place and over what was left there; the median and the worst.
+
+    `data_kind`: folder, memory, or the s3:// location that places are to be made in.
+    """
     first_ms, second_ms, memory_mb = [], [], []
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             data = "memory:" if data_kind == "memory" else str(Path(folder) / "data")
+            if "://" in data_kind:
+                data = f"{data_kind}/{Path(folder).name}"
             for took_ms in (first_ms, second_ms):
                 begun = time.perf_counter()
-                with gateway(data, mode) as broker:
+                with gateway(data, mode, environ=environ) as broker:
                     host, _, port = broker.bootstrap.rpartition(":")
                     with socket.create_connection((host, int(port))):
                         took_ms.append((time.perf_counter() - begun) * 1000)
