@@ -72,6 +72,8 @@ def consume(bootstrap: str, topic: str, records_count: int, **settings: Any) -> 
             **settings,
         }
     )
+    # A consumer that has not heard of its topic yet waits for half a second before it asks again.
+    consumer.list_topics(topic, timeout=10)
     consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
     got_count = got_bytes = 0
     begun = time.perf_counter()
