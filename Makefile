@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit compat kill bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit compat buckets kill bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   lint, format, types, layer contracts, unit tests"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
+	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
 
@@ -55,7 +56,13 @@ unit: $(VENV)/.dev
 compat: $(VENV)/.dev
 	$(BIN)/pytest compat_tests
 
-test: check compat
+# What differs in a bucket, and of the rest what storage can break: the whole suite takes as long again.
+buckets: $(VENV)/.dev
+	$(BIN)/pytest --modes s3 --kills 5 compat_tests/wire compat_tests/faults \
+		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
+		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
+
+test: check compat buckets
 
 kill: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)

@@ -151,6 +151,8 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         if self.running:
             self.kill()
+        elif self._process is not None:  # it ended by itself
+            self._close()
 
 
 class Remote:
