@@ -115,7 +115,9 @@ def _command(kind: Kind, port: int) -> list[str]:
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     address = f"127.0.0.1:{port}"
     # Its own command would write a file with its process id beside other people's.
-    return [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", address]
+    words = ["hypercorn", "ministack.app:app", "--bind", address]
+    # No workers: one process, which a test can stop and end.
+    return [sys.executable, "-m", *words, "--workers", "0"]
 
 
 def _free_port() -> int:
