@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
+import ssl
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -68,7 +69,13 @@ _DOES = frozenset({Answer.LOST_REPLY, Answer.DONE_THEN_500, Answer.DONE_THEN_HAN
 class ScriptedS3:
     """Use as an async context manager; `plan` may be extended while it runs."""
 
-    def __init__(self, *, bucket: str = "bucket", page_keys_max: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        bucket: str = "bucket",
+        page_keys_max: int = 1000,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.bucket = bucket
         self.page_keys_max = page_keys_max
         self.objects: dict[str, bytes] = {}
@@ -76,12 +83,14 @@ class ScriptedS3:
         self.requests: list[Request] = []
         self.endpoint = ""
         self.conditions_honoured = True
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ScriptedS3:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.endpoint = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
+        scheme = "https" if self._tls else "http"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
