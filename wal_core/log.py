@@ -7,7 +7,7 @@ import asyncio
 from wal_core.block_format import NONCE_BYTES
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
-from wal_core.errors import Unavailable
+from wal_core.errors import Invalid, Unavailable
 from wal_core.footer_format import Footer
 from wal_core.log_reader import LogReader, check_read
 from wal_core.log_writer import LogWriter
@@ -112,6 +112,20 @@ class Log:
         """
         self._writer.drop_stream(stream_id)
 
+    def truncate(self, stream_id: int, offset: int) -> None:
+        """Let a stream start at `offset`; nothing below is read again. Never moves back.
+
+        Every later footer says so, but a crash before the next one forgets it: keep the fact in
+        your own entries, have that entry confirmed first, and truncate again after opening.
+        Raises Invalid beyond the confirmed end.
+        """
+        stream = self._live(stream_id)
+        confirmed = stream.confirmed if stream else 0
+        if not 0 <= offset <= confirmed:
+            raise Invalid(f"stream {stream_id} can start at 0 .. {confirmed}, not at {offset}")
+        if stream is not None:
+            stream.truncate(offset)
+
     async def close(self) -> None:
         """Confirm what was appended, complete the segment, let the next writer in.
 
@@ -191,3 +205,23 @@ class Log:
     async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
         """The first confirmed entry whose greatest timestamp is >= `timestamp_ms`, or None."""
         return await self._reader.find_timestamp(stream_id, timestamp_ms)
+
+    # -- retention -------------------------------------------------------------------------
+
+    async def offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
+        """The offset from which on everything has to stay if all older than `timestamp_ms` may go.
+
+        As exact as the index, which knows blocks: never too high, so that some older records may
+        stay with a younger neighbour. The confirmed end when all may go. A stream that never saw a
+        timestamp keeps all. Between start and confirmed end.
+        """
+        return await self._reader.offset_for_time(stream_id, timestamp_ms)
+
+    async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
+        """The highest offset the index can name that leaves at least `bytes_count` of payload;
+        at least the newest block stays."""
+        return await self._reader.offset_for_size(stream_id, bytes_count)
+
+    async def size_bytes(self, stream_id: int) -> int:
+        """Payload bytes from the block that holds the stream's start on."""
+        return await self._reader.size_bytes(stream_id)

@@ -6,9 +6,8 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from itertools import islice
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wal_core.block_format import Block
@@ -19,6 +18,7 @@ from wal_core.footer_format import Footer
 from wal_core.log_writer import LogWriter
 from wal_core.segment_index import SegmentView
 from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.stream_tables import Run, StreamRow
 from wal_core.streams import Stream, take
 from wal_core.types import Entry
 
@@ -26,6 +26,9 @@ _READ_AHEAD_COUNT = 8
 _READ_AHEAD_BYTES = 4 * MIB
 """Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
 and throws away more when the reader does not go on."""
+
+_SCAN_BYTES = 16 * MIB
+"""How much of one block is looked at in one go when the index cannot name the entry."""
 
 
 class _BlockKey(NamedTuple):
@@ -77,12 +80,13 @@ class LogReader:
     async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         """See Log.read."""
         stream = self._live(stream_id)
-        if offset < (stream.start if stream else 0):
-            start = stream.start if stream else 0
-            raise Truncated(f"stream {stream_id} starts at {start}, not at {offset}")
         found: list[Entry] = []
         room = bytes_max
         while stream is not None and offset < stream.confirmed:
+            if offset < stream.start:
+                if found:
+                    break  # it was truncated meanwhile; what was read before that counts
+                raise self._truncated(stream_id, offset)
             more = stream.tail_from(offset, room)
             if more is None:
                 more = await self._read_stored(stream_id, offset, room)
@@ -97,53 +101,124 @@ class LogReader:
 
     async def _read_stored(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         """Entries of the one block that holds `offset`."""
-        view = await self._first_segment(
-            lambda view: view.end_offset(stream_id) > offset, stream_id
-        )
-        numbers = view.blocks_from(stream_id, offset)
-        number = next(numbers, None)
-        if number is None:
+        view = await self._first_segment(stream_id, lambda row: row.end_offset > offset)
+        runs = view.runs(stream_id)
+        at = _run_of_offset(runs, offset)
+        if at < 0:
             raise self._lost(stream_id, offset, view)
-        self._read_ahead(view, numbers)
-        entries = (await self._block(view, number)).of_stream(stream_id)
+        self._read_ahead(view, runs, at + 1)
+        entries = (await self._block(view, runs[at].block)).of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
             raise self._lost(stream_id, offset, view)
         return take(entries, at, bytes_max)
 
-    def _read_ahead(self, view: SegmentView, numbers: Iterator[int]) -> None:
+    def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
         """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
         ahead_bytes = 0
-        for number in islice(numbers, _READ_AHEAD_COUNT):
-            self.blocks.prefetch(self._key(view, number))
-            ahead_bytes += view.extent(number)[1]
+        for index in range(at, min(at + _READ_AHEAD_COUNT, len(runs))):
+            key = self._key(view, runs[index].block)
+            self.blocks.prefetch(key)
+            ahead_bytes += key.length
             if ahead_bytes >= _READ_AHEAD_BYTES:
                 return
+
+    # -- questions to the index ------------------------------------------------------------
 
     async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
         """See Log.find_timestamp."""
         stream = self._live(stream_id)
-        if stream is None or not stream.confirmed or stream.max_ts_ms < timestamp_ms:
+        if stream is None or stream.max_ts_ms < timestamp_ms:
             return None
         view = await self._first_segment(
-            lambda view: view.max_timestamp_ms(stream_id) >= timestamp_ms, stream_id
+            stream_id, lambda row: row.max_timestamp_ms >= timestamp_ms
         )
-        number = view.block_of_timestamp(stream_id, timestamp_ms)
-        if number is not None:
-            for entry in (await self._block(view, number)).of_stream(stream_id):
-                if entry.max_timestamp_ms >= timestamp_ms:
+        # The index knows running maxima: nothing before this run is late enough. The entry that
+        # raised the maximum may be truncated; then a later one has to be looked for.
+        runs = view.runs(stream_id)
+        at = bisect_left(runs, timestamp_ms, key=lambda run: run.max_timestamp_ms)
+        offset = stream.start
+        found: Sequence[Entry] = ()
+        if at < len(runs) and runs[at].first_offset >= offset:
+            found = (await self._block(view, runs[at].block)).of_stream(stream_id)
+        while True:
+            for entry in found:
+                if entry.max_timestamp_ms >= timestamp_ms and entry.end_offset > stream.start:
                     return entry
-        raise self._lost(stream_id, -1, view)
+                offset = entry.end_offset
+            offset = max(offset, stream.start)
+            if offset >= stream.confirmed:
+                return None
+            found = stream.tail_from(offset, _SCAN_BYTES) or await self._read_stored(
+                stream_id, offset, _SCAN_BYTES
+            )
+
+    async def offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
+        """See Log.offset_for_time."""
+        stream = self._live(stream_id)
+        if stream is None or stream.max_ts_ms < 0:
+            return stream.start if stream else 0
+        if stream.max_ts_ms < timestamp_ms:
+            return stream.confirmed
+        first = await self._first_run(stream_id, stream)
+        if first is None or first.max_timestamp_ms >= timestamp_ms:
+            return stream.start
+        view = await self._first_segment(
+            stream_id, lambda row: row.max_timestamp_ms >= timestamp_ms
+        )
+        runs = view.runs(stream_id)
+        at = bisect_left(runs, timestamp_ms, key=lambda run: run.max_timestamp_ms)
+        return max(stream.start, runs[at].first_offset) if at < len(runs) else stream.start
+
+    async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
+        """See Log.offset_for_size."""
+        stream = self._live(stream_id)
+        if stream is None:
+            return 0
+        first = await self._first_run(stream_id, stream)
+        # The stream's byte that the kept part has to begin at or before: at most its last one.
+        limit = stream.payload_bytes - max(bytes_count, 1)
+        if first is None or first.bytes_before >= limit:
+            return stream.start
+        view = await self._first_segment(stream_id, lambda row: row.payload_bytes > limit)
+        runs = view.runs(stream_id)
+        at = bisect_right(runs, limit, key=lambda run: run.bytes_before) - 1
+        return max(stream.start, runs[at].first_offset) if at >= 0 else stream.start
+
+    async def size_bytes(self, stream_id: int) -> int:
+        """See Log.size_bytes."""
+        stream = self._live(stream_id)
+        if stream is None:
+            return 0
+        first = await self._first_run(stream_id, stream)
+        return stream.payload_bytes - first.bytes_before if first else 0
+
+    async def _first_run(self, stream_id: int, stream: Stream) -> Run | None:
+        """The run that holds the stream's start; None when the stream is empty."""
+        start = stream.start
+        if start >= stream.confirmed:
+            return None
+        if stream.first_run is not None:
+            return stream.first_run
+        view = await self._first_segment(stream_id, lambda row: row.end_offset > start)
+        runs = view.runs(stream_id)
+        at = _run_of_offset(runs, start)
+        if at < 0:
+            raise self._lost(stream_id, start, view)
+        if start == stream.start:  # else: truncated meanwhile
+            stream.first_run = runs[at]
+        return runs[at]
 
     async def _first_segment(
-        self, reached: Callable[[SegmentView], bool], stream_id: int
+        self, stream_id: int, reached: Callable[[StreamRow], bool]
     ) -> SegmentView:
         """The first segment where the monotone `reached` holds; the caller knows there is one."""
         active = self._writer.active
         low, high = 0, len(self._segments)
         while low < high:
             middle = (low + high) // 2
-            if reached(await self.footers.get(self._segments[middle])):
+            row = (await self.footers.get(self._segments[middle])).stream(stream_id)
+            if row is not None and reached(row):
                 high = middle
             else:
                 low = middle + 1
@@ -174,12 +249,21 @@ class LogReader:
             raise Corrupt("a finished segment has no footer", log_id=self._log_id, segment=segment)
         return Footer.of_block(block)
 
+    def _truncated(self, stream_id: int, offset: int) -> Truncated:
+        start = self._streams[stream_id].start
+        return Truncated(f"stream {stream_id} starts at {start}, not at {offset}")
+
     def _lost(self, stream_id: int, offset: int, view: SegmentView) -> Corrupt:
         return Corrupt(
             f"the index does not lead to stream {stream_id} offset {offset}",
             log_id=self._log_id,
             segment=view.segment,
         )
+
+
+def _run_of_offset(runs: Sequence[Run], offset: int) -> int:
+    """Index of the run that holds `offset`, if any does; -1 when all begin behind it."""
+    return bisect_right(runs, offset, key=lambda run: run.first_offset) - 1
 
 
 def check_read(offset: int, bytes_max: int) -> None:

@@ -302,11 +302,8 @@ class LogWriter:
         active.add_block(flight.encoded.length)
         ends: dict[int, int] = {}
         for entry, stream in zip(entries, flight.owners, strict=True):
-            stream_id, base_offset, record_count, timestamp_ms, _ = entry
-            end = base_offset + record_count
-            stream.max_ts_ms = max(stream.max_ts_ms, timestamp_ms)
-            stream.confirmed = ends[stream_id] = end
-            active.note_entry(stream_id, base_offset, end, stream.max_ts_ms)
+            active.note_entry(entry[0], entry[1], *stream.confirm(entry))
+            ends[entry[0]] = stream.confirmed
         self.tail.add(entries, flight.owners)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
         self._state.confirmed(ends)

@@ -86,9 +86,7 @@ class Recovery:
                 )
         if footer is not None:
             for row in footer.streams():
-                self.streams[row.stream_id] = Stream(
-                    row.start_offset, row.end_offset, row.max_timestamp_ms
-                )
+                self.streams[row.stream_id] = Stream(*row[1:])
             self._state.restore(footer.checkpoint)
         return unfinished
 
@@ -146,10 +144,9 @@ class Recovery:
                     f"expected {stream.end}",
                     index,
                 )
-            stream.end = stream.confirmed = entry.base_offset + entry.record_count
-            stream.max_ts_ms = max(stream.max_ts_ms, entry.max_timestamp_ms)
+            stream.end = entry.end_offset
+            index.note_entry(entry.stream_id, entry.base_offset, *stream.confirm(entry))
             self._state.apply(entry)
-            index.note_entry(entry.stream_id, entry.base_offset, stream.end, stream.max_ts_ms)
 
     async def _fence(self, index: SegmentIndex) -> bool:
         """Fill the next slot with our footer; False when somebody else's block is there."""

@@ -7,11 +7,11 @@ confirmed blocks only.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, overload
 
-from wal_core.footer_format import NO_TIMESTAMP_MS, Run, StreamRow, encode_footer_payload
+from wal_core.footer_format import encode_footer_payload
+from wal_core.stream_tables import Run, StreamRow
 
 
 class SegmentView(Protocol):
@@ -19,21 +19,54 @@ class SegmentView(Protocol):
 
     segment: int
 
-    def extent(self, block: int) -> tuple[int, int]: ...
-    def end_offset(self, stream_id: int) -> int: ...
-    def max_timestamp_ms(self, stream_id: int) -> int: ...
-    def blocks_from(self, stream_id: int, offset: int) -> Iterator[int]: ...
-    def block_of_timestamp(self, stream_id: int, timestamp_ms: int) -> int | None: ...
+    def extent(self, block: int) -> tuple[int, int]:
+        """(position, length) of a data block."""
+        ...
+
+    def runs(self, stream_id: int) -> Sequence[Run]:
+        """Of one stream, in order: blocks and first offsets rise, running maxima never fall."""
+        ...
 
 
-class _StreamRuns:
-    __slots__ = ("blocks", "end_offset", "first_offsets", "max_timestamps_ms")
+class _StreamRuns(Sequence[Run]):
+    """Columns of one stream's runs; may grow while a reader is on its way."""
 
-    def __init__(self) -> None:
-        self.blocks = array("I")
-        self.first_offsets = array("q")
-        self.max_timestamps_ms = array("q")
-        self.end_offset = 0
+    __slots__ = ("_blocks", "_bytes_before", "_first_offsets", "_max_timestamps_ms", "_stream_id")
+
+    def __init__(self, stream_id: int) -> None:
+        self._stream_id = stream_id
+        self._blocks = array("I")
+        self._first_offsets = array("q")
+        self._max_timestamps_ms = array("q")
+        self._bytes_before = array("Q")
+
+    def note(self, block: int, first_offset: int, max_timestamp_ms: int, bytes_before: int) -> None:
+        """An entry: of the run in this block, which is the last one or new."""
+        if self._blocks and self._blocks[-1] == block:
+            self._max_timestamps_ms[-1] = max_timestamp_ms
+            return
+        self._blocks.append(block)
+        self._first_offsets.append(first_offset)
+        self._max_timestamps_ms.append(max_timestamp_ms)
+        self._bytes_before.append(bytes_before)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @overload
+    def __getitem__(self, at: int) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Run]: ...
+    def __getitem__(self, at: int | slice) -> Run | Sequence[Run]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(*at.indices(len(self)))]
+        return Run(
+            self._stream_id,
+            self._blocks[at],
+            self._first_offsets[at],
+            self._max_timestamps_ms[at],
+            self._bytes_before[at],
+        )
 
 
 class SegmentIndex:
@@ -57,59 +90,26 @@ class SegmentIndex:
         self.bytes_count += length
 
     def note_entry(
-        self, stream_id: int, base_offset: int, end_offset: int, max_timestamp_ms: int
+        self, stream_id: int, base_offset: int, max_timestamp_ms: int, bytes_before: int
     ) -> None:
-        """An entry of the block added last; the timestamp is the stream's running maximum."""
-        block = len(self._positions) - 1
+        """An entry of the block added last; the timestamp is the stream's running maximum, the
+        bytes are the stream's before this entry."""
         runs = self._runs.get(stream_id)
         if runs is None:
-            runs = self._runs[stream_id] = _StreamRuns()
-        elif runs.blocks[-1] == block:
-            runs.max_timestamps_ms[-1] = max_timestamp_ms
-            runs.end_offset = end_offset
-            return
-        runs.blocks.append(block)
-        runs.first_offsets.append(base_offset)
-        runs.max_timestamps_ms.append(max_timestamp_ms)
-        runs.end_offset = end_offset
+            runs = self._runs[stream_id] = _StreamRuns(stream_id)
+        runs.note(len(self._positions) - 1, base_offset, max_timestamp_ms, bytes_before)
 
     def extent(self, block: int) -> tuple[int, int]:
         return self._positions[block], self._lengths[block]
 
-    def end_offset(self, stream_id: int) -> int:
-        runs = self._runs.get(stream_id)
-        return runs.end_offset if runs else 0
-
-    def max_timestamp_ms(self, stream_id: int) -> int:
-        runs = self._runs.get(stream_id)
-        return runs.max_timestamps_ms[-1] if runs else NO_TIMESTAMP_MS
-
-    def blocks_from(self, stream_id: int, offset: int) -> Iterator[int]:
-        runs = self._runs.get(stream_id)
-        if runs is None:
-            return
-        at = max(bisect_right(runs.first_offsets, offset) - 1, 0)
-        while at < len(runs.blocks):  # may grow while a reader is on its way
-            yield runs.blocks[at]
-            at += 1
-
-    def block_of_timestamp(self, stream_id: int, timestamp_ms: int) -> int | None:
-        runs = self._runs.get(stream_id)
-        if runs is None:
-            return None
-        at = bisect_left(runs.max_timestamps_ms, timestamp_ms)
-        return runs.blocks[at] if at < len(runs.blocks) else None
+    def runs(self, stream_id: int) -> Sequence[Run]:
+        return self._runs.get(stream_id, ())
 
     def encode_footer(
         self, streams: Iterable[StreamRow], checkpoint: bytes, created_ms: int
     ) -> bytes:
         """The footer's payload; runs of streams that are no longer alive are left out."""
         alive = sorted(streams)
-        runs = (
-            Run(row.stream_id, *values)
-            for row in alive
-            if (own := self._runs.get(row.stream_id))
-            for values in zip(own.blocks, own.first_offsets, own.max_timestamps_ms, strict=True)
-        )
+        runs = (run for row in alive for run in self.runs(row.stream_id))
         blocks = zip(self._positions, self._lengths, strict=True)
         return encode_footer_payload(blocks, alive, runs, checkpoint, created_ms)

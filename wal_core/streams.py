@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
-from wal_core.footer_format import NO_TIMESTAMP_MS, StreamRow
+from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.types import Entry
 
 _ENTRY_OVERHEAD_BYTES = 400
@@ -16,21 +16,57 @@ _ENTRY_OVERHEAD_BYTES = 400
 class Stream:
     """One stream. Invariant: start <= confirmed <= end; the tail ends at confirmed."""
 
-    __slots__ = ("bases", "confirmed", "dropped", "end", "entries", "gone", "max_ts_ms", "start")
+    __slots__ = (
+        "bases",
+        "confirmed",
+        "dropped",
+        "end",
+        "entries",
+        "first_run",
+        "gone",
+        "max_ts_ms",
+        "payload_bytes",
+        "start",
+    )
 
-    def __init__(self, start: int = 0, end: int = 0, max_ts_ms: int = NO_TIMESTAMP_MS) -> None:
+    def __init__(
+        self,
+        start: int = 0,
+        end: int = 0,
+        max_ts_ms: int = NO_TIMESTAMP_MS,
+        payload_bytes: int = 0,
+    ) -> None:
         self.start = start
         self.end = end  # assigned
         self.confirmed = end
         self.max_ts_ms = max_ts_ms  # running maximum over confirmed entries
+        self.payload_bytes = payload_bytes  # of all confirmed entries ever
         self.dropped = False
+        # What is known of the run that holds `start`, so that retention asks the index only when
+        # there is something to remove.
+        self.first_run: Run | None = None
         # The tail: parallel lists in offset order, of which the first `gone` are evicted.
         self.bases: list[int] = []
         self.entries: list[Entry] = []
         self.gone = 0
 
     def row(self, stream_id: int) -> StreamRow:
-        return StreamRow(stream_id, self.start, self.confirmed, self.max_ts_ms)
+        return StreamRow(stream_id, self.start, self.confirmed, self.max_ts_ms, self.payload_bytes)
+
+    def confirm(self, entry: Entry) -> tuple[int, int]:
+        """The next entry became durable: (running maximum with it, payload bytes before it)."""
+        _, base_offset, record_count, timestamp_ms, payload = entry
+        before_bytes = self.payload_bytes
+        self.payload_bytes = before_bytes + len(payload)
+        self.confirmed = base_offset + record_count
+        self.max_ts_ms = max(self.max_ts_ms, timestamp_ms)
+        return self.max_ts_ms, before_bytes
+
+    def truncate(self, offset: int) -> None:
+        """Let it start at `offset` if that is further on."""
+        if offset > self.start:
+            self.start = offset
+            self.first_run = None
 
     def evict_oldest(self) -> None:
         self.gone += 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from wal_core import Corrupt, Entry, Log, LogConfig, SystemClock, open_store
 from wal_core import block_format as bf
 from wal_core import footer_format as ff
+from wal_core import stream_tables as tables
 from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_footer, parse_block
 from wal_core.footer_format import Footer, encode_trailer, parse_trailer
 from wal_core.tests.harness import CountingRng, Recorder
@@ -102,8 +103,8 @@ def table(name: str) -> list[tuple[int, int, str]]:
         ("index row", bf.INDEX_ENTRY),
         ("footer head", ff._HEAD),
         ("block row", ff._BLOCK_ROW),
-        ("stream row", ff._STREAM_ROW),
-        ("run row", ff._RUN_ROW),
+        ("stream row", tables._STREAM_ROW),
+        ("run row", tables._RUN_ROW),
         ("trailer", ff._TRAILER),
     ],
 )
@@ -132,8 +133,8 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (113, 177)
-    assert content.endswith(encode_trailer(113, 177))
+    assert (position, length) == (113, 193)
+    assert content.endswith(encode_trailer(113, 193))
     block = parse_block(content)
     entry = Entry(7, 0, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
@@ -143,12 +144,12 @@ def test_the_worked_example_is_what_we_write_and_read():
     footer = Footer.of_block(parse_block(content[position:]))
     assert footer.checkpoint == b"state"
     assert footer.extent(0) == (0, 113)
-    assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000)]
+    assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5)]
     assert footer.created_ms == 1_700_000_000_500
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
     rewritten = b"".join(encode_footer(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[113 : 113 + 177]
+    assert rewritten == content[113 : 113 + 193]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):

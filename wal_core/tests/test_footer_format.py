@@ -6,15 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wal_core import Corrupt
-from wal_core.footer_format import (
-    NO_TIMESTAMP_MS,
-    Footer,
-    StreamRow,
-    encode_trailer,
-    parse_trailer,
-)
+from wal_core import Corrupt, Entry
+from wal_core.footer_format import Footer, encode_trailer, parse_trailer
 from wal_core.segment_index import SegmentIndex
+from wal_core.stream_tables import Run, StreamRow
+from wal_core.streams import Stream
 
 # Per block: (stream, record count, timestamp) of each entry.
 segments = st.lists(
@@ -28,45 +24,46 @@ segments = st.lists(
 @given(segments)
 def test_index_and_footer_answer_as_a_scan_would(blocks):
     index = SegmentIndex(3)
-    ends: dict[int, int] = {}
-    maxima: dict[int, int] = {}
-    flat = []  # (stream, base, end, running maximum, block)
+    streams: dict[int, Stream] = {}
+    flat: dict[int, list[Run]] = {}
     for number, block in enumerate(blocks):
         index.add_block(100 + number)
-        for stream, count, timestamp in block:
-            base = ends.get(stream, 0)
-            ends[stream] = base + count
-            maxima[stream] = max(maxima.get(stream, NO_TIMESTAMP_MS), timestamp)
-            index.note_entry(stream, base, ends[stream], maxima[stream])
-            flat.append((stream, base, ends[stream], maxima[stream], number))
-    rows = [StreamRow(stream, 0, end, maxima[stream]) for stream, end in ends.items()]
-    rows.append(StreamRow(77, 5, 9, 4))  # alive, but not in this segment
+        for stream_id, count, timestamp in block:
+            stream = streams.setdefault(stream_id, Stream())
+            base = stream.confirmed
+            entry = Entry(stream_id, base, count, timestamp, b"x" * (number + count))
+            maximum, before = stream.confirm(entry)
+            index.note_entry(stream_id, base, maximum, before)
+            runs = flat.setdefault(stream_id, [])
+            if runs and runs[-1].block == number:
+                runs[-1] = runs[-1]._replace(max_timestamp_ms=maximum)
+            else:
+                runs.append(Run(stream_id, number, base, maximum, before))
+    rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
+    rows.append(StreamRow(77, 5, 9, 4, 12))  # alive, but not in this segment
     footer = Footer(3, 1, index.encode_footer(rows, b"check", 12))
     assert (footer.checkpoint, footer.created_ms, footer.segment) == (b"check", 12, 3)
     assert list(footer.streams()) == sorted(rows)
-    assert footer.end_offset(77) == 9
+    assert list(footer.all_runs()) == [run for _, own in sorted(flat.items()) for run in own]
+    for row in rows:
+        assert footer.stream(row.stream_id) == row
+    assert footer.stream(76) is None
+    assert footer.stream(78) is None
     for view in (index, footer):
         for number in range(len(blocks)):
             position = sum(100 + earlier for earlier in range(number))
             assert view.extent(number) == (position, 100 + number)
-        for stream in range(6):
-            own = [row for row in flat if row[0] == stream]
-            assert view.end_offset(stream) == ends.get(stream, 0)
-            assert view.max_timestamp_ms(stream) == maxima.get(stream, NO_TIMESTAMP_MS)
-            for offset in range(ends.get(stream, 0)):
-                first = next(row[4] for row in own if row[2] > offset)
-                expected = sorted({row[4] for row in own if row[4] >= first})
-                assert list(view.blocks_from(stream, offset)) == expected
-            for timestamp in range(-1, 11):
-                expected = next((row[4] for row in own if row[3] >= timestamp), None)
-                assert view.block_of_timestamp(stream, timestamp) == expected
+        for stream_id in range(6):
+            own = flat.get(stream_id, [])
+            assert list(view.runs(stream_id)) == own
+            assert view.runs(stream_id)[1:3] == own[1:3] or not own
 
 
 def test_sizes_that_do_not_fit_are_corrupt():
     index = SegmentIndex(0)
     index.add_block(10)
-    index.note_entry(1, 0, 1, 5)
-    payload = index.encode_footer([StreamRow(1, 0, 1, 5)], b"checkpoint", 0)
+    index.note_entry(1, 0, 5, 0)
+    payload = index.encode_footer([StreamRow(1, 0, 1, 5, 7)], b"checkpoint", 0)
     for cut in range(len(payload)):
         with pytest.raises(Corrupt):
             Footer(0, 1, payload[:cut])

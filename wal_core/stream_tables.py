@@ -1,0 +1,130 @@
+"""The two tables that say where streams are: streams at an end, and their runs. Source: FORMAT.md.
+
+A footer holds them for one segment, an index for a sealed one. They are searched where they lie
+(binary search over packed rows), so opening them costs nothing and keeping them costs their bytes.
+Pure: no I/O here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
+
+from wal_core.types import Buffer
+
+_STREAM_ROW = struct.Struct("<QqqqQ")
+_RUN_ROW = struct.Struct("<QIqqQ")
+_STREAM_ID = struct.Struct("<Q")
+
+NO_TIMESTAMP_MS = -(1 << 63)
+"""Running maximum of a stream without entries: below every timestamp."""
+
+
+class StreamRow(NamedTuple):
+    """One live stream at the end of a segment."""
+
+    stream_id: int
+    start_offset: int
+    end_offset: int
+    max_timestamp_ms: int  # running maximum over the whole stream
+    payload_bytes: int  # of all entries it ever had
+
+
+class Run(NamedTuple):
+    """The entries of one stream in one block."""
+
+    stream_id: int
+    block: int
+    first_offset: int
+    max_timestamp_ms: int  # running maximum of the stream up to and including this block
+    bytes_before: int  # payload bytes of the stream before this run
+
+
+def encode_streams(streams: Iterable[StreamRow]) -> bytes:
+    """Sorted by id."""
+    return b"".join(_STREAM_ROW.pack(*row) for row in streams)
+
+
+def encode_runs(runs: Iterable[Run]) -> bytes:
+    """Sorted by (stream, block)."""
+    return b"".join(_RUN_ROW.pack(*row) for row in runs)
+
+
+class StreamTables:
+    """Both tables, one behind the other, somewhere in a buffer."""
+
+    __slots__ = ("_buffer", "_runs_at", "_streams_at", "run_count", "stream_count", "tables_end")
+
+    def __init__(self, buffer: Buffer, at: int, stream_count: int, run_count: int) -> None:
+        self._buffer = memoryview(buffer)
+        self._streams_at = at
+        self._runs_at = at + stream_count * _STREAM_ROW.size
+        self.tables_end = self._runs_at + run_count * _RUN_ROW.size
+        self.stream_count = stream_count
+        self.run_count = run_count
+
+    @property
+    def total_bytes(self) -> int:
+        return len(self._buffer)
+
+    def streams(self) -> Iterator[StreamRow]:
+        """All live streams, by id."""
+        rows = self._buffer[self._streams_at : self._runs_at]
+        return map(StreamRow._make, _STREAM_ROW.iter_unpack(rows))
+
+    def stream(self, stream_id: int) -> StreamRow | None:
+        """One stream's row, None when it was not alive at the end of the segment."""
+        at = self._first(self._streams_at, self.stream_count, _STREAM_ROW.size, stream_id)
+        if at == self.stream_count:
+            return None
+        row = StreamRow._make(
+            _STREAM_ROW.unpack_from(self._buffer, self._streams_at + at * _STREAM_ROW.size)
+        )
+        return row if row.stream_id == stream_id else None
+
+    def all_runs(self) -> Iterator[Run]:
+        """Every run, by (stream, block)."""
+        rows = self._buffer[self._runs_at : self.tables_end]
+        return map(Run._make, _RUN_ROW.iter_unpack(rows))
+
+    def runs(self, stream_id: int) -> Sequence[Run]:
+        """The runs of one stream, in order; read where they lie."""
+        low = self._first(self._runs_at, self.run_count, _RUN_ROW.size, stream_id)
+        high = self._first(self._runs_at, self.run_count, _RUN_ROW.size, stream_id + 1)
+        size = _RUN_ROW.size
+        return RunRows(self._buffer[self._runs_at + low * size : self._runs_at + high * size])
+
+    def _first(self, at: int, count: int, row_bytes: int, stream_id: int) -> int:
+        """Index of the first row of a table whose stream id is not below `stream_id`."""
+        low, high = 0, count
+        while low < high:
+            middle = (low + high) // 2
+            if _STREAM_ID.unpack_from(self._buffer, at + middle * row_bytes)[0] < stream_id:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class RunRows(Sequence[Run]):
+    """Packed run rows as a sequence."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: memoryview) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows) // _RUN_ROW.size
+
+    @overload
+    def __getitem__(self, at: int) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Run]: ...
+    def __getitem__(self, at: int | slice) -> Run | Sequence[Run]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return Run._make(_RUN_ROW.unpack_from(self._rows, at * _RUN_ROW.size))
