@@ -64,12 +64,20 @@ class Gateway:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def ready(self) -> bool:
+        """It accepts connections, or did until it ended."""
+        return self._ready.is_set()
+
     def rss_bytes(self) -> int:
         return int(psutil.Process(self.pid).memory_info().rss)
 
     def start(self) -> "Gateway":
         """Returns when the port accepts connections."""
         self.spawn()
+        return self.wait_ready()
+
+    def wait_ready(self) -> "Gateway":
         wait_until(
             lambda: self._ready.is_set() or not self.running,
             timeout_s=READY_TIMEOUT_S,
@@ -115,6 +123,23 @@ class Gateway:
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""
         self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: the whole process stands still; returns when it does."""
+        process = psutil.Process(self.pid)
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, what="the broker to stop")
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        psutil.Process(self.pid).send_signal(signal.SIGCONT)
+
+    def wait_ended(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        code = self._process.wait(STOP_TIMEOUT_S)
+        self._close()
+        return code
 
     def restart(self, *, graceful: bool) -> None:
         if graceful:

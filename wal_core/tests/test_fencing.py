@@ -25,6 +25,28 @@ async def opened(bucket: MemoryStore, config: LogConfig = OBJECT, **faults) -> H
     return await Harness.open(await open_store("", "object", objects=faulty), config)
 
 
+class _PausingStore(FaultyObjectStore):
+    """Stands still at one call on the log, before or after its effect, until told to go on."""
+
+    def __init__(self, bucket: MemoryStore, step: int, moment: str) -> None:
+        super().__init__(bucket)
+        self.go_on = asyncio.Event()
+        self._step = step
+        self._moment = moment
+
+    async def _pause(self, moment: str, key_or_prefix: str) -> None:
+        if key_or_prefix.startswith(("logs/", "manifests/")) and moment == self._moment:
+            self._step -= 1
+            if self._step == -1:
+                await self.go_on.wait()
+
+    async def _before(self, fault: Fault | None, key: str) -> None:
+        await self._pause("before", key)
+
+    async def _after(self, fault: Fault | None, key: str) -> None:
+        await self._pause("after", key)
+
+
 def blocks_of(bucket: MemoryStore) -> dict[str, BlockKind]:
     return {
         k.removeprefix("logs/0/"): BlockKind(parse_block(body).header.kind)
@@ -154,6 +176,100 @@ def test_a_segment_whose_first_block_never_arrived():
         await b.add(0, b"new")
         c = await opened(bucket)
         assert await c.read_all(0) == [(0, b"new")]
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", ["completion", "fence"])
+def test_completion_and_fence_exclude_each_other(first):
+    """Both are on their way to the slot behind the last block; one of them is there."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        slow = {key(1, 1): 0.3 if first == "fence" else 0.2}
+        a = await opened(bucket, latency_s=lambda _, k: slow.get(k.removeprefix("logs/0/"), 0.001))
+        await a.add(0, b"acked")
+        closing = asyncio.ensure_future(a.log.close())
+        b = await opened(bucket, latency_s=lambda operation, _: 0.25 * (operation == "create"))
+        await closing
+        kinds = blocks_of(bucket)
+        if first == "completion":
+            assert (kinds[key(1, 1)], kinds[key(2, 0)]) == (BlockKind.COMPLETE, BlockKind.FENCE)
+            assert not a.log.failed.done()
+        else:
+            assert kinds[key(1, 1)] is BlockKind.FENCE
+            assert key(2, 0) not in kinds
+            assert isinstance(a.log.failed.exception(), Fenced)
+        await b.add(0, b"new")
+        assert await b.read_all(0) == [(0, b"acked"), (1, b"new")]
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", ["roll", "fence"])
+def test_a_roll_and_a_fence_want_the_next_segment(first):
+    """The writer has completed its segment and the opener has seen it; both go on to the next."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(OBJECT, segment_blocks_max=1)
+        slow = {key(2, 0): 0.3 if first == "fence" else 0.2}
+        a = await opened(
+            bucket, config, latency_s=lambda _, k: slow.get(k.removeprefix("logs/0/"), 0.001)
+        )
+        await a.add(0, b"acked")
+        await asyncio.sleep(0.01)  # the footer
+        assert blocks_of(bucket)[key(1, 1)] is BlockKind.COMPLETE
+        rolled = a.add(0, b"in the next segment")
+        b = await opened(bucket, latency_s=lambda operation, _: 0.25 * (operation == "create"))
+        kinds = blocks_of(bucket)
+        if first == "roll":
+            await rolled
+            assert kinds[key(2, 0)] is BlockKind.DATA
+            assert await b.read_all(0) == [(0, b"acked"), (1, b"in the next segment")]
+        else:
+            with pytest.raises(Fenced):
+                await rolled
+            assert kinds[key(2, 0)] is BlockKind.FENCE
+            assert await b.read_all(0) == [(0, b"acked")]
+        with pytest.raises(Fenced):
+            await a.add(0, b"too late")
+        await b.add(0, b"new")
+
+    run(main)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_opener_that_pauses_at_any_step_wins_or_loses_but_never_shares(moment):
+    """Another one opens and writes meanwhile; of the two exactly one gets the next ack."""
+
+    async def main() -> None:
+        for step in range(100):
+            bucket = MemoryStore()
+            a = await opened(bucket)
+            for n in range(3):
+                await a.add(0, b"a%d" % n)
+            paused = _PausingStore(bucket, step, moment)
+            opening = asyncio.ensure_future(
+                Harness.open(await open_store("", "object", objects=paused), OBJECT)
+            )
+            await asyncio.sleep(1)
+            if opening.done():
+                assert step > 4
+                return
+            c = await opened(bucket)
+            await c.add(0, b"c")
+            paused.go_on.set()
+            b = await opening
+            words = [b.add(0, b"b's word"), c.add(0, b"c's word")]
+            outcomes = await asyncio.gather(*words, return_exceptions=True)
+            assert sorted(map(str, map(type, outcomes))) == sorted(
+                map(str, (type(None), Fenced))
+            ), (step, outcomes)
+            owner, word = (b, b"b's word") if outcomes[0] is None else (c, b"c's word")
+            found = [payload for _, payload in await owner.read_all(0)]
+            assert found == [b"a0", b"a1", b"a2", b"c", word]
+            assert [entry[4] for entry in owner.state.entries] == found
 
     run(main)
 

@@ -1,0 +1,125 @@
+"""A proxy between clients and a gateway whose connections can be cut, slowed down and stalled."""
+
+import asyncio
+from collections import Counter
+
+from compat_tests.proxies.looping import Listener
+from compat_tests.support.deadline import seeded
+
+_READ_BYTES = 1 << 16
+_SLICES_PER_S = 20
+
+
+class _Pair:
+    """A client's connection and the one to the gateway that belongs to it."""
+
+    def __init__(self, *writers: asyncio.StreamWriter) -> None:
+        self.writers = writers
+        self.cut_inside = False
+
+    def abort(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+class TcpProxy:
+    """Use as a context manager. `port` stays the same whatever `target_port` becomes."""
+
+    def __init__(self, target_port: int = 0, *, seed: int = 0) -> None:
+        self.target_port = target_port
+        """Where new connections go."""
+        self.bytes_per_s: float | None = None
+        """Of each connection and direction; None: as fast as it goes."""
+        self.latency_s = 0.0
+        self.events: Counter[str] = Counter()
+        self._stalled = False
+        self._pairs: set[_Pair] = set()
+        self._random = seeded(seed)
+        self._listener = Listener(self._serve)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.port = self._listener.port
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "TcpProxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def cut(self, share: float = 1.0, *, inside: bool = False) -> None:
+        """Abort some connections: now, or `inside` the next bytes, half of which arrive."""
+
+        def act() -> None:
+            for pair in self._pairs:
+                if self._random.random() < share:
+                    self.events["cut"] += 1
+                    if inside:
+                        pair.cut_inside = True
+                    else:
+                        pair.abort()
+
+        self._listener.tell(act)
+
+    def stall(self) -> None:
+        """Nothing goes through any more, in either direction; connections stay open."""
+        self.events["stall"] += 1
+        self._listener.tell(self._flowing.clear)
+
+    def slow(self, bytes_per_s: float, latency_s: float = 0.0) -> None:
+        self.events["slow"] += 1
+        self.bytes_per_s, self.latency_s = bytes_per_s, latency_s
+
+    def heal(self) -> None:
+        self.bytes_per_s, self.latency_s = None, 0.0
+        self._listener.tell(self._flowing.set)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        pair = _Pair(writer, far_writer)
+        self._pairs.add(pair)
+        pumps = [
+            asyncio.ensure_future(self._pump(pair, reader, far_writer)),
+            asyncio.ensure_future(self._pump(pair, far_reader, writer)),
+        ]
+        try:
+            # One end closed is both closed: Kafka's clients close no half.
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._pairs.discard(pair)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            pair.abort()
+
+    async def _pump(
+        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(_READ_BYTES):
+            await self._flowing.wait()
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
+            if pair.cut_inside:
+                writer.write(data[: len(data) // 2])
+                await writer.drain()
+                return
+            await self._send(writer, data)
+        await writer.drain()
+
+    async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            rate = self.bytes_per_s
+            size = len(data) if rate is None else max(1, int(rate / _SLICES_PER_S))
+            writer.write(data[at : at + size])
+            await writer.drain()
+            at += size
+            if rate is not None:
+                await asyncio.sleep(1 / _SLICES_PER_S)
