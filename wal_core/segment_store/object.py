@@ -82,20 +82,30 @@ class ObjectSegmentStore:
         return verified(slot, buffer)
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
-        """Look backwards from the last object: behind a footer there are only the few blocks an
-        old writer had in flight when it was fenced, so the first look nearly always hits."""
+        """The last object nearly always is it. Behind a footer there can only be what an old writer
+        had in flight when it was fenced, and before what the last block calls durable there is
+        none: so a segment without one costs a few heads, read at once, however long it is."""
         rows = await self.objects.list(_folder(log_id, segment))
-        for row in reversed(rows):
-            try:
-                start = await self.objects.get_range(row.key, 0, _FOOTER_GUESS_BYTES)
-            except NotFound:
-                continue
-            head = parse_header(start)
+        if not rows:
+            return None
+        try:
+            start = await self.objects.get_range(rows[-1].key, 0, _FOOTER_GUESS_BYTES)
+        except NotFound:
+            return None  # deleted this moment
+        last = parse_header(start)
+        slot = Slot(log_id, segment, last.block, 0)
+        if last.kind != BlockKind.DATA:
+            if last.total_bytes <= len(start):
+                return verified(slot, start)
+            return await self.read_block(slot, None)
+        floor = _key(log_id, segment, last.durable_count)
+        doubtful = [row.key for row in rows[:-1] if row.key >= floor]
+        heads = await asyncio.gather(
+            *(self.objects.get_range(key, 0, HEADER_BYTES) for key in doubtful)
+        )
+        for head in map(parse_header, heads):
             if head.kind != BlockKind.DATA:
-                slot = Slot(log_id, segment, head.block, 0)
-                if head.total_bytes <= len(start):
-                    return verified(slot, start)
-                return await self.read_block(slot, None)
+                return await self.read_block(Slot(log_id, segment, head.block, 0), None)
         return None
 
     async def recover_segment(

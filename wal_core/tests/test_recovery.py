@@ -162,3 +162,26 @@ def test_file_mode_recovers_a_prefix_with_everything_acked(steps, seed, fault_ra
         run(lambda: play(World(root, seed, fault_rate), "file", steps), seed=seed)
     finally:
         shutil.rmtree(root)
+
+
+def test_a_long_unfinished_segment_is_opened_within_one_attempt():
+    """Looking for its footer must not read it block by block: at 50 ms a read, 200 blocks take
+    ten times as long as an attempt at the store may, and every further attempt would, too.
+    """
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(
+            LogConfig.preset("object"), store_timeout_ms=1_000, gather_ms=0
+        )
+        h = await Harness.open(await open_store("", "object", objects=bucket), config)
+        for n in range(200):
+            await h.add(0, b"%d" % n)
+        await h.crash()
+        slow = FaultyObjectStore(bucket, latency_s=0.05)
+        h = await Harness.open(await open_store("", "object", objects=slow), config)
+        assert h.log.confirmed_offset(0) == 200
+        assert slow.count("list", "/00000000000000000001/") == 2  # for a footer, for the replay
+        await h.log.close()
+
+    run(main)
