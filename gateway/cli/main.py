@@ -31,6 +31,7 @@ COMMANDS: dict[str, _Row] = {
     "topics": _Row("topics", "topics", "List, create, describe or delete topics."),
     "produce": _Row("produce", "produce", "Write records to a topic."),
     "consume": _Row("consume", "consume", "Read records from a topic."),
+    "verify": _Row("verify", "verify", "Check a recorded history for lost or reordered records."),
 }
 
 

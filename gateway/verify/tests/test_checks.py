@@ -1,0 +1,58 @@
+"""Every rule has a history that breaks it and one that nearly does."""
+
+import pytest
+
+from gateway.verify.checks import CHECKS
+from gateway.verify.report import Report, verify
+from gateway.verify.tests.build import Script
+from gateway.verify.tests.cases import VALUES, Case
+from gateway.verify.tests.cases_reading import LOSSES, POLLS
+from gateway.verify.tests.cases_service import SENDS, SERVICE, TXNS, WATERMARKS
+
+CASES = [*VALUES, *LOSSES, *POLLS, *SENDS, *TXNS, *WATERMARKS, *SERVICE]
+IDS = [f"{i}-{case.check}" for i, case in enumerate(CASES)]
+SEVERITY = {check.name: check.severity for check in CHECKS}
+
+
+def report_on(script: Script, case: Case) -> Report:
+    return verify(script.history(), lag_ms_max=case.lag_ms_max)
+
+
+def found(report: Report) -> set[str]:
+    return {result.check.name for result in report.results if result.findings_count}
+
+
+def test_every_rule_has_both() -> None:
+    assert {case.check for case in CASES} == {check.name for check in CHECKS}
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_bad_history_is_caught_by_its_rule(case: Case) -> None:
+    script = case.bad()
+    report = report_on(script, case)
+    assert found(report) == {case.check, *case.also}, "\n".join(report.text())
+    (result,) = (r for r in report.results if r.check.name == case.check)
+    lines_count = script.raw.count(b"\n")
+    for finding in result.findings:
+        assert finding.message
+        assert finding.lines and all(1 < line <= lines_count for line in finding.lines)
+    assert report.clean == (SEVERITY[case.check] == "allowed" and not case.also)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_near_miss_is_not_flagged_by_any_rule(case: Case) -> None:
+    report = report_on(case.near(), case)
+    assert found(report) == set(), "\n".join(report.text())
+    assert report.clean
+
+
+def test_near_misses_exercise_every_rule() -> None:
+    """They are not clean because there was nothing to check."""
+    exercised = {
+        result.check.name
+        for case in CASES
+        for result in report_on(case.near(), case).results
+        if result.subjects_count and result.check.name == case.check
+    }
+    assert exercised == {check.name for check in CHECKS}
