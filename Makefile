@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit compat buckets kill fuzz bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit compat buckets kill chaos bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -15,7 +15,7 @@ help:
 	@echo "make check   lint, format, types, layer contracts, unit tests"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
-	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
+	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
@@ -30,10 +30,6 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements-dev.lock
-	touch $@
-
-$(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.dev
-	$(PIP) install --require-hashes -r requirements-fuzz.lock
 	touch $@
 
 run: $(VENV)/.run
@@ -63,7 +59,7 @@ compat: $(VENV)/.dev
 
 # What differs in a bucket, and of the rest what storage can break: the whole suite takes as long again.
 buckets: $(VENV)/.dev
-	$(BIN)/pytest --modes s3 --kills 5 compat_tests/wire compat_tests/faults \
+	$(BIN)/pytest --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
 
@@ -72,8 +68,8 @@ test: check compat buckets
 kill: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)
 
-fuzz: $(VENV)/.fuzz
-	$(BIN)/python -m gateway.testing.fuzz $(ARGS)
+chaos: $(VENV)/.dev
+	$(BIN)/pytest compat_tests/chaos -m chaos -s --modes file,s3 $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
@@ -82,7 +78,6 @@ lock: $(VENV)/.dev
 	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group fuzz -o requirements-fuzz.lock
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

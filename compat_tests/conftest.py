@@ -23,6 +23,7 @@ from wal_core.testing.s3_server import S3Server
 
 MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
+    "chaos": "random faults of everything under load; --minutes of them",
     "slow": "more than a few seconds by nature",
 }
 _MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--serve-command", help="program to start as the broker")
     group.addoption("--modes", default="file,object", help=_MODES_HELP)
     group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
+    group.addoption("--minutes", type=float, default=1.0, help="random faults, per mode (1)")
     group.addoption("--seed", type=int, default=1, help="seed of moments and bytes")
 
 
@@ -55,6 +57,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     modes = ["external"] if external else metafunc.config.getoption("--modes").split(",")
     if "broker" in metafunc.fixturenames:
         metafunc.parametrize("broker", modes, indirect=True, scope="session")
+    if "chaos_mode" in metafunc.fixturenames:
+        # A folder of objects has no faults of its own that a file or a bucket has not.
+        metafunc.parametrize("chaos_mode", [mode for mode in modes if mode in ("file", "s3")])
     if "mode" in metafunc.fixturenames:
         metafunc.parametrize("mode", modes, scope="session")
 

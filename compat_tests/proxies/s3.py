@@ -8,6 +8,7 @@ and from `down`, an outage of everything. Chance comes from the seed.
 import asyncio
 import enum
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from compat_tests.proxies.http_wire import Message, Request, error_response, read_message
@@ -50,6 +51,8 @@ class S3Proxy:
         self.faults: Counter[str] = Counter()
         """Names of what was done to requests, and how often."""
         self.requests_count = 0
+        self.on_created: Callable[[str], None] | None = None
+        """Told each key that the store has created, whatever its creator hears of it."""
         self._listener = Listener(self._serve)
         self.endpoint = f"http://127.0.0.1:{self._listener.port}"
 
@@ -183,6 +186,8 @@ class S3Proxy:
             writer.transport.abort()
         if response is None:
             raise Cut
+        if method == "PUT" and response.status == 200 and self.on_created is not None:
+            self.on_created(Request.of(message).key)
         return response
 
     async def _hang(self, reader: asyncio.StreamReader) -> None:

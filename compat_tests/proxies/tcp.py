@@ -76,9 +76,13 @@ class TcpProxy:
         self.events["slow"] += 1
         self.bytes_per_s, self.latency_s = bytes_per_s, latency_s
 
+    def flow(self) -> None:
+        """The end of a stall."""
+        self._listener.tell(self._flowing.set)
+
     def heal(self) -> None:
         self.bytes_per_s, self.latency_s = None, 0.0
-        self._listener.tell(self._flowing.set)
+        self.flow()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flowing.wait()

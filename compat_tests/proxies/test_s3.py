@@ -58,6 +58,8 @@ def see(s3_server: S3Server) -> Ask:
 
 
 def test_without_rules_it_is_a_way_like_any_other(proxy: S3Proxy, ask: Ask, key: str) -> None:
+    created: list[str] = []
+    proxy.on_created = created.append
     body = bytes(range(256)) * 20_000
     assert ask("PUT", key, body)[0] == 200
     assert ask("PUT", key, b"other")[0] == 412
@@ -68,6 +70,7 @@ def test_without_rules_it_is_a_way_like_any_other(proxy: S3Proxy, ask: Ask, key:
     assert ask("DELETE", key)[0] == 204
     assert ask("GET", key)[0] == 404
     assert proxy.requests_count == 7
+    assert created == [key]
     assert not proxy.faults
 
 

@@ -1,1 +1,0 @@
-"""What tests of other layers need of this one: inputs and properties for the fuzzer."""
