@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit compat buckets kill chaos bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit compat buckets kill chaos fuzz bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -16,6 +16,7 @@ help:
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
+	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
@@ -30,6 +31,10 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.dev
+	$(PIP) install --require-hashes -r requirements-fuzz.lock
 	touch $@
 
 run: $(VENV)/.run
@@ -71,6 +76,9 @@ kill: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/chaos -m chaos -s --modes file,s3 $(ARGS)
 
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m gateway.testing.fuzz $(ARGS)
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
 
@@ -78,6 +86,7 @@ lock: $(VENV)/.dev
 	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group fuzz -o requirements-fuzz.lock
 
 wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

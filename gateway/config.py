@@ -111,7 +111,7 @@ class Config:
     def __post_init__(self) -> None:
         """Fill in what depends on other settings, then check everything; raises ConfigError."""
         if self.data.startswith("~"):  # the shell does this for flags, nobody for files
-            object.__setattr__(self, "data", str(Path(self.data).expanduser()))
+            object.__setattr__(self, "data", _at_home(self.data))
         if self.mode == _MODE_BY_DATA:
             in_folder = not (self.in_memory or self.in_bucket)
             object.__setattr__(self, "mode", "file" if in_folder else "object")
@@ -159,6 +159,13 @@ _NOT_ABOVE = (
 )
 
 
+def _at_home(data: str) -> str:
+    try:
+        return str(Path(data).expanduser())
+    except RuntimeError:  # there is no such user, or this one has no home
+        raise ConfigError("data", data, "a folder; whose home is meant is not known") from None
+
+
 def _check_data(config: Config) -> None:
     scheme = re.match(r"([a-z][a-z0-9+.-]+):", config.data, re.IGNORECASE)
     if scheme is not None and not config.in_memory and not config.in_bucket:
@@ -169,8 +176,12 @@ def _check_data(config: Config) -> None:
     if config.mode == "file" and (config.in_memory or config.in_bucket):
         expected = f"object, because data is {config.data!r} and has no file"
         raise ConfigError("mode", "file", expected)
-    folder = Path(config.data)
-    if scheme is None and folder.exists() and not folder.is_dir():
+    try:
+        folder = Path(config.data)
+        is_file = scheme is None and folder.exists() and not folder.is_dir()
+    except OSError as e:  # a name that is too long, a folder on the way that may not be read
+        raise ConfigError("data", config.data, f"a folder ({e.strerror})") from None
+    if is_file:
         raise ConfigError("data", config.data, "a folder; this is a file")
 
 

@@ -89,7 +89,7 @@ def _from_file(path: Path, source: str) -> Iterator[_Given]:
     except OSError as e:
         expected = f"a TOML file that can be read ({e.strerror or e})"
         raise ConfigError("config", str(path), expected, source) from None
-    except ValueError as e:  # TOMLDecodeError, UnicodeDecodeError
+    except (ValueError, RecursionError) as e:  # TOMLDecodeError, UnicodeDecodeError; too deep
         raise ConfigError("config", str(path), f"valid TOML ({e})", source) from None
     for key, raw in table.items():
         where = f"the file {path}, key {key}"

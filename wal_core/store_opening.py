@@ -127,7 +127,7 @@ async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
 def _parse(stored: bytes) -> dict[str, Any]:
     try:
         found = json.loads(stored)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 

@@ -47,7 +47,9 @@ def test_no_path_of_one_machine() -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock"]
+)
 def test_locks_pin_with_hashes_and_name_no_registry(lock: str) -> None:
     text = read(lock)
     assert "://" not in text

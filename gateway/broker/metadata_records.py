@@ -5,7 +5,21 @@ JSON, because a person with nothing but the bucket must be able to read which to
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+from wal_core import Corrupt
+
+PARTITIONS_MAX_COUNT = 1_000_000
+"""Of one topic: a record that says more is damaged, and each costs memory."""
+
+_ID_MAX = 1 << 62
+"""Of streams and producers: beyond it a record is damaged. Leaves room to count on."""
+
+StreamId = Annotated[int, msgspec.Meta(ge=1, le=_ID_MAX)]
+_TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+_PartitionsCount = Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX_COUNT)]
 
 
 class ClusterCreated(msgspec.Struct, tag="cluster_created", frozen=True, kw_only=True):
@@ -18,25 +32,34 @@ class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=Tru
     """Partition i of the topic is the stream first_stream_id + i."""
 
     name: str
-    topic_id: bytes  # 16 bytes, base64 in the JSON
-    first_stream_id: int
-    partitions_count: int
+    topic_id: _TopicId  # base64 in the JSON
+    first_stream_id: StreamId
+    partitions_count: _PartitionsCount
     configs: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """What is acted on can be; other settings are echoed as they are. Raises ValueError."""
+        own_max = self.configs.get("max.message.bytes")
+        if own_max:
+            int(own_max)
 
 
 class TopicDeleted(msgspec.Struct, tag="topic_deleted", frozen=True, kw_only=True):
     """The topic's streams are dropped; their ids are never used again."""
 
-    topic_id: bytes
+    topic_id: _TopicId
 
 
 class ProducerIdsReserved(msgspec.Struct, tag="producer_ids_reserved", frozen=True, kw_only=True):
     """Producer ids below `end` may be in use; a restarted broker goes on from here."""
 
-    end: int
+    end: Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 
 
 MetadataRecord = ClusterCreated | TopicCreated | TopicDeleted | ProducerIdsReserved
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(MetadataRecord)
@@ -47,6 +70,9 @@ def encode_metadata(record: MetadataRecord) -> bytes:
 
 
 def decode_metadata(payload: bytes | memoryview) -> MetadataRecord:
-    """Raises msgspec.DecodeError (also for an unknown type: written by a newer version)."""
-    record: MetadataRecord = _decoder.decode(payload)
+    """Raises Corrupt (also for an unknown type: written by a newer version)."""
+    try:
+        record: MetadataRecord = _decoder.decode(payload)
+    except UNREADABLE as error:
+        raise Corrupt(f"a metadata record cannot be read: {error}") from None
     return record

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from gateway.broker.metadata_records import MetadataRecord, decode_metadata
+from gateway.broker.metadata_records import (
+    UNREADABLE,
+    MetadataRecord,
+    StreamId,
+    decode_metadata,
+)
 from gateway.broker.partition import SavedPartition
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
-from protocol import iter_records
+from protocol import BatchError, ProtocolError, iter_records
+from wal_core import Corrupt
 
 if TYPE_CHECKING:
     from wal_core import Clock, Entry
@@ -40,7 +46,7 @@ class _Checkpoint(msgspec.Struct, array_like=True):
 
     version: int
     metadata: list[MetadataRecord]
-    next_stream_id: int
+    next_stream_id: StreamId
     partitions: list[SavedPartition]
     group_records: list[tuple[bytes, bytes]]
 
@@ -59,9 +65,13 @@ class BrokerState:
         self._clock = clock
 
     def restore(self, checkpoint: bytes) -> None:
-        saved = _decoder.decode(checkpoint)
+        """See LogState. Raises Corrupt, also for what a newer release has written."""
+        try:
+            saved = _decoder.decode(checkpoint)
+        except UNREADABLE as error:
+            raise Corrupt(f"a checkpoint cannot be read: {error}") from None
         if saved.version != CHECKPOINT_VERSION:
-            raise ValueError(
+            raise Corrupt(
                 f"checkpoint version {saved.version} was written by a newer release; "
                 f"this one reads version {CHECKPOINT_VERSION}"
             )
@@ -76,6 +86,15 @@ class BrokerState:
             self._groups.replay(key, value, self._clock.now_ms())
 
     def apply(self, entry: Entry) -> None:
+        """See LogState. Raises Corrupt."""
+        try:
+            self._apply(entry)
+        except (ProtocolError, BatchError) as error:
+            raise Corrupt(
+                f"stream {entry.stream_id} cannot be read at offset {entry.base_offset}: {error}"
+            ) from None
+
+    def _apply(self, entry: Entry) -> None:
         if entry.stream_id == METADATA_STREAM_ID:
             self._topics.apply(decode_metadata(entry.payload))
             return

@@ -218,10 +218,10 @@ class GroupCoordinator:
         self._writer.restore(key, value)
 
     def _replay_group(self, group_id: str, value: bytes | None) -> None:
+        stored = None if value is None else records.decode_group_value(value)
         known = self._groups.pop(group_id, None)
-        restored = None if value is None else ClassicGroup(group_id, self)
-        if restored is not None and value is not None:
-            stored = records.decode_group_value(value)
+        if stored is not None:
+            restored = ClassicGroup(group_id, self)
             restored.restore(
                 protocol_type=stored.protocol_type,
                 protocol_name=stored.protocol,

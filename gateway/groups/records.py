@@ -106,8 +106,12 @@ def decode_offset_value(value: bytes) -> CommittedOffset:
 
 
 def decode_group_value(value: bytes) -> GroupMetadataValue:
+    """Raises DecodeError, also for a group with two members of one id."""
     version = _value_version_of(value)
-    return GroupMetadataValue.decode(memoryview(value), 2, version)[0]
+    found = GroupMetadataValue.decode(memoryview(value), 2, version)[0]
+    if len({member.member_id for member in found.members}) < len(found.members):
+        raise DecodeError("a member appears twice", 0, api="group_records", version=version)
+    return found
 
 
 def restored_members(value: GroupMetadataValue) -> list[Member]:

@@ -136,7 +136,7 @@ def decode_line(raw: bytes, number: int) -> Line:
     """Read line `number` (from 1); raises Unreadable."""
     try:
         line: Line = _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         said = "expected a JSON object, the line is empty" if not raw.strip() else str(e)
         raise Unreadable(number, said) from e
     return line

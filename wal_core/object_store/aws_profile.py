@@ -71,9 +71,17 @@ def keys_of_profile(environ: Mapping[str, str]) -> Callable[[], dict[str, Any]]:
     return credentials
 
 
+def _home(environ: Mapping[str, str]) -> Path:
+    home = Path(environ.get("HOME") or "~")
+    try:
+        return home.expanduser()
+    except RuntimeError:  # a user the system does not know, as in some containers: no files
+        return home
+
+
 def _sections(environ: Mapping[str, str], name: str) -> dict[str, str] | None:
     """Both files' settings of a profile, the credentials file outweighing; None: unknown."""
-    home = Path(environ.get("HOME") or "~").expanduser() / ".aws"
+    home = _home(environ) / ".aws"
     places = (
         (
             environ.get("AWS_CONFIG_FILE") or home / "config",

@@ -39,6 +39,8 @@ from wal_core.types import Buffer
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
 _READ_THREADS_MAX_COUNT = 4
+_TERM_END = 1 << 63
+"""No log was opened so often: a lock file that says so is damaged."""
 
 T = TypeVar("T")
 
@@ -238,9 +240,9 @@ def _noted_term(content: bytes) -> int:
     """A lock file cut short by a crash says nothing; the segments' own terms then rule."""
     try:
         term = json.loads(content)["term"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
-    return term if isinstance(term, int) and term > 0 else 0
+    return term if isinstance(term, int) and 0 < term < _TERM_END else 0
 
 
 def _note_term(fd: int, term: int) -> None:

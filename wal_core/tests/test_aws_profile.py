@@ -48,6 +48,11 @@ def test_the_default_profile(home):
     }
 
 
+def test_a_user_without_a_home_has_no_profiles():
+    """As in a container that runs under a number nobody knows."""
+    assert Profile.load({"HOME": "~nobody-of-that-name"}) == (None, None)
+
+
 def test_a_named_profile(home):
     profile = Profile.load(home | {"AWS_PROFILE": "work"})
     assert profile.region == "eu-work"

@@ -18,6 +18,7 @@ from protocol.messages.offset_commit import (
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
+from wal_core import Corrupt
 from wal_core.testing.faulty_object_store import Fault, Planned
 
 SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
@@ -175,7 +176,7 @@ async def _read_all(client: Any, index: int) -> list[bytes]:
 def test_a_checkpoint_of_a_newer_release_is_refused() -> None:
     state = BrokerState(TopicRegistry(1_000), NoGroups(), VirtualClock())
     newer = _encoder.encode(_Checkpoint(2, [], 1, [], []))
-    with pytest.raises(ValueError, match="newer release"):
+    with pytest.raises(Corrupt, match="newer release"):
         state.restore(newer)
 
 

@@ -218,6 +218,18 @@ async def test_replay_survives_broken_records_and_keeps_unknown_kinds():
 
 
 @virtual
+async def test_a_broken_record_leaves_the_group_as_it_was():
+    journal = FakeJournal()
+    coordinator = make(journal)
+    await Client(coordinator).enter()
+    again = restarted(journal, journal.compacted().items())
+    before = again.snapshot()
+    again.replay(records.encode_group_key(GROUP), b"\x00\x03\x00", EPOCH_MS)
+    assert again.snapshot() == before
+    assert list(again._groups) == [GROUP]
+
+
+@virtual
 async def test_replay_of_a_group_twice_gives_its_memory_back():
     journal = FakeJournal()
     coordinator = make(journal)

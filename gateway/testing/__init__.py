@@ -1,0 +1,1 @@
+"""What tests the gateway as a whole. Never imported at run time, not in the wheel."""

@@ -1,0 +1,285 @@
+"""What must hold for any bytes that claim to be frames or state of the gateway.
+
+`decode_x` may refuse, with the errors its docstring names; `check_x` takes what was accepted and
+may not fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Sequence
+from struct import Struct
+
+from gateway.broker.metadata_records import (
+    ClusterCreated,
+    MetadataRecord,
+    ProducerIdsReserved,
+    TopicCreated,
+    TopicDeleted,
+    decode_metadata,
+    encode_metadata,
+)
+from gateway.broker.state import BrokerState
+from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
+from gateway.buffers import BlockPool
+from gateway.frame_reader import FrameReader
+from gateway.groups import GroupConfig, GroupCoordinator, records
+from gateway.groups.committed import CommittedOffset
+from gateway.groups.journal import Record
+from protocol import Record as KafkaRecord
+from protocol import build_batch
+from protocol.messages.group_records import GroupMetadataValue, MemberMetadata
+from protocol.primitives import Writer
+from wal_core import Entry
+
+_NOW_MS = 1_700_000_000_000
+_MESSAGE_BYTES_MAX = 1 << 20
+_GROUP_VALUE_VERSION = 3
+
+
+class _Now:
+    """A clock that stands still."""
+
+    def now_ms(self) -> int:
+        return _NOW_MS
+
+
+class _NoChance:
+    """Nothing here may depend on it."""
+
+    def random_bytes(self, count: int) -> bytes:
+        return bytes(count)
+
+    def random(self) -> float:
+        return 0.5
+
+
+class _NoJournal:
+    def append(self, group_id: str, records: Sequence[Record]) -> Awaitable[None]:
+        raise AssertionError("reading writes nothing")
+
+
+class Scratch:
+    """A broker's state with nothing behind it."""
+
+    def __init__(self) -> None:
+        clock = _Now()
+        self.topics = TopicRegistry(_MESSAGE_BYTES_MAX)
+        self.groups = GroupCoordinator(_NoJournal(), GroupConfig(), clock=clock, rng=_NoChance())
+        self.state = BrokerState(self.topics, self.groups, clock)
+
+
+# --- frames --------------------------------------------------------------------------------------
+
+_FRAME_BYTES_MAX = 100_000
+_LENGTH = Struct(">i")
+
+
+def frames_seeds() -> Iterator[tuple[str, bytes]]:
+    frames = b"".join(_LENGTH.pack(len(body)) + body for body in (b"one", b"", b"three" * 9))
+    yield "in-one-read", b"\xff" + frames
+    yield "byte-by-byte", b"\x01" + frames
+    yield "large-begins", b"\x50" + frames + _LENGTH.pack(90_000) + bytes(200)
+
+
+def decode_frames(data: bytes) -> tuple[bytes, list[bytes]]:
+    """A byte for the size of a read, then what a socket brings. Raises FrameTooLarge."""
+    stream = data[1:]
+    return stream, _cut(stream, max(data[0] if data else 0, 1))
+
+
+def check_frames(decoded: tuple[bytes, list[bytes]]) -> None:
+    """However the stream was cut up on its way, the frames are the same."""
+    stream, frames = decoded
+    assert _cut(stream, len(stream) or 1) == frames
+    whole = b"".join(_LENGTH.pack(len(frame)) + frame for frame in frames)
+    assert stream.startswith(whole)
+
+
+def _cut(stream: bytes, read_bytes: int) -> list[bytes]:
+    reader = FrameReader(BlockPool(0), _FRAME_BYTES_MAX)
+    frames: list[bytes] = []
+    at = 0
+    while at < len(stream):
+        room = reader.buffer()
+        count = min(read_bytes, len(room), len(stream) - at)
+        room[:count] = stream[at : at + count]
+        at += count
+        frames += map(bytes, reader.received(count))
+    return frames
+
+
+# --- metadata ------------------------------------------------------------------------------------
+
+_TOPIC = TopicCreated(
+    name="orders",
+    topic_id=bytes(range(16)),
+    first_stream_id=51,
+    partitions_count=3,
+    configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
+)
+_INTERNAL = TopicCreated(
+    name=OFFSETS_TOPIC,
+    topic_id=bytes(range(1, 17)),
+    first_stream_id=FIRST_PARTITION_STREAM_ID,
+    partitions_count=2,
+)
+
+
+_PARTITIONS_MAX_COUNT = 1_000
+
+
+def metadata_seeds() -> Iterator[tuple[str, bytes]]:
+    yield "cluster", encode_metadata(ClusterCreated(cluster_id="AAAAAAAAAAAAAAAAAAAAAA"))
+    yield "topic", encode_metadata(_TOPIC)
+    yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
+    yield "producer-ids", encode_metadata(ProducerIdsReserved(end=2_000))
+
+
+def decode_metadata_record(data: bytes) -> MetadataRecord:
+    """Raises Corrupt."""
+    return decode_metadata(data)
+
+
+def check_metadata_record(record: MetadataRecord) -> None:
+    """It can be written again, and taken in by a broker with topics, with one and without."""
+    assert decode_metadata(encode_metadata(record)) == record
+    if isinstance(record, TopicCreated) and record.partitions_count > _PARTITIONS_MAX_COUNT:
+        return  # they cost what they cost
+    for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL)):
+        scratch = Scratch()
+        for each in known:
+            scratch.topics.apply(each)
+        scratch.topics.apply(record)
+        _check_same(scratch)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+def checkpoint_seeds() -> Iterator[tuple[str, bytes]]:
+    yield "empty", Scratch().state.checkpoint()
+    scratch = Scratch()
+    for record in (_INTERNAL, _TOPIC, ProducerIdsReserved(end=1_000)):
+        scratch.topics.apply(record)
+    batch = build_batch(
+        [KafkaRecord(value=b"v", timestamp_ms=_NOW_MS)],
+        producer_id=4,
+        producer_epoch=0,
+        base_sequence=0,
+        leader_epoch=2,
+    )
+    scratch.state.apply(Entry(_TOPIC.first_stream_id, 0, 1, _NOW_MS, bytes(batch)))
+    for key, value in _group_records():
+        scratch.groups.replay(key, value, _NOW_MS)
+    yield "full", scratch.state.checkpoint()
+
+
+def decode_checkpoint(data: bytes) -> Scratch:
+    """Raises Corrupt."""
+    scratch = Scratch()
+    scratch.state.restore(data)
+    return scratch
+
+
+def check_checkpoint(scratch: Scratch) -> None:
+    _check_same(scratch)
+
+
+def _check_same(scratch: Scratch) -> None:
+    """A checkpoint taken now stands for this very state."""
+    checkpoint = scratch.state.checkpoint()
+    assert decode_checkpoint(checkpoint).state.checkpoint() == checkpoint
+
+
+# --- entries of partitions -----------------------------------------------------------------------
+
+
+def entry_seeds() -> Iterator[tuple[str, bytes]]:
+    pairs = [KafkaRecord(key=key, value=value) for key, value in _group_records()]
+    yield (
+        "records",
+        b"\x00"
+        + bytes(
+            build_batch([KafkaRecord(value=b"v")], producer_id=1, producer_epoch=0, base_sequence=0)
+        ),
+    )
+    yield "group-records", b"\x01" + bytes(build_batch(pairs))
+
+
+def decode_entry(data: bytes) -> Scratch:
+    """A byte for the partition (1: of the groups' topic), then a batch as it lies in the log.
+
+    Raises Corrupt.
+    """
+    scratch = Scratch()
+    for record in (_INTERNAL, _TOPIC):
+        scratch.topics.apply(record)
+    stream_id = _INTERNAL.first_stream_id if data[:1] == b"\x01" else _TOPIC.first_stream_id
+    scratch.state.apply(Entry(stream_id, 0, 1, -1, data[1:]))
+    return scratch
+
+
+def check_entry(scratch: Scratch) -> None:
+    _check_same(scratch)
+
+
+# --- group records -------------------------------------------------------------------------------
+
+
+def _group_records() -> list[tuple[bytes, bytes]]:
+    member = MemberMetadata(
+        member_id="m-1",
+        group_instance_id="i",
+        client_id="c",
+        client_host="h",
+        rebalance_timeout=1_000,
+        session_timeout=6_000,
+        subscription=b"s",
+        assignment=b"a",
+    )
+    group = GroupMetadataValue(
+        protocol_type="consumer",
+        generation=3,
+        protocol="range",
+        leader="m-1",
+        current_state_timestamp=_NOW_MS,
+        members=[member],
+    )
+    out = Writer(bytearray(_GROUP_VALUE_VERSION.to_bytes(2, "big")))
+    group.encode(out, _GROUP_VALUE_VERSION)
+    offset = CommittedOffset(17, 2, "metadata", _NOW_MS)
+    return [
+        (records.encode_offset_key("g", "orders", 1), records.encode_offset_value(offset)),
+        (records.encode_group_key("g"), out.to_bytes()),
+    ]
+
+
+def group_record_seeds() -> Iterator[tuple[str, bytes]]:
+    for name, (key, value) in zip(("offset", "group"), _group_records(), strict=True):
+        yield name, bytes((len(key),)) + key + value
+        yield f"{name}-deleted", bytes((len(key),)) + key
+
+
+def decode_group_record(data: bytes) -> tuple[bytes, bytes | None]:
+    """A byte for the key's length, then key and value; no value deletes. Raises DecodeError."""
+    end = 1 + (data[0] if data else 0)
+    key, value = data[1:end], data[end:] or None
+    found = records.decode_key(key)
+    if value is None:
+        return key, None
+    if isinstance(found, records.OffsetKey):
+        offset = records.decode_offset_value(value)
+        assert records.decode_offset_value(records.encode_offset_value(offset)) == offset
+    elif isinstance(found, records.GroupKey):
+        records.restored_members(records.decode_group_value(value))
+    return key, value
+
+
+def check_group_record(decoded: tuple[bytes, bytes | None]) -> None:
+    """A coordinator takes it, keeps it byte for byte, and forgets it when told."""
+    key, value = decoded
+    scratch = Scratch()
+    scratch.groups.replay(key, value, _NOW_MS)
+    assert scratch.groups.snapshot() == ([] if value is None else [(key, value)])
+    scratch.groups.replay(key, None, _NOW_MS)
+    assert scratch.groups.snapshot() == []
