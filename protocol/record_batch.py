@@ -89,30 +89,36 @@ def iter_records(
 
 
 def find_offset_for_timestamp(
-    batch: Buffer, timestamp_ms: int, *, decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX
+    batch: Buffer,
+    timestamp_ms: int,
+    *,
+    from_offset: int = 0,
+    decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX,
 ) -> tuple[int, int] | None:
-    """(offset, timestamp) of the first record at or after `timestamp_ms`; None without one."""
+    """(offset, timestamp) of the first record at or after `timestamp_ms` and `from_offset`; None
+    without one.
+    """
     if _open_header(batch).max_timestamp_ms < timestamp_ms:
         return None
     for found_ms, offset in _timestamps(batch, decompressed_bytes_max):
-        if found_ms >= timestamp_ms:
+        if found_ms >= timestamp_ms and offset >= from_offset:
             return offset, found_ms
     return None
 
 
 def find_max_timestamp(
-    batch: Buffer, *, decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX
-) -> tuple[int, int]:
-    """(offset, timestamp) of the latest record; of several, the first (KIP-734).
-
-    BatchError INVALID_RECORD for a batch without records.
+    batch: Buffer,
+    *,
+    from_offset: int = 0,
+    decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX,
+) -> tuple[int, int] | None:
+    """(offset, timestamp) of the latest record from `from_offset` on; of several, the first
+    (KIP-734). None without one.
     """
     best: tuple[int, int] | None = None
     for found_ms, offset in _timestamps(batch, decompressed_bytes_max):
-        if best is None or found_ms > best[1]:
+        if offset >= from_offset and (best is None or found_ms > best[1]):
             best = offset, found_ms
-    if best is None:
-        raise BatchError(ErrorCode.INVALID_RECORD, "a batch without records has no timestamp")
     return best
 
 

@@ -25,9 +25,13 @@ RANGES: dict[str, tuple[int, int]] = {
     "ApiVersions": (0, 4),
     "CreateTopics": (2, 7),
     "DeleteTopics": (1, 6),
+    "DeleteRecords": (0, 2),
     "InitProducerId": (0, 4),
     "OffsetForLeaderEpoch": (2, 4),
     "DescribeConfigs": (1, 4),
+    "AlterConfigs": (0, 2),
+    "DescribeLogDirs": (1, 4),
+    "IncrementalAlterConfigs": (0, 1),
     "DescribeCluster": (0, 1),
 }
 """Produce reaches below Kafka 4's own 3 because old librdkafka must be answered there (KIP-896,

@@ -19,9 +19,13 @@ from protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.messages.create_topics import CreateTopicsRequest, CreateTopicsResponse
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse
+from protocol.messages.delete_records import DeleteRecordsRequest, DeleteRecordsResponse
 from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
+from protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
+from protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
+from protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
 from protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
 from protocol.primitives import Message
 
@@ -51,8 +55,12 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     18: MessageClasses(ApiVersionsRequest, ApiVersionsResponse, 0, 4, 3),
     19: MessageClasses(CreateTopicsRequest, CreateTopicsResponse, 2, 7, 5),
     20: MessageClasses(DeleteTopicsRequest, DeleteTopicsResponse, 1, 6, 4),
+    21: MessageClasses(DeleteRecordsRequest, DeleteRecordsResponse, 0, 2, 2),
     22: MessageClasses(InitProducerIdRequest, InitProducerIdResponse, 0, 4, 2),
     23: MessageClasses(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2, 4, 4),
     32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 1, 4, 4),
+    33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
+    35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 1, 4, 2),
+    44: MessageClasses(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0, 1, 1),
     60: MessageClasses(DescribeClusterRequest, DescribeClusterResponse, 0, 1, 0),
 }

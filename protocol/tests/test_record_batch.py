@@ -1,5 +1,6 @@
 """Records inside batches, against the parsers of kafka-python and aiokafka, every codec."""
 
+import itertools
 import random  # noqa: TID251  (seeded)
 from struct import pack_into
 
@@ -107,11 +108,14 @@ def test_timestamp_lookup_is_exact(codec: int) -> None:
     stamps = [50, 10, 70, 70, 20]
     records = [Record(timestamp_ms=each, value=b"x" * 100) for each in stamps]
     batch = build_batch(records, base_offset=100, codec=codec)
-    for wanted in range(80):
-        first = next((i for i, each in enumerate(stamps) if each >= wanted), None)
-        expected = None if first is None else (100 + first, stamps[first])
-        assert find_offset_for_timestamp(batch, wanted) == expected
+    for wanted, skipped in itertools.product(range(80), range(6)):
+        left = [(100 + i, each) for i, each in enumerate(stamps) if i >= skipped]
+        expected = next((found for found in left if found[1] >= wanted), None)
+        found = find_offset_for_timestamp(batch, wanted, from_offset=100 + skipped)
+        assert found == expected
     assert find_max_timestamp(batch) == (102, 70)
+    latest = [find_max_timestamp(batch, from_offset=100 + skipped) for skipped in range(6)]
+    assert latest == [(102, 70)] * 3 + [(103, 70), (104, 20), None]
 
 
 def test_log_append_time_is_the_time_of_every_record() -> None:
@@ -231,8 +235,7 @@ def test_no_records_no_timestamp() -> None:
     pack_into(">i", batch, 57, 0)
     assert list(iter_records(batch)) == []
     assert find_offset_for_timestamp(batch, 0) is None
-    with pytest.raises(BatchError):
-        find_max_timestamp(batch)
+    assert find_max_timestamp(batch) is None
     pack_into(">i", batch, 57, 1)
     with pytest.raises(BatchError):
         find_max_timestamp(batch)
