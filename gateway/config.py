@@ -103,6 +103,10 @@ class Config:
     # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.
     offsets_partitions_count: int = 50
 
+    # How often records are looked for that retention.ms and retention.bytes no longer keep. Kafka's
+    # log.retention.check.interval.ms.
+    retention_check_interval_ms: int = 300_000
+
     drain_ms: int = 10_000  # at stop: how long requests that were read may still take
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"  # auto: human on a terminal, else JSON

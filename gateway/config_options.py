@@ -201,6 +201,14 @@ OPTIONS: tuple[Option, ...] = (
         default="8 in file mode, 64 in object mode",
     ),
     Option(
+        "retention_check_interval_ms",
+        parse_duration,
+        _STORAGE,
+        "How often records too old or too many for their topic are looked for.",
+        10,
+        86_400_000,
+    ),
+    Option(
         "store_timeout_ms",
         parse_duration,
         _STORAGE,

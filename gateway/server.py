@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
+from gateway.broker.retention import Retention
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.config import Config
 from gateway.connection import LATE_READ_BYTES_MAX, Connection
@@ -75,6 +76,7 @@ class Gateway:
         journal = _Journal()
         self.groups = GroupCoordinator(journal, _group_config(config), clock=clock, rng=rng)
         self.broker = Broker(node, _broker_limits(config), self.groups, clock, rng)
+        self.retention = Retention(self.broker, config.retention_check_interval_ms)
         journal.broker = self.broker
         journal.partition_of = self.groups.group_partition
         self.hub = Hub(
@@ -98,6 +100,7 @@ class Gateway:
             if self.broker.topics.named(topic) is None:
                 # Stopped between the topic's deletion and that of its committed offsets.
                 await self.groups.topic_deleted(topic)
+        self.retention.start()
 
     def connection(self) -> Connection:
         """The protocol of one more client."""
@@ -113,6 +116,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._config.drain_ms / 1000
         await self.groups.close()
+        await self.retention.stop()
         # One that ends may let others start, which were read and wait behind it.
         while hub.tasks and (left_s := deadline_s - loop.time()) > 0:
             await asyncio.wait(tuple(hub.tasks), timeout=left_s)

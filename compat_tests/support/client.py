@@ -186,14 +186,21 @@ class Client:
         self.call("consumer_open", name=name, **options)
         return Consumer(self, name)
 
-    def create_topic(self, topic: str, partitions: int = 1) -> None:
-        self.call("create_topics", topics=[[topic, partitions]])
+    def create_topic(self, topic: str, partitions: int = 1, **configs: str) -> None:
+        """Settings with an underscore for each dot: retention_ms="1000"."""
+        named = {name.replace("_", "."): value for name, value in configs.items()}
+        self.call("create_topics", topics=[[topic, partitions]], configs=named or None)
         wait_until(
             lambda: self.topics().get(topic) == partitions, what=f"topic {topic} to be listed"
         )
 
     def delete_topic(self, topic: str) -> None:
         self.call("delete_topics", topics=[topic])
+
+    def delete_records(self, topic: str, before: int, partition: int = 0) -> int:
+        """The partition's new log start."""
+        low: int = self.call("delete_records", topic=topic, partition=partition, before=before)
+        return low
 
     def topics(self) -> dict[str, int]:
         found: dict[str, int] = self.call("list_topics")

@@ -4,6 +4,8 @@ import base64
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from compat_tests.support.deadline import wall_ms
+
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -58,7 +60,8 @@ def decode(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
-BASE_TIMESTAMP_MS = 1_700_000_000_000
+# Two hours ago: what is older than a topic's retention may go at any moment.
+BASE_TIMESTAMP_MS = wall_ms() - 2 * 3_600_000
 
 
 def odd_records(*, null_header_value: bool = True) -> list[Record]:

@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
+from kafka.protocol.admin import (
+    CreateTopicsRequest,
+    DeleteRecordsRequest,
+    DeleteTopicsRequest,
+)
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest
 from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
@@ -43,9 +47,16 @@ def metadata(
     return connection.call(request, version)
 
 
-def create_topic(connection: Connection, topic: str, partitions: int = 1) -> None:
-    row = CreateTopicsRequest.CreatableTopic(
-        name=topic, num_partitions=partitions, replication_factor=1, assignments=[], configs=[]
+def create_topic(connection: Connection, topic: str, partitions: int = 1, **configs: str) -> None:
+    """Settings with an underscore for each dot: retention_ms="1000"."""
+    row = CreateTopicsRequest.CreatableTopic
+    config = row.CreatableTopicConfig
+    row = row(
+        name=topic,
+        num_partitions=partitions,
+        replication_factor=1,
+        assignments=[],
+        configs=[config(name=n.replace("_", "."), value=v) for n, v in configs.items()],
     )
     request = CreateTopicsRequest(topics=[row], timeout_ms=10_000, validate_only=False)
     (answer,) = connection.call(request, 4).topics
@@ -65,6 +76,20 @@ def delete_topic(connection: Connection, topic: str) -> int:
     request = DeleteTopicsRequest(topic_names=[topic], timeout_ms=10_000)
     (answer,) = connection.call(request, 3).responses
     return int(answer.error_code)
+
+
+def delete_records(
+    connection: Connection, topic: str, offsets: Mapping[int, int], *, version: int = 2
+) -> list[tuple[int, int]]:
+    """(error code, low watermark) of each partition."""
+    row = DeleteRecordsRequest.DeleteRecordsTopic
+    part = row.DeleteRecordsPartition
+    partitions = [part(partition_index=index, offset=offset) for index, offset in offsets.items()]
+    request = DeleteRecordsRequest(
+        topics=[row(name=topic, partitions=partitions)], timeout_ms=10_000
+    )
+    (answer,) = connection.call(request, version).topics
+    return [(found.error_code, found.low_watermark) for found in answer.partitions]
 
 
 def produce_request(

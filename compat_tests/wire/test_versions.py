@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from kafka.protocol.admin import (
     CreateTopicsRequest,
+    DeleteRecordsRequest,
     DeleteTopicsRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
@@ -54,6 +55,7 @@ NEEDED = {
     18: {0, 1, 2, 3, 4},
     19: {2, 3, 4, 7},
     20: {1, 3, 6},
+    21: {0, 1, 2},
     22: {0, 1, 3, 4},
     23: {2, 3, 4},
     32: {1, 2, 4},
@@ -170,6 +172,12 @@ def delete_topics(version: int, topic: str, _: Any) -> ApiMessage:
     return DeleteTopicsRequest(topics=[row], topic_names=[name], timeout_ms=10_000)
 
 
+def delete_records(version: int, topic: str, _: Any) -> ApiMessage:
+    row = DeleteRecordsRequest.DeleteRecordsTopic
+    partition = row.DeleteRecordsPartition(partition_index=0, offset=-1)
+    return DeleteRecordsRequest(topics=[row(name=topic, partitions=[partition])], timeout_ms=9_000)
+
+
 def offset_for_leader_epoch(version: int, topic: str, _: Any) -> ApiMessage:
     row = OffsetForLeaderEpochRequest.OffsetForLeaderTopic
     partition = row.OffsetForLeaderPartition(partition=0, current_leader_epoch=-1, leader_epoch=0)
@@ -206,6 +214,7 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     ),
     19: create_topics,
     20: delete_topics,
+    21: delete_records,
     22: lambda version, topic, _: InitProducerIdRequest(
         transactional_id=None, transaction_timeout_ms=60_000, producer_id=-1, producer_epoch=-1
     ),

@@ -7,7 +7,7 @@ import sys
 import aiokafka
 import rpc
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import KafkaError, for_code
 
 SEND_TIMEOUT_S = 90
@@ -176,9 +176,11 @@ class Operations:
         finally:
             await client.close()
 
-    async def create_topics(self, topics):
+    async def create_topics(self, topics, configs=None):
         asked = [
-            NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+            NewTopic(
+                name=name, num_partitions=partitions, replication_factor=1, topic_configs=configs
+            )
             for name, partitions in topics
         ]
         response = await self.admin(
@@ -191,6 +193,11 @@ class Operations:
             lambda client: client.delete_topics(topics, timeout_ms=CREATE_TIMEOUT_MS)
         )
         self.check(response.topic_error_codes)
+
+    async def delete_records(self, topic, partition, before):
+        key = TopicPartition(topic, partition)
+        wanted = {key: RecordsToDelete(before_offset=before)}
+        return (await self.admin(lambda client: client.delete_records(wanted)))[key]
 
     def check(self, rows):
         """aiokafka hands the codes back without looking at them."""

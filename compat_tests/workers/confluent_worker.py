@@ -230,9 +230,9 @@ class Operations:
             self.administrator = AdminClient(self.basics())
         return self.administrator
 
-    def create_topics(self, topics):
+    def create_topics(self, topics, configs=None):
         asked = [
-            NewTopic(name, num_partitions=partitions, replication_factor=1)
+            NewTopic(name, num_partitions=partitions, replication_factor=1, config=configs or {})
             for name, partitions in topics
         ]
         for future in self.admin().create_topics(asked, operation_timeout=30).values():
@@ -241,6 +241,11 @@ class Operations:
     def delete_topics(self, topics):
         for future in self.admin().delete_topics(topics, operation_timeout=30).values():
             future.result(60)
+
+    def delete_records(self, topic, partition, before):
+        asked = [TopicPartition(topic, partition, before)]
+        (future,) = self.admin().delete_records(asked, request_timeout=30).values()
+        return future.result(60).low_watermark
 
     def list_topics(self, timeout_s=10):
         """Partitions per topic, as a client sees them without asking for any topic by name."""

@@ -171,15 +171,22 @@ class Operations:
         finally:
             client.close()
 
-    def create_topics(self, topics):
+    def create_topics(self, topics, configs=None):
         asked = [
-            NewTopic(name=name, num_partitions=partitions, replication_factor=1)
+            NewTopic(
+                name=name, num_partitions=partitions, replication_factor=1, topic_configs=configs
+            )
             for name, partitions in topics
         ]
         self.admin(lambda client: client.create_topics(asked))
 
     def delete_topics(self, topics):
         self.admin(lambda client: client.delete_topics(topics))
+
+    def delete_records(self, topic, partition, before):
+        key = TopicPartition(topic, partition)
+        found = self.admin(lambda client: client.delete_records({key: before}))
+        return found[key]["low_watermark"]
 
     def list_topics(self):
         found = self.admin(lambda client: client.describe_topics())

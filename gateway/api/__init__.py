@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.api import cluster, configs, groups, offsets, produce, topics
+from gateway.api import cluster, configs, groups, offsets, produce, records, topics
 from gateway.api.call import Api, Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
 from protocol import ApiKey, ErrorCode
@@ -61,6 +61,7 @@ _ROWS = (
     Api(K.API_VERSIONS, 0, 4, api_versions, api_versions_error),
     Api(K.CREATE_TOPICS, 2, 7, topics.create_topics, topics.create_topics_error),
     Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error),
+    Api(K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error),
     Api(K.INIT_PRODUCER_ID, 0, 4, produce.init_producer_id, produce.init_producer_id_error),
     Api(
         K.OFFSET_FOR_LEADER_EPOCH,

@@ -201,6 +201,8 @@ async def _entries(part: _Part, bytes_max: int) -> list[Entry]:
     partition = part.partition
     if partition.deleted:
         raise Truncated("the topic was deleted")
+    if part.offset < partition.log_start_offset:
+        raise Truncated("the records were deleted")  # while another partition was read
     if part.offset >= partition.high_watermark:
         return []
     entries = partition.log.read_tail(partition.stream_id, part.offset, bytes_max)

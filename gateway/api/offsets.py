@@ -8,11 +8,10 @@ exactly, also inside a compressed batch.
 
 from __future__ import annotations
 
-import asyncio
-
 from gateway.api.call import Call, error_code
+from gateway.broker.lookup import NOT_FOUND, find_latest, find_timestamp
 from gateway.broker.partition import Partition
-from protocol import ErrorCode, find_max_timestamp, find_offset_for_timestamp
+from protocol import ErrorCode
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -28,7 +27,6 @@ from protocol.messages.offset_for_leader_epoch import (
 )
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
-NOT_FOUND = (-1, -1)
 
 
 async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsResponse:
@@ -77,25 +75,10 @@ async def _find(partition: Partition, timestamp_ms: int) -> tuple[int, int]:
         case -2 | -4:
             return partition.log_start_offset, -1
         case -3:
-            return await _find_max(partition)
+            return await find_latest(partition)
         case _ if timestamp_ms < 0:
             return NOT_FOUND
-    entry = await partition.log.find_timestamp(partition.stream_id, timestamp_ms)
-    if entry is None:
-        return NOT_FOUND
-    # A batch may have to be decompressed: off the loop.
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(None, find_offset_for_timestamp, entry.payload, timestamp_ms)
-    return found or NOT_FOUND
-
-
-async def _find_max(partition: Partition) -> tuple[int, int]:
-    _, batch_offset = partition.max_timestamp_position()
-    if not partition.log_start_offset <= batch_offset < partition.high_watermark:
-        return NOT_FOUND
-    entries = await partition.log.read(partition.stream_id, batch_offset, 0)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, find_max_timestamp, entries[0].payload)
+    return await find_timestamp(partition, timestamp_ms)
 
 
 def list_offsets_error(request: ListOffsetsRequest, code: ErrorCode) -> ListOffsetsResponse:

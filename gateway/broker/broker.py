@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
     ProducerIdsReserved,
+    RecordsDeleted,
     TopicCreated,
     TopicDeleted,
     encode_metadata,
@@ -30,9 +32,10 @@ from gateway.broker.topics import (
 )
 from gateway.broker.waiting import wait_confirmed
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, Log, LogConfig, Rng, SegmentStore
+from wal_core import Clock, Corrupt, Log, LogConfig, Rng, SegmentStore
 
 PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand producers
+STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
 
@@ -89,6 +92,15 @@ class Broker:
         for stream_id in self._log.stream_ids():
             if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
                 self._log.drop_stream(stream_id)
+        # Likewise where streams start: the newest footer may be older than the last deletion.
+        for partition in self.topics.partitions():
+            if partition.deleted_below > partition.high_watermark:
+                raise Corrupt(
+                    f"{partition.topic.name}-{partition.index} starts at "
+                    f"{partition.deleted_below}, behind its end {partition.high_watermark}"
+                )
+            if partition.deleted_below:
+                partition.start_at(partition.deleted_below)
         self._next_producer_id = self.topics.producer_ids_end
         if not self.topics.cluster_id:
             name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
@@ -227,11 +239,15 @@ class Broker:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
             )
-        record = TopicDeleted(topic_id=topic.id)
-        deleted = self._append(record)
-        self.topics.apply(record)
-        for partition in topic.partitions:
-            self.log.drop_stream(partition.stream_id)
+        deleted = self._write(TopicDeleted(topic_id=topic.id))
+
+        def drop(confirmation: asyncio.Future[None]) -> None:
+            # Not before: the bytes of a topic that a crash may bring back must not be given up.
+            if _failure(confirmation) is None:
+                for partition in topic.partitions:
+                    self.log.drop_stream(partition.stream_id)
+
+        deleted.add_done_callback(drop)
         return self._durable(deleted)
 
     def _new_topic_id(self) -> bytes:
@@ -240,6 +256,39 @@ class Broker:
         raw[6] = (raw[6] & 0x0F) | 0x40
         raw[8] = (raw[8] & 0x3F) | 0x80
         return bytes(raw)
+
+    def delete_records(
+        self, starts: Mapping[Partition, int], timeout_s: float = STORAGE_TIMEOUT_S
+    ) -> Awaitable[None]:
+        """Let partitions start at these offsets, none above its high watermark: one record for all
+        of them. Appended during the call; the result is awaited until the starts have moved, which
+        they do once the record is durable, whether or not somebody still waits.
+        """
+        moved = asyncio.get_running_loop().create_future()
+        record = RecordsDeleted(starts={p.stream_id: offset for p, offset in starts.items()})
+        left = iter(starts.items())
+        self._write(record).add_done_callback(lambda done: self._move_starts(done, left, moved))
+        return self._durable(moved, timeout_s)
+
+    def _move_starts(
+        self,
+        written: asyncio.Future[None],
+        left: Iterator[tuple[Partition, int]],
+        moved: asyncio.Future[None],
+    ) -> None:
+        """Some of them, and the rest in later turns of the loop."""
+        failure = _failure(written)
+        if failure is not None:
+            moved.set_exception(failure)
+            moved.exception()  # seen: not everybody waits
+            return
+        some = list(islice(left, STARTS_MOVED_AT_ONCE_COUNT))
+        for partition, offset in some:
+            partition.start_at(offset)
+        if len(some) < STARTS_MOVED_AT_ONCE_COUNT:
+            moved.set_result(None)
+        else:
+            asyncio.get_running_loop().call_soon(self._move_starts, written, left, moved)
 
     # Producer ids
 
@@ -292,14 +341,23 @@ class Broker:
             METADATA_STREAM_ID, offset, 1, self._clock.now_ms(), encode_metadata(record)
         )
 
-    async def _durable(self, confirmation: asyncio.Future[None]) -> None:
+    async def _durable(
+        self, confirmation: asyncio.Future[None], timeout_s: float = STORAGE_TIMEOUT_S
+    ) -> None:
         """Raises the log's error, or TimeoutError when storage takes too long (the outcome is
         open).
         """
-        await wait_confirmed((confirmation,), STORAGE_TIMEOUT_S)
+        await wait_confirmed((confirmation,), timeout_s)
         if not confirmation.done():
-            raise TimeoutError(f"storage did not confirm within {STORAGE_TIMEOUT_S:g} s")
+            raise TimeoutError(f"storage did not confirm within {timeout_s:g} s")
         confirmation.result()
+
+
+def _failure(confirmation: asyncio.Future[None]) -> BaseException | None:
+    """Why what was written is not known to be durable, or None when it is."""
+    if confirmation.cancelled():
+        return TimeoutError("the gateway is stopping")
+    return confirmation.exception()
 
 
 async def _settled(confirmation: asyncio.Future[None]) -> None:

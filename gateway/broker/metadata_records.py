@@ -15,11 +15,14 @@ PARTITIONS_MAX_COUNT = 1_000_000
 """Of one topic: a record that says more is damaged, and each costs memory."""
 
 _ID_MAX = 1 << 62
-"""Of streams and producers: beyond it a record is damaged. Leaves room to count on."""
+"""Of streams, producers and offsets: beyond it a record is damaged. Leaves room to count on."""
 
 StreamId = Annotated[int, msgspec.Meta(ge=1, le=_ID_MAX)]
+_Offset = Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 _TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 _PartitionsCount = Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX_COUNT)]
+
+_NUMBERS_ACTED_ON = ("max.message.bytes", "retention.bytes", "retention.ms")
 
 
 class ClusterCreated(msgspec.Struct, tag="cluster_created", frozen=True, kw_only=True):
@@ -39,9 +42,9 @@ class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=Tru
 
     def __post_init__(self) -> None:
         """What is acted on can be; other settings are echoed as they are. Raises ValueError."""
-        own_max = self.configs.get("max.message.bytes")
-        if own_max:
-            int(own_max)
+        for name in _NUMBERS_ACTED_ON:
+            if name in self.configs:
+                int(self.configs[name])
 
 
 class TopicDeleted(msgspec.Struct, tag="topic_deleted", frozen=True, kw_only=True):
@@ -56,7 +59,17 @@ class ProducerIdsReserved(msgspec.Struct, tag="producer_ids_reserved", frozen=Tr
     end: Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 
 
-MetadataRecord = ClusterCreated | TopicCreated | TopicDeleted | ProducerIdsReserved
+class RecordsDeleted(msgspec.Struct, tag="records_deleted", frozen=True, kw_only=True):
+    """Partitions start further on: stream id -> first offset that may still be read.
+
+    Written before any of it shows, with offsets that were durable by then (so no stream ends before
+    its new start). The greatest offset a stream was ever given holds.
+    """
+
+    starts: dict[StreamId, _Offset]
+
+
+MetadataRecord = ClusterCreated | TopicCreated | TopicDeleted | ProducerIdsReserved | RecordsDeleted
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what they should be."""

@@ -53,6 +53,7 @@ class Partition:
         "_log",
         "_maxima",
         "deleted",
+        "deleted_below",
         "epochs",
         "index",
         "producers",
@@ -67,8 +68,10 @@ class Partition:
         self.stream_id = stream_id
         self._log = log
         self.deleted = False
+        # As the log's entries have it, durable or not: what `start_at` will follow.
+        self.deleted_below = 0
         self.producers = ProducerStates()
-        # (leader epoch, first offset written in it), both strictly or weakly rising.
+        # (leader epoch, first offset written in it), both rising.
         self.epochs: list[tuple[int, int]] = []
         # (max timestamp, base offset) of the batches that raised the maximum, rising in both: the
         # newest durable one, or the first, and those after it.
@@ -135,6 +138,8 @@ class Partition:
 
     def _remember(self, base_offset: int, epoch: int, max_timestamp_ms: int) -> None:
         if not self.epochs or self.epochs[-1][0] < epoch:
+            if self.epochs and self.epochs[-1][1] == base_offset:
+                self.epochs.pop()  # all it wrote was deleted
             self.epochs.append((epoch, base_offset))
         if max_timestamp_ms > self._maxima[-1][0]:
             if self._log is None:
@@ -151,6 +156,22 @@ class Partition:
         at = bisect.bisect_left(maxima, self.high_watermark, key=lambda m: m[1]) - 1
         del maxima[: max(at, 0)]
         return maxima[0]
+
+    def start_at(self, offset: int) -> None:
+        """Let the log start at `offset`; for what is durable alone, for clients see it at once.
+
+        Producers are kept: a retry of what was deleted meanwhile is still a repeat, and one that
+        is idle is forgotten in time (KIP-360).
+        """
+        if self.deleted:
+            return
+        self.log.truncate(self.stream_id, offset)
+        start = self.log_start_offset
+        # As Kafka's LeaderEpochFileCache.truncateFromStart: the epoch that holds the start stays.
+        at = bisect.bisect_right(self.epochs, start, key=lambda e: e[1]) - 1
+        if at >= 0:
+            self.epochs[: at + 1] = [(self.epochs[at][0], start)]
+        self.wake()  # a fetch that is parked below
 
     def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
         """KIP-320: a client that knows an older leader is fenced, one that knows a newer must

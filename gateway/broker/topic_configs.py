@@ -11,7 +11,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-ACTED_ON = frozenset({"max.message.bytes", "message.timestamp.type"})
+ACTED_ON = frozenset(
+    {
+        "cleanup.policy",  # whether retention deletes at all; compact keeps everything
+        "max.message.bytes",
+        "message.timestamp.type",
+        "retention.bytes",
+        "retention.ms",
+    }
+)
 
 # ConfigDef.Type as DescribeConfigs v3+ numbers it; persistent on the wire, never renumber.
 BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST = 1, 2, 3, 4, 5, 6, 7

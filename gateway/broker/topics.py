@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
     ProducerIdsReserved,
+    RecordsDeleted,
     TopicCreated,
     TopicDeleted,
 )
@@ -52,12 +53,15 @@ class Topic:
     __slots__ = (
         "configs",
         "created",
+        "deletes_old",
         "id",
         "log_append_time",
         "message_bytes_max",
         "name",
         "partitions",
         "record",
+        "retention_bytes",
+        "retention_ms",
     )
 
     def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
@@ -68,6 +72,10 @@ class Topic:
         own_max = record.configs.get("max.message.bytes")
         self.message_bytes_max = int(own_max) if own_max else message_bytes_max
         self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
+        policies = self.config("cleanup.policy").split(",")
+        self.deletes_old = "delete" in (policy.strip() for policy in policies)
+        self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
+        self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
         self.created: asyncio.Future[None] | None = None
         self.partitions = [
             Partition(self, index, record.first_stream_id + index, log)
@@ -140,16 +148,21 @@ class TopicRegistry:
                 self.cluster_id = record.cluster_id
             case ProducerIdsReserved():
                 self.producer_ids_end = record.end
+            case RecordsDeleted():
+                self._delete_below(record.starts)
         return None
 
     def records(self) -> list[MetadataRecord]:
         """The shortest list of records that rebuilds this registry."""
-        topics: list[MetadataRecord] = [topic.record for topic in self]
-        return [
+        records: list[MetadataRecord] = [
             ClusterCreated(cluster_id=self.cluster_id),
             ProducerIdsReserved(end=self.producer_ids_end),
-            *topics,
         ]
+        records += [topic.record for topic in self]
+        starts = {p.stream_id: p.deleted_below for p in self.partitions() if p.deleted_below}
+        if starts:
+            records.append(RecordsDeleted(starts=starts))
+        return records
 
     def _add(self, record: TopicCreated) -> Topic:
         topic = Topic(record, self._message_bytes_max, self._log)
@@ -160,6 +173,12 @@ class TopicRegistry:
         end = record.first_stream_id + record.partitions_count
         self.next_stream_id = max(self.next_stream_id, end)
         return topic
+
+    def _delete_below(self, starts: Mapping[int, int]) -> None:
+        for stream_id, offset in starts.items():
+            partition = self._by_stream.get(stream_id)
+            if partition is not None:
+                partition.deleted_below = max(partition.deleted_below, offset)
 
     def _remove(self, topic_id: bytes) -> Topic | None:
         topic = self._by_id.pop(topic_id, None)

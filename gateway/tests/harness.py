@@ -12,7 +12,7 @@ import functools
 import gc
 import struct
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,17 @@ from gateway.config import Config
 from gateway.connection import Connection
 from gateway.server import Gateway
 from protocol import ApiKey, Message, Record, build_batch, decode_response, encode_request
-from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.create_topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+)
+from protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsTopic,
+)
 from protocol.messages.fetch import (
     FetchPartition,
     FetchRequest,
@@ -266,11 +276,14 @@ class Client:
 
     # The requests that tests are made of
 
-    async def create(self, *names: str, partitions: int = 1, **configs: str) -> list[int]:
+    async def create(
+        self, *names: str, partitions: int = 1, configs: Mapping[str, str] | None = None
+    ) -> list[int]:
+        given = [CreatableTopicConfig(name=n, value=v) for n, v in (configs or {}).items()]
         body = CreateTopicsRequest(
             topics=[
                 CreatableTopic(
-                    name=name, num_partitions=partitions, replication_factor=1, configs=[]
+                    name=name, num_partitions=partitions, replication_factor=1, configs=given
                 )
                 for name in names
             ],
@@ -289,6 +302,18 @@ class Client:
     ) -> PartitionProduceResponse:
         reply = await self.produce(topic, batch, index=index, **fields)
         found: PartitionProduceResponse = reply.responses[0].partition_responses[0]
+        return found
+
+    async def deleted(
+        self, topic: str, offset: int, *, index: int = 0, timeout_ms: int = 30_000
+    ) -> DeleteRecordsPartitionResult:
+        """DeleteRecords of one partition."""
+        asked = DeleteRecordsPartition(partition_index=index, offset=offset)
+        body = DeleteRecordsRequest(
+            topics=[DeleteRecordsTopic(name=topic, partitions=[asked])], timeout_ms=timeout_ms
+        )
+        reply = await self.call(ApiKey.DELETE_RECORDS, 2, body)
+        found: DeleteRecordsPartitionResult = reply.topics[0].partitions[0]
         return found
 
     async def fetched(self, topic: str, offset: int, **fields: Any) -> PartitionData:
@@ -376,6 +401,7 @@ class World:
         """The process dies: nothing is drained, nothing is closed properly."""
         for task in tuple(self.gateway.hub.tasks):
             task.cancel()
+        await self.gateway.retention.stop()
         log = self.gateway.broker.log
         await log._writer.stop()
         await log._reader.close()

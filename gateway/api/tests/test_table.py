@@ -20,6 +20,11 @@ from protocol import (
 )
 from protocol.messages.api_versions import ApiVersionsRequest
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsRequest,
+    DeleteRecordsTopic,
+)
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
@@ -62,6 +67,9 @@ _FILLED: dict[int, Message] = {
     ),
     ApiKey.DELETE_TOPICS: DeleteTopicsRequest(
         topic_names=["t"], topics=[DeleteTopicState(topic_id=b"\x01" * 16)]
+    ),
+    ApiKey.DELETE_RECORDS: DeleteRecordsRequest(
+        topics=[DeleteRecordsTopic(name="t", partitions=[DeleteRecordsPartition()])]
     ),
     ApiKey.OFFSET_FOR_LEADER_EPOCH: OffsetForLeaderEpochRequest(
         topics=[OffsetForLeaderTopic(topic="t", partitions=[OffsetForLeaderPartition()])]

@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
-from gateway.broker.metadata_records import TopicCreated, decode_metadata, encode_metadata
+from gateway.broker.metadata_records import (
+    RecordsDeleted,
+    TopicCreated,
+    decode_metadata,
+    encode_metadata,
+)
 from gateway.broker.state import BrokerState
 from gateway.broker.topics import TopicRegistry
 from wal_core import Corrupt
@@ -40,6 +45,13 @@ def test_the_metadata_record_is_read_and_written_as_documented() -> None:
         partitions_count=3,
         configs={"retention.ms": "3600000"},
     )
+    assert encode_metadata(record) == text
+
+
+def test_a_deletion_of_records_is_read_and_written_as_documented() -> None:
+    text = example("starts").encode()
+    record = decode_metadata(text)
+    assert record == RecordsDeleted(starts={51: 120, 53: 7})
     assert encode_metadata(record) == text
 
 

@@ -18,7 +18,7 @@ class FakeLog:
 
     def __init__(self, term: int = 5) -> None:
         self.term = term
-        self.end = self.confirmed = 0
+        self.start = self.end = self.confirmed = 0
         self.futures: list[asyncio.Future[None]] = []
 
     def append(self, stream_id: int, base: int, count: int, ts: int, payload: Any) -> Any:
@@ -34,7 +34,10 @@ class FakeLog:
                 future.set_result(None)
 
     def start_offset(self, stream_id: int) -> int:
-        return 0
+        return self.start
+
+    def truncate(self, stream_id: int, offset: int) -> None:
+        self.start = max(self.start, offset)
 
     def end_offset(self, stream_id: int) -> int:
         return self.end
@@ -142,6 +145,43 @@ async def test_epochs_and_where_they_end() -> None:
     assert partition.epoch_error(10) is ErrorCode.NONE
     assert partition.epoch_error(9) is ErrorCode.FENCED_LEADER_EPOCH
     assert partition.epoch_error(11) is ErrorCode.UNKNOWN_LEADER_EPOCH
+
+
+@virtual
+async def test_epochs_of_what_is_deleted_are_forgotten_up_to_the_start() -> None:
+    partition, log = _partition(FakeLog(term=5))
+    for term in (5, 8, 9):
+        log.term = term
+        _append(partition, 1, 1, 1)
+    log.confirm()
+    log.term = 10
+    for start, epochs in (
+        (0, [(5, 0), (8, 3), (9, 6)]),
+        (2, [(5, 2), (8, 3), (9, 6)]),
+        (3, [(8, 3), (9, 6)]),
+        (1, [(8, 3), (9, 6)]),  # it never goes back
+        (9, [(9, 9)]),
+    ):
+        partition.start_at(start)
+        assert partition.epochs == epochs
+    assert partition.end_offset_for_epoch(5) == (5, 9)
+    assert partition.end_offset_for_epoch(9) == (9, 9)
+    _append(partition, 1)
+    log.confirm()
+    assert partition.epochs == [(10, 9)]  # nothing of 9 is left
+    assert partition.end_offset_for_epoch(9) == (9, 9)
+    assert partition.epoch_of(9) == 10
+
+
+@virtual
+async def test_a_repeat_of_what_was_deleted_is_still_a_repeat() -> None:
+    partition, log = _partition()
+    sent = {"producer_id": 1, "producer_epoch": 0, "base_sequence": 0}
+    _append(partition, 1, **sent)
+    log.confirm()
+    partition.start_at(1)
+    assert _append(partition, 1, **sent).base_offset == 0
+    assert log.end == 1
 
 
 @virtual

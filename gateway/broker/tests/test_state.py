@@ -69,6 +69,11 @@ async def _work(world: World, rng: random.Random, rounds: int) -> None:
             await client.call(ApiKey.DELETE_TOPICS, 6, body)
         elif at < 0.1:
             await broker.new_producer_id()
+        elif at < 0.14:
+            index = rng.randrange(len(topic.partitions))
+            end = topic.partitions[index].high_watermark
+            answer = await client.deleted(name, rng.randrange(end + 1), index=index)
+            assert answer.error_code == 0
         elif at < 0.2:
             await _commit(client, f"g{rng.randrange(5)}", name, rng.randrange(100))
         else:

@@ -13,6 +13,7 @@ from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
     ProducerIdsReserved,
+    RecordsDeleted,
     TopicCreated,
     TopicDeleted,
     decode_metadata,
@@ -117,6 +118,7 @@ _TOPIC = TopicCreated(
     partitions_count=3,
     configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
 )
+_STARTS = RecordsDeleted(starts={51: 1, 53: 7})
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
@@ -133,6 +135,7 @@ def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "topic", encode_metadata(_TOPIC)
     yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
     yield "producer-ids", encode_metadata(ProducerIdsReserved(end=2_000))
+    yield "records-deleted", encode_metadata(_STARTS)
 
 
 def decode_metadata_record(data: bytes) -> MetadataRecord:
@@ -159,7 +162,7 @@ def check_metadata_record(record: MetadataRecord) -> None:
 def checkpoint_seeds() -> Iterator[tuple[str, bytes]]:
     yield "empty", Scratch().state.checkpoint()
     scratch = Scratch()
-    for record in (_INTERNAL, _TOPIC, ProducerIdsReserved(end=1_000)):
+    for record in (_INTERNAL, _TOPIC, ProducerIdsReserved(end=1_000), _STARTS):
         scratch.topics.apply(record)
     batch = build_batch(
         [KafkaRecord(value=b"v", timestamp_ms=_NOW_MS)],

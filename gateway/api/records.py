@@ -1,0 +1,106 @@
+"""DeleteRecords (21), versions 0-2.
+
+KIP-107, as Kafka's Partition.deleteRecordsOnLeader: -1 means the high watermark, an offset below
+the log start changes nothing, only topics whose cleanup.policy deletes take it. All partitions of a
+request are one record in the log.
+"""
+
+from __future__ import annotations
+
+from gateway.api.call import Call, error_code
+from gateway.broker.broker import BrokerError
+from gateway.broker.partition import Partition
+from protocol import ErrorCode
+from protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+)
+
+HIGH_WATERMARK = -1
+NO_OFFSET = -1
+TIMEOUT_MAX_MS = 300_000
+
+_Asked = list[tuple[DeleteRecordsPartitionResult, Partition]]
+
+
+async def delete_records(request: DeleteRecordsRequest, call: Call) -> DeleteRecordsResponse:
+    """Answer when the log starts have moved, or the request's time is up (they move later)."""
+    starts: dict[Partition, int] = {}
+    asked: _Asked = []
+    topics = []
+    for topic in request.topics:
+        answers = []
+        for wanted in topic.partitions:
+            answer = DeleteRecordsPartitionResult(
+                partition_index=wanted.partition_index, low_watermark=NO_OFFSET
+            )
+            answers.append(answer)
+            try:
+                partition, offset = _target(topic.name, wanted, call)
+            except BrokerError as error:
+                answer.error_code = error.code
+                continue
+            asked.append((answer, partition))
+            if offset > partition.log_start_offset:
+                starts[partition] = max(offset, starts.get(partition, 0))
+        topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=answers))
+    await _delete(starts, asked, request.timeout_ms, call)
+    return DeleteRecordsResponse(topics=topics)
+
+
+def _target(topic: str, wanted: DeleteRecordsPartition, call: Call) -> tuple[Partition, int]:
+    """The partition and the offset that it is to start at. Raises BrokerError."""
+    partition = call.broker.partition(topic, wanted.partition_index)
+    if partition is None:
+        raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if partition.topic.is_internal:
+        raise BrokerError(ErrorCode.INVALID_TOPIC_EXCEPTION)
+    if not partition.topic.deletes_old:
+        raise BrokerError(ErrorCode.POLICY_VIOLATION)
+    end = partition.high_watermark
+    offset = end if wanted.offset == HIGH_WATERMARK else wanted.offset
+    if not 0 <= offset <= end:
+        raise BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE)
+    return partition, offset
+
+
+async def _delete(starts: dict[Partition, int], asked: _Asked, timeout_ms: int, call: Call) -> None:
+    """Fills in the answers of the partitions that can be served."""
+    code = ErrorCode.NONE
+    if starts:
+        timeout_s = min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1_000
+        try:
+            await call.broker.delete_records(starts, timeout_s)
+        except Exception as error:
+            code = error_code(error)
+            if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+                raise
+    for answer, partition in asked:
+        if partition.deleted:
+            answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        elif code is not ErrorCode.NONE and partition in starts:
+            answer.error_code = code
+        else:
+            answer.low_watermark = partition.log_start_offset
+
+
+def delete_records_error(request: DeleteRecordsRequest, code: ErrorCode) -> DeleteRecordsResponse:
+    return DeleteRecordsResponse(
+        topics=[
+            DeleteRecordsTopicResult(
+                name=topic.name,
+                partitions=[
+                    DeleteRecordsPartitionResult(
+                        partition_index=p.partition_index,
+                        low_watermark=NO_OFFSET,
+                        error_code=code,
+                    )
+                    for p in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
