@@ -88,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
             )
             self._transport.abort()
             return
-        hub.connections.add(self)
+        hub.connections[self] = None
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -197,8 +197,7 @@ class Connection(asyncio.BufferedProtocol):
             # appends.
             task = asyncio.get_running_loop().create_task(self._serve(request))
             request.task = task
-            self._hub.tasks.add(task)
-            task.add_done_callback(self._hub.tasks.discard)
+            self._hub.started(task)
 
     async def _serve(self, request: PendingRequest) -> None:
         try:

@@ -32,14 +32,20 @@ class Hub:
         self.limits = limits
         self.pool = pool
         self.budget = budget
-        self.connections: set[Connection] = set()
+        # Both in order of their coming, so that a stop goes the same way each time.
+        self.connections: dict[Connection, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], None] = {}
         self.stopping = False
         self._all_gone: asyncio.Event | None = None
 
+    def started(self, task: asyncio.Task[None]) -> None:
+        """Own the task of a request until it is done."""
+        self.tasks[task] = None
+        task.add_done_callback(self.tasks.pop)
+
     def gone(self, connection: Connection) -> None:
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
 

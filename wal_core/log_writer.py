@@ -117,7 +117,7 @@ class LogWriter:
         self._cut_bytes = 0
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
         # A roll: the checkpoint of the segment's end, and how many queued blocks still go in.
         self._roll_checkpoint: bytes | None = None
@@ -430,11 +430,11 @@ class LogWriter:
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(_as_fatal(error))
 

@@ -76,7 +76,7 @@ class Partition:
         # (max timestamp, base offset) of the batches that raised the maximum, rising in both: the
         # newest durable one, or the first, and those after it.
         self._maxima: list[tuple[int, int]] = [(NO_TIMESTAMP, NO_OFFSET)]
-        self.waiters: set[Waiter] = set()
+        self.waiters: dict[Waiter, None] = {}  # who came first is woken first
 
     @property
     def log(self) -> Log:

@@ -27,7 +27,7 @@ class Waiter:
 
     def __enter__(self) -> Waiter:
         for partition in self._partitions:
-            partition.waiters.add(self)
+            partition.waiters[self] = None
         return self
 
     def __exit__(
@@ -37,7 +37,7 @@ class Waiter:
         trace: TracebackType | None,
     ) -> None:
         for partition in self._partitions:
-            partition.waiters.discard(self)
+            partition.waiters.pop(self, None)
 
     def wake(self) -> None:
         self._settle(True)

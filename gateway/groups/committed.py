@@ -56,9 +56,11 @@ class CommittedOffsets:
         if not known:
             del self._by_group[group_id]
 
-    def topics(self) -> set[str]:
-        """Every topic with an offset. Slow: looks at every offset."""
-        return {topic for offsets in self._by_group.values() for topic, _ in offsets}
+    def topics(self) -> list[str]:
+        """Every topic with an offset, once. Slow: looks at every offset."""
+        return list(
+            dict.fromkeys(topic for offsets in self._by_group.values() for topic, _ in offsets)
+        )
 
     def of_topic(self, topic: str) -> list[tuple[str, list[TopicPartition]]]:
         """Per group the partitions of `topic` that have an offset. Slow: looks at every offset."""

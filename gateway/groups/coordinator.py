@@ -166,7 +166,7 @@ class GroupCoordinator:
             return ErrorCode.NONE, dict(known)
         return ErrorCode.NONE, {partition: known.get(partition) for partition in partitions}
 
-    def topics(self) -> set[str]:
+    def topics(self) -> list[str]:
         """The topics with committed offsets."""
         return self._committed.topics()
 
@@ -175,14 +175,14 @@ class GroupCoordinator:
 
         They are gone for `fetch` at once, and for good when this returns, the journal permitting.
         """
-        doomed: dict[str, set[TopicPartition]] = {}
+        doomed: dict[str, dict[TopicPartition, None]] = {}
         for group_id, partitions in self._committed.of_topic(topic):
-            doomed.setdefault(group_id, set()).update(partitions)
+            doomed.setdefault(group_id, {}).update(dict.fromkeys(partitions))
             self._committed.remove(group_id, partitions)
         for encoded in self._writer.pending_keys():
             key = records.decode_key(encoded)
             if isinstance(key, records.OffsetKey) and key.topic == topic:
-                doomed.setdefault(key.group_id, set()).add((key.topic, key.partition))
+                doomed.setdefault(key.group_id, {})[key.topic, key.partition] = None
         outcomes = [self._remove_offsets(*item) for item in doomed.items()]
         if outcomes:
             await asyncio.wait(outcomes)
@@ -342,7 +342,7 @@ class GroupCoordinator:
         )
 
     def _begin_sweep(self) -> None:
-        self._sweep_queue = list({*self._groups, *self._committed.group_ids()})
+        self._sweep_queue = list(dict.fromkeys((*self._groups, *self._committed.group_ids())))
         self._sweep_step()
 
     def _sweep_step(self) -> None:

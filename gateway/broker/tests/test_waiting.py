@@ -11,14 +11,14 @@ class Spot:
     """As much of a partition as a waiter knows."""
 
     def __init__(self) -> None:
-        self.waiters: set[Waiter] = set()
+        self.waiters: dict[Waiter, None] = {}
 
 
 @virtual
 async def test_a_waiter_is_woken_or_runs_out_of_time() -> None:
     spots: list[Any] = [Spot(), Spot()]
     with Waiter(spots) as waiter:
-        assert all(s.waiters == {waiter} for s in spots)
+        assert all(list(s.waiters) == [waiter] for s in spots)
         asyncio.get_running_loop().call_later(0.2, waiter.wake)
         assert await waiter.wait(1)
         assert loop_ms() == pytest.approx(200)
