@@ -73,6 +73,8 @@ class Gateway:
     ) -> None:
         self._config = config
         self._store = store
+        self.log_config = _log_config(config)
+        """What follows from the settings; tests make segments smaller than any setting may."""
         journal = _Journal()
         self.groups = GroupCoordinator(journal, _group_config(config), clock=clock, rng=rng)
         self.broker = Broker(node, _broker_limits(config), self.groups, clock, rng)
@@ -94,7 +96,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Recover the data; requests may come after it returns."""
-        await self.broker.open(self._store, _log_config(self._config))
+        await self.broker.open(self._store, self.log_config)
         self.groups.start()
         for topic in self.groups.topics():
             if self.broker.topics.named(topic) is None:
@@ -186,7 +188,7 @@ async def _serve(config: Config) -> None:
     )
     announce_ready(logger, config, port)
     try:
-        await _until_stopped(stopping, gateway)
+        await until_stopped(stopping, gateway)
     finally:
         log_event(logger, logging.INFO, "stopping", drain_ms=config.drain_ms)
         server.close()
@@ -194,7 +196,7 @@ async def _serve(config: Config) -> None:
         log_event(logger, logging.INFO, "stopped")
 
 
-async def _until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
+async def until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
     """Returns when asked to stop; raises what made the log step down."""
     stop = asyncio.ensure_future(stopping.wait())
     failure = asyncio.ensure_future(gateway.failed())

@@ -5,16 +5,21 @@ asyncio's FIFO order, so the same seed gives the same run; vary latencies and fa
 order. No threads and no sockets: executor work runs inline after a virtual delay, and a callback
 from another thread is an error. When nothing is ready and no timer is set, everybody waits for
 somebody else: that is reported as a deadlock instead of hanging.
+
+Several processes may share the loop (sim_process.py): each step of one is taken only while it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
 import random  # noqa: TID251 - seeded, for tests
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from wal_core.testing.sim_process import ProcessHandle, ProcessTimer, current_process
 
 T = TypeVar("T")
 
@@ -55,6 +60,8 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self._selector = _NoSelector(self)
         # Timers this close count as due; far below any latency, far above rounding.
         self._clock_resolution = 1e-9
+        self._over = False
+        self.set_task_factory(_make_task)
 
     def time(self) -> float:
         return self._now_s
@@ -73,6 +80,51 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
             where = f"{frames[-1].f_code.co_name}:{frames[-1].f_lineno}" if frames else "?"
             lines.append(f"  {task.get_name()} at {where}: {task.get_coro()!r}")
         return "\n".join(lines)
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        if context is None:
+            context = contextvars.copy_context()
+        handle: asyncio.Handle
+        process = current_process(context)
+        if process is None:
+            handle = asyncio.Handle(callback, args, self, context)
+        else:
+            handle = ProcessHandle(callback, args, self, context)
+            handle.process = process
+        if not self._over:
+            self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        if context is None:
+            context = contextvars.copy_context()
+        timer: asyncio.TimerHandle
+        process = current_process(context)
+        if process is None:
+            timer = asyncio.TimerHandle(when, callback, args, self, context)
+        else:
+            timer = ProcessTimer(when, callback, args, self, context)
+            timer.process = process
+        if not self._over:
+            heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+            timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def end(self) -> None:
+        """From now on nothing is scheduled any more: what is left is only taken apart."""
+        self._over = True
+        self.set_exception_handler(lambda loop, context: None)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., T], *args: Any
@@ -99,7 +151,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        if threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
+        if not self._over and threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
             raise AssertionError("a thread called into the simulation")
         return self.call_soon(callback, *args, context=context)
 
@@ -108,6 +160,14 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
+    process = current_process(options.get("context"))
+    if process is not None:
+        process.owns(task)
+    return task
 
 
 def run(

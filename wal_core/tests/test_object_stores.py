@@ -9,15 +9,19 @@ import pytest
 from wal_core import Invalid, MemoryStore, SystemRng, Unavailable
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
+from wal_core.testing.seeds import stream
+from wal_core.testing.sim_bucket import Bucket, BucketClient
 from wal_core.tests.object_store_contract import CONTRACT
 
 
-@pytest.fixture(params=["memory", "folder", "faulty", "s3", "moto"])
+@pytest.fixture(params=["memory", "folder", "faulty", "simulated", "s3", "moto"])
 async def store(request, tmp_path):
     if request.param == "memory":
         made = MemoryStore()
     elif request.param == "faulty":
         made = FaultyObjectStore(MemoryStore())
+    elif request.param == "simulated":
+        made = BucketClient(Bucket(latency_s=(0.0, 0.0001)), stream(1, "contract"))
     elif request.param in ("s3", "moto"):
         made = request.getfixturevalue(f"{request.param}_store")
     else:

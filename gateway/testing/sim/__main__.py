@@ -1,0 +1,123 @@
+"""`python -m gateway.testing.sim`: many seeds on all cores, or one with all that happened."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gateway.testing.sim.plan import MODES, Mode, draw_plan
+from gateway.testing.sim.shrink import shrunk
+from gateway.testing.sim.simulate import Outcome, simulate
+
+CHUNK_COUNT = 8  # seeds a worker takes at a time
+SHOWN_MAX_COUNT = 3  # failures that are shrunk and printed in full
+PROGRESS_S = 30.0
+
+
+class Case(NamedTuple):
+    mode: Mode
+    seed: int
+
+
+class Result(NamedTuple):
+    """What comes back from a worker."""
+
+    case: Case
+    violations: list[str]
+    counts: dict[str, int]
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    modes = MODES if options.mode == "both" else (options.mode,)
+    if options.seed is not None:
+        return _replay([Case(mode, options.seed) for mode in modes], shrink=not options.whole)
+    first, _, end = options.seeds.rpartition(":")
+    seeds = range(int(first or 0), int(end))
+    return _run_many([Case(mode, seed) for seed in seeds for mode in modes], options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gateway.testing.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its trace")
+    parser.add_argument("--seeds", default="0:1000", help="FIRST:END, or END (default 0:1000)")
+    parser.add_argument("--mode", choices=(*MODES, "both"), default="both")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--fast", action="store_true", help="end at the first failure, unshrunk")
+    parser.add_argument(
+        "--whole", action="store_true", help="with --seed: leave out no fault of a failing run"
+    )
+    return parser
+
+
+def _replay(cases: list[Case], *, shrink: bool) -> int:
+    failed = False
+    for case in cases:
+        outcome = simulate(draw_plan(case.seed, case.mode))
+        failed |= bool(outcome.violations)
+        _show(shrunk(outcome) if outcome.violations and shrink else outcome)
+    return int(failed)
+
+
+def _show(outcome: Outcome) -> None:
+    _print("\n".join(outcome.lines))
+    _print(outcome.plan.describe())
+    _print(f"{outcome.counts}, digest {outcome.digest}")
+    _print("\n".join(outcome.violations) if outcome.violations else "passed")
+    _print()
+
+
+def _run_many(cases: list[Case], options: argparse.Namespace) -> int:
+    began_s = last_s = time.perf_counter()
+    failures: list[Result] = []
+    totals: dict[str, int] = {}
+    for done_count, result in enumerate(_results(cases, options.jobs), start=1):
+        for name, count in result.counts.items():
+            totals[name] = totals.get(name, 0) + count
+        if result.violations:
+            failures.append(result)
+            _print(f"{result.case.mode} seed {result.case.seed}: {result.violations[0]}")
+            if options.fast:
+                return 1
+        if time.perf_counter() - last_s > PROGRESS_S:
+            last_s = time.perf_counter()
+            _print(f"{done_count} of {len(cases)} runs, {len(failures)} failed")
+    _print(
+        f"{len(cases)} runs in {time.perf_counter() - began_s:.0f} s, {len(failures)} failed; "
+        + ", ".join(f"{count} {name}" for name, count in totals.items())
+    )
+    failures.sort(key=lambda failure: failure.case)
+    for failure in failures[:SHOWN_MAX_COUNT]:
+        mode, seed = failure.case
+        _print(f"\n--- {mode} seed {seed}, with as few faults as possible ---")
+        _replay([failure.case], shrink=True)
+        _print(f"replay it with: make sim SEED={seed} ARGS='--mode {mode}'")
+    return int(bool(failures))
+
+
+def _results(cases: list[Case], jobs_count: int) -> Iterator[Result]:
+    if jobs_count == 1:
+        yield from map(_run_one, cases)
+        return
+    # Spawned, not forked: a worker is a fresh interpreter, as the replay of a seed is.
+    with multiprocessing.get_context("spawn").Pool(jobs_count) as pool:
+        yield from pool.imap_unordered(_run_one, cases, chunksize=CHUNK_COUNT)
+
+
+def _run_one(case: Case) -> Result:
+    outcome = simulate(draw_plan(case.seed, case.mode))
+    return Result(case, outcome.violations, outcome.counts)
+
+
+def _print(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

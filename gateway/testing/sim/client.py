@@ -1,0 +1,139 @@
+"""What all simulated clients share: finding a gateway, calling it, losing it.
+
+As Kafka's clients do, a client gives a request some time and then gives up the whole connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gateway.testing.sim.network import Expected, Link
+from protocol import ApiKey, ErrorCode, Message, encode_request
+from wal_core.testing.seeds import stream
+
+if TYPE_CHECKING:
+    from gateway.testing.sim.world import World
+
+CALL_TIMEOUT_S = 3.0
+LENGTH_AT, LENGTH_END = 8, 12  # of a record batch: the bytes behind LENGTH_END
+
+# What clients repeat without telling anybody (I10): librdkafka and the Java client agree on these.
+RETRIABLE = frozenset(
+    {
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.LEADER_NOT_AVAILABLE,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.REQUEST_TIMED_OUT,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.FENCED_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+    }
+)
+
+
+class Disconnected(Exception):
+    """The connection is gone; what was under way may or may not have happened."""
+
+
+class Client:
+    """One connection at a time, to whichever gateway it finds."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.rng = stream(world.plan.seed, "client", name)
+        self.link: Link | None = None
+
+    def note(self, what: str) -> None:
+        self.world.trace.note(self.name, what)
+
+    def check_code(self, code: int, doing: str) -> bool:
+        """True for success; anything else must be something that clients silently repeat.
+
+        A gateway that was fenced and does not know it yet judges by what it knows: a client that
+        still finds it may get other refusals. Nothing it says can be a success.
+        """
+        if code == ErrorCode.NONE:
+            return True
+        stale = self.link is not None and not self.world.is_owner(self.link.node)
+        if code not in RETRIABLE and not stale:
+            self.world.trace.violation(
+                "I10 clients see retriable codes", f"{self.name} got {_name(code)}: {doing}"
+            )
+        return False
+
+    async def connected(self) -> Link:
+        """The link, made anew if need be; waits for a gateway that listens."""
+        while self.link is None or self.link.lost.done():
+            node = self.world.some_node(self.rng)
+            if node is not None:
+                link = self.world.network.link(self.name, node)
+                await asyncio.wait(
+                    (link.opened, link.lost),
+                    timeout=CALL_TIMEOUT_S,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if link.opened.done():
+                    self.link = link
+                    continue
+                link.cut()
+            await asyncio.sleep(0.05 + 0.2 * self.rng.random())
+        return self.link
+
+    def post(self, link: Link, key: ApiKey, version: int, body: Message) -> asyncio.Future[Any]:
+        """Send a request down `link`; the reply's future stays pending if the link is lost."""
+        number = link.next_id()
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[Any] = loop.create_future()
+        frame = b"".join(encode_request(key, version, number, self.name, body))
+        unanswered = key == ApiKey.PRODUCE and getattr(body, "acks", -1) == 0
+        expected = Expected(number, key, version, body, reply, loop.time())
+        link.send(frame, None if unanswered else expected)
+        return reply
+
+    async def call(
+        self, key: ApiKey, version: int, body: Message, *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> Any:
+        """Raises Disconnected without an answer in time."""
+        link = await self.connected()
+        reply = self.post(link, key, version, body)
+        await asyncio.wait(
+            (reply, link.lost), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        if reply.done():
+            return reply.result()
+        self.hang_up()
+        raise Disconnected(f"no answer to {key.name}")
+
+    def hang_up(self) -> None:
+        """Leave; the gateway may notice it much later."""
+        if self.link is not None and not self.link.lost.done():
+            self.link.cut(server_after_s=self.rng.choice((0.0, 0.001, 0.05, 1.0)))
+        self.link = None
+
+    async def pause(self) -> None:
+        """Between two attempts."""
+        await asyncio.sleep(0.02 + 0.15 * self.rng.random())
+
+
+def batches_in(records: memoryview | bytes) -> Iterator[memoryview]:
+    """The whole batches of a fetch reply."""
+    view, at = memoryview(records), 0
+    while at + LENGTH_END <= len(view):
+        end = at + LENGTH_END + int.from_bytes(view[at + LENGTH_AT : at + LENGTH_END], "big")
+        if end > len(view):
+            return
+        yield view[at:end]
+        at = end
+
+
+def _name(code: int) -> str:
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return str(code)

@@ -1,0 +1,248 @@
+"""Everything that can go wrong in a run. Each fault is a fact of its own: take one out, and the
+others stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from wal_core.testing.faulty_object_store import Fault as StoreFaultKind
+from wal_core.testing.seeds import Random, stream
+from wal_core.testing.sim_bucket import StoreFault
+
+if TYPE_CHECKING:
+    from gateway.testing.sim.world import World
+
+STEPS_MAX_COUNT = 60
+"""How many steps after its moment a crash may come: any await of what runs then can be hit."""
+
+
+class Fault(Protocol):
+    @property
+    def at_s(self) -> float: ...
+
+    def begin(self, world: World) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """kill -9 before the step number `steps` after `at_s`."""
+
+    at_s: float
+    steps: int
+    restart_after_s: float
+
+    def begin(self, world: World) -> None:
+        node = world.newest
+        if node is not None:
+            world.restart_after_s = self.restart_after_s
+            node.process.after_steps(self.steps, node.kill)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """SIGTERM."""
+
+    at_s: float
+    restart_after_s: float
+
+    def begin(self, world: World) -> None:
+        node = world.newest
+        if node is not None:
+            world.restart_after_s = self.restart_after_s
+            node.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """SIGSTOP before a step, SIGCONT later. With `takeover_after_s` >= 0 another one starts
+    meanwhile.
+    """
+
+    at_s: float
+    steps: int
+    for_s: float
+    takeover_after_s: float
+
+    def begin(self, world: World) -> None:
+        node = world.newest
+        if node is None:
+            return
+
+        def pause() -> None:
+            node.pause()
+            world.later(self.for_s, node.resume)
+            if self.takeover_after_s >= 0:
+                world.later(self.takeover_after_s, world.boot)
+
+        node.process.after_steps(self.steps, pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """Others start although one is running; the last one wins."""
+
+    at_s: float
+    count: int
+
+    def begin(self, world: World) -> None:
+        for number in range(self.count):
+            world.later(number * 0.01, world.boot)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreErrors:
+    """A few calls fail, before or after their effect, hang, or take effect late."""
+
+    at_s: float
+    kind: str  # a name of faulty_object_store.Fault
+    operations: tuple[str, ...]
+    skip_count: int
+    count: int
+    late_s: float
+
+    def begin(self, world: World) -> None:
+        world.storage.bucket.faults.append(
+            StoreFault(
+                fault=StoreFaultKind[self.kind],
+                operations=frozenset(self.operations),
+                skip_count=self.skip_count,
+                count=self.count,
+                late_s=self.late_s,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTrouble:
+    """For a while a share of all calls goes wrong; a share of 1 is an outage."""
+
+    at_s: float
+    for_s: float
+    kind: str
+    share: float
+    seed: int
+
+    def begin(self, world: World) -> None:
+        world.storage.bucket.faults.append(
+            StoreFault(
+                fault=StoreFaultKind[self.kind],
+                operations=OPERATIONS,
+                count=float("inf"),
+                until_s=world.loop.time() + self.for_s,
+                share=self.share,
+                late_s=0.3,
+                rng=stream(self.seed, "trouble"),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStore:
+    at_s: float
+    for_s: float
+    factor: float
+
+    def begin(self, world: World) -> None:
+        _slow_down(world, world.storage.bucket.slow, self.factor, self.for_s)
+
+
+@dataclass(frozen=True, slots=True)
+class CutLinks:
+    """Connections break; the gateway may notice it later and still receive what was under way."""
+
+    at_s: float
+    every: int  # 1: all, 2: every other one
+    server_after_s: float
+
+    def begin(self, world: World) -> None:
+        for link in world.network.links[:: self.every]:
+            link.cut(self.server_after_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowNetwork:
+    at_s: float
+    for_s: float
+    factor: float
+
+    def begin(self, world: World) -> None:
+        _slow_down(world, world.network.slow, self.factor, self.for_s)
+
+
+def _slow_down(world: World, slow: list[float], factor: float, for_s: float) -> None:
+    slow.append(factor)
+
+    def end() -> None:
+        if factor in slow:
+            slow.remove(factor)
+
+    world.later(for_s, end)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """The machine's wall clock is set; durations go on as they were."""
+
+    at_s: float
+    by_ms: int
+
+    def begin(self, world: World) -> None:
+        world.clock_jump_ms += self.by_ms
+
+
+OPERATIONS = frozenset(("create", "get_range", "list", "list_folders", "size", "delete"))
+
+
+def draw_fault(seed: int, number: int, horizon_s: float, kinds: list[str]) -> Fault:
+    """Fault `number` of a run."""
+    rng = stream(seed, "fault", number)
+    at_s = round(rng.uniform(0.0, horizon_s), 4)
+    return _DRAW[rng.choice(kinds)](rng, at_s)
+
+
+def _crash(rng: Random, at_s: float) -> Fault:
+    return Crash(at_s, rng.randrange(STEPS_MAX_COUNT), round(rng.choice((0.0, 0.1, 0.7)), 3))
+
+
+def _pause(rng: Random, at_s: float) -> Fault:
+    for_s = rng.choice((0.05, 0.5, 2.0, 5.0))
+    takeover = rng.choice((-1.0, 0.0, 0.3, 1.0))
+    return Pause(at_s, rng.randrange(STEPS_MAX_COUNT), for_s, min(takeover, for_s))
+
+
+def _store_errors(rng: Random, at_s: float) -> Fault:
+    kind = rng.choice(("BEFORE", "AFTER", "HANG", "HANG_AFTER", "LATE"))
+    operations = ("create",) if kind == "LATE" or rng.random() < 0.6 else tuple(sorted(OPERATIONS))
+    return StoreErrors(
+        at_s, kind, operations, rng.randrange(6), rng.choice((1, 1, 2, 5)), rng.choice((0.1, 1.5))
+    )
+
+
+def _store_trouble(rng: Random, at_s: float) -> Fault:
+    kind = rng.choice(("BEFORE", "AFTER", "HANG", "HANG_AFTER"))
+    for_s = rng.choice((0.2, 1.0, 3.0))
+    return StoreTrouble(at_s, for_s, kind, rng.choice((0.2, 0.5, 1.0)), rng.getrandbits(32))
+
+
+_DRAW: dict[str, Callable[[Random, float], Fault]] = {
+    "crash": _crash,
+    "stop": lambda rng, at_s: Stop(at_s, rng.choice((0.0, 0.5))),
+    "pause": _pause,
+    "takeover": lambda rng, at_s: Takeover(at_s, rng.choice((1, 1, 2, 3))),
+    "store_errors": _store_errors,
+    "store_trouble": _store_trouble,
+    "slow_store": lambda rng, at_s: SlowStore(
+        at_s, rng.choice((0.3, 2.0)), rng.choice((3.0, 10.0, 50.0))
+    ),
+    "cut": lambda rng, at_s: CutLinks(at_s, rng.choice((1, 2, 3)), rng.choice((0.0, 0.02, 2.0))),
+    "slow_network": lambda rng, at_s: SlowNetwork(
+        at_s, rng.choice((0.3, 2.0)), rng.choice((10.0, 200.0))
+    ),
+    "clock": lambda rng, at_s: ClockJump(
+        at_s, rng.choice((-86_400_000, -3_600_000, -5_000, 5_000, 3_600_000, 86_400_000))
+    ),
+}
+KINDS = tuple(_DRAW)

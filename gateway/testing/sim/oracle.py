@@ -1,0 +1,166 @@
+"""What the store holds for certain, followed block by block, and the promises checked against it.
+
+Follows the log as any reader would: block after block of a segment up to its footer, then the next
+segment. What lies behind a gap or a fence does not exist. The promises are checked at the moment a
+gateway answers, so that an answer given too early is caught even if nothing crashes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import re
+from typing import TYPE_CHECKING, Any
+
+from gateway.testing.sim.trace import Trace
+from protocol import ApiKey, ErrorCode
+from wal_core.block_format import Block, parse_block
+
+if TYPE_CHECKING:
+    from gateway.testing.sim.network import Expected
+    from gateway.testing.sim.node import Node
+
+LATE_S = 0.05  # a reply is made at the moment of the confirmation, but for reads from storage
+_BLOCK_KEY = re.compile(r"logs/0/(\d{20})/(\d{10})")
+
+
+class StoredLog:
+    """The end of every stream as the durable blocks have it."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.ends: dict[int, int] = {}
+        self._trace = trace
+        self._blocks: dict[tuple[int, int], Block] = {}
+        self._next = (0, 0)  # segment and slot of the next block that counts
+
+    def object_created(self, key: str, body: bytes) -> None:
+        place = _BLOCK_KEY.fullmatch(key)
+        if place is not None:
+            self.add(int(place[1]), int(place[2]), parse_block(body))
+
+    def add(self, segment: int, slot: int, block: Block) -> None:
+        self._blocks[segment, slot] = block
+        while (found := self._blocks.pop(self._next, None)) is not None:
+            if found.is_footer:
+                self._next = (self._next[0] + 1, 0)
+                continue
+            self._take(found)
+            self._next = (self._next[0], self._next[1] + 1)
+
+    def _take(self, block: Block) -> None:
+        for entry in block.entries():
+            end = self.ends.get(entry.stream_id, 0)
+            if entry.base_offset != end:
+                self._trace.violation(
+                    "I2 dense offsets",
+                    f"stream {entry.stream_id} ends at {end}, block {self._next} goes on at "
+                    f"{entry.base_offset}",
+                )
+            self.ends[entry.stream_id] = entry.base_offset + entry.record_count
+
+
+class Oracle:
+    """Checks every answer against the stored log, and against earlier answers."""
+
+    def __init__(self, trace: Trace, stored: StoredLog) -> None:
+        self._trace = trace
+        self._stored = stored
+        # Per stream and term: (when, offset) of the answers that stated more than any before.
+        self._high_watermarks: _Stated = {}
+        self._starts: _Stated = {}
+
+    def answered(self, node: Node, asked: Expected, reply: Any) -> None:
+        match asked.key:
+            case ApiKey.PRODUCE:
+                self._produced(node, asked.request, reply)
+            case ApiKey.FETCH:
+                self._fetched(node, reply, asked.sent_s)
+                self._woken(node, asked.request, reply)
+
+    def _produced(self, node: Node, request: Any, reply: Any) -> None:
+        counts = {
+            (topic.name, data.index): data.records
+            for topic in request.topic_data
+            for data in topic.partition_data
+        }
+        for topic in reply.responses:
+            for answer in topic.partition_responses:
+                if answer.error_code != ErrorCode.NONE:
+                    continue
+                stream_id = _stream_of(node, topic.name, answer.index)
+                if stream_id is None:
+                    continue
+                records = counts[topic.name, answer.index]
+                end = answer.base_offset + int.from_bytes(records[57:61], "big")
+                if end > self._stored.ends.get(stream_id, 0):
+                    self._trace.violation(
+                        "I1 acknowledged is durable",
+                        f"{node.name} acknowledged {topic.name}-{answer.index} up to {end}, "
+                        f"durable up to {self._stored.ends.get(stream_id, 0)}",
+                    )
+
+    def _fetched(self, node: Node, reply: Any, sent_s: float) -> None:
+        for topic in reply.responses:
+            for answer in topic.partitions:
+                stream_id = _stream_of(node, topic.topic, answer.partition_index)
+                if stream_id is None or answer.high_watermark < 0:
+                    continue
+                name = f"{topic.topic}-{answer.partition_index}"
+                mark, start = answer.high_watermark, answer.log_start_offset
+                if mark > self._stored.ends.get(stream_id, 0):
+                    self._trace.violation(
+                        "I1 served is durable",
+                        f"{node.name} says {name} reaches {mark}, "
+                        f"durable up to {self._stored.ends.get(stream_id, 0)}",
+                    )
+                if start > mark:
+                    self._trace.violation("I3", f"{name} starts at {start} and ends at {mark}")
+                where = (node.term, stream_id, name, sent_s)
+                self._rises(self._high_watermarks, "high watermark", where, mark)
+                self._rises(self._starts, "log start", where, start)
+
+    def _woken(self, node: Node, request: Any, reply: Any) -> None:
+        """A parked fetch is answered when data come, not when its time is up."""
+        answers = [answer for topic in reply.responses for answer in topic.partitions]
+        if any(answer.records or answer.error_code for answer in answers):
+            return
+        latest_s = asyncio.get_running_loop().time() - LATE_S
+        for topic in request.topics:
+            for asked in topic.partitions:
+                stream_id = _stream_of(node, topic.topic, asked.partition)
+                steps = node.confirmed.get(stream_id, []) if stream_id is not None else []
+                if any(at_s < latest_s and end > asked.fetch_offset for at_s, end in steps[-3:]):
+                    self._trace.violation(
+                        "a parked fetch is woken",
+                        f"{node.name} has {topic.topic}-{asked.partition} up to {steps[-1][1]} "
+                        f"and nothing for a fetch from {asked.fetch_offset}",
+                    )
+
+    def _rises(
+        self, stated: _Stated, what: str, where: tuple[int, int, str, float], value: int
+    ) -> None:
+        """I3: no owner states less than it or one before it did before it was asked. (An older
+        owner may lag behind, and so may an answer behind one to a later question.)
+        """
+        term, stream_id, name, sent_s = where
+        by_term = stated.setdefault(stream_id, {})
+        for earlier_term, steps in by_term.items():
+            at = bisect.bisect_left(steps, sent_s, key=lambda step: step[0]) - 1
+            if earlier_term <= term and at >= 0 and steps[at][1] > value:
+                self._trace.violation(
+                    "I3 nothing goes back",
+                    f"the {what} of {name} is {value} in term {term}, "
+                    f"but was {steps[at][1]} in term {earlier_term}",
+                )
+        steps = by_term.setdefault(term, [])
+        if not steps or steps[-1][1] < value:
+            steps.append((asyncio.get_running_loop().time(), value))
+
+
+_Stated = dict[int, dict[int, list[tuple[float, int]]]]
+
+
+def _stream_of(node: Node, topic: str, index: int) -> int | None:
+    assert node.gateway is not None
+    partition = node.gateway.broker.partition(topic, index)
+    return None if partition is None else partition.stream_id

@@ -1,0 +1,104 @@
+"""A run, drawn from its seed before it begins: what there is, who does what, what goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.testing.sim.faults import KINDS, Fault, draw_fault
+from gateway.testing.sim.history import Partition
+from gateway.testing.sim.producers import ProducerSpec
+from wal_core.testing.seeds import Random, stream
+
+Mode = Literal["object", "file"]
+MODES: tuple[Mode, ...] = ("object",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that follows from a seed. `faults` may be thinned out, nothing else changes."""
+
+    seed: int
+    mode: Mode
+    horizon_s: float  # when the faults end and the work is wound up
+    topics: tuple[tuple[str, int], ...]  # name, partitions
+    producers: tuple[ProducerSpec, ...]
+    followers: tuple[tuple[Partition, ...], ...]
+    segment_blocks_max: int
+    block_bytes_max: int
+    tail_bytes_max: int
+    gather_ms: int
+    flushes_in_flight_max_count: int
+    store_timeout_ms: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        return tuple((name, index) for name, count in self.topics for index in range(count))
+
+    def with_faults(self, faults: tuple[Fault, ...]) -> Plan:
+        return dataclasses.replace(self, faults=faults)
+
+    def describe(self) -> str:
+        """For people."""
+        rows = [f"seed {self.seed}, mode {self.mode}, {self.horizon_s} s"]
+        rows += [f"  topic {name} with {count} partitions" for name, count in self.topics]
+        rows += [f"  {producer}" for producer in self.producers]
+        rows.append(
+            f"  segments of {self.segment_blocks_max} blocks of {self.block_bytes_max} bytes, "
+            f"tail {self.tail_bytes_max}, gather {self.gather_ms} ms, "
+            f"{self.flushes_in_flight_max_count} in flight, "
+            f"store timeout {self.store_timeout_ms} ms"
+        )
+        rows += [f"  fault {fault}" for fault in self.faults] or ["  no faults"]
+        return "\n".join(rows)
+
+
+def draw_plan(seed: int, mode: Mode) -> Plan:
+    """The plan of a seed."""
+    rng = stream(seed, "plan", mode)
+    horizon_s = rng.choice((2.0, 4.0, 6.0))
+    topics = tuple((f"t{n}", rng.choice((1, 1, 2, 3))) for n in range(rng.choice((1, 2))))
+    partitions = tuple((name, index) for name, count in topics for index in range(count))
+    # A few kinds at a time: what each does alone would be drowned by all of them together.
+    kinds = rng.sample(KINDS, rng.choice((1, 2, 3, len(KINDS))))
+    faults = [
+        draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
+    ]
+    return Plan(
+        seed=seed,
+        mode=mode,
+        horizon_s=horizon_s,
+        topics=topics,
+        producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
+        followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
+        segment_blocks_max=rng.choice((2, 4, 8, 30)),
+        block_bytes_max=rng.choice((300, 2_000, 1 << 20)),
+        tail_bytes_max=rng.choice((0, 2_000, 1 << 20)),
+        gather_ms=rng.choice((0, 5, 5)),
+        flushes_in_flight_max_count=rng.choice((1, 3, 16)),
+        store_timeout_ms=rng.choice((500, 1_000, 10_000)),
+        faults=tuple(sorted(faults, key=lambda fault: (fault.at_s, repr(fault)))),
+    )
+
+
+def _producer(
+    rng: Random, name: str, partitions: tuple[Partition, ...], horizon_s: float
+) -> ProducerSpec:
+    count = rng.choice((10, 25, 50))
+    return ProducerSpec(
+        name=name,
+        partitions=_some(rng, partitions),
+        requests_count=count,
+        idempotent=rng.random() < 0.6,
+        in_flight_max_count=rng.choice((1, 2, 5)),
+        acks=rng.choice((-1, -1, -1, 1)),
+        gap_s=horizon_s / count,
+        timeout_ms=rng.choice((300, 1_500, 30_000)),
+        value_bytes_max=rng.choice((16, 200, 3_000)),
+    )
+
+
+def _some(rng: Random, partitions: tuple[Partition, ...]) -> tuple[Partition, ...]:
+    return tuple(sorted(rng.sample(partitions, rng.randrange(1, len(partitions) + 1))))

@@ -1,0 +1,86 @@
+"""One run from beginning to end, and what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.testing.sim.plan import Plan
+from gateway.testing.sim.trace import Trace, TraceLogs
+from gateway.testing.sim.world import World
+from wal_core.testing.seeds import stream
+from wal_core.testing.sim_loop import SimLoop
+
+VIRTUAL_S_MAX = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run. Without violations it passed."""
+
+    plan: Plan
+    violations: list[str]
+    lines: list[str]
+    digest: str
+    counts: dict[str, int]
+
+
+def simulate(plan: Plan) -> Outcome:
+    """Run a plan. Never raises for what happens inside: that is a violation, too."""
+    trace = Trace()
+    loop = SimLoop(stream(plan.seed, "loop").getrandbits(32), virtual_s_max=VIRTUAL_S_MAX)
+    loop.set_exception_handler(lambda _, context: _unhandled(trace, context))
+    logs = _listen(trace)
+    asyncio.set_event_loop(None)
+    world = World(plan, loop, trace)
+    collecting = gc.isenabled()
+    gc.disable()  # what is collected when must not depend on what ran before
+    try:
+        loop.run_until_complete(world.run())
+    except Exception as error:
+        trace.lines.append(f"{loop.time():10.4f} !!!      {error!r}")
+        trace.violations.append(f"the run ended: {error!r}")
+    finally:
+        gc.collect()  # errors that nobody looked at are told now
+        trace.is_over = True
+        _take_apart(world, loop)
+        for name, handler in logs:
+            logging.getLogger(name).removeHandler(handler)
+        if collecting:
+            gc.enable()
+    acked = sum(send.status == "ok" for send in world.history.sends)
+    polled = sum(len(poll.records) for poll in world.history.polls)
+    counts = {"sends": len(world.history.sends), "acked": acked, "polled": polled}
+    return Outcome(plan, trace.violations, trace.lines, trace.digest(), counts)
+
+
+def _listen(trace: Trace) -> list[tuple[str, logging.Handler]]:
+    logs: list[tuple[str, logging.Handler]] = []
+    for name in ("gateway", "wal_core", "asyncio"):
+        handler = TraceLogs(trace)
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.propagate = False
+        logs.append((name, handler))
+    return logs
+
+
+def _unhandled(trace: Trace, context: dict[str, Any]) -> None:
+    """What asyncio would only have printed."""
+    error = context.get("exception")
+    trace.violation("unhandled", f"{context.get('message')}: {error!r}")
+
+
+def _take_apart(world: World, loop: SimLoop) -> None:
+    """Free everything; nothing that still happens on the way counts."""
+    loop.end()
+    for node in world.nodes:
+        node.process.kill()
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    for node in world.nodes:
+        node.process.bury()
+    loop.close()

@@ -1,0 +1,224 @@
+"""One simulated world: storage, network, gateways and clients on one loop, from one plan."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from gateway.config import Config
+from gateway.server import _log_config
+from gateway.testing.sim.checks import check_history
+from gateway.testing.sim.client import Client, Disconnected
+from gateway.testing.sim.consumers import FinalLog, FinalReader, Follower
+from gateway.testing.sim.history import History, Partition
+from gateway.testing.sim.network import Network
+from gateway.testing.sim.node import EPOCH_MS, Node
+from gateway.testing.sim.oracle import Oracle, StoredLog
+from gateway.testing.sim.plan import Plan
+from gateway.testing.sim.producers import Producer
+from gateway.testing.sim.storage import ObjectStorage
+from gateway.testing.sim.trace import Trace
+from protocol import ApiKey, ErrorCode
+from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from wal_core.testing.seeds import Random
+from wal_core.testing.sim_loop import SimLoop
+
+SUPERVISOR_S = 0.25
+PATIENCE_S = 120.0
+"""How long the work may take to wind up once nothing goes wrong any more."""
+QUIET_S = 1.5  # longer than any message takes that was sent when nothing was slow
+NEWEST_SHARE = 0.8  # of the connections that go to the newest gateway where there are several
+
+
+class World:
+    """See the module. `run` is the whole of it."""
+
+    def __init__(self, plan: Plan, loop: SimLoop, trace: Trace) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.trace = trace
+        self.history = History()
+        self.config = Config(
+            data="memory:" if plan.mode == "object" else "./simulated",
+            gather_ms=plan.gather_ms,
+            offsets_partitions_count=2,
+            store_timeout_ms=plan.store_timeout_ms,
+            group_session_timeout_min_ms=100,
+            drain_ms=1_000,
+        )
+        self.log_config = dataclasses.replace(
+            _log_config(self.config),
+            segment_blocks_max=plan.segment_blocks_max,
+            block_bytes_max=plan.block_bytes_max,
+            tail_bytes_max=plan.tail_bytes_max,
+            flushes_in_flight_max_count=plan.flushes_in_flight_max_count,
+            retry_max_ms=500,
+            close_timeout_ms=1_000,
+        )
+        stored = StoredLog(trace)
+        self.storage = ObjectStorage(plan.seed, trace, stored)
+        self.network = Network(plan.seed)
+        self.network.answered = Oracle(trace, stored).answered
+        self.network.disorder = lambda what: trace.violation("I6 replies in order", what)
+        self.nodes: list[Node] = []
+        self.clock_jump_ms = 0
+        self.restart_after_s = 0.0
+        self.winding_down = False
+        self._healed = False
+        self._producer_ids: dict[int, str] = {}
+
+    # -- what others ask -------------------------------------------------------------------
+
+    @property
+    def newest(self) -> Node | None:
+        """The process that was started last, of those that live."""
+        alive = [node for node in self.nodes if node.process.alive]
+        return alive[-1] if alive else None
+
+    def some_node(self, rng: Random) -> Node | None:
+        """Where a client connects to: mostly the newest one, sometimes one that may be fenced."""
+        open_ones = [node for node in self.nodes if node.is_listening]
+        if not open_ones:
+            return None
+        if self._healed or rng.random() < NEWEST_SHARE:
+            return max(open_ones, key=lambda node: node.term)
+        return rng.choice(open_ones)
+
+    def is_owner(self, node: Node) -> bool:
+        """Whether no later one has opened the log."""
+        return node.gateway is None or node.term == max(
+            other.term for other in self.nodes if other.gateway is not None
+        )
+
+    def client_now_ms(self) -> int:
+        return EPOCH_MS + round(self.loop.time() * 1_000)
+
+    def later(self, delay_s: float, act: Callable[[], Any]) -> None:
+        """Have something happen in the world; a step of no process."""
+        self.loop.call_later(delay_s, act, context=contextvars.Context())
+
+    def boot(self) -> None:
+        if not self._healed or self.newest is None:
+            node = Node(self, len(self.nodes) + 1)
+            self.nodes.append(node)
+            node.boot()
+
+    def producer_id_given(self, name: str, producer_id: int) -> None:
+        owner = self._producer_ids.setdefault(producer_id, name)
+        if owner != name:
+            self.trace.violation(
+                "producer ids are unique", f"{producer_id} was given to {owner} and to {name}"
+            )
+
+    # -- the run ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        for fault in self.plan.faults:
+            self.later(fault.at_s, self._beginning(fault))
+        self.boot()
+        supervisor = asyncio.ensure_future(self._supervise())
+        try:
+            async with asyncio.timeout(self.plan.horizon_s + PATIENCE_S):
+                await self._work()
+                await self._quiet()
+                first = await self._read_all("final1")
+                check_history(self.history, first, self.trace)
+                await self._restart()
+                second = await self._read_all("final2")
+                self._compare(first, second)
+        except TimeoutError:
+            self.trace.violation("liveness", f"not done {PATIENCE_S:g} s after the faults ended")
+        finally:
+            supervisor.cancel()
+
+    def _beginning(self, fault: Any) -> Callable[[], None]:
+        def begin() -> None:
+            if not self._healed:
+                self.trace.note("fault", str(fault))
+                fault.begin(self)
+
+        return begin
+
+    async def _supervise(self) -> None:
+        """Start a gateway where none is left."""
+        while True:
+            await asyncio.sleep(SUPERVISOR_S)
+            if self.newest is None:
+                await asyncio.sleep(self.restart_after_s)
+                if self.newest is None:
+                    self.boot()
+
+    async def _work(self) -> None:
+        admin = Client(self, "admin")
+        healing = asyncio.ensure_future(self._heal_in_time())
+        await self._create_topics(admin)
+        clients: list[Producer | Follower] = [Producer(self, p) for p in self.plan.producers]
+        clients += [
+            Follower(self, f"c{number}", partitions)
+            for number, partitions in enumerate(self.plan.followers)
+        ]
+        tasks = [asyncio.ensure_future(client.run()) for client in clients]
+        await healing
+        self.winding_down = True
+        await asyncio.gather(*tasks)
+
+    async def _heal_in_time(self) -> None:
+        await asyncio.sleep(self.plan.horizon_s)
+        self.trace.note("world", "heals")
+        self.storage.heal()
+        self.network.slow.clear()
+        for node in self.nodes:
+            node.process.disarm()
+            node.resume()
+            if not self.is_owner(node):
+                # It would learn that it was fenced when it next writes; clients must not wait.
+                node.kill("is taken out of service")
+        self._healed = True
+
+    async def _quiet(self) -> None:
+        """Until what clients gave up on has arrived and is durable, too."""
+        await asyncio.sleep(QUIET_S)
+        for node in self.nodes:
+            await node.idle()
+
+    async def _create_topics(self, admin: Client) -> None:
+        wanted = dict(self.plan.topics)
+        while wanted:
+            request = CreateTopicsRequest(
+                topics=[
+                    CreatableTopic(name=n, num_partitions=c, replication_factor=1, configs=[])
+                    for n, c in wanted.items()
+                ],
+                timeout_ms=3_000,
+            )
+            try:
+                reply = await admin.call(ApiKey.CREATE_TOPICS, 7, request)
+            except Disconnected:
+                continue
+            for topic in reply.topics:
+                # It may exist by an earlier attempt whose answer was lost.
+                existing = topic.error_code == ErrorCode.TOPIC_ALREADY_EXISTS
+                if existing or admin.check_code(topic.error_code, "CreateTopics"):
+                    del wanted[topic.name]
+            if wanted:
+                admin.hang_up()
+                await admin.pause()
+
+    async def _read_all(self, name: str) -> dict[Partition, FinalLog]:
+        return await FinalReader(self, name).read_all(self.plan.partitions)
+
+    async def _restart(self) -> None:
+        """From what is stored alone (I5)."""
+        for node in self.nodes:
+            node.kill()
+        self.boot()
+
+    def _compare(self, first: dict[Partition, FinalLog], second: dict[Partition, FinalLog]) -> None:
+        for partition, log in first.items():
+            if second[partition] != log:
+                self.trace.violation(
+                    "I5 the store is the truth", f"{partition} is another after a restart"
+                )
