@@ -204,16 +204,29 @@ class KeyHistory:
         """Known offsets that every reader has to come across, ascending."""
         return sorted(offset for offset, row in self.known.items() if self.must_show(row))
 
-    def visible_between(self, begin: int, end: int) -> list[int]:
-        """Those in [begin, end) that are not below the log start."""
+    def visible_between(self, begin: int, end: int) -> range:
+        """Indexes in `visible_offsets` of [begin, end), without what may be deleted."""
         begin = max(begin, self.log_start)
+        if begin >= end:
+            return range(0)
         at = self.visible_offsets
-        return at[bisect_left(at, begin) : bisect_left(at, end)] if begin < end else []
+        return range(bisect_left(at, begin), bisect_left(at, end))
+
+    def shown(self, visible: range) -> str:
+        """Such offsets for people: all of a few, else the first, the last and how many."""
+        if len(visible) <= 3:
+            return ", ".join(str(self.visible_offsets[i]) for i in visible)
+        first, last = self.visible_offsets[visible[0]], self.visible_offsets[visible[-1]]
+        return f"{first} ... {last} ({len(visible)} offsets)"
 
     @cached_property
     def log_start(self) -> int:
         """The highest log start told; what lies below may be deleted."""
         return max((o.told.log_start or 0 for o in self.observations), default=0)
+
+    def may_be_deleted(self, offset: int) -> bool:
+        """Whether retention excuses that nobody reads it; -1 is an offset that nobody told."""
+        return offset < self.log_start if offset >= 0 else self.log_start > 0
 
     @cached_property
     def highest_polled(self) -> int:
@@ -224,6 +237,20 @@ class KeyHistory:
     def finals(self) -> list[Reading]:
         """Readings that went on to the end after everything had healed."""
         return [r for r in self.readings if r.final_at is not None]
+
+    @cached_property
+    def final_poll(self) -> Op | None:
+        """The last poll that should have read whatever was there before it began."""
+        polls = [r.last_poll for r in self.finals if r.last_poll is not None]
+        return max(polls, key=lambda op: op.line, default=None)
+
+    @cached_property
+    def first_read(self) -> dict[int, int]:
+        """The line on which each row was read first."""
+        first: dict[int, int] = {}
+        for _, row, op in self.polled():
+            first[row] = min(first.get(row, NEVER), op.end_line)
+        return first
 
     @cached_property
     def _acked_by_line(self) -> tuple[array[int], array[int]]:

@@ -6,7 +6,7 @@ Only operations whose invoke line names a `connection` count: one request each, 
 from collections import deque
 
 from gateway.verify.lines import Process
-from gateway.verify.model import NEVER, History, Op
+from gateway.verify.model import History, Op
 
 
 class Replies:
@@ -15,7 +15,7 @@ class Replies:
     def __init__(self, history: History) -> None:
         self._history = history
         self._waiting: dict[Process, deque[Op]] = {}
-        self._connection_of: dict[int, Process] = {}  # by line of invocation
+        self._connection_of: dict[int, Process] = {}  # of what waits, by line of invocation
 
     def asked(self, connection: Process, op: Op) -> None:
         """A request went out."""
@@ -29,9 +29,7 @@ class Replies:
         if connection is None:
             return
         waiting = self._waiting[connection]
-        while waiting and waiting[0].end_line != NEVER and waiting[0] is not op:
+        while waiting and waiting[0].line not in self._connection_of:
             waiting.popleft()
-        if waiting[0] is op:
-            waiting.popleft()
-        elif op.outcome != "info":
+        if waiting and waiting[0].line < op.line and op.outcome != "info":
             self._history.overtaken.append((op, waiting[0]))

@@ -39,10 +39,3 @@ def per_key(
             yield from find(key)
 
     return of_all
-
-
-def some(offsets: list[int]) -> str:
-    """Offsets for people: all of a few, else the first, the last and how many."""
-    if len(offsets) <= 3:
-        return ", ".join(map(str, offsets))
-    return f"{offsets[0]} ... {offsets[-1]} ({len(offsets)} offsets)"

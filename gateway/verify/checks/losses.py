@@ -9,10 +9,8 @@ from gateway.verify.model import ACKED, NEVER, UNKNOWN, History, KeyHistory, Op
 def _missing(key: KeyHistory) -> Iterator[tuple[int, int, Op]]:
     """(row, offset, send) of what was acknowledged, is not deleted, and was never read."""
     for row, seen in enumerate(key.seen):
-        if not seen and key.statuses[row] == ACKED:
-            offset = key.offsets[row]
-            if offset < 0 or offset >= key.log_start:
-                yield row, offset, key.ops[row]
+        if not seen and key.statuses[row] == ACKED and not key.may_be_deleted(key.offsets[row]):
+            yield row, key.offsets[row], key.ops[row]
 
 
 def lost_write(key: KeyHistory) -> Iterator[Finding]:
@@ -30,44 +28,53 @@ def lost_write(key: KeyHistory) -> Iterator[Finding]:
 
 def _lost_siblings(key: KeyHistory) -> Iterator[Finding]:
     """A batch is stored whole: if one of its records was read, the others are in the log."""
-    unknown = [
+    unknown = {
         row
         for row, status in enumerate(key.statuses)
         if status == UNKNOWN and key.ops[row].how.batch and not key.ops[row].how.is_txn
-    ]
-    visible = {id(key.ops[row]) for row in unknown if key.seen[row]}
-    for row in unknown:
+    }
+    if not unknown or not key.finals:
+        return
+    # Rows of one batch are neighbours, and so are their offsets.
+    places = {id(key.ops[row]): offset - row for offset, row, _ in key.polled() if row in unknown}
+    for row in sorted(unknown):
         op = key.ops[row]
-        if not key.seen[row] and id(op) in visible and key.finals:
+        place = places.get(id(op))
+        if not key.seen[row] and place is not None and not key.may_be_deleted(place + row):
             message = f"{key.values[row]!r} was never read, though others of its batch were"
             yield Finding(key.name, message, (op.last_line,))
 
 
 def unseen(key: KeyHistory) -> Iterator[Finding]:
     """Acknowledged above the highest offset read, and not there at the end."""
-    if not key.finals:
+    final = key.final_poll
+    if final is None:
         return
     for row, offset, op in _missing(key):
-        if offset < 0 or offset > key.highest_polled:
+        if (offset < 0 or offset > key.highest_polled) and op.end_line < final.line:
             where = f"acknowledged at offset {offset}" if offset >= 0 else "acknowledged"
             message = f"{key.values[row]!r}, {where}, was not read by the final polls"
-            yield Finding(key.name, message, (op.last_line, _final_line(key)))
+            yield Finding(key.name, message, (op.last_line, final.last_line))
 
 
 def vanished(key: KeyHistory) -> Iterator[Finding]:
     """Read once, not deleted, and not among what the final polls read."""
     begins = [begin for reading in key.finals if (begin := reading.final_begin()) is not None]
-    if not begins:
+    final = key.final_poll
+    if not begins or final is None:
         return
     again = set[int]()
     for reading in key.finals:
         again.update(reading.offsets[reading.final_at :])
-    gone = [o for o in key.visible_between(min(begins), NEVER) if o not in again]
+    due = (key.visible_offsets[i] for i in key.visible_between(min(begins), NEVER))
+    gone = [offset for offset in due if offset not in again]
     readers = _readers(key, {offset for offset in gone if key.seen[key.known[offset]]})
     for offset, op in readers.items():
+        if op.end_line > final.line:
+            continue  # it may have been sent after the final polls
         value = key.values[key.known[offset]]
         message = f"{value!r} at offset {offset} was read, but not by the final polls"
-        yield Finding(key.name, message, (op.last_line, _final_line(key)))
+        yield Finding(key.name, message, (op.last_line, final.last_line))
 
 
 def holes(history: History) -> Iterator[Finding]:
@@ -95,22 +102,26 @@ def hole(key: KeyHistory) -> Iterator[Finding]:
 
 
 def _unreadable_end(key: KeyHistory) -> Iterator[Finding]:
-    told = [o for o in key.observations if o.told.high_watermark is not None]
-    if not told or not key.finals:
+    final = key.final_poll
+    if final is None:
         return
-    top = max(told, key=lambda o: o.told.high_watermark or 0)
+    told = [
+        (mark, o.op)
+        for o in key.observations
+        if (mark := o.told.high_watermark) is not None and o.op.end_line < final.line
+    ]
+    end, op = max(told, key=lambda at: at[0], default=(0, final))
     read_end = 1 + max((max(r.offsets) for r in key.finals if r.offsets), default=-1)
-    begin, end = max(read_end, key.log_start), top.told.high_watermark or 0
+    begin = max(read_end, key.log_start)
     if begin < end:
         message = f"the high watermark was {end}; the final polls read up to {begin - 1}"
-        yield Finding(key.name, message, (top.op.last_line, _final_line(key)))
+        yield Finding(key.name, message, (op.last_line, final.last_line))
 
 
 def _readers(key: KeyHistory, offsets: set[int]) -> dict[int, Op]:
-    """The last poll that read each of the offsets."""
-    return {offset: op for offset, _, op in key.polled() if offset in offsets} if offsets else {}
-
-
-def _final_line(key: KeyHistory) -> int:
-    """Of the last poll that should have read it."""
-    return max(r.last_poll.last_line for r in key.finals if r.last_poll is not None)
+    """The first poll that read each of the offsets."""
+    readers: dict[int, Op] = {}
+    for offset, _, op in key.polled() if offsets else ():
+        if offset in offsets and (offset not in readers or op.end_line < readers[offset].end_line):
+            readers[offset] = op
+    return readers

@@ -6,16 +6,17 @@ whose rebalances are recorded. Inside one poll it holds always.
 
 from collections.abc import Iterator
 
-from gateway.verify.checks.base import Finding, some
+from gateway.verify.checks.base import Finding
+from gateway.verify.lines import Process
 from gateway.verify.model import KeyHistory
 
 
 def _skips(key: KeyHistory, *, inside: bool) -> Iterator[Finding]:
     for reading in key.readings:
         for before, a, after, b in reading.steps(inside=inside):
-            skipped = key.visible_between(a + 1, b)
-            if skipped:
-                message = f"process {reading.process!r} read {b} after {a}, not {some(skipped)}"
+            if skipped := key.visible_between(a + 1, b):
+                walk = _walk(reading.process, a, b, first=before is after and not inside)
+                message = f"{walk}, not {key.shown(skipped)}"
                 yield Finding(key.name, message, (before.last_line, after.last_line))
 
 
@@ -23,8 +24,13 @@ def _backs(key: KeyHistory, *, inside: bool) -> Iterator[Finding]:
     for reading in key.readings:
         for before, a, after, b in reading.steps(inside=inside):
             if b <= a:
-                message = f"process {reading.process!r} read offset {b} after {a}"
+                message = _walk(reading.process, a, b, first=before is after and not inside)
                 yield Finding(key.name, message, (before.last_line, after.last_line))
+
+
+def _walk(process: Process, a: int, b: int, *, first: bool) -> str:
+    since = f"from its position {a + 1} on" if first else f"after {a}"
+    return f"process {process!r} read offset {b} {since}"
 
 
 def poll_skip(key: KeyHistory) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.verify.checks.base import Finding, some
+from gateway.verify.checks.base import Finding
 from gateway.verify.lines import Process
 from gateway.verify.model import ACKED, KeyHistory, Op
 
@@ -47,7 +47,7 @@ def int_send_skip(key: KeyHistory) -> Iterator[Finding]:
     """Between the sends of one operation lie others'. Kafka allows it."""
     for op, a, b in _pairs(key):
         if not op.how.batch and b > a + 1 and (between := key.visible_between(a + 1, b)):
-            message = f"offset {some(between)} between {a} and {b} of one operation"
+            message = f"offset {key.shown(between)} between {a} and {b} of one operation"
             yield Finding(key.name, message, (op.last_line,))
 
 

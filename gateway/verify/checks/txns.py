@@ -39,12 +39,17 @@ def torn_txn(history: History) -> Iterator[Finding]:
         if not seen:
             continue
         for key, row in rows:
-            offset = key.offsets[row]
-            deleted = key.log_start > 0 and offset < key.log_start
-            if not key.seen[row] and key.finals and not deleted:
-                there, its_row = seen[0]
+            final = key.final_poll
+            if key.seen[row] or final is None or key.may_be_deleted(key.offsets[row]):
+                continue
+            there, its_row = seen[0]
+            # Its marker is due once it is acknowledged or the other's was seen.
+            due = op.end_line if op.outcome == "ok" else there.first_read[its_row]
+            if due < final.line:
                 message = f"{key.values[row]!r} was never read, {there.values[its_row]!r} was"
-                yield Finding(key.name, f"{message}, of one transaction", (op.last_line,))
+                yield Finding(
+                    key.name, f"{message}, of one transaction", (op.last_line, final.last_line)
+                )
 
 
 def _write_edges(history: History) -> Iterator[tuple[Op, Op, str]]:

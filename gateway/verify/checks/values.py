@@ -62,7 +62,7 @@ def wrong_offset_reply(key: KeyHistory) -> Iterator[Finding]:
     right = {row for offset, row, _ in key.polled() if key.offsets[row] == offset}
     for row, (offset, op) in elsewhere.items():
         told, sent = key.offsets[row], key.ops[row]
-        in_reach = key.log_start <= told < key.highest_polled
+        in_reach = key.log_start <= told <= key.highest_polled
         if sent.how.idempotent or (row not in right and in_reach):
             message = f"{key.values[row]!r} was acknowledged at {told} and is read at {offset}"
             yield Finding(key.name, message, (sent.last_line, op.last_line))

@@ -135,6 +135,20 @@ LOSSES = [
         ),
     ),
     case(
+        "unseen",  # sent after the final polls
+        lambda: Script().sent("p", (0, "a")).assign("c", t_0=0).read("c", final=True).read("c"),
+        lambda: Script().assign("c", t_0=0).read("c", final=True).sent("p", (0, "a")),
+    ),
+    case(
+        "vanished",  # sent after the final polls
+        lambda: (
+            Script().unsure("p", "a").read("d", (0, "a")).assign("c", t_0=0).read("c", final=True)
+        ),
+        lambda: (
+            Script().assign("c", t_0=0).read("c", final=True).unsure("p", "a").read("d", (0, "a"))
+        ),
+    ),
+    case(
         "vanished",  # deleted though it lies above the log start
         lambda: (
             Script()

@@ -29,6 +29,14 @@ def _unanswered_first() -> Script:
     return script
 
 
+def _crashed_connection() -> Script:
+    """The client restarts and uses the name of its connection again."""
+    script = _answered(0)
+    script.writer.crash("p")
+    script.writer.invoke("p", "metadata", connection=1).ok()
+    return script
+
+
 def _commits(*offsets: int, found: int) -> Script:
     script = Script()
     for offset in offsets:
@@ -173,6 +181,7 @@ TXNS = [
             .txn("p", ("t-0", 0, "a"), ("t-1", 0, "b"), outcome="info")
             .assign("c", t_0=0, t_1=0)
             .read("c", (0, "a"), final=True)
+            .read("c", final=True)
         ),
         lambda: (
             Script()
@@ -180,6 +189,22 @@ TXNS = [
             .assign("c", t_0=0, t_1=0)
             .read("c", final=True)
         ),  # it may have been aborted
+    ),
+    case(
+        "torn-txn",  # the other part may come with the next poll
+        lambda: (
+            Script()
+            .txn("p", ("t-0", 0, "a"), ("t-1", 0, "b"), outcome="info")
+            .assign("c", t_0=0, t_1=0)
+            .read("c", (0, "b"), key="t-1", final=True)
+            .read("c", final=True)
+        ),
+        lambda: (
+            Script()
+            .txn("p", ("t-0", 0, "a"), ("t-1", 0, "b"), outcome="info")
+            .assign("c", t_0=0, t_1=0)
+            .read("c", (0, "b"), key="t-1", final=True)
+        ),
     ),
     case(
         "torn-txn",  # still on its way, as long as polls are not final
@@ -274,6 +299,7 @@ WATERMARKS = [
 SERVICE = [
     case("reply-order", lambda: _answered(0, 2, 1), lambda: _answered(0, 1, 2)),
     case("reply-order", lambda: _answered(1), _unanswered_first),
+    case("reply-order", lambda: _answered(2, 1, 0), _crashed_connection),
     case(
         "stale-committed-offset",
         lambda: _commits(5, 7, found=5),

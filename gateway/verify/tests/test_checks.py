@@ -4,7 +4,7 @@ import pytest
 
 from gateway.verify.checks import CHECKS
 from gateway.verify.report import Report, verify
-from gateway.verify.tests.build import Script
+from gateway.verify.tests.build import KEY, Script
 from gateway.verify.tests.cases import VALUES, Case
 from gateway.verify.tests.cases_reading import LOSSES, POLLS
 from gateway.verify.tests.cases_service import SENDS, SERVICE, TXNS, WATERMARKS
@@ -56,3 +56,27 @@ def test_near_misses_exercise_every_rule() -> None:
         if result.subjects_count and result.check.name == case.check
     }
     assert exercised == {check.name for check in CHECKS}
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "lines"),
+    [
+        (
+            Script().assign("c", t_0=0).sent("p", (0, "a"), (1, "b")).read("c", (1, "b")),
+            "process 'c' read offset 1 from its position 0 on, not 0",
+            (7,),
+        ),
+        (
+            Script()
+            .assign("c", t_0=0)
+            .sent("p", *enumerate("abcdef"))
+            .read("c", (0, "a"))
+            .read("c", (5, "f")),
+            "process 'c' read offset 5 after 0, not 1 ... 4 (4 offsets)",
+            (7, 9),
+        ),
+    ],
+)
+def test_a_skip_is_told_in_words(script: Script, message: str, lines: tuple[int, ...]) -> None:
+    (result,) = (r for r in verify(script.history()).results if r.check.name == "poll-skip")
+    assert result.findings == [(KEY, message, lines)]
