@@ -18,7 +18,7 @@ from compat_tests.chaos.load import (
     read_to_the_end,
 )
 from compat_tests.chaos.recorder import Recorder
-from compat_tests.chaos.schedule import Act, Phase, phases
+from compat_tests.chaos.schedule import Act, Phase, peace, phases
 from compat_tests.chaos.system import System
 from compat_tests.support.client import Client, Library
 from compat_tests.support.deadline import now_s, pause, wait_until
@@ -91,6 +91,9 @@ def run(
             worker.start()
         try:
             for phase in phases(seed, mode, minutes * 60):
+                if now_s() - begun_s > minutes * 60:
+                    run_phase(system, load, peace(phase.number))
+                    break
                 run_phase(system, load, phase)
         finally:
             system.resume()
@@ -188,13 +191,14 @@ def summarise(system: System, load: Load, seed: int, duration_s: float, stored_c
     flooded_mb = done.pop("flooded bytes", 0) / 1e6
     faults = ", ".join(f"{count} {what}" for what, count in sorted(done.items()))
     acked = " + ".join(str(producer.acked_count) for producer in load.producers)
-    requests = ""
+    requests = created = ""
     if system.store is not None:
         faulty_count = sum(system.store.faults.values())
         requests = f", {faulty_count} of {system.store.requests_count} store requests disturbed"
+        created = "".join(f", {n} objects in {name}" for name, n in sorted(system.created.items()))
     return (
         f"seed {seed}, {duration_s:.0f} s: {faults} (outages {system.outage_s:.0f} s{requests}); "
-        f"acked {acked}, stored {stored_count}, flood {flooded_mb:.0f} MB; at most "
+        f"acked {acked}, stored {stored_count}{created}, flood {flooded_mb:.0f} MB; at most "
         f"{load.resumed_s_max:.1f} s until all were served again; RSS at most "
         f"{system.rss_bytes_max / MIB:.0f} MiB (bound {system.rss_bound_bytes / MIB:.0f})"
     )

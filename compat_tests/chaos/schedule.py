@@ -7,6 +7,7 @@ ends everything is healed, and the next one begins.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random  # noqa: TID251 - for its type; made by `seeded`
 
 from compat_tests.support.deadline import seeded
@@ -16,6 +17,7 @@ PHASE_S = (3.0, 7.0)
 KINDS_MAX_COUNT = 3
 OUTAGE_S_MIN = 1.0
 LONG_OUTAGE_SHARE = 0.15
+FLOODED_OUTAGE_SHARE = 0.5
 PAUSE_S = (0.2, 6.0)
 
 # Trouble that anybody can have, and what only a store over a network has.
@@ -53,18 +55,18 @@ class Phase:
 
 
 def phases(seed: int, mode: str, total_s: float) -> Iterator[Phase]:
-    """At least `total_s` of them; the last one is quiet."""
+    """Without end: how many there are in `total_s` depends on how soon all is well after each."""
     random = seeded(seed)
     cards = Cards(random, COMMON + (STORE if mode == "s3" else ()))
     # A short run has short outages, or it would consist of one.
     outage_s_max = min(60.0, max(5.0, total_s / 8))
-    number, elapsed_s = 0, 0.0
-    while elapsed_s < total_s:
-        phase = _phase(number, random, cards, outage_s_max)
-        yield phase
-        number += 1
-        elapsed_s += phase.duration_s
-    yield Phase(number, PHASE_S[0], (), ())
+    for number in count():
+        yield _phase(number, random, cards, outage_s_max)
+
+
+def peace(number: int) -> Phase:
+    """A quiet phase to end with."""
+    return Phase(number, PHASE_S[0], (), ())
 
 
 @dataclass
@@ -96,6 +98,8 @@ def _phase(number: int, random: Random, cards: Cards, outage_s_max: float) -> Ph
                 outage_s = random.uniform(outage_s_max / 2, outage_s_max)
             duration_s = max(duration_s, outage_s + 0.5)
             acts.append(Act(0.0, "outage", outage_s))
+            if random.random() < FLOODED_OUTAGE_SHARE:  # when nothing flows off
+                acts.append(Act(outage_s / 4, "flood"))
         else:
             acts += _acts_of(kind, random, duration_s)
     return Phase(number, duration_s, kinds, tuple(sorted(acts, key=lambda act: act.at_s)))

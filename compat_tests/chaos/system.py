@@ -27,7 +27,7 @@ RESTART_PAUSE_S = 0.3
 READY_TIMEOUT_S = 90.0
 FLOOD_BATCH_BYTES = 512 << 10
 FLOOD_BATCHES_COUNT = 80
-FLOODED_BYTES_MAX = 256 * MIB  # of a whole run; the store keeps it in memory
+FLOODED_BYTES_MAX = 1024 * MIB  # of a whole run; the store keeps it in memory
 SIZES = {
     "tail-cache-bytes": 8 * MIB,
     "block-cache-bytes": 8 * MIB,
@@ -87,6 +87,8 @@ class System:
         self.mode = mode
         self.counts: Counter[str] = Counter()
         """What was done, for the summary."""
+        self.created: Counter[str] = Counter()
+        """Objects in the bucket, by folder."""
         self.rss_bytes_max = 0
         self.rss_at_start_bytes = 0
         self.healed_s = now_s()
@@ -114,7 +116,9 @@ class System:
 
     def _created(self, key: str) -> None:
         # What a probe creates it deletes, and what was late in its race comes once more.
-        if "/.probe/" not in key:
+        folder = key.split("/")[1]
+        if folder != ".probe":
+            self.created[folder] += 1
             self._recorder.put(key)
 
     def __enter__(self) -> "System":
