@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit sim compat buckets kill chaos fuzz bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit sim compat buckets kill chaos fuzz teeth bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -18,6 +18,7 @@ help:
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
+	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
@@ -83,6 +84,9 @@ chaos: $(VENV)/.dev
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m gateway.testing.fuzz $(ARGS)
+
+teeth: $(VENV)/.dev
+	$(BIN)/python -m gateway.testing.teeth $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)

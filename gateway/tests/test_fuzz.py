@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.testing.fuzz.arcs import worth_keeping
 from gateway.testing.fuzz.corpus import (
     BUG,
     FOLDER,
@@ -116,6 +117,16 @@ def test_what_is_found_is_kept_as_far_as_there_is_room_the_shortest_first() -> N
     kept = with_found({"seed-a": b"a", "found-old": b"old"}, [b"a", b"22", b"1", b"333"], 3)
     assert sorted(kept.values()) == [b"1", b"22", b"a"]
     assert {name[:6] for name in kept} == {"seed-a", "found-"}
+
+
+def test_what_goes_nowhere_new_is_not_worth_keeping() -> None:
+    def decode(data: bytes) -> int:
+        if data.startswith(b"x"):
+            return 1
+        return len(data)
+
+    assert worth_keeping(a_target(decode), [b"aaa", b"bb", b"xx", b"xxx"], [b"a"]) == [b"xx"]
+    assert worth_keeping(a_target(decode), [b"aaa", b"bb"], []) == [b"bb"]
 
 
 def test_an_unknown_target() -> None:

@@ -31,6 +31,27 @@ def test_create_writes_exactly_the_pieces_once(tmp_path, size, staged):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+@pytest.mark.parametrize("size", [10, files.DIRECT_FROM_BYTES])
+def test_a_name_points_to_durable_bytes_and_is_durable_itself(tmp_path, monkeypatch, size):
+    """The order is all there is to it, and nothing but a power cut would show a wrong one."""
+    steps = []
+
+    def record(module, name: str) -> None:
+        real = getattr(module, name)
+
+        def recorded(*args):
+            steps.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(module, name, recorded)
+
+    record(files, "fdatasync")
+    record(os, "link")
+    record(files, "sync_folder")
+    create_file(tmp_path / "x", [b"x" * size], tmp_path / "t", Staging(2 * PAGE_BYTES))
+    assert steps == ["fdatasync", "link", "sync_folder"]
+
+
 def test_a_file_system_that_refuses_direct_writes_gets_ordinary_ones(tmp_path, monkeypatch):
     real, refused = files.pwrite_all, []
 

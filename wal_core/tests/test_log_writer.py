@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from wal_core import Corrupt, LogConfig, MemoryStore, Unavailable, open_store
-from wal_core.testing.faulty_object_store import FaultyObjectStore
+from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
 
@@ -188,6 +188,26 @@ def test_appends_go_on_while_a_segment_is_completed():
         assert again.state.applied_count == 0
         assert again.state.entries == h.state.entries
         assert await again.stored() == sorted(h.state.entries)
+
+    run(main)
+
+
+def test_the_next_segment_waits_for_the_footer_of_the_last():
+    """Else a crash would leave a segment without a footer before the last one."""
+
+    async def main() -> None:
+        config = dataclasses.replace(OBJECT, segment_blocks_max=2)
+        h, faulty = await opened(config)
+        first = h.log._writer._next_segment
+        faulty.plan.append(Planned("create", f"{first:020d}/{2:010d}", Fault.HANG))
+        for n in range(4):
+            pending = h.add(0, b"%d" % n)
+            await asyncio.sleep(0.01)
+        segments = {row.key.split("/")[2] for row in await faulty.inner.list("logs/")}
+        assert f"{first + 1:020d}" not in segments
+        assert not pending.done()
+        await pending  # the hanging attempt is given up and repeated
+        assert h.log.confirmed_offset(0) == 4
 
     run(main)
 

@@ -12,10 +12,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wal_core import LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core import Corrupt, Entry, LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core.block_format import BlockIds, encode_entries
+from wal_core.segment_store.base import Slot
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
 from wal_core.testing.faulty_object_store import FaultyObjectStore
@@ -183,5 +186,20 @@ def test_a_long_unfinished_segment_is_opened_within_one_attempt():
         assert h.log.confirmed_offset(0) == 200
         assert slow.count("list", "/00000000000000000001/") == 2  # for a footer, for the replay
         await h.log.close()
+
+    run(main)
+
+
+def test_blocks_of_two_terms_in_one_segment_are_refused():
+    """Every open completes the segment it finds: two writers never share one."""
+
+    async def main() -> None:
+        store = await open_store("memory:", "object")
+        for number, term in enumerate((3, 4)):
+            ids = BlockIds(0, 0, number, term, number, bytes(16))
+            block = encode_entries(ids, [Entry(5, number, 1, -1, b"x")])
+            await store.append(Slot(0, 0, number, 0), block.pieces, final=False)
+        with pytest.raises(Corrupt, match="two terms"):
+            await Harness.open(store)
 
     run(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -120,4 +121,26 @@ async def test_a_file_store_writes_only_under_its_lock(tmp_path):
     await store.note_term(0, 12)
     await store.unlock(0)
     assert await store.lock(0) == 12
+    await store.close()
+
+
+async def test_what_a_killed_writer_left_is_made_durable(tmp_path, monkeypatch):
+    """It may be in the page cache only, and whoever opens the log builds on it."""
+    store = await open_store(str(tmp_path), "file")
+    await store.lock(0)
+    await fill(store, 0, 1, final=True)
+    await fill(store, 1, 2, final=False)
+    await store.close()
+    synced = set()
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = await open_store(str(tmp_path), "file")
+    await store.lock(0)
+    folder = tmp_path / "logs" / "0"
+    assert {folder.stat().st_ino, (folder / f"{1:020d}.seg").stat().st_ino} <= synced
     await store.close()

@@ -96,6 +96,12 @@ async def test_a_bug_met_in_one_partition_is_answered_there_alone() -> None:
     assert codes == [0, ErrorCode.UNKNOWN_SERVER_ERROR, 0]
 
 
+def _wrong_crc() -> bytes:
+    batch = batch_of(b"flipped")
+    batch[-1] ^= 1
+    return bytes(batch)
+
+
 def _second_batch() -> bytes:
     return bytes(batch_of(b"a") + batch_of(b"b"))
 
@@ -107,13 +113,14 @@ def _second_batch() -> bytes:
         (b"short", ErrorCode.CORRUPT_MESSAGE),
         (None, ErrorCode.INVALID_RECORD),
         (bytes(batch_of(b"cut"))[:-1], ErrorCode.CORRUPT_MESSAGE),
+        (_wrong_crc(), ErrorCode.CORRUPT_MESSAGE),
         (bytes(batch_of(b"more")) + b"x", ErrorCode.INVALID_RECORD),
         (_second_batch(), ErrorCode.INVALID_RECORD),
         (bytes(batch_of(b"t", is_transactional=True)), ErrorCode.INVALID_RECORD),
         (bytes(batch_of(b"c", is_control=True)), ErrorCode.INVALID_RECORD),
         (bytes(batch_of(b"x" * 70_000)), ErrorCode.MESSAGE_TOO_LARGE),
     ],
-    ids=["empty", "short", "null", "cut", "more", "two", "transactional", "control", "large"],
+    ids=["empty", "short", "null", "cut", "crc", "more", "two", "txn", "control", "large"],
 )
 def test_malformed_batches_get_their_code_and_harm_nobody(records: bytes, code: int) -> None:
     @virtual

@@ -9,8 +9,8 @@ from gateway.broker.broker import (
     STORAGE_TIMEOUT_S,
     BrokerError,
 )
-from gateway.broker.topics import OFFSETS_TOPIC
-from gateway.tests.harness import World, loop_ms, virtual
+from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC
+from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
 from protocol import ErrorCode
 from wal_core import Fenced, Unavailable
 from wal_core.testing.faulty_object_store import Fault, Planned
@@ -57,6 +57,35 @@ async def test_a_cancelled_creator_does_not_take_the_others_with_it() -> None:
     await asyncio.sleep(0.1)
     first.cancel()
     assert await second is broker.topics.named("t")
+
+
+@virtual
+async def test_the_stream_of_a_deleted_topic_stays_dropped() -> None:
+    """The log itself forgets it at a segment's end; a crash before that brings it back."""
+    world, client = await started()
+    assert await client.create("t") == [0]
+    assert (await client.produced("t", batch_of(b"x"))).error_code == 0
+    broker = world.gateway.broker
+    topic = broker.topics.named("t")
+    assert topic is not None
+    await broker.delete_topic(topic)
+    await world.restart()
+    assert world.gateway.broker.log.stream_ids() == [METADATA_STREAM_ID]
+
+
+@virtual
+async def test_streams_are_not_used_again_after_a_deletion() -> None:
+    """Also when only a checkpoint knows that there was a topic."""
+    world, client = await started()
+    assert await client.create("t") == [0]
+    broker = world.gateway.broker
+    topic = broker.topics.named("t")
+    assert topic is not None
+    await broker.delete_topic(topic)
+    await world.stop()
+    await world.start()
+    new = world.gateway.broker.create_topic("u")
+    assert new.partitions[0].stream_id > topic.partitions[0].stream_id
 
 
 @virtual

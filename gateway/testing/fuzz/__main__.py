@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.testing.fuzz.corpus import BUG, read_corpus, with_found, with_seeds, write_corpus
+from gateway.testing.fuzz.arcs import worth_keeping
+from gateway.testing.fuzz.corpus import (
+    BUG,
+    FOUND,
+    read_corpus,
+    with_found,
+    with_seeds,
+    write_corpus,
+)
 from gateway.testing.fuzz.table import TARGETS, target_named
 from gateway.testing.fuzz.target import INPUT_BYTES_MAX, Target
 
@@ -39,7 +46,7 @@ class Outcome(NamedTuple):
     executions_per_s: int
     coverage_before: int
     coverage_after: int
-    inputs: list[bytes]  # together they reach all that was reached
+    inputs: list[bytes]  # all that reached something of their own
     failing: bytes | None
     log: str
 
@@ -81,10 +88,17 @@ def _fuzzed(target: Target[object], options: argparse.Namespace) -> bool:
     if failing is None:
         failing = next((data for data in outcome.inputs if not _fits(target, data)), None)
         if options.keep and failing is None:
-            write_corpus(target.name, with_found(kept, outcome.inputs, FOUND_BYTES_MAX))
+            _keep(target, kept, outcome.inputs)
     if failing is not None:
         say(f"{outcome.log}\n{BUG}name-it {failing.hex() or '-'}")
     return failing is None
+
+
+def _keep(target: Target[object], kept: dict[str, bytes], inputs: list[bytes]) -> None:
+    """Put into the corpus, beside seeds and bugs, what goes where they do not."""
+    fixed = [data for name, data in kept.items() if not name.startswith(FOUND)]
+    new = worth_keeping(target, inputs, fixed)
+    write_corpus(target.name, with_found(kept, new, FOUND_BYTES_MAX))
 
 
 def _fits(target: Target[object], data: bytes) -> bool:
@@ -102,62 +116,34 @@ def fuzz(
 ) -> Outcome:
     """Run the fuzzer on a target, starting from `inputs`."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        corpus = _new_folder(folder, "corpus")
+        corpus = Path(name)
         for number, data in enumerate(inputs):
             (corpus / f"{number:04d}").write_bytes(data)
         prefix = artifacts / f"{target.name}-"
         known = set(artifacts.glob(f"{prefix.name}*"))
-        engine = _engine(target.name, folder)
-        done = _run(
+        done = subprocess.run(  # noqa: S603 - our own program
             [
-                engine,
-                corpus,
+                *(sys.executable, "-m", "gateway.testing.fuzz.engine", target.name, str(corpus)),
                 f"-max_total_time={seconds}",
+                f"-max_len={INPUT_BYTES_MAX}",
+                f"-timeout={EXECUTION_S_MAX}",
                 f"-artifact_prefix={prefix}",
                 f"-seed={seed}",
                 "-print_final_stats=1",
                 "-use_value_profile=1",
                 "-reload=0",
             ],
-            seconds + START_S_MAX,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds + START_S_MAX,
         )
         found = sorted(set(artifacts.glob(f"{prefix.name}*")) - known)
         failing = found[-1].read_bytes() if found else None
         if done.returncode and failing is None:
             raise RuntimeError(f"the fuzzer did not run:\n{done.stdout}\n{done.stderr}")
-        if failing is None:
-            fewer = _new_folder(folder, "fewer")
-            _run([engine, "-merge=1", fewer, corpus], START_S_MAX)
-            corpus = fewer
         return _outcome(done, [path.read_bytes() for path in sorted(corpus.iterdir())], failing)
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    folder = parent / name
-    folder.mkdir()
-    return folder
-
-
-def _engine(target_name: str, folder: Path) -> Path:
-    """A program that fuzzes the target; the fuzzer starts it again to compare inputs."""
-    path = folder / "engine"
-    command = [sys.executable, "-m", "gateway.testing.fuzz.engine", str(path), target_name]
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-    path.chmod(0o700)
-    return path
-
-
-def _run(words: Sequence[str | Path], timeout_s: int) -> subprocess.CompletedProcess[str]:
-    bounds = [f"-max_len={INPUT_BYTES_MAX}", f"-timeout={EXECUTION_S_MAX}"]
-    return subprocess.run(  # noqa: S603 - our own program
-        [*words, *bounds],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        timeout=timeout_s,
-    )
 
 
 def _outcome(

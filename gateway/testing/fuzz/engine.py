@@ -1,7 +1,6 @@
 """The fuzzing process: one target, instrumented, under atheris until the time is up.
 
-Started by the runner with a program that starts it likewise (libFuzzer calls it to compare inputs),
-the target's name, and the arguments of libFuzzer. Ends with another
+Started by the runner with the arguments of libFuzzer behind the target's name. Ends with another
 code than 0 when an input breaks a rule, needs too much memory or too long; that input is then in
 the folder for artifacts.
 """
@@ -21,7 +20,7 @@ and far below what a length of 2^31 that is believed would ask for."""
 
 
 def main() -> None:
-    program, name, *arguments = sys.argv[1:]
+    name, *arguments = sys.argv[1:]
     packages = ["gateway", "protocol", "wal_core", "configparser", "tomllib", "json"]
     with atheris.instrument_imports(include=packages):
         from gateway.testing.fuzz.table import target_named  # noqa: PLC0415 - instrumented here
@@ -31,7 +30,7 @@ def main() -> None:
     for _, data in target.seeds():
         target.run(data)  # loads what is loaded late
     _bound_memory()
-    atheris.Setup([program, *arguments], target.run)
+    atheris.Setup([sys.argv[0], *arguments], target.run)
     atheris.Fuzz()
 
 
