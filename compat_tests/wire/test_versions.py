@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 from kafka.protocol.admin import (
+    AlterConfigsRequest,
     CreateTopicsRequest,
     DeleteRecordsRequest,
     DeleteTopicsRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest,
 )
 from kafka.protocol.api_message import ApiMessage
 from kafka.protocol.consumer import (
@@ -59,6 +61,8 @@ NEEDED = {
     22: {0, 1, 3, 4},
     23: {2, 3, 4},
     32: {1, 2, 4},
+    33: {0, 1, 2},
+    44: {0, 1},
     60: {0, 1},
 }
 
@@ -195,6 +199,20 @@ def describe_configs(version: int, topic: str, _: Any) -> ApiMessage:
     )
 
 
+def alter_configs(version: int, topic: str, _: Any) -> ApiMessage:
+    row = AlterConfigsRequest.AlterConfigsResource
+    config = row.AlterableConfig(name="retention.ms", value="1000")
+    resource = row(resource_type=2, resource_name=topic, configs=[config])
+    return AlterConfigsRequest(resources=[resource], validate_only=False)
+
+
+def incremental_alter_configs(version: int, topic: str, _: Any) -> ApiMessage:
+    row = IncrementalAlterConfigsRequest.AlterConfigsResource
+    config = row.AlterableConfig(name="retention.ms", config_operation=0, value="1000")
+    resource = row(resource_type=2, resource_name=topic, configs=[config])
+    return IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
+
+
 BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     0: produce,
     1: fetch,
@@ -220,6 +238,8 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     ),
     23: offset_for_leader_epoch,
     32: describe_configs,
+    33: alter_configs,
+    44: incremental_alter_configs,
     60: lambda version, topic, _: DescribeClusterRequest(),
 }
 # Codes a minimal request may be answered with: a member nobody knows, a join in two steps, a

@@ -8,6 +8,7 @@ import aiokafka
 import rpc
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 SEND_TIMEOUT_S = 90
@@ -198,6 +199,14 @@ class Operations:
         key = TopicPartition(topic, partition)
         wanted = {key: RecordsToDelete(before_offset=before)}
         return (await self.admin(lambda client: client.delete_records(wanted)))[key]
+
+    async def alter_configs(self, topic, configs):
+        """The older request: whatever is not named goes back to its default."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)
+        (response,) = await self.admin(lambda client: client.alter_configs([resource]))
+        for code, text, *_ in response.resources:
+            if code != 0:
+                raise translate(for_code(code)(text))
 
     def check(self, rows):
         """aiokafka hands the codes back without looking at them."""

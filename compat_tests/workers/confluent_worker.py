@@ -14,6 +14,7 @@ from confluent_kafka import (
     KafkaException,
     Producer,
     TopicPartition,
+    admin,
     libversion,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -246,6 +247,25 @@ class Operations:
         asked = [TopicPartition(topic, partition, before)]
         (future,) = self.admin().delete_records(asked, request_timeout=30).values()
         return future.result(60).low_watermark
+
+    def alter_configs(self, topic, configs):
+        entries = [
+            admin.ConfigEntry(name, value, incremental_operation=admin.AlterConfigOpType.SET)
+            for name, value in configs.items()
+        ]
+        resource = admin.ConfigResource("topic", topic, incremental_configs=entries)
+        for future in self.admin().incremental_alter_configs([resource]).values():
+            future.result(60)
+
+    def topic_configs(self, topic):
+        """What is set on the topic itself."""
+        resource = admin.ConfigResource("topic", topic)
+        (future,) = self.admin().describe_configs([resource]).values()
+        return {
+            name: entry.value
+            for name, entry in future.result(60).items()
+            if entry.source == admin.ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+        }
 
     def list_topics(self, timeout_s=10):
         """Partitions per topic, as a client sees them without asking for any topic by name."""

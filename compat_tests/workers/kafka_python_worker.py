@@ -6,7 +6,7 @@ import time
 import rpc
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import __version__ as kafka_version
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, NewTopic
 from kafka.errors import KafkaError
 
 SEND_TIMEOUT_S = 90
@@ -187,6 +187,14 @@ class Operations:
         key = TopicPartition(topic, partition)
         found = self.admin(lambda client: client.delete_records({key: before}))
         return found[key]["low_watermark"]
+
+    def alter_configs(self, topic, configs):
+        resource = ConfigResource("TOPIC", topic, configs=configs)
+        found = self.admin(lambda client: client.alter_configs([resource]))
+        outcome = found["topic"][topic]
+        if outcome != "OK":  # the library gives back the text of an error: "[Error 40] ..."
+            code = int(outcome.partition("]")[0].removeprefix("[Error "))
+            raise rpc.OperationError(code, "AlterConfigs", outcome)
 
     def list_topics(self):
         found = self.admin(lambda client: client.describe_topics())

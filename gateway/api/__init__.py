@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.api import cluster, configs, groups, offsets, produce, records, topics
+from gateway.api import alter_configs, cluster, configs, groups, offsets, produce, records, topics
 from gateway.api.call import Api, Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
 from protocol import ApiKey, ErrorCode
@@ -71,6 +71,14 @@ _ROWS = (
         offsets.offset_for_leader_epoch_error,
     ),
     Api(K.DESCRIBE_CONFIGS, 1, 4, configs.describe_configs, configs.describe_configs_error),
+    Api(K.ALTER_CONFIGS, 0, 2, alter_configs.alter_configs, alter_configs.alter_configs_error),
+    Api(
+        K.INCREMENTAL_ALTER_CONFIGS,
+        0,
+        1,
+        alter_configs.incremental_alter_configs,
+        alter_configs.incremental_alter_configs_error,
+    ),
     Api(K.DESCRIBE_CLUSTER, 0, 1, cluster.describe_cluster, cluster.describe_cluster_error),
 )
 API_TABLE: Mapping[int, Api] = {row.key: row for row in _ROWS}

@@ -41,6 +41,7 @@ class _Value(NamedTuple):
     type: int
     source: int
     read_only: bool
+    default: str | None = None  # where another value is set: what would hold without it
 
 
 async def describe_configs(request: DescribeConfigsRequest, call: Call) -> DescribeConfigsResponse:
@@ -62,7 +63,7 @@ def _describe(
             result.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             result.error_message = f"there is no topic {resource.resource_name!r}"
             return result
-        values = _topic_values(topic.configs, topic.message_bytes_max)
+        values = _topic_values(topic.configs, call.broker.limits.message_bytes_max)
     elif resource.resource_type == BROKER:
         own_id = str(call.broker.node.node_id)
         if resource.resource_name not in ("", own_id):
@@ -87,14 +88,18 @@ def _describe(
 
 
 def _answer(value: _Value, with_synonyms: bool) -> DescribeConfigsResourceResult:
-    synonym = DescribeConfigsSynonym(name=value.name, value=value.value, source=value.source)
+    synonyms = [DescribeConfigsSynonym(name=value.name, value=value.value, source=value.source)]
+    if value.default is not None:
+        synonyms.append(
+            DescribeConfigsSynonym(name=value.name, value=value.default, source=SOURCE_DEFAULT)
+        )
     return DescribeConfigsResourceResult(
         name=value.name,
         value=value.value,
         read_only=value.read_only,
         config_source=value.source,
         config_type=value.type,
-        synonyms=[synonym] if with_synonyms else [],
+        synonyms=synonyms if with_synonyms else [],
         documentation=None,
     )
 
@@ -102,8 +107,10 @@ def _answer(value: _Value, with_synonyms: bool) -> DescribeConfigsResourceResult
 def _topic_values(configs: dict[str, str], message_bytes_max: int) -> Iterable[_Value]:
     for name, setting in SETTINGS.items():
         default = default_value(name, message_bytes_max)
-        source = SOURCE_TOPIC if name in configs else SOURCE_DEFAULT
-        yield _Value(name, configs.get(name, default), setting.type, source, read_only=False)
+        if name in configs:
+            yield _Value(name, configs[name], setting.type, SOURCE_TOPIC, False, default)
+        else:
+            yield _Value(name, default, setting.type, SOURCE_DEFAULT, False)
 
 
 def _broker_values(call: Call) -> Iterable[_Value]:

@@ -17,6 +17,7 @@ from gateway.broker.metadata_records import (
     MetadataRecord,
     ProducerIdsReserved,
     RecordsDeleted,
+    TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
     encode_metadata,
@@ -230,6 +231,18 @@ class Broker:
         if topic.created is not None:
             await self._durable(topic.created)
             topic.created = None
+
+    def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> Awaitable[None]:
+        """Let these, which must be valid, be all that is set on a topic; in force at once, the
+        result is awaited for durability.
+        """
+        if topic.is_internal:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"{topic.name} is internal: its settings cannot be changed",
+            )
+        record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
+        return self._durable(self._write(record))
 
     def delete_topic(self, topic: Topic) -> Awaitable[None]:
         """Remove a topic and its streams during the call; the result is awaited for durability. Its

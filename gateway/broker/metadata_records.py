@@ -41,10 +41,17 @@ class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=Tru
     configs: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        """What is acted on can be; other settings are echoed as they are. Raises ValueError."""
-        for name in _NUMBERS_ACTED_ON:
-            if name in self.configs:
-                int(self.configs[name])
+        _check_configs(self.configs)
+
+
+class TopicConfigsChanged(msgspec.Struct, tag="topic_configs_changed", frozen=True, kw_only=True):
+    """`configs` takes the place of all that was set on the topic before."""
+
+    topic_id: _TopicId
+    configs: dict[str, str]
+
+    def __post_init__(self) -> None:
+        _check_configs(self.configs)
 
 
 class TopicDeleted(msgspec.Struct, tag="topic_deleted", frozen=True, kw_only=True):
@@ -69,13 +76,27 @@ class RecordsDeleted(msgspec.Struct, tag="records_deleted", frozen=True, kw_only
     starts: dict[StreamId, _Offset]
 
 
-MetadataRecord = ClusterCreated | TopicCreated | TopicDeleted | ProducerIdsReserved | RecordsDeleted
+MetadataRecord = (
+    ClusterCreated
+    | TopicCreated
+    | TopicConfigsChanged
+    | TopicDeleted
+    | ProducerIdsReserved
+    | RecordsDeleted
+)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what they should be."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(MetadataRecord)
+
+
+def _check_configs(configs: dict[str, str]) -> None:
+    """What is acted on can be; other settings are echoed as they are. Raises ValueError."""
+    for name in _NUMBERS_ACTED_ON:
+        if name in configs:
+            int(configs[name])
 
 
 def encode_metadata(record: MetadataRecord) -> bytes:

@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
     ProducerIdsReserved,
     RecordsDeleted,
+    TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
 )
@@ -51,6 +54,7 @@ class Topic:
     """A topic and its partitions. `created` is settled once its record is durable."""
 
     __slots__ = (
+        "_default_bytes_max",
         "configs",
         "created",
         "deletes_old",
@@ -65,22 +69,27 @@ class Topic:
     )
 
     def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
-        self.record = record
         self.name = record.name
         self.id = record.topic_id
-        self.configs = record.configs
-        own_max = record.configs.get("max.message.bytes")
-        self.message_bytes_max = int(own_max) if own_max else message_bytes_max
-        self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
-        policies = self.config("cleanup.policy").split(",")
-        self.deletes_old = "delete" in (policy.strip() for policy in policies)
-        self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
-        self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
+        self._default_bytes_max = message_bytes_max
+        self.configure(record)
         self.created: asyncio.Future[None] | None = None
         self.partitions = [
             Partition(self, index, record.first_stream_id + index, log)
             for index in range(record.partitions_count)
         ]
+
+    def configure(self, record: TopicCreated) -> None:
+        """Act on the settings of `record`, which rebuilds the topic from now on."""
+        self.record = record
+        self.configs = record.configs
+        own_max = record.configs.get("max.message.bytes")
+        self.message_bytes_max = int(own_max) if own_max else self._default_bytes_max
+        self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
+        policies = self.config("cleanup.policy").split(",")
+        self.deletes_old = "delete" in (policy.strip() for policy in policies)
+        self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
+        self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
 
     @property
     def is_internal(self) -> bool:
@@ -138,10 +147,12 @@ class TopicRegistry:
             partition.attach(log)
 
     def apply(self, record: MetadataRecord) -> Topic | None:
-        """Take in one metadata record; returns the topic it created or deleted."""
+        """Take in one metadata record; returns the topic it created, changed or deleted."""
         match record:
             case TopicCreated():
                 return self._add(record)
+            case TopicConfigsChanged():
+                return self._configure(record)
             case TopicDeleted():
                 return self._remove(record.topic_id)
             case ClusterCreated():
@@ -172,6 +183,12 @@ class TopicRegistry:
             self._by_stream[partition.stream_id] = partition
         end = record.first_stream_id + record.partitions_count
         self.next_stream_id = max(self.next_stream_id, end)
+        return topic
+
+    def _configure(self, record: TopicConfigsChanged) -> Topic | None:
+        topic = self._by_id.get(record.topic_id)
+        if topic is not None:
+            topic.configure(msgspec.structs.replace(topic.record, configs=record.configs))
         return topic
 
     def _delete_below(self, starts: Mapping[int, int]) -> None:

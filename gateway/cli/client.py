@@ -17,12 +17,24 @@ from protocol.messages.create_topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
 )
+from protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopic,
+)
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse
 from protocol.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,
+)
+from protocol.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
 )
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -42,10 +54,18 @@ METADATA = Api(ApiKey.METADATA, 9, MetadataRequest, MetadataResponse)
 LIST_OFFSETS = Api(ApiKey.LIST_OFFSETS, 6, ListOffsetsRequest, ListOffsetsResponse)
 CREATE_TOPICS = Api(ApiKey.CREATE_TOPICS, 7, CreateTopicsRequest, CreateTopicsResponse)
 DELETE_TOPICS = Api(ApiKey.DELETE_TOPICS, 5, DeleteTopicsRequest, DeleteTopicsResponse)
+DELETE_RECORDS = Api(ApiKey.DELETE_RECORDS, 2, DeleteRecordsRequest, DeleteRecordsResponse)
+ALTER_CONFIGS = Api(
+    ApiKey.INCREMENTAL_ALTER_CONFIGS,
+    1,
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+)
 DESCRIBE_CONFIGS = Api(ApiKey.DESCRIBE_CONFIGS, 4, DescribeConfigsRequest, DescribeConfigsResponse)
 
 EARLIEST, LATEST = -2, -1  # the timestamps that ListOffsets takes for "first" and "end"
-_TOPIC = 2  # resource type in DescribeConfigs
+_TOPIC = 2  # resource type in DescribeConfigs and IncrementalAlterConfigs
+_SET, _UNSET = 0, 1  # operations in IncrementalAlterConfigs
 # The broker did nothing and the next try may find it ready: a topic being created, a leader moving.
 _TRY_AGAIN = frozenset({3, 5, 6, 14, 15, 16})
 _TRIES_MAX_COUNT = 10
@@ -166,6 +186,33 @@ class KafkaClient:
         """Delete a topic and its records for good."""
         body = DeleteTopicsRequest(topic_names=[name], timeout_ms=self._timeout_ms)
         (row,) = self.request(DELETE_TOPICS, body).responses
+        if row.error_code:
+            raise KafkaError(row.error_code, f"topic {name}", row.error_message)
+
+    def delete_records(self, topic: str, partition: Partition, before: int) -> int:
+        """Delete what is below an offset; returns the first offset that is left."""
+        wanted = DeleteRecordsPartition(partition_index=partition.number, offset=before)
+        body = DeleteRecordsRequest(
+            topics=[DeleteRecordsTopic(name=topic, partitions=[wanted])],
+            timeout_ms=self._timeout_ms,
+        )
+        reply = self.request(DELETE_RECORDS, body, node_id=partition.leader_id)
+        row = reply.topics[0].partitions[0]
+        if row.error_code:
+            raise KafkaError(row.error_code, f"{topic}-{partition.number}")
+        return row.low_watermark
+
+    def alter_topic(self, name: str, configs: Mapping[str, str | None]) -> None:
+        """Set configurations of a topic; None: back to the default."""
+        steps = [
+            AlterableConfig(
+                name=key, config_operation=_UNSET if value is None else _SET, value=value
+            )
+            for key, value in configs.items()
+        ]
+        resource = AlterConfigsResource(resource_type=_TOPIC, resource_name=name, configs=steps)
+        body = IncrementalAlterConfigsRequest(resources=[resource])
+        (row,) = self.request(ALTER_CONFIGS, body).responses
         if row.error_code:
             raise KafkaError(row.error_code, f"topic {name}", row.error_message)
 

@@ -1,4 +1,4 @@
-"""`topics`: list, create, describe and delete."""
+"""`topics`: list, create, describe, alter and delete, and delete records."""
 
 import json
 import sys
@@ -11,12 +11,13 @@ from gateway.cli.errors import KafkaError, complain
 from gateway.cli.options import HELP, connecting, parse_pairs
 
 Address = tuple[str, int]
+_UNKNOWN = 3  # UNKNOWN_TOPIC_OR_PARTITION
 _SET_ON_TOPIC = 1  # config source in DescribeConfigs: not a default
 
 
 @click.group(context_settings=HELP)
 def topics() -> None:
-    """List, create, describe or delete topics."""
+    """List, create, describe, alter or delete topics, or delete records."""
 
 
 @topics.command("list", context_settings=HELP)
@@ -120,6 +121,62 @@ def delete(bootstrap: Address, timeout_ms: int, names: tuple[str, ...], yes: boo
                 complain(str(e), e.remedy)
                 failed += 1
     return 1 if failed else 0
+
+
+@topics.command(context_settings=HELP)
+@click.argument("name")
+@click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A topic configuration by Kafka's name, such as retention.ms=86400000. Repeatable.",
+)
+@click.option("--unset", multiple=True, metavar="NAME", help="Back to its default. Repeatable.")
+@connecting
+def alter(
+    bootstrap: Address,
+    timeout_ms: int,
+    name: str,
+    set_: tuple[str, ...],
+    unset: tuple[str, ...],
+) -> None:
+    """Change the configuration of NAME, in force at once."""
+    configs: dict[str, str | None] = dict(parse_pairs(set_, "--set"))
+    configs |= dict.fromkeys(unset)
+    if not configs:
+        raise click.UsageError("nothing to change: give --set NAME=VALUE or --unset NAME")
+    if len(configs) < len(set_) + len(unset):
+        raise click.UsageError("a configuration is named twice")
+    with KafkaClient(bootstrap, timeout_ms) as client:
+        client.alter_topic(name, configs)
+    click.echo(f"altered {name}")
+
+
+@topics.command("delete-records", context_settings=HELP)
+@click.argument("name")
+@click.option("--partition", "number", type=click.IntRange(0), required=True, help="Which one.")
+@click.option(
+    "--before",
+    type=click.IntRange(0),
+    required=True,
+    metavar="OFFSET",
+    help="The first offset that stays; `topics describe NAME` shows which there are.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connecting
+def delete_records(
+    bootstrap: Address, timeout_ms: int, name: str, *, number: int, before: int, yes: bool
+) -> None:
+    """Delete the records below an offset of one partition of NAME, for good."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete all records of {name}-{number} before {before}?", abort=True)
+    with KafkaClient(bootstrap, timeout_ms) as client:
+        found = [p for p in client.partitions(name) if p.number == number]
+        if not found:
+            raise KafkaError(_UNKNOWN, f"topic {name}, partition {number}")
+        start = client.delete_records(name, found[0], before)
+    click.echo(f"{name}-{number} starts at offset {start}")
 
 
 def _table(rows: Sequence[Sequence[object]]) -> None:

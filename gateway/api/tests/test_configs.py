@@ -52,7 +52,9 @@ def test_a_topics_settings_say_where_they_come_from(version: int) -> None:
             5,
         )
         assert values["leader.replication.throttled.replicas"].value == ""
-        assert values["retention.ms"].synonyms[0].value == "5"
+        synonyms = [(s.value, s.source) for s in values["retention.ms"].synonyms]
+        assert synonyms == [("5", 1), ("604800000", 5)]
+        assert [(s.value, s.source) for s in values["flush.ms"].synonyms] == [(str(2**63 - 1), 5)]
         assert not values["retention.ms"].is_sensitive
         if version >= 3:
             assert values["retention.ms"].config_type == 5

@@ -18,6 +18,7 @@ from protocol import (
     encode_response,
     message_classes,
 )
+from protocol.messages import alter_configs, incremental_alter_configs
 from protocol.messages.api_versions import ApiVersionsRequest
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.messages.delete_records import (
@@ -73,6 +74,14 @@ _FILLED: dict[int, Message] = {
     ),
     ApiKey.OFFSET_FOR_LEADER_EPOCH: OffsetForLeaderEpochRequest(
         topics=[OffsetForLeaderTopic(topic="t", partitions=[OffsetForLeaderPartition()])]
+    ),
+    ApiKey.ALTER_CONFIGS: alter_configs.AlterConfigsRequest(
+        resources=[alter_configs.AlterConfigsResource(resource_type=2, resource_name="t")]
+    ),
+    ApiKey.INCREMENTAL_ALTER_CONFIGS: incremental_alter_configs.IncrementalAlterConfigsRequest(
+        resources=[
+            incremental_alter_configs.AlterConfigsResource(resource_type=2, resource_name="t")
+        ]
     ),
     ApiKey.DESCRIBE_CONFIGS: DescribeConfigsRequest(
         resources=[

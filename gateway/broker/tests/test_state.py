@@ -69,12 +69,15 @@ async def _work(world: World, rng: random.Random, rounds: int) -> None:
             await client.call(ApiKey.DELETE_TOPICS, 6, body)
         elif at < 0.1:
             await broker.new_producer_id()
-        elif at < 0.14:
+        elif at < 0.12:
+            configs = {"retention.bytes": str(rng.randrange(9))} if rng.random() < 0.7 else {}
+            await broker.change_configs(topic, configs)
+        elif at < 0.16:
             index = rng.randrange(len(topic.partitions))
             end = topic.partitions[index].high_watermark
             answer = await client.deleted(name, rng.randrange(end + 1), index=index)
             assert answer.error_code == 0
-        elif at < 0.2:
+        elif at < 0.22:
             await _commit(client, f"g{rng.randrange(5)}", name, rng.randrange(100))
         else:
             index = rng.randrange(len(topic.partitions))

@@ -23,6 +23,11 @@ from protocol import (
 )
 from protocol.messages.api_versions import ApiVersion, ApiVersionsResponse
 from protocol.messages.create_topics import CreatableTopicResult, CreateTopicsResponse
+from protocol.messages.delete_records import (
+    DeleteRecordsPartitionResult,
+    DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+)
 from protocol.messages.delete_topics import DeletableTopicResult, DeleteTopicsResponse
 from protocol.messages.describe_configs import (
     DescribeConfigsResourceResult,
@@ -31,6 +36,10 @@ from protocol.messages.describe_configs import (
 )
 from protocol.messages.fetch import FetchableTopicResponse, FetchResponse, PartitionData
 from protocol.messages.find_coordinator import FindCoordinatorResponse
+from protocol.messages.incremental_alter_configs import (
+    AlterConfigsResourceResponse,
+    IncrementalAlterConfigsResponse,
+)
 from protocol.messages.list_offsets import (
     ListOffsetsPartitionResponse,
     ListOffsetsResponse,
@@ -70,7 +79,7 @@ class FakeBroker:
         self.committed: dict[tuple[str, str, int], int] = {}
         self.requests: list[Message] = []
         self.refuse: dict[int, list[int]] = {}  # API key -> error codes for the next requests
-        self.keys = [0, 1, 2, 3, 8, 9, 10, 18, 19, 20, 32]
+        self.keys = [0, 1, 2, 3, 8, 9, 10, 18, 19, 20, 21, 32, 44]
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -225,6 +234,27 @@ class FakeBroker:
             code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         return DeleteTopicsResponse(responses=[DeletableTopicResult(name=name, error_code=code)])
 
+    def delete_records(self, request: Any, code: int) -> Message:
+        topic = request.topics[0]
+        rows = [
+            DeleteRecordsPartitionResult(
+                partition_index=p.partition_index, low_watermark=p.offset, error_code=code
+            )
+            for p in topic.partitions
+        ]
+        return DeleteRecordsResponse(
+            topics=[DeleteRecordsTopicResult(name=topic.name, partitions=rows)]
+        )
+
+    def alter_configs(self, request: Any, code: int) -> Message:
+        row = AlterConfigsResourceResponse(
+            error_code=code,
+            error_message="no" if code else None,
+            resource_type=2,
+            resource_name=request.resources[0].resource_name,
+        )
+        return IncrementalAlterConfigsResponse(responses=[row])
+
     def describe_configs(self, request: Any, code: int) -> Message:
         name = request.resources[0].resource_name
         configs = [
@@ -278,7 +308,9 @@ _ANSWERS: dict[str, Callable[[FakeBroker, Any, int], Message]] = {
     "FetchRequest": FakeBroker.fetch,
     "CreateTopicsRequest": FakeBroker.create_topics,
     "DeleteTopicsRequest": FakeBroker.delete_topics,
+    "DeleteRecordsRequest": FakeBroker.delete_records,
     "DescribeConfigsRequest": FakeBroker.describe_configs,
+    "IncrementalAlterConfigsRequest": FakeBroker.alter_configs,
     "FindCoordinatorRequest": FakeBroker.find_coordinator,
     "OffsetFetchRequest": FakeBroker.offset_fetch,
     "OffsetCommitRequest": FakeBroker.offset_commit,

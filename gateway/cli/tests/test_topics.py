@@ -3,6 +3,8 @@ import json
 from gateway.cli.tests.conftest import Cli
 from gateway.cli.tests.fake_broker import FakeBroker
 from protocol.messages.create_topics import CreateTopicsRequest
+from protocol.messages.delete_records import DeleteRecordsRequest
+from protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 
 
 def test_a_topic_from_creation_to_deletion(cli: Cli, broker: FakeBroker) -> None:
@@ -72,12 +74,46 @@ def test_one_name_that_is_missing_does_not_save_the_others(cli: Cli, broker: Fak
     assert broker.topics == {}
 
 
+def test_configurations_are_set_and_unset(cli: Cli, broker: FakeBroker) -> None:
+    done = cli("topics", "alter", "a", "--set", "retention.ms=1", "--unset", "x", "--unset", "y")
+    assert (done.code, done.out) == (0, "altered a\n")
+    (request,) = (r for r in broker.requests if isinstance(r, IncrementalAlterConfigsRequest))
+    (resource,) = request.resources
+    assert (resource.resource_type, resource.resource_name) == (2, "a")
+    steps = [(c.name, c.config_operation, c.value) for c in resource.configs]
+    assert steps == [("retention.ms", 0, "1"), ("x", 1, None), ("y", 1, None)]
+    broker.refuse = {44: [40]}
+    refused = cli("topics", "alter", "a", "--set", "x=1")
+    assert refused.code == 1
+    assert "topic a: INVALID_CONFIG: no" in refused.err
+
+
+def test_records_are_deleted(cli: Cli, broker: FakeBroker) -> None:
+    broker.topics = {"a": [[], []]}
+    done = cli("topics", "delete-records", "a", "--partition", "1", "--before", "7")
+    assert (done.code, done.out) == (0, "a-1 starts at offset 7\n")
+    (request,) = (r for r in broker.requests if isinstance(r, DeleteRecordsRequest))
+    (topic,) = request.topics
+    assert [(p.partition_index, p.offset) for p in topic.partitions] == [(1, 7)]
+    broker.refuse = {21: [1]}
+    refused = cli("topics", "delete-records", "a", "--partition", "0", "--before", "7")
+    assert refused.code == 1
+    assert "a-0: OFFSET_OUT_OF_RANGE" in refused.err
+    missing = cli("topics", "delete-records", "a", "--partition", "2", "--before", "7")
+    assert "partition 2: UNKNOWN_TOPIC_OR_PARTITION" in missing.err
+
+
 def test_wrong_use_is_exit_code_two(cli: Cli) -> None:
     for args in (
         ("topics", "create"),
         ("topics", "create", "a", "--partitions", "0"),
         ("topics", "create", "a", "--config", "no-equals-sign"),
         ("topics", "describe", "a", "--timeout", "soon"),
+        ("topics", "alter", "a"),
+        ("topics", "alter", "a", "--set", "x"),
+        ("topics", "alter", "a", "--set", "x=1", "--unset", "x"),
+        ("topics", "delete-records", "a", "--partition", "0"),
+        ("topics", "delete-records", "a", "--partition", "0", "--before", "-1"),
         ("topics", "nonsense"),
     ):
         assert cli(*args).code == 2, args

@@ -14,6 +14,7 @@ from gateway.broker.metadata_records import (
     MetadataRecord,
     ProducerIdsReserved,
     RecordsDeleted,
+    TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
     decode_metadata,
@@ -119,6 +120,7 @@ _TOPIC = TopicCreated(
     configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
 )
 _STARTS = RecordsDeleted(starts={51: 1, 53: 7})
+_CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.bytes": "9"})
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
@@ -134,6 +136,7 @@ def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "cluster", encode_metadata(ClusterCreated(cluster_id="AAAAAAAAAAAAAAAAAAAAAA"))
     yield "topic", encode_metadata(_TOPIC)
     yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
+    yield "configs", encode_metadata(_CHANGED)
     yield "producer-ids", encode_metadata(ProducerIdsReserved(end=2_000))
     yield "records-deleted", encode_metadata(_STARTS)
 

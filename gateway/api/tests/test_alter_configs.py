@@ -1,0 +1,228 @@
+"""AlterConfigs and IncrementalAlterConfigs through the codec."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.broker.topics import OFFSETS_TOPIC
+from gateway.tests.harness import Client, World, batch_of, started, virtual
+from protocol import ApiKey, ErrorCode
+from protocol.messages import alter_configs as whole
+from protocol.messages import incremental_alter_configs as steps
+
+SET, DELETE, APPEND, SUBTRACT = range(4)
+TOPIC, BROKER, BROKER_LOGGER = 2, 4, 8
+Step = tuple[int, str, str | None]
+
+
+async def _incremental(
+    client: Client,
+    *asked: Step,
+    topic: str = "t",
+    kind: int = TOPIC,
+    validate_only: bool = False,
+    version: int = 1,
+) -> Any:
+    configs = [
+        steps.AlterableConfig(name=name, config_operation=operation, value=value)
+        for operation, name, value in asked
+    ]
+    resource = steps.AlterConfigsResource(resource_type=kind, resource_name=topic, configs=configs)
+    request = steps.IncrementalAlterConfigsRequest(
+        resources=[resource], validate_only=validate_only
+    )
+    reply = await client.call(ApiKey.INCREMENTAL_ALTER_CONFIGS, version, request)
+    (answer,) = reply.responses
+    assert (answer.resource_type, answer.resource_name) == (kind, topic)
+    return answer
+
+
+async def _whole(client: Client, version: int = 2, **configs: str | None) -> Any:
+    wanted = [
+        whole.AlterableConfig(name=name.replace("_", "."), value=value)
+        for name, value in configs.items()
+    ]
+    resource = whole.AlterConfigsResource(resource_type=TOPIC, resource_name="t", configs=wanted)
+    request = whole.AlterConfigsRequest(resources=[resource])
+    return (await client.call(ApiKey.ALTER_CONFIGS, version, request)).responses[0]
+
+
+def _configs(world: World, topic: str = "t") -> dict[str, str]:
+    found = world.gateway.broker.topics.named(topic)
+    assert found is not None
+    return dict(found.configs)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@virtual
+async def test_set_and_unset_and_what_was_not_named_stays(version: int) -> None:
+    world, client = await started()
+    await client.create("t", configs={"retention.ms": "5", "segment.bytes": "1000"})
+    asked = ((SET, "retention.ms", "7"), (DELETE, "segment.bytes", None), (SET, "flush.ms", "9"))
+    assert (await _incremental(client, *asked, version=version)).error_code == 0
+    wanted = {"retention.ms": "7", "flush.ms": "9"}
+    assert _configs(world) == wanted
+    await world.restart()
+    assert _configs(world) == wanted
+    await world.stop()
+    await world.start()
+    assert _configs(world) == wanted  # out of the checkpoint
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+@virtual
+async def test_alter_configs_replaces_everything(version: int) -> None:
+    world, client = await started()
+    await client.create("t", configs={"retention.ms": "5", "segment.bytes": "1000"})
+    assert (await _whole(client, version, retention_bytes="9")).error_code == 0
+    assert _configs(world) == {"retention.bytes": "9"}
+    assert (await _whole(client, version)).error_code == 0
+    assert _configs(world) == {}
+    refused = await _whole(client, version, retention_bytes=None)
+    assert (refused.error_code, refused.error_message is None) == (42, False)
+    refused = await _whole(client, version, retention_bytes="x")
+    assert refused.error_code == ErrorCode.INVALID_CONFIG
+
+
+@virtual
+async def test_lists_are_appended_to_and_subtracted_from() -> None:
+    world, client = await started()
+    await client.create("t")
+    for operation, value, wanted in (
+        (APPEND, "compact", "delete,compact"),
+        (APPEND, "compact", "delete,compact"),
+        (SUBTRACT, "delete", "compact"),
+        (SUBTRACT, "delete", "compact"),
+        (APPEND, " delete , compact", "compact,delete"),
+    ):
+        assert (await _incremental(client, (operation, "cleanup.policy", value))).error_code == 0
+        assert _configs(world) == {"cleanup.policy": wanted}
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [
+        ([(SET, "no.such", "1")], ErrorCode.INVALID_CONFIG, "no.such"),
+        ([(DELETE, "no.such", None)], ErrorCode.NONE, ""),
+        ([(SET, "retention.ms", "soon")], ErrorCode.INVALID_CONFIG, "number"),
+        ([(SET, "retention.ms", None)], ErrorCode.INVALID_REQUEST, "no value"),
+        ([(APPEND, "cleanup.policy", None)], ErrorCode.INVALID_REQUEST, "no value"),
+        ([(4, "retention.ms", "1")], ErrorCode.INVALID_REQUEST, "operation 4"),
+        ([(APPEND, "retention.ms", "1")], ErrorCode.INVALID_CONFIG, "not a list"),
+        ([(APPEND, "no.such", "1")], ErrorCode.INVALID_CONFIG, "not a list"),
+        ([(APPEND, "cleanup.policy", "burn")], ErrorCode.INVALID_CONFIG, "some of"),
+        ([(SUBTRACT, "cleanup.policy", "delete")], ErrorCode.INVALID_CONFIG, "some of"),
+        (
+            [(SET, "retention.ms", "1"), (DELETE, "retention.ms", None)],
+            ErrorCode.INVALID_REQUEST,
+            "twice",
+        ),
+        # A topic changes as a whole or not at all.
+        ([(SET, "retention.ms", "1"), (SET, "flush.ms", "x")], ErrorCode.INVALID_CONFIG, "flush"),
+    ],
+)
+@pytest.mark.parametrize("validate_only", [False, True])
+@virtual
+async def test_what_is_refused(
+    asked: list[Step], code: int, words: str, validate_only: bool
+) -> None:
+    world, client = await started()
+    await client.create("t", configs={"retention.bytes": "5"})
+    answer = await _incremental(client, *asked, validate_only=validate_only)
+    assert answer.error_code == code
+    assert words in (answer.error_message or "")
+    assert _configs(world) == {"retention.bytes": "5"}
+
+
+@virtual
+async def test_only_topics_that_are_there_and_not_the_gateways_own() -> None:
+    world, client = await started()
+    await client.create("t")
+    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    asked = (SET, "retention.ms", "1")
+    end = world.gateway.broker.log.end_offset(0)
+    for kind, name, code in (
+        (TOPIC, "none", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC, OFFSETS_TOPIC, ErrorCode.INVALID_REQUEST),
+        (BROKER, "1", ErrorCode.INVALID_REQUEST),
+        (BROKER, "", ErrorCode.INVALID_REQUEST),
+        (BROKER_LOGGER, "1", ErrorCode.INVALID_REQUEST),
+    ):
+        answer = await _incremental(client, asked, topic=name, kind=kind)
+        assert answer.error_code == code
+        assert answer.error_message
+    assert world.gateway.broker.log.end_offset(0) == end
+
+
+@virtual
+async def test_validating_changes_nothing() -> None:
+    world, client = await started()
+    await client.create("t")
+    end = world.gateway.broker.log.end_offset(0)
+    answer = await _incremental(client, (SET, "retention.ms", "1"), validate_only=True)
+    assert answer.error_code == 0
+    assert _configs(world) == {}
+    assert world.gateway.broker.log.end_offset(0) == end
+
+
+@virtual
+async def test_each_topic_of_a_request_for_itself_and_one_write_for_all() -> None:
+    world, client = await started()
+    await client.create("a", "b", "c")
+    resources = [
+        steps.AlterConfigsResource(
+            resource_type=TOPIC,
+            resource_name=name,
+            configs=[steps.AlterableConfig(name="retention.ms", config_operation=0, value=value)],
+        )
+        for name, value in (("a", "1"), ("b", "x"), ("c", "2"), ("d", "3"), ("d", "4"))
+    ]
+    written = world.objects.count("create")
+    request = steps.IncrementalAlterConfigsRequest(resources=resources)
+    reply = await client.call(ApiKey.INCREMENTAL_ALTER_CONFIGS, 1, request)
+    codes = [answer.error_code for answer in reply.responses]
+    assert codes == [0, ErrorCode.INVALID_CONFIG, 0, 42, 42]
+    assert world.objects.count("create") == written + 1
+    assert [_configs(world, name).get("retention.ms") for name in "abc"] == ["1", None, "2"]
+
+
+@virtual
+async def test_it_is_answered_when_it_is_durable_and_times_out_when_that_takes_too_long() -> None:
+    world, client = await started()
+    await client.create("t")
+    world.objects.latency_s = 1.0
+    changing = asyncio.ensure_future(_incremental(client, (SET, "retention.ms", "1")))
+    await asyncio.sleep(0.9)
+    assert not changing.done()
+    await asyncio.sleep(0.2)
+    assert changing.result().error_code == 0
+    world.objects.latency_s = 100.0
+    late = await _incremental(client, (SET, "retention.ms", "2"))
+    assert late.error_code == ErrorCode.REQUEST_TIMED_OUT
+
+
+@virtual
+async def test_what_is_changed_is_acted_on_at_once() -> None:
+    world, client = await started()
+    await client.create("t")
+    big = batch_of(b"x" * 5_000)
+    assert (await client.produced("t", big)).error_code == 0
+    await _incremental(client, (SET, "max.message.bytes", "1000"))
+    assert (await client.produced("t", big)).error_code == ErrorCode.MESSAGE_TOO_LARGE
+    await _incremental(
+        client,
+        (DELETE, "max.message.bytes", None),
+        (SET, "message.timestamp.type", "LogAppendTime"),
+    )
+    answer = await client.produced("t", big)
+    assert (answer.error_code, answer.log_append_time_ms > 0) == (0, True)
+    await _incremental(client, (SET, "message.timestamp.type", "CreateTime"))
+    assert (await client.produced("t", big)).log_append_time_ms == -1
+    assert await world.gateway.retention.sweep() == 0
+    await _incremental(client, (SET, "retention.ms", "0"))
+    await asyncio.sleep(1)
+    assert await world.gateway.retention.sweep() == 1
+    await _incremental(client, (SET, "cleanup.policy", "compact"))
+    refused = await client.deleted("t", -1)
+    assert refused.error_code == ErrorCode.POLICY_VIOLATION
