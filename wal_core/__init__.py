@@ -4,7 +4,7 @@ Knows streams, entries, blocks and segments; has never heard of Kafka. Bytes: FO
 layers use the names below and nothing else.
 """
 
-from wal_core.clock import Clock, Rng, SystemClock, SystemRng
+from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 from wal_core.log import Log
@@ -28,6 +28,7 @@ __all__ = [
     "Mode",
     "Rng",
     "SegmentStore",
+    "SteadyClock",
     "SystemClock",
     "SystemRng",
     "Truncated",

@@ -42,6 +42,14 @@ class BlockKind(IntEnum):
     DATA = 1  # entries
     COMPLETE = 2  # footer, by the segment's own writer
     FENCE = 3  # footer, by a successor
+    MANIFEST = 4  # in no slot: see manifest.py
+    INDEX = 5  # in no slot: see sealed_format.py
+
+
+FOOTER_KINDS = frozenset({BlockKind.COMPLETE, BlockKind.FENCE})
+
+
+_KINDS = frozenset(BlockKind)
 
 
 class BlockHeader(NamedTuple):
@@ -81,6 +89,7 @@ class EncodedBlock(NamedTuple):
 
     pieces: list[Buffer]
     length: int
+    data_bytes: int  # of the payloads
     entries: list[Entry]  # as given, small payloads now pointing into a joined piece
 
 
@@ -113,7 +122,8 @@ def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
     if small:
         _join_small(small, entries[small_first:], pieces, kept)
     header = _build_header(BlockKind.DATA, ids, index, pieces, data_bytes=position)
-    return EncodedBlock([header + index, *pieces], HEADER_BYTES + len(index) + position, kept)
+    length = HEADER_BYTES + len(index) + position
+    return EncodedBlock([header + index, *pieces], length, position, kept)
 
 
 def _join_small(
@@ -139,10 +149,10 @@ def _join_small(
         at = end
 
 
-def encode_footer(kind: BlockKind, ids: BlockIds, payload: bytes) -> EncodedBlock:
-    """A complete or fence block around an encoded footer."""
+def encode_payload(kind: BlockKind, ids: BlockIds, payload: bytes) -> EncodedBlock:
+    """A block of any kind but data around its payload: a footer, a manifest, an index."""
     header = _build_header(kind, ids, b"", [payload], data_bytes=len(payload))
-    return EncodedBlock([header, payload], HEADER_BYTES + len(payload), [])
+    return EncodedBlock([header, payload], HEADER_BYTES + len(payload), len(payload), [])
 
 
 def _build_header(
@@ -183,7 +193,7 @@ class Block:
 
     @property
     def is_footer(self) -> bool:
-        return self.header.kind != BlockKind.DATA
+        return self.header.kind in FOOTER_KINDS
 
     @property
     def data(self) -> memoryview:
@@ -227,7 +237,7 @@ def parse_header(buffer: Buffer) -> BlockHeader:
     expected = header.entry_count * INDEX_ENTRY.size
     if header.index_bytes != expected:
         raise Corrupt(f"{header.entry_count} entries need {expected} index bytes")
-    if header.kind not in (BlockKind.DATA, BlockKind.COMPLETE, BlockKind.FENCE):
+    if header.kind not in _KINDS:
         raise Corrupt(f"unknown block kind {header.kind}")
     if header.flags:
         raise Corrupt(f"unknown block flags {header.flags:#x}")
@@ -250,7 +260,7 @@ def parse_block(buffer: Buffer) -> Block:
 
 def _check_index(block: Block) -> None:
     """The entries must tile the data exactly: no overlap, no bytes nobody owns."""
-    if block.is_footer:
+    if block.header.kind != BlockKind.DATA:
         return
     end = 0
     index = block.buffer[HEADER_BYTES : HEADER_BYTES + block.header.index_bytes]

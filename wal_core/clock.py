@@ -6,6 +6,7 @@ with virtual time rules them. Safety never depends on either.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Protocol
@@ -36,6 +37,23 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+class SteadyClock:
+    """The wall clock as it stood at the first look, and the running loop's time since: for ages.
+
+    Does not jump while the process runs, whatever somebody does to the machine's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead_ms: float | None = None  # of the loop's time
+
+    def now_ms(self) -> int:
+        loop_ms = asyncio.get_running_loop().time() * 1000
+        if self._ahead_ms is None:
+            self._ahead_ms = self._clock.now_ms() - loop_ms
+        return round(self._ahead_ms + loop_ms)
 
 
 class SystemRng:

@@ -34,9 +34,37 @@ class LogConfig:
     """Token bucket over block writes, to bound the bill of an object store. None: no limit."""
     writes_burst_count: int = 10
 
-    # Segments: the unit of recovery (a restart replays at most one) and of later compaction.
+    # Segments: the unit of recovery (a restart replays at most one) and of compaction.
     segment_bytes_max: int = 256 * MIB
     segment_blocks_max: int = 16_384
+    segment_age_max_ms: int = 3_600_000
+    """A segment is completed at this age, so that what retention removes from it can go."""
+
+    # Compaction (see compaction_plan.py).
+    seal_segments_min_count: int = 4
+    seal_segments_max_count: int = 8
+    """So many completed segments become one sealed segment."""
+    merge_count: int = 8
+    """So many neighbouring sealed segments of one level become one of the next. Larger: fewer
+    rounds, more indexes to search."""
+    index_bytes_max: int = 4 * MIB
+    """A sealed segment stops growing here: a reader holds whole indexes in memory."""
+    sealed_block_bytes_max: int = 2 * MIB
+    """Larger: fewer reads by a catch-up reader, more that a short read fetches in vain."""
+    sealed_object_bytes_max: int = 32 * MIB
+    seal_buffer_bytes_max: int = 32 * MIB
+    """Both are memory while a compaction runs; larger: longer runs of one stream."""
+    reference_bytes_min: int = 512 * KIB
+    """A block of one stream this large stays where it is."""
+    dead_check_ms: int = 60_000
+    """After a truncation or drop: how soon, at most, what died is looked for again."""
+
+    # Deletion of what no manifest names any more.
+    garbage_grace_ms: int = 600_000
+    """Longer than any read takes that began before."""
+    fence_grace_ms: int = 7 * 86_400_000
+    """For as long a fence goes on stopping an earlier writer that was paused: longer than any
+    conceivable pause."""
 
     # Memory.
     unconfirmed_bytes_max: int = 256 * MIB
@@ -44,7 +72,8 @@ class LogConfig:
     tail_bytes_max: int = 64 * MIB
     """Recently confirmed entries kept for readers at the end of the log."""
     block_cache_bytes_max: int = 64 * MIB
-    footer_cache_bytes_max: int = 16 * MIB
+    table_cache_bytes_max: int = 16 * MIB
+    """Footers and indexes of finished segments."""
 
     # Patience.
     store_timeout_ms: int = 30_000
@@ -74,7 +103,7 @@ class LogConfig:
             gather_bytes=8 * MIB,
             gather_ms=5,
             flushes_in_flight_max_count=8,
-            segment_blocks_max=1_000,
+            segment_blocks_max=256,
         )
 
 
@@ -85,7 +114,12 @@ _MAY_BE_ZERO = frozenset(
         "gather_bytes",
         "tail_bytes_max",
         "block_cache_bytes_max",
-        "footer_cache_bytes_max",
+        "table_cache_bytes_max",
+        "dead_check_ms",
+        "garbage_grace_ms",
+        "fence_grace_ms",
+        "reference_bytes_min",
+        "seal_buffer_bytes_max",
         "retry_first_ms",
         "retry_max_ms",
         "writes_per_s_max",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from wal_core.block_format import Block, crc32c
 from wal_core.errors import Corrupt
@@ -15,21 +16,29 @@ from wal_core.types import Buffer
 
 FOOTER_MAGIC = b"WPF1"
 _HEAD = struct.Struct("<4sIIIIq")
-_BLOCK_ROW = struct.Struct("<QI")
+_BLOCK_ROW = struct.Struct("<QII")
 
 TRAILER_MAGIC = b"WPT1"
 _TRAILER = struct.Struct("<QI4sI")
 TRAILER_BYTES = _TRAILER.size
 
 
+class BlockExtent(NamedTuple):
+    """Where a data block lies in its segment."""
+
+    position: int  # bytes of the segment before it, also where blocks are objects
+    length: int
+    data_bytes: int  # of its entries' payloads
+
+
 def encode_footer_payload(
-    blocks: Iterable[tuple[int, int]],
+    blocks: Iterable[BlockExtent],
     streams: Iterable[StreamRow],
     runs: Iterable[Run],
     checkpoint: bytes,
     created_ms: int,
 ) -> bytes:
-    """`streams` sorted by id, `runs` sorted by (stream, block), blocks as (position, length)."""
+    """`streams` sorted by id, `runs` sorted by (stream, block), blocks in order."""
     block_rows = b"".join(_BLOCK_ROW.pack(*row) for row in blocks)
     stream_rows = [*streams]
     run_rows = [*runs]
@@ -48,9 +57,10 @@ def encode_footer_payload(
 class Footer(StreamTables):
     """A parsed footer: which blocks the segment has, and which streams are in them."""
 
-    __slots__ = ("_blocks_at", "block_count", "created_ms", "segment", "term")
+    __slots__ = ("_blocks_at", "block_count", "created_ms", "kind", "segment", "term")
 
-    def __init__(self, segment: int, term: int, payload: Buffer) -> None:
+    def __init__(self, kind: int, segment: int, term: int, payload: Buffer) -> None:
+        self.kind = kind
         self.segment = segment
         self.term = term
         if len(payload) < _HEAD.size:
@@ -68,20 +78,20 @@ class Footer(StreamTables):
         """The footer inside a verified complete or fence block."""
         if not block.is_footer:
             raise Corrupt("expected a footer", segment=block.header.segment)
-        return cls(block.header.segment, block.header.term, block.data)
+        header = block.header
+        return cls(header.kind, header.segment, header.term, block.data)
 
     @property
     def checkpoint(self) -> bytes:
         return bytes(self._buffer[self.tables_end :])
 
-    def extent(self, block: int) -> tuple[int, int]:
-        """(position, length) of a data block; the position is 0 where blocks are objects."""
+    def extent(self, block: int) -> BlockExtent:
+        """Raises Corrupt for a block the segment does not have."""
         if not 0 <= block < self.block_count:
             raise Corrupt("block beyond the footer", segment=self.segment, block=block)
-        position, length = _BLOCK_ROW.unpack_from(
-            self._buffer, self._blocks_at + block * _BLOCK_ROW.size
+        return BlockExtent._make(
+            _BLOCK_ROW.unpack_from(self._buffer, self._blocks_at + block * _BLOCK_ROW.size)
         )
-        return position, length
 
 
 def encode_trailer(footer_position: int, footer_bytes: int) -> bytes:

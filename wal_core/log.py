@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from wal_core.block_format import NONCE_BYTES
+from wal_core.chain import Completed
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable
 from wal_core.footer_format import Footer
 from wal_core.log_reader import LogReader, check_read
 from wal_core.log_writer import LogWriter
+from wal_core.maintenance import Maintenance
 from wal_core.recovery import Recovery
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
@@ -34,7 +36,7 @@ class Log:
         self._store = store
         self._config = config
         self._streams = recovered.streams
-        self._segments = recovered.segments
+        self._chain = recovered.chain
         self._closed = False
         self.term = recovered.term
         """Higher than that of every earlier writer; the gateway's leader epoch."""
@@ -44,17 +46,32 @@ class Log:
             config,
             term=recovered.term,
             nonce=nonce,
-            first_segment=recovered.segments[-1] + 1 if recovered.segments else 0,
+            first_segment=recovered.chain.last + 1,
             streams=self._streams,
             finished=self._segment_finished,
             clock=clock,
             rng=rng,
         )
         self._reader = LogReader(
-            store, config, streams=self._streams, segments=self._segments, writer=self._writer
+            store, config, streams=self._streams, chain=self._chain, writer=self._writer
         )
         for segment, footer in recovered.newest_footers.items():
-            self._reader.footers.put(segment, footer)
+            self._reader.tables.put(Completed(segment), footer)
+        self._maintenance = Maintenance(
+            store,
+            config,
+            chain=self._chain,
+            manifests=recovered.manifests,
+            manifest=recovered.manifest,
+            streams=self._streams,
+            writer=self._writer,
+            reader=self._reader,
+            term=recovered.term,
+            nonce=nonce,
+            clock=clock,
+            rng=rng,
+        )
+        self._maintenance.start()
         self.failed = self._writer.failed
         """Holds the exception once the writer had to step down (Fenced, Corrupt); else pending."""
 
@@ -111,6 +128,7 @@ class Log:
         that entry confirmed first, and drop again after opening.
         """
         self._writer.drop_stream(stream_id)
+        self._maintenance.starts_changed()
 
     def truncate(self, stream_id: int, offset: int) -> None:
         """Let a stream start at `offset`; nothing below is read again. Never moves back.
@@ -125,6 +143,7 @@ class Log:
             raise Invalid(f"stream {stream_id} can start at 0 .. {confirmed}, not at {offset}")
         if stream is not None:
             stream.truncate(offset)
+            self._maintenance.starts_changed()
 
     async def close(self) -> None:
         """Confirm what was appended, complete the segment, let the next writer in.
@@ -142,6 +161,7 @@ class Log:
         except TimeoutError:
             late = True
         finally:
+            await self._maintenance.stop()
             await self._writer.stop()
             await self._reader.close()
             await self._unlock()
@@ -152,6 +172,10 @@ class Log:
                 log_id=self._config.log_id,
             )
 
+    async def until_quiet(self) -> None:
+        """Returns once compaction and deletion have nothing to do at the moment."""
+        await self._maintenance.until_quiet()
+
     async def _unlock(self) -> None:
         try:
             async with asyncio.timeout(self._config.close_timeout_ms / 1000):
@@ -160,8 +184,10 @@ class Log:
             pass  # a write hangs in the device; the lock goes when the process does
 
     def _segment_finished(self, footer: Footer) -> None:
-        self._segments.append(footer.segment)
-        self._reader.footers.put(footer.segment, footer)
+        link = Completed(footer.segment)
+        self._chain.append(link)
+        self._reader.tables.put(link, footer)
+        self._maintenance.poke()
 
     # -- offsets ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The reading half of a log: from the tail in memory, else through footers and the block cache.
+"""The reading half of a log: from the tail in memory, else through tables and the block cache.
 
 Only confirmed entries are ever seen. Finding a block costs a binary search over the segments
 (each step a footer, cached) and one inside the footer's tables.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from wal_core.block_format import Block
 from wal_core.cache import LoadingCache
+from wal_core.chain import Chain, Link, Sealed
 from wal_core.config import MIB, LogConfig
-from wal_core.errors import Corrupt, Invalid, Truncated
+from wal_core.errors import Corrupt, Invalid, Truncated, WalError
 from wal_core.footer_format import Footer
 from wal_core.log_writer import LogWriter
-from wal_core.segment_index import SegmentView
-from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.places import Place, Slot, read_block
+from wal_core.sealed_format import SealedIndex
+from wal_core.segment_index import SegmentIndex, SegmentView
+from wal_core.segment_store.base import SegmentStore
 from wal_core.stream_tables import Run, StreamRow
 from wal_core.streams import Stream, take
 from wal_core.types import Entry
@@ -31,11 +33,6 @@ _SCAN_BYTES = 16 * MIB
 """How much of one block is looked at in one go when the index cannot name the entry."""
 
 
-class _BlockKey(NamedTuple):
-    slot: Slot
-    length: int
-
-
 class LogReader:
     """Shares streams, tail and the active segment with the writer; never changes them."""
 
@@ -45,24 +42,24 @@ class LogReader:
         config: LogConfig,
         *,
         streams: dict[int, Stream],
-        segments: list[int],
+        chain: Chain,
         writer: LogWriter,
     ) -> None:
         self._store = store
         self._log_id = config.log_id
         self._streams = streams
-        self._segments = segments
+        self._chain = chain
         self._writer = writer
-        self.blocks: LoadingCache[_BlockKey, Block] = LoadingCache(
+        self.blocks: LoadingCache[Place, Block] = LoadingCache(
             config.block_cache_bytes_max,
             self._load_block,
             lambda block: len(block.buffer) + 400 * block.header.entry_count,
             config.store_timeout_ms,
         )
-        self.footers: LoadingCache[int, Footer] = LoadingCache(
-            config.footer_cache_bytes_max,
-            self._load_footer,
-            lambda footer: footer.total_bytes,
+        self.tables: LoadingCache[Link, Footer | SealedIndex] = LoadingCache(
+            config.table_cache_bytes_max,
+            self.load_tables,
+            lambda tables: tables.total_bytes,
             config.store_timeout_ms,
         )
 
@@ -105,21 +102,21 @@ class LogReader:
         runs = view.runs(stream_id)
         at = _run_of_offset(runs, offset)
         if at < 0:
-            raise self._lost(stream_id, offset, view)
+            raise self._lost(stream_id, offset)
         self._read_ahead(view, runs, at + 1)
         entries = (await self._block(view, runs[at].block)).of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
-            raise self._lost(stream_id, offset, view)
+            raise self._lost(stream_id, offset)
         return take(entries, at, bytes_max)
 
     def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
         """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
         ahead_bytes = 0
         for index in range(at, min(at + _READ_AHEAD_COUNT, len(runs))):
-            key = self._key(view, runs[index].block)
-            self.blocks.prefetch(key)
-            ahead_bytes += key.length
+            place = self.place(view, runs[index].block)
+            self.blocks.prefetch(place)
+            ahead_bytes += place.length or 0
             if ahead_bytes >= _READ_AHEAD_BYTES:
                 return
 
@@ -204,7 +201,7 @@ class LogReader:
         runs = view.runs(stream_id)
         at = _run_of_offset(runs, start)
         if at < 0:
-            raise self._lost(stream_id, start, view)
+            raise self._lost(stream_id, start)
         if start == stream.start:  # else: truncated meanwhile
             stream.first_run = runs[at]
         return runs[at]
@@ -214,50 +211,62 @@ class LogReader:
     ) -> SegmentView:
         """The first segment where the monotone `reached` holds; the caller knows there is one."""
         active = self._writer.active
-        low, high = 0, len(self._segments)
+        links = self._chain.links
+        low, high = 0, len(links)
         while low < high:
             middle = (low + high) // 2
-            row = (await self.footers.get(self._segments[middle])).stream(stream_id)
+            row = (await self.tables.get(links[middle])).stream(stream_id)
             if row is not None and reached(row):
                 high = middle
             else:
                 low = middle + 1
-        if low < len(self._segments):
-            return await self.footers.get(self._segments[low])
+        if low < len(links):
+            return await self.tables.get(links[low])
         if active is None:
             raise Corrupt(f"stream {stream_id} is in no segment", log_id=self._log_id)
         return active
 
     async def _block(self, view: SegmentView, number: int) -> Block:
-        return await self.blocks.get(self._key(view, number))
+        return await self.blocks.get(self.place(view, number))
 
-    def _key(self, view: SegmentView, number: int) -> _BlockKey:
-        position, length = view.extent(number)
-        return _BlockKey(Slot(self._log_id, view.segment, number, position), length)
+    def place(self, view: SegmentView, number: int) -> Place:
+        """Where a block of a segment is."""
+        if isinstance(view, SealedIndex):
+            return view.place(number)
+        assert isinstance(view, Footer | SegmentIndex)
+        at = view.extent(number)
+        return self._store.place(Slot(self._log_id, view.segment, number, at.position), at.length)
 
     async def close(self) -> None:
         """End loads in progress."""
         await self.blocks.close()
-        await self.footers.close()
+        await self.tables.close()
 
-    async def _load_block(self, key: _BlockKey) -> Block:
-        return await self._store.read_block(key.slot, key.length)
+    async def _load_block(self, place: Place) -> Block:
+        return await read_block(self._store.objects, place)
 
-    async def _load_footer(self, segment: int) -> Footer:
-        block = await self._store.read_footer(self._log_id, segment)
+    async def load_tables(self, link: Link) -> Footer | SealedIndex:
+        """The footer or index of a finished segment, from the store."""
+        if isinstance(link, Sealed):
+            place = Place(link.index, 0, None, self._log_id, link.last, 0)
+            return SealedIndex.of_block(await read_block(self._store.objects, place))
+        block = await self._store.read_footer(self._log_id, link.segment)
         if block is None:
-            raise Corrupt("a finished segment has no footer", log_id=self._log_id, segment=segment)
+            raise Corrupt(
+                "a finished segment has no footer", log_id=self._log_id, segment=link.segment
+            )
         return Footer.of_block(block)
 
     def _truncated(self, stream_id: int, offset: int) -> Truncated:
         start = self._streams[stream_id].start
         return Truncated(f"stream {stream_id} starts at {start}, not at {offset}")
 
-    def _lost(self, stream_id: int, offset: int, view: SegmentView) -> Corrupt:
+    def _lost(self, stream_id: int, offset: int) -> WalError:
+        if offset < self._streams[stream_id].start:  # truncated, and removed, while we looked
+            return self._truncated(stream_id, offset)
         return Corrupt(
             f"the index does not lead to stream {stream_id} offset {offset}",
             log_id=self._log_id,
-            segment=view.segment,
         )
 
 

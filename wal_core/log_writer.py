@@ -23,7 +23,7 @@ from wal_core.block_format import (
     BlockKind,
     EncodedBlock,
     encode_entries,
-    encode_footer,
+    encode_payload,
 )
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
@@ -31,8 +31,9 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
 from wal_core.persistence import Persistence
+from wal_core.places import Slot
 from wal_core.segment_index import SegmentIndex
-from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream, Tail
 from wal_core.types import Entry, LogState
 
@@ -117,6 +118,7 @@ class LogWriter:
         self._cut_bytes = 0
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._age_timer: asyncio.TimerHandle | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
 
         # A roll: the checkpoint of the segment's end, and how many queued blocks still go in.
@@ -263,6 +265,8 @@ class LogWriter:
             self.active = SegmentIndex(self._next_segment)
             self._next_segment += 1
             self._cut_blocks = self._cut_bytes = 0
+            age_s = self._config.segment_age_max_ms / 1000
+            self._age_timer = self._loop.call_later(age_s, self._roll_by_age)
         segment = self.active.segment
         number = self._cut_blocks
         ids = BlockIds(
@@ -299,7 +303,7 @@ class LogWriter:
         assert active is not None
         assert flight.slot.block == active.block_count
         entries = flight.encoded.entries
-        active.add_block(flight.encoded.length)
+        active.add_block(flight.encoded.length, flight.encoded.data_bytes)
         ends: dict[int, int] = {}
         for entry, stream in zip(entries, flight.owners, strict=True):
             active.note_entry(entry[0], entry[1], *stream.confirm(entry))
@@ -345,10 +349,25 @@ class LogWriter:
         self._roll_left_count = len(self._queue)
         self._roll_checkpoint = self._state.checkpoint()
 
+    def _roll_by_age(self) -> None:
+        if self._error is None and self._roll_checkpoint is None and not self._closing:
+            try:
+                self._start_roll()
+            except Exception as error:
+                self.fail(_as_fatal(error))
+            self._after_progress()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._timer, self._age_timer):
+            if timer is not None:
+                timer.cancel()
+
     async def _finish_segment(self, checkpoint: bytes) -> None:
         active = self.active
         assert active is not None
         assert active.block_count == self._cut_blocks
+        if self._age_timer is not None:
+            self._age_timer.cancel()
         # All blocks of the segment and none of a later one are confirmed, so the confirmed
         # offsets are the offsets at the segment's end.
         excluded = {
@@ -364,12 +383,12 @@ class LogWriter:
         payload = active.encode_footer(rows, checkpoint, self._clock.now_ms())
         count = active.block_count
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
-        encoded = encode_footer(BlockKind.COMPLETE, ids, payload)
+        encoded = encode_payload(BlockKind.COMPLETE, ids, payload)
         slot = Slot(self._config.log_id, active.segment, count, active.bytes_count)
         await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         if self._error is not None:
             return
-        self._finished(Footer(active.segment, self._term, payload))
+        self._finished(Footer(BlockKind.COMPLETE, active.segment, self._term, payload))
         self.active = None
         self._roll_checkpoint = None
         self._dropped_late.clear()
@@ -406,8 +425,7 @@ class LogWriter:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timers()
 
     def fail(self, error: WalError, *, announce: bool = True) -> None:
         """Stop for good: no block is confirmed from here on, every waiter learns why."""
@@ -427,6 +445,15 @@ class LogWriter:
             self.failed.exception()
         for task in self._tasks:
             task.cancel()
+        self._stop_timers()
+
+    def barrier(self) -> asyncio.Future[None] | None:
+        """Settled once everything appended so far is confirmed; None when it is already."""
+        if self._open is not None:
+            return self._open.future
+        if self._queue:
+            return self._queue[-1].future
+        return self._flights[-1].future if self._flights else None
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

@@ -1,28 +1,37 @@
 """Opening a log: take it over, find its end, rebuild what rides on it.
 
-Cost: one listing of segment names, the newest footer, and the blocks of at most one unfinished
-segment. Order of the steps is what makes it safe:
+Cost: the newest manifest, one listing of what is not sealed yet, the newest footer, and the blocks
+of at most one unfinished segment. Order of the steps is what makes it safe:
 
 1. Lock, where the store can.
-2. Restore state and streams from the newest footer.
+2. Restore state and streams from the newest footer behind what the manifest has sealed.
 3. Replay the unfinished segment behind it, slot by slot, and close it with a footer of our own
    (kind fence) in the first free slot. If another writer fills that slot first, its block counts:
    replay it and go for the next one.
 4. A store without locks: an open is only over when *we* have filled a slot with a fence, in a
    segment of its own if need be. From then on no earlier writer can add anything, and whoever
    opens later fences us the same way.
+5. There, look once more: a fence counts only at the very end of the log. Then commit a manifest of
+   our own term, so that no earlier writer's compaction can commit another.
 """
 
 from __future__ import annotations
 
-from wal_core.block_format import Block, BlockIds, BlockKind, encode_footer
+import asyncio
+
+import msgspec
+
+from wal_core.block_format import Block, BlockIds, BlockKind, encode_payload
+from wal_core.chain import Chain, Completed
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced
 from wal_core.footer_format import Footer
+from wal_core.manifest import NO_MANIFEST, Manifest, Manifests
 from wal_core.persistence import Persistence
+from wal_core.places import Slot, read_block
 from wal_core.segment_index import SegmentIndex
-from wal_core.segment_store.base import SegmentStore, Slot
+from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
 from wal_core.types import LogState
 
@@ -42,7 +51,6 @@ class Recovery:
     ) -> None:
         self._store = store
         self._state = state
-        self._config = config
         self._nonce = nonce
         self._clock = clock
         self._persist = Persistence(config, rng)
@@ -50,7 +58,9 @@ class Recovery:
         self._owned = False
         self.locked = False
         self.term = 0  # before run(): the highest seen; after: ours
-        self.segments: list[int] = []  # finished, ascending
+        self.manifests = Manifests(store.objects, config.log_id, self._persist, nonce)
+        self.manifest = NO_MANIFEST  # the newest
+        self.chain = Chain()
         self.newest_footers: dict[int, Footer] = {}
         self.streams: dict[int, Stream] = {}
 
@@ -58,37 +68,86 @@ class Recovery:
         """Recover. The caller unlocks the store if this raises."""
         self.term = await self._store.lock(self._log_id)
         self.locked = True
-        names = await self._persist(lambda: self._store.segments(self._log_id))
+        self.manifest = await self.manifests.newest()
+        self.term = max(self.term, self.manifest.term)
+        for sealed in self.manifest.sealed:
+            self.chain.append(sealed)
+        covered = self.manifest.covered
+        names = await self._persist(lambda: self._store.segments(self._log_id, covered))
         unfinished = await self._restore(names)
         if unfinished is not None:
             await self._finish(unfinished)
         while not (self._owned or self._store.locks):
-            await self._finish(self.segments[-1] + 1 if self.segments else 0)
-        if not self._owned:
-            self.term += 1
-            await self._store.note_term(self._log_id, self.term)
+            await self._finish(self.chain.last + 1)
+        if self._store.locks:
+            if not self._owned:
+                self.term += 1
+                await self._store.note_term(self._log_id, self.term)
+        else:
+            await self._own_the_past()
 
     async def _restore(self, names: list[int]) -> int | None:
         """Start from the newest footer; returns the segment behind it, if there is one."""
-        self.segments = names
         if not names:
+            if self.chain.links:
+                raise Corrupt(
+                    "the segment behind the sealed ones is missing",
+                    log_id=self._log_id,
+                    segment=self.chain.last + 1,
+                )
             return None
         footer = await self._read_footer(names[-1])
         unfinished = None
         if footer is None:
             unfinished = names.pop()
             footer = await self._read_footer(names[-1]) if names else None
-            if names and footer is None:
+            if footer is None and (names or self.chain.links):
                 raise Corrupt(
                     "a segment before the last one has no whole footer",
                     log_id=self._log_id,
-                    segment=names[-1],
+                    segment=names[-1] if names else self.chain.last,
                 )
+        for name in names:
+            self.chain.append(Completed(name))
         if footer is not None:
             for row in footer.streams():
                 self.streams[row.stream_id] = Stream(*row[1:])
             self._state.restore(footer.checkpoint)
         return unfinished
+
+    async def _own_the_past(self) -> None:
+        """Make sure that our fence was the newest thing in the log, and take over its manifests.
+
+        Whoever was paused on the way to the fence may have created it where others had long
+        finished, sealed and deleted. All that shows this never becomes untrue again. The manifest
+        of our term then stops whoever still compacts for an earlier one.
+        """
+        while True:
+            newest, later = await asyncio.gather(
+                self.manifests.newest(),
+                self._persist(lambda: self._store.segments(self._log_id, self.chain.last)),
+            )
+            if later or newest.term >= self.term or newest.covered >= self.chain.last:
+                raise Fenced("another writer took the log meanwhile", log_id=self._log_id)
+            self._follow(newest)
+            own = msgspec.structs.replace(newest, number=newest.number + 1, term=self.term)
+            try:
+                await self.manifests.commit(own)
+            except Fenced:
+                continue  # somebody who compacts for an earlier term came first
+            self.manifest = own
+            return
+
+    def _follow(self, newest: Manifest) -> None:
+        """Earlier writers may have sealed more since we read the manifest."""
+        for sealed in newest.sealed:
+            if sealed not in self.chain.links:
+                run = [
+                    link
+                    for link in self.chain.links
+                    if sealed.first <= link.first and link.last <= sealed.last
+                ]
+                self.chain.replace(run, sealed)
 
     async def _read_footer(self, segment: int) -> Footer | None:
         block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
@@ -117,7 +176,8 @@ class Recovery:
                 return
 
     async def _read_block(self, slot: Slot) -> Block:
-        return await self._persist(lambda: self._store.read_block(slot, None))
+        place = self._store.place(slot, None)
+        return await self._persist(lambda: read_block(self._store.objects, place))
 
     def _take(self, index: SegmentIndex, block: Block, terms: set[int]) -> bool:
         """Replay a data block, or end the segment with the footer found; True when ended."""
@@ -125,7 +185,7 @@ class Recovery:
             if Footer.of_block(block).block_count != index.block_count:
                 raise self._corrupt("the footer counts other blocks than there are", index)
             self._adopt(block)
-            self.segments.append(index.segment)
+            self.chain.append(Completed(index.segment))
             return True
         terms.add(block.header.term)
         if len(terms) > 1:
@@ -135,7 +195,7 @@ class Recovery:
         return False
 
     def _replay(self, index: SegmentIndex, block: Block) -> None:
-        index.add_block(block.header.total_bytes)
+        index.add_block(block.header.total_bytes, block.header.data_bytes)
         for entry in block.entries():
             stream = self.streams.setdefault(entry.stream_id, Stream())
             if entry.base_offset != stream.end:
@@ -158,14 +218,14 @@ class Recovery:
         )
         count = index.block_count
         ids = BlockIds(self._log_id, index.segment, count, term, count, self._nonce)
-        encoded = encode_footer(BlockKind.FENCE, ids, payload)
+        encoded = encode_payload(BlockKind.FENCE, ids, payload)
         slot = Slot(self._log_id, index.segment, count, index.bytes_count)
         try:
             await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         except Fenced:
             return False
-        self.newest_footers[index.segment] = Footer(index.segment, term, payload)
-        self.segments.append(index.segment)
+        self.newest_footers[index.segment] = Footer(BlockKind.FENCE, index.segment, term, payload)
+        self.chain.append(Completed(index.segment))
         self.term = term
         self._owned = True
         return True

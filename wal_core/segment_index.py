@@ -10,18 +10,12 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Protocol, overload
 
-from wal_core.footer_format import encode_footer_payload
+from wal_core.footer_format import BlockExtent, encode_footer_payload
 from wal_core.stream_tables import Run, StreamRow
 
 
 class SegmentView(Protocol):
     """What a reader asks of a segment, finished or not."""
-
-    segment: int
-
-    def extent(self, block: int) -> tuple[int, int]:
-        """(position, length) of a data block."""
-        ...
 
     def runs(self, stream_id: int) -> Sequence[Run]:
         """Of one stream, in order: blocks and first offsets rise, running maxima never fall."""
@@ -77,16 +71,18 @@ class SegmentIndex:
         self.bytes_count = 0  # of all blocks: the position of the next one
         self._positions = array("Q")
         self._lengths = array("I")
+        self._data_bytes = array("I")
         self._runs: dict[int, _StreamRuns] = {}
 
     @property
     def block_count(self) -> int:
         return len(self._positions)
 
-    def add_block(self, length: int) -> None:
+    def add_block(self, length: int, data_bytes: int) -> None:
         """The next block; its entries follow."""
         self._positions.append(self.bytes_count)
         self._lengths.append(length)
+        self._data_bytes.append(data_bytes)
         self.bytes_count += length
 
     def note_entry(
@@ -99,8 +95,8 @@ class SegmentIndex:
             runs = self._runs[stream_id] = _StreamRuns(stream_id)
         runs.note(len(self._positions) - 1, base_offset, max_timestamp_ms, bytes_before)
 
-    def extent(self, block: int) -> tuple[int, int]:
-        return self._positions[block], self._lengths[block]
+    def extent(self, block: int) -> BlockExtent:
+        return BlockExtent(self._positions[block], self._lengths[block], self._data_bytes[block])
 
     def runs(self, stream_id: int) -> Sequence[Run]:
         return self._runs.get(stream_id, ())
@@ -111,5 +107,5 @@ class SegmentIndex:
         """The footer's payload; runs of streams that are no longer alive are left out."""
         alive = sorted(streams)
         runs = (run for row in alive for run in self.runs(row.stream_id))
-        blocks = zip(self._positions, self._lengths, strict=True)
+        blocks = (self.extent(block) for block in range(self.block_count))
         return encode_footer_payload(blocks, alive, runs, checkpoint, created_ms)

@@ -74,8 +74,7 @@ async def open_store(
         raise
     if mode == "object":
         return ObjectSegmentStore(folder)
-    await folder.close()
-    return FileSegmentStore(Path(location))
+    return FileSegmentStore(Path(location), objects=folder)
 
 
 async def examine_bucket(

@@ -44,6 +44,7 @@ class _Appending:
         self._call = call
         self._refusal = refusal
         self._now_ms = call.broker.now_ms()
+        self._steady_ms = call.broker.state.steady.now_ms()
         self.waiting: Waiting = []
 
     def append(self, topic: str, data: PartitionProduceData) -> PartitionProduceResponse:
@@ -60,7 +61,7 @@ class _Appending:
                 raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
             header = validate_batch(records)
             _check(partition, header, self._call.version)
-            appended = partition.append(records, header, self._now_ms)
+            appended = partition.append(records, header, self._now_ms, self._steady_ms)
         except Exception as error:
             _fail(answer, error)
             return answer

@@ -87,12 +87,20 @@ class Broker:
     async def open(self, store: SegmentStore, config: LogConfig) -> None:
         """Recover the log and everything that rides on it; returns when requests can be served."""
         self._log = await Log.open(store, self.state, config, clock=self._clock, rng=self._rng)
-        self.topics.attach(self._log)
+        try:
+            await self._resume(self._log)
+        except BaseException:
+            await self._log.close()
+            raise
+
+    async def _resume(self, log: Log) -> None:
+        """Say again what the log may have forgotten, and be somebody."""
+        self.topics.attach(log)
         # The log forgets a dropped stream at the end of a segment; a crash before that brings it
         # back.
-        for stream_id in self._log.stream_ids():
+        for stream_id in log.stream_ids():
             if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
-                self._log.drop_stream(stream_id)
+                log.drop_stream(stream_id)
         # Likewise where streams start: the newest footer may be older than the last deletion.
         for partition in self.topics.partitions():
             if partition.deleted_below > partition.high_watermark:
@@ -336,7 +344,7 @@ class Broker:
         batch = build_batch([Record(key=k, value=v, timestamp_ms=now_ms) for k, v in records])
         view = memoryview(batch)
         partition = topic.partitions[partition_index % len(topic.partitions)]
-        appended = partition.append(view, read_header(view), now_ms)
+        appended = partition.append(view, read_header(view), now_ms, self.state.steady.now_ms())
         assert appended.confirmation is not None
         return _settled(appended.confirmation)
 

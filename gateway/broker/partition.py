@@ -102,9 +102,12 @@ class Partition:
         """One past the last durable record: all that is ever served."""
         return self.log.confirmed_offset(self.stream_id)
 
-    def append(self, batch: memoryview, header: BatchHeader, now_ms: int) -> Appended:
+    def append(
+        self, batch: memoryview, header: BatchHeader, now_ms: int, steady_ms: int
+    ) -> Appended:
         """Assign offsets to a validated batch and hand it to the log; `batch` is stamped in place.
 
+        `now_ms` is what a topic with LogAppendTime stamps, `steady_ms` what producers age by.
         Does not wait: `confirmation` resolves when the batch is durable, in order.
         Raises SequenceError, wal_core.Unavailable, wal_core.Fenced.
         """
@@ -125,7 +128,7 @@ class Partition:
             self.stream_id, base_offset, header.record_count, max_timestamp_ms, batch
         )
         if header.producer_id >= 0:
-            self.producers.record(header, base_offset, now_ms, confirmation)
+            self.producers.record(header, base_offset, steady_ms, confirmation)
         self._remember(base_offset, log.term, max_timestamp_ms)
         return Appended(base_offset, confirmation, append_time_ms)
 

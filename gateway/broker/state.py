@@ -23,7 +23,7 @@ from gateway.broker.metadata_records import (
 from gateway.broker.partition import SavedPartition
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from protocol import BatchError, ProtocolError, iter_records
-from wal_core import Corrupt
+from wal_core import Corrupt, SteadyClock
 
 if TYPE_CHECKING:
     from wal_core import Clock, Entry
@@ -63,6 +63,8 @@ class BrokerState:
         self._topics = topics
         self._groups = groups
         self._clock = clock
+        self.steady = SteadyClock(clock)
+        """Producers are forgotten by their age, which a jump of the wall clock must not change."""
 
     def restore(self, checkpoint: bytes) -> None:
         """See LogState. Raises Corrupt, also for what a newer release has written."""
@@ -101,14 +103,14 @@ class BrokerState:
         partition = self._topics.of_stream(entry.stream_id)
         if partition is None:
             return  # of a topic deleted later on
-        partition.apply(entry, self._clock.now_ms())
+        partition.apply(entry, self.steady.now_ms())
         if partition.topic.is_internal:
             for record in iter_records(entry.payload):
                 if record.key is not None:
                     self._groups.replay(record.key, record.value, record.timestamp_ms)
 
     def checkpoint(self) -> bytes:
-        now_ms = self._clock.now_ms()
+        now_ms = self.steady.now_ms()
         return _encoder.encode(
             _Checkpoint(
                 CHECKPOINT_VERSION,

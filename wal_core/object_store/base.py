@@ -57,8 +57,8 @@ class ObjectStore(Protocol):
         """Size in bytes, None when there is no such object."""
         ...
 
-    async def delete(self, key: str) -> None:
-        """Remove the object; a missing one is fine."""
+    async def delete(self, *keys: str) -> None:
+        """Remove objects, durably; missing ones are fine. After an error some may be left."""
         ...
 
     async def close(self) -> None:

@@ -132,11 +132,22 @@ class CloudStore:
         size: int = found["size"]
         return size
 
-    async def delete(self, key: str) -> None:
-        try:
-            await self._call("delete", key, lambda: self._library.delete_async(self._backend, key))
-        except NotFound:
-            pass
+    async def delete(self, *keys: str) -> None:
+        if len(keys) > 1:
+            try:
+                await self._delete(keys)
+                return
+            except NotFound:
+                pass  # some stores stop at a missing one: one by one, then
+        for key in keys:
+            try:
+                await self._delete(key)
+            except NotFound:
+                pass
+
+    async def _delete(self, keys: str | Sequence[str]) -> None:
+        first = keys if isinstance(keys, str) else keys[0]
+        await self._call("delete", first, lambda: self._library.delete_async(self._backend, keys))
 
     async def close(self) -> None:
         puts = tuple(self._puts)

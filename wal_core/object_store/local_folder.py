@@ -131,9 +131,9 @@ class LocalFolderStore:
         except _Missing:
             return None
 
-    async def delete(self, key: str) -> None:
-        path = self._path(key)
-        await self._run(lambda: path.unlink(missing_ok=True))
+    async def delete(self, *keys: str) -> None:
+        paths = [self._path(key) for key in keys]
+        await self._run(lambda: _unlink(self.root, paths))
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -151,6 +151,23 @@ class LocalFolderStore:
             raise _Missing(f"{self.location}: {error}") from error
         except OSError as error:
             raise Unavailable(f"{self.location}: {error}") from error
+
+
+def _unlink(root: Path, paths: Sequence[Path]) -> None:
+    """Remove files, and the folders below `root` that this leaves empty: they would slow listings
+    down for ever."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for parent in sorted({path.parent for path in paths}):
+        if parent.is_dir():
+            sync_folder(parent)
+        for folder in (parent, *parent.parents):
+            if folder == root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # not empty, or gone already
 
 
 class _Missing(Unavailable):

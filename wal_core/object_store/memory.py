@@ -60,9 +60,10 @@ class MemoryStore:
         body = self.objects.get(key)
         return None if body is None else len(body)
 
-    async def delete(self, key: str) -> None:
-        if self.objects.pop(key, None) is not None:
-            del self._keys[bisect_left(self._keys, key)]
+    async def delete(self, *keys: str) -> None:
+        for key in keys:
+            if self.objects.pop(key, None) is not None:
+                del self._keys[bisect_left(self._keys, key)]
 
     async def close(self) -> None:
         """Nothing to release."""

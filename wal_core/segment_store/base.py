@@ -8,22 +8,15 @@ somebody else filled is never overwritten.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Protocol
 
 from wal_core.block_format import Block
 from wal_core.config import Mode
+from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
+from wal_core.places import Place, Slot
 from wal_core.types import Buffer
-
-
-class Slot(NamedTuple):
-    """The place of one block."""
-
-    log_id: int
-    segment: int
-    block: int
-    position: int  # bytes before it in the segment; stores of whole objects ignore it
 
 
 class SegmentStore(Protocol):
@@ -35,6 +28,14 @@ class SegmentStore(Protocol):
     locks: bool
     """True: `lock` keeps every other writer out. False: whoever fills a slot first owns it, and
     taking over means filling the next slot oneself."""
+    segment_is_one_object: bool
+    """True: all blocks of a segment share an object. False: each is one."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The same location as objects: what lies beside the segments is kept here, and every
+        block is read from here."""
+        ...
 
     async def lock(self, log_id: int) -> int:
         """Become the only writer where the store can promise that (else nothing happens).
@@ -51,8 +52,12 @@ class SegmentStore(Protocol):
         """Let others write. Appends still in flight are waited for first."""
         ...
 
-    async def segments(self, log_id: int) -> list[int]:
-        """Numbers of all segments, ascending."""
+    async def segments(self, log_id: int, after: int = -1) -> list[int]:
+        """Numbers of all segments above `after`, ascending; the cost depends on these alone."""
+        ...
+
+    def place(self, slot: Slot, length: int | None) -> Place:
+        """Where the block in a slot is; `length` in bytes if known."""
         ...
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
@@ -65,26 +70,25 @@ class SegmentStore(Protocol):
         """
         ...
 
-    async def read_block(self, slot: Slot, length: int | None) -> Block:
-        """The block in a slot; `length` in bytes if known. Corrupt when it is missing."""
-        ...
-
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The footer block, None when the segment has none (yet)."""
         ...
 
     def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence
+        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
     ) -> AsyncIterator[Block]:
         """The blocks from slot 0 to the first free one (or the footer, inclusive), in order.
 
-        When exhausted, a torn tail has been cut. Reads go through `persist`.
-        Only the log's writer may call this.
+        When exhausted, a torn tail has been cut: only the log's writer may do that, others say
+        `cut=False`. Reads go through `persist`. Raises Corrupt for damage that is no torn tail.
         """
         ...
 
-    async def delete_segment(self, log_id: int, segment: int) -> None:
-        """Remove a segment and everything in it, durably; a missing one is fine."""
+    async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
+        """Remove a segment and everything in it, durably; a missing one is fine.
+
+        `keep` names slots that stay, where blocks are objects.
+        """
         ...
 
     async def close(self) -> None:

@@ -13,18 +13,20 @@ import json
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from wal_core.block_format import Block
+from wal_core.clock import SystemRng
 from wal_core.config import Mode
 from wal_core.errors import Corrupt, Unavailable
-from wal_core.files import make_folder, opened, pread_exact, sync_folder
+from wal_core.files import make_folder, opened, sync_folder
 from wal_core.footer_format import encode_trailer
+from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.persistence import Persistence
-from wal_core.segment_store.base import Slot
+from wal_core.places import Place, Slot
 from wal_core.segment_store.file_recovery import FileScan, read_footer_block
 from wal_core.segment_store.file_writer import (
     FileOps,
@@ -34,7 +36,6 @@ from wal_core.segment_store.file_writer import (
     ThreadFileWriter,
     WriteJob,
 )
-from wal_core.segment_store.object import verified
 from wal_core.types import Buffer
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
@@ -52,12 +53,19 @@ class FileSegmentStore:
 
     mode: Mode = "file"
     locks = True
+    segment_is_one_object = True
 
     def __init__(
-        self, root: Path, *, ops: FileOps | None = None, writer: FileWriter | None = None
+        self,
+        root: Path,
+        *,
+        objects: LocalFolderStore | None = None,
+        ops: FileOps | None = None,
+        writer: FileWriter | None = None,
     ) -> None:
         self.root = root
         self.location = str(root)
+        self.objects = objects or LocalFolderStore(root, SystemRng())
         self._writer = writer or ThreadFileWriter(ops or SystemFileOps())
         self._readers = ThreadPoolExecutor(_READ_THREADS_MAX_COUNT, "wal-reader")
         self._lock_fds: dict[int, int] = {}
@@ -71,6 +79,7 @@ class FileSegmentStore:
         if log_id in self._lock_fds:
             raise Unavailable(f"the log in {folder} is already open here", log_id=log_id)
         self._lock_fds[log_id], term = await self._run(lambda: _take_lock(folder, log_id))
+        await self.objects.open()
         return term
 
     async def note_term(self, log_id: int, term: int) -> None:
@@ -120,7 +129,7 @@ class FileSegmentStore:
         self._writer.submit(WriteJob(file, slot.position, pieces, future, final=final))
         return future
 
-    async def delete_segment(self, log_id: int, segment: int) -> None:
+    async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         path = self._path(log_id, segment)
 
         def delete() -> None:
@@ -131,31 +140,20 @@ class FileSegmentStore:
 
     # -- reading ---------------------------------------------------------------------------
 
-    async def segments(self, log_id: int) -> list[int]:
+    async def segments(self, log_id: int, after: int = -1) -> list[int]:
         folder = self._folder(log_id)
 
         def scan() -> list[int]:
             if not folder.is_dir():
                 return []
             names = (_SEGMENT_NAME.fullmatch(row.name) for row in os.scandir(folder))
-            return sorted(int(match[1]) for match in names if match)
+            return sorted(int(match[1]) for match in names if match and int(match[1]) > after)
 
         return await self._run(scan)
 
-    async def read_block(self, slot: Slot, length: int | None) -> Block:
-        path = self._path(slot.log_id, slot.segment)
-        if length is None:
-            raise Corrupt("a block in a file needs a known length", segment=slot.segment)
-
-        def read() -> Block:
-            try:
-                with opened(path, os.O_RDONLY) as fd:
-                    buffer = pread_exact(fd, length, slot.position)
-            except FileNotFoundError:
-                raise Corrupt(f"{path} is missing", segment=slot.segment) from None
-            return verified(slot, buffer)
-
-        return await self._run(read)
+    def place(self, slot: Slot, length: int | None) -> Place:
+        key = self._path(slot.log_id, slot.segment).relative_to(self.root).as_posix()
+        return Place(key, slot.position, length, *slot[:3])
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         path = self._path(log_id, segment)
@@ -165,7 +163,7 @@ class FileSegmentStore:
         return block
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence
+        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
     ) -> AsyncIterator[Block]:
         path = self._path(log_id, segment)
         if not await self._run(path.exists):
@@ -174,6 +172,9 @@ class FileSegmentStore:
         while blocks := await self._run(scan.next_blocks):
             for block in blocks:
                 yield block
+        if not cut:
+            await self._run(scan.refuse_damage)
+            return
         cut_bytes = await self._run(scan.cut)
         _logger.info(
             "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes
@@ -184,6 +185,7 @@ class FileSegmentStore:
         for log_id in list(self._lock_fds):
             await self.unlock(log_id)
         self._readers.shutdown(wait=False)
+        await self.objects.close()
 
     # -- helpers ---------------------------------------------------------------------------
 

@@ -102,6 +102,13 @@ class FileScan:
             os.fsync(fd)
             return size - self.position
 
+    def refuse_damage(self) -> None:
+        """Raise Corrupt if what is behind the last good block is no torn tail."""
+        with opened(self.path, os.O_RDONLY) as fd:
+            size = os.fstat(fd).st_size
+            if size > self.position:
+                self._refuse_damage(fd, size)
+
     def _refuse_damage(self, fd: int, size: int) -> None:
         with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as content:
             # Only the writer knows its nonce, so bytes inside somebody's records that look like

@@ -1,31 +1,24 @@
 """Segments as objects: slot n is created, if absent, under a dense ordered key.
 
-The conditional create is the whole fencing: two writers cannot fill one slot. "Exists" may be
-the writer's own earlier success whose reply was lost, so the stored header is read back and
-compared; it holds the writer's nonce and the block's CRC, which no other block shares.
+The conditional create is the whole fencing: two writers cannot fill one slot.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from itertools import takewhile
 
-from wal_core.block_format import HEADER_BYTES, Block, BlockKind, parse_block, parse_header
+from wal_core.block_format import FOOTER_KINDS, HEADER_BYTES, Block, parse_header
 from wal_core.config import Mode
-from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
-from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.persistence import Persistence
-from wal_core.segment_store.base import Slot
+from wal_core.places import Place, Slot, create_own, read_block, read_in_order, verified
 from wal_core.types import Buffer
 
 _FOOTER_GUESS_BYTES = 256 * 1024
 """Most footers are smaller and so cost one read; a block that is none costs no more than this."""
-
-_RECOVERY_READS_COUNT = 16
-"""Reads in flight during recovery: hides the round trip, keeps at most 16 blocks in memory."""
 
 
 class ObjectSegmentStore:
@@ -33,6 +26,7 @@ class ObjectSegmentStore:
 
     mode: Mode = "object"
     locks = False
+    segment_is_one_object = False
 
     def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
@@ -47,39 +41,18 @@ class ObjectSegmentStore:
     async def unlock(self, log_id: int) -> None:
         """There is no lock: the next opener fences."""
 
-    async def segments(self, log_id: int) -> list[int]:
-        return sorted(
-            int(name)
-            for name in await self.objects.list_folders(f"logs/{log_id}/")
-            if name.isascii() and name.isdigit()
-        )
+    async def segments(self, log_id: int, after: int = -1) -> list[int]:
+        # Behind every key of that segment: "0" is the character after "/".
+        start_after = f"logs/{log_id}/{after:020d}0" if after >= 0 else ""
+        rows = await self.objects.list(f"logs/{log_id}/", start_after)
+        names = {row.key.split("/")[2] for row in rows}
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    def place(self, slot: Slot, length: int | None) -> Place:
+        return Place(_key(slot.log_id, slot.segment, slot.block), 0, length, *slot[:3])
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
-        key = _key(slot.log_id, slot.segment, slot.block)
-        try:
-            await self.objects.create(key, pieces)
-        except AlreadyExists:
-            await self._recognise(slot, key, bytes(pieces[0][:HEADER_BYTES]))
-
-    async def _recognise(self, slot: Slot, key: str, own_header: bytes) -> None:
-        """Return if the object under `key` is ours, raise Fenced if it is somebody else's."""
-        try:
-            header = bytes(await self.objects.get_range(key, 0, HEADER_BYTES))
-        except NotFound:
-            # Some stores answer "conflict" to a create racing another that then fails.
-            raise Unavailable(
-                "a create met another one that left nothing", **_place(slot)
-            ) from None
-        if header != own_header:
-            raise Fenced("the slot belongs to another writer", **_place(slot))
-
-    async def read_block(self, slot: Slot, length: int | None) -> Block:
-        key = _key(slot.log_id, slot.segment, slot.block)
-        try:
-            buffer = await self.objects.get_range(key, 0, length)
-        except NotFound:
-            raise Corrupt("block is missing", **_place(slot)) from None
-        return verified(slot, buffer)
+        await create_own(self.objects, self.place(slot, None), pieces)
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The last object nearly always is it. Behind a footer there can only be what an old writer
@@ -90,74 +63,48 @@ class ObjectSegmentStore:
             return None
         try:
             start = await self.objects.get_range(rows[-1].key, 0, _FOOTER_GUESS_BYTES)
+            last = parse_header(start)
+            place = self.place(Slot(log_id, segment, last.block, 0), None)
+            if last.kind in FOOTER_KINDS:
+                if last.total_bytes <= len(start):
+                    return verified(place, start)
+                return await read_block(self.objects, place)
+            floor = _key(log_id, segment, last.durable_count)
+            doubtful = [row.key for row in rows[:-1] if row.key >= floor]
+            heads = await asyncio.gather(
+                *(self.objects.get_range(key, 0, HEADER_BYTES) for key in doubtful)
+            )
         except NotFound:
             return None  # deleted this moment
-        last = parse_header(start)
-        slot = Slot(log_id, segment, last.block, 0)
-        if last.kind != BlockKind.DATA:
-            if last.total_bytes <= len(start):
-                return verified(slot, start)
-            return await self.read_block(slot, None)
-        floor = _key(log_id, segment, last.durable_count)
-        doubtful = [row.key for row in rows[:-1] if row.key >= floor]
-        heads = await asyncio.gather(
-            *(self.objects.get_range(key, 0, HEADER_BYTES) for key in doubtful)
-        )
         for head in map(parse_header, heads):
-            if head.kind != BlockKind.DATA:
-                return await self.read_block(Slot(log_id, segment, head.block, 0), None)
+            if head.kind in FOOTER_KINDS:
+                place = self.place(Slot(log_id, segment, head.block, 0), None)
+                return await read_block(self.objects, place)
         return None
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence
+        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
     ) -> AsyncIterator[Block]:
         rows = await persist(lambda: self.objects.list(_folder(log_id, segment)))
         dense = takewhile(
             lambda pair: pair[1].key == _key(log_id, segment, pair[0]), enumerate(rows)
         )
-        reads: deque[asyncio.Task[Block]] = deque()
-        try:
-            while True:
-                while len(reads) < _RECOVERY_READS_COUNT and (pair := next(dense, None)):
-                    read = partial(self.read_block, Slot(log_id, segment, pair[0], 0), None)
-                    reads.append(asyncio.ensure_future(persist(read)))
-                if not reads:
-                    return
-                block = await reads[0]
-                reads.popleft()
+        places = (
+            self.place(Slot(log_id, segment, block, 0), row.size_bytes) for block, row in dense
+        )
+        async with aclosing(read_in_order(self.objects, places, persist)) as blocks:
+            async for block in blocks:
                 yield block
                 if block.is_footer:
                     return
-        finally:
-            for pending in reads:
-                pending.cancel()
-            await asyncio.gather(*reads, return_exceptions=True)
 
-    async def delete_segment(self, log_id: int, segment: int) -> None:
-        for row in await self.objects.list(_folder(log_id, segment)):
-            await self.objects.delete(row.key)
+    async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
+        kept = {_key(log_id, segment, block) for block in keep}
+        rows = await self.objects.list(_folder(log_id, segment))
+        await self.objects.delete(*(row.key for row in rows if row.key not in kept))
 
     async def close(self) -> None:
         await self.objects.close()
-
-
-def verified(slot: Slot, buffer: Buffer) -> Block:
-    """Parse a block and make sure that it is the one that belongs here."""
-    try:
-        block = parse_block(buffer)
-    except WalError as error:
-        raise Corrupt(error.message, **_place(slot)) from error
-    header = block.header
-    if (header.log_id, header.segment, header.block) != slot[:3]:
-        raise Corrupt(
-            f"found block {header.block} of segment {header.segment} of log {header.log_id}",
-            **_place(slot),
-        )
-    return block
-
-
-def _place(slot: Slot) -> dict[str, int]:
-    return {"log_id": slot.log_id, "segment": slot.segment, "block": slot.block}
 
 
 def _folder(log_id: int, segment: int) -> str:

@@ -111,11 +111,11 @@ class FaultyObjectStore:
         await self._after(fault, key)
         return size
 
-    async def delete(self, key: str) -> None:
-        fault, _ = await self._arrive("delete", key)
-        await self._before(fault, key)
-        await self.inner.delete(key)
-        await self._after(fault, key)
+    async def delete(self, *keys: str) -> None:
+        fault, _ = await self._arrive("delete", keys[0] if keys else "")
+        await self._before(fault, keys[0] if keys else "")
+        await self.inner.delete(*keys)
+        await self._after(fault, keys[0] if keys else "")
 
     async def close(self) -> None:
         for task in self._late:

@@ -17,7 +17,7 @@ from wal_core.block_format import (
     EncodedBlock,
     crc32c,
     encode_entries,
-    encode_footer,
+    encode_payload,
     parse_block,
     parse_header,
 )
@@ -58,7 +58,8 @@ def _footer_payload(blocks_count: int) -> bytes:
     index = SegmentIndex(_SEGMENT)
     streams = {7: Stream(), 9: Stream(), 11: Stream(1, 1, 5)}
     for number in range(blocks_count):
-        index.add_block(_data_block(number).length)
+        block = _data_block(number)
+        index.add_block(block.length, block.data_bytes)
         for entry in _entries(2 * number):
             index.note_entry(*entry[:2], *streams[entry.stream_id].confirm(entry))
     rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
@@ -67,7 +68,7 @@ def _footer_payload(blocks_count: int) -> bytes:
 
 def _footer_block(blocks_count: int, kind: BlockKind) -> EncodedBlock:
     ids = BlockIds(_LOG, _SEGMENT, blocks_count, _TERM, blocks_count, _NONCE)
-    return encode_footer(kind, ids, _footer_payload(blocks_count))
+    return encode_payload(kind, ids, _footer_payload(blocks_count))
 
 
 def _joined(block: EncodedBlock) -> bytes:
@@ -116,8 +117,8 @@ def check_block(block: Block) -> None:
     header = block.header
     ids = BlockIds(*(getattr(header, name) for name in BlockIds._fields))
     entries = block.entries()
-    if block.is_footer:
-        again = encode_footer(BlockKind(header.kind), ids, bytes(block.data))
+    if block.header.kind != BlockKind.DATA:
+        again = encode_payload(BlockKind(header.kind), ids, bytes(block.data))
         # A footer block has no index; should one come with it, nobody would look at it.
         if header.index_bytes:
             return
@@ -140,7 +141,7 @@ def footer_seeds() -> Iterator[tuple[str, bytes]]:
 
 def decode_footer(data: bytes) -> tuple[bytes, Footer]:
     """Raises Corrupt."""
-    return data, Footer(_SEGMENT, _TERM, data)
+    return data, Footer(BlockKind.COMPLETE, _SEGMENT, _TERM, data)
 
 
 def check_footer(decoded: tuple[bytes, Footer]) -> None:

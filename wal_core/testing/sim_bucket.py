@@ -13,6 +13,7 @@ import contextvars
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from wal_core.errors import Unavailable
@@ -234,8 +235,9 @@ class BucketClient:
         size: int | None = await self._call("size", key, lambda: self._bucket.size(key))
         return size
 
-    async def delete(self, key: str) -> None:
-        await self._call("delete", key, lambda: self._bucket.delete(key))
+    async def delete(self, *keys: str) -> None:
+        for key in keys:
+            await self._call("delete", key, partial(self._bucket.delete, key))
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from wal_core import Entry, Log, LogConfig, SegmentStore, SystemClock
-from wal_core.clock import Rng
+from wal_core.clock import Clock, Rng
 
 
 class Recorder:
@@ -63,16 +63,21 @@ class Harness:
 
     @classmethod
     async def open(
-        cls, store: SegmentStore, config: LogConfig | None = None, rng: Rng | None = None
+        cls,
+        store: SegmentStore,
+        config: LogConfig | None = None,
+        rng: Rng | None = None,
+        clock: Clock | None = None,
     ) -> Harness:
         state = Recorder()
         log = await Log.open(
             store,
             state,
             config or LogConfig.preset(store.mode),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             rng=rng or CountingRng(),
         )
+        await log.until_quiet()  # what an opening still does behind our back is not measured
         return cls(log, state, store)
 
     def add(
@@ -107,6 +112,7 @@ class Harness:
 
     async def crash(self) -> None:
         """The process dies: no drain, no footer. The lock goes with it."""
+        await self.log._maintenance.stop()
         await self.log._writer.stop()
         await self.log._reader.close()
         await self.store.unlock(0)

@@ -14,7 +14,7 @@ from wal_core import Corrupt, Entry, Log, LogConfig, SystemClock, open_store
 from wal_core import block_format as bf
 from wal_core import footer_format as ff
 from wal_core import stream_tables as tables
-from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_footer, parse_block
+from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_payload, parse_block
 from wal_core.footer_format import Footer, encode_trailer, parse_trailer
 from wal_core.tests.harness import CountingRng, Recorder
 
@@ -109,6 +109,11 @@ def table(name: str) -> list[tuple[int, int, str]]:
     ],
 )
 def test_the_tables_are_the_layouts(name, layout):
+    assert layout_of(name) == layout.format
+
+
+def layout_of(name: str) -> str:
+    """A table of the page as the format string of a struct."""
     letters = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i64": "q"}
     at, described = 0, "<"
     for row_at, size, kind in table(name):
@@ -117,7 +122,7 @@ def test_the_tables_are_the_layouts(name, layout):
         described += letters.get(kind, f"{size}s")
         if kind != "bytes":
             assert int(kind[1:]) == size * 8
-    assert struct.Struct(described).format == layout.format
+    return struct.Struct(described).format
 
 
 def example() -> bytes:
@@ -133,8 +138,8 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (113, 193)
-    assert content.endswith(encode_trailer(113, 193))
+    assert (position, length) == (113, 197)
+    assert content.endswith(encode_trailer(113, 197))
     block = parse_block(content)
     entry = Entry(7, 0, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
@@ -143,13 +148,13 @@ def test_the_worked_example_is_what_we_write_and_read():
 
     footer = Footer.of_block(parse_block(content[position:]))
     assert footer.checkpoint == b"state"
-    assert footer.extent(0) == (0, 113)
+    assert footer.extent(0) == (0, 113, 5)
     assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5)]
     assert footer.created_ms == 1_700_000_000_500
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
-    rewritten = b"".join(encode_footer(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[113 : 113 + 193]
+    rewritten = b"".join(encode_payload(BlockKind.COMPLETE, ids, payload).pieces)
+    assert rewritten == content[113 : 113 + 197]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from wal_core import SystemClock, SystemRng, WalError
+import asyncio
+
+from wal_core import SteadyClock, SystemClock, SystemRng, WalError
 from wal_core.errors import Corrupt
+from wal_core.testing.sim_loop import run
 
 
 def test_clock_and_rng():
@@ -20,3 +23,23 @@ def test_errors_name_the_place():
     assert str(error) == "bad (log 0, segment 3, block 4)"
     assert str(WalError("plain")) == "plain"
     assert error.retriable is False
+
+
+def test_a_steady_clock_starts_at_the_wall_and_does_not_jump_with_it():
+    class Wall:
+        at_ms = 5_000
+
+        def now_ms(self) -> int:
+            return self.at_ms
+
+    async def main() -> None:
+        wall = Wall()
+        steady = SteadyClock(wall)
+        assert steady.now_ms() == 5_000
+        wall.at_ms += 86_400_000
+        await asyncio.sleep(2)
+        assert steady.now_ms() == 7_000
+        wall.at_ms = 0
+        assert steady.now_ms() == 7_000
+
+    run(main)

@@ -14,7 +14,7 @@ from wal_core.object_store.base import AlreadyExists, NotFound
 from wal_core.object_store.cloud import CloudStore, hand_over, open_cloud
 from wal_core.object_store.cloud_opening import open_trusted
 from wal_core.persistence import Persistence
-from wal_core.segment_store.base import Slot
+from wal_core.places import Slot
 from wal_core.segment_store.object import ObjectSegmentStore
 from wal_core.store_opening import open_store
 from wal_core.testing.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
@@ -252,6 +252,7 @@ async def test_the_log_in_a_real_bucket_as_others_see_it(s3_server: S3Server, s3
     assert set(bodies) == {
         "a/b/woodpecker.json",
         f"a/b/logs/0/{0:020d}/{0:010d}",  # the fence of the first opening
+        f"a/b/manifests/0/{0:020d}",  # it took over what there was
         *(blocks + f"{n:010d}" for n in range(4)),
     }
     assert bodies["a/b/woodpecker.json"] == b'{"format": 1, "mode": "object"}\n'

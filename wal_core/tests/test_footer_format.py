@@ -27,7 +27,7 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
     streams: dict[int, Stream] = {}
     flat: dict[int, list[Run]] = {}
     for number, block in enumerate(blocks):
-        index.add_block(100 + number)
+        index.add_block(100 + number, 50 + number)
         for stream_id, count, timestamp in block:
             stream = streams.setdefault(stream_id, Stream())
             base = stream.confirmed
@@ -41,7 +41,7 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
                 runs.append(Run(stream_id, number, base, maximum, before))
     rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
     rows.append(StreamRow(77, 5, 9, 4, 12))  # alive, but not in this segment
-    footer = Footer(3, 1, index.encode_footer(rows, b"check", 12))
+    footer = Footer(2, 3, 1, index.encode_footer(rows, b"check", 12))
     assert (footer.checkpoint, footer.created_ms, footer.segment) == (b"check", 12, 3)
     assert list(footer.streams()) == sorted(rows)
     assert list(footer.all_runs()) == [run for _, own in sorted(flat.items()) for run in own]
@@ -52,7 +52,7 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
     for view in (index, footer):
         for number in range(len(blocks)):
             position = sum(100 + earlier for earlier in range(number))
-            assert view.extent(number) == (position, 100 + number)
+            assert view.extent(number) == (position, 100 + number, 50 + number)
         for stream_id in range(6):
             own = flat.get(stream_id, [])
             assert list(view.runs(stream_id)) == own
@@ -61,18 +61,18 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
 
 def test_sizes_that_do_not_fit_are_corrupt():
     index = SegmentIndex(0)
-    index.add_block(10)
+    index.add_block(10, 7)
     index.note_entry(1, 0, 5, 0)
     payload = index.encode_footer([StreamRow(1, 0, 1, 5, 7)], b"checkpoint", 0)
     for cut in range(len(payload)):
         with pytest.raises(Corrupt):
-            Footer(0, 1, payload[:cut])
+            Footer(2, 0, 1, payload[:cut])
     with pytest.raises(Corrupt):
-        Footer(0, 1, payload + b"x")
+        Footer(2, 0, 1, payload + b"x")
     with pytest.raises(Corrupt):
-        Footer(0, 1, b"XXXX" + payload[4:])
+        Footer(2, 0, 1, b"XXXX" + payload[4:])
     with pytest.raises(Corrupt):
-        Footer(0, 1, payload).extent(1)
+        Footer(2, 0, 1, payload).extent(1)
 
 
 def test_trailers():

@@ -13,7 +13,11 @@ from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
 
 CONFIG = dataclasses.replace(
-    LogConfig.preset("object"), segment_blocks_max=4, tail_bytes_max=0, gather_ms=0
+    LogConfig.preset("object"),
+    segment_blocks_max=4,
+    tail_bytes_max=0,
+    gather_ms=0,
+    seal_segments_min_count=1_000,
 )
 
 
@@ -90,7 +94,7 @@ def test_the_next_blocks_are_read_ahead():
     async def main() -> None:
         h, faulty = await written(8, dataclasses.replace(CONFIG, segment_blocks_max=100))
         loop = asyncio.get_running_loop()
-        await h.log._reader.footers.get(0)  # not what is measured here
+        await h.log._reader.tables.get(h.log._chain.links[0])  # not what is measured here
         faulty.calls.clear()
         faulty.latency_s = 0.1
         start = loop.time()
@@ -105,10 +109,10 @@ def test_the_next_blocks_are_read_ahead():
 def test_old_footers_are_found_by_bisection():
     async def main() -> None:
         config = dataclasses.replace(
-            CONFIG, segment_blocks_max=1, footer_cache_bytes_max=0, block_cache_bytes_max=0
+            CONFIG, segment_blocks_max=1, table_cache_bytes_max=0, block_cache_bytes_max=0
         )
         h, faulty = await written(60, config)
-        assert len(h.log._segments) > 60
+        assert len(h.log._chain.links) > 60
         for n in (0, 17, 59):
             faulty.calls.clear()
             assert (await h.log.read(0, 2 * n, 1))[0].base_offset == 2 * n

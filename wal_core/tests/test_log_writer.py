@@ -58,6 +58,11 @@ def test_an_idle_log_writes_nothing():
         h, faulty = await opened()
         await h.add(0, b"x")
         faulty.calls.clear()
+        await asyncio.sleep(OBJECT.segment_age_max_ms / 1000 - 1)
+        assert faulty.calls == []
+        await asyncio.sleep(2)  # too old: completed
+        assert [call.operation for call in faulty.calls] == ["create"]
+        faulty.calls.clear()
         await asyncio.sleep(1e5)
         assert faulty.calls == []
 
@@ -181,7 +186,7 @@ def test_appends_go_on_while_a_segment_is_completed():
             futures.append(h.add(n % 5, b"%d" % n))
             await asyncio.sleep(0.003)
         await asyncio.gather(*futures)
-        assert len(h.log._segments) > 5
+        assert len(h.log._chain.links) > 5
         assert h.state.ends == dict.fromkeys(range(5), 80)
         await h.log.close()
         again = await Harness.open(h.store)

@@ -82,7 +82,7 @@ def small(mode: str) -> LogConfig:
         segment_blocks_max=6,
         tail_bytes_max=1500,
         block_cache_bytes_max=3000,
-        footer_cache_bytes_max=2000,
+        table_cache_bytes_max=2000,
         retry_first_ms=1,
         retry_max_ms=20,
         store_timeout_ms=2000,

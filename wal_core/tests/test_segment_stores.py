@@ -8,10 +8,10 @@ import os
 import pytest
 
 from wal_core import Corrupt, Entry, LogConfig, Unavailable, open_store
-from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_footer
+from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_payload
 from wal_core.persistence import Persistence
+from wal_core.places import Slot, read_block
 from wal_core.segment_index import SegmentIndex
-from wal_core.segment_store.base import Slot
 from wal_core.tests.harness import CountingRng
 
 PERSIST = Persistence(LogConfig(), CountingRng())
@@ -36,7 +36,7 @@ def data(segment: int, block: int, nonce: bytes = NONCE, payload: bytes = b"x") 
 
 def footer(segment: int, index: SegmentIndex) -> list:
     ids = BlockIds(0, segment, index.block_count, 1, index.block_count, NONCE)
-    return encode_footer(BlockKind.COMPLETE, ids, index.encode_footer([], b"", 0)).pieces
+    return encode_payload(BlockKind.COMPLETE, ids, index.encode_footer([], b"", 0)).pieces
 
 
 async def fill(store, segment: int, count: int, *, final: bool) -> list[Slot]:
@@ -45,7 +45,7 @@ async def fill(store, segment: int, count: int, *, final: bool) -> list[Slot]:
         pieces = data(segment, block)
         slots.append(Slot(0, segment, block, index.bytes_count))
         writes.append(store.append(slots[-1], pieces, final=False))
-        index.add_block(sum(map(len, pieces)))
+        index.add_block(sum(map(len, pieces)), 1)
     await asyncio.gather(*writes)
     if final:
         slot = Slot(0, segment, count, index.bytes_count)
@@ -62,9 +62,11 @@ async def test_blocks_come_back_and_footers_end_segments(store):
     slots = await fill(store, 0, 5, final=True)
     await fill(store, 3, 2, final=False)
     assert await store.segments(0) == [0, 3]
+    assert await store.segments(0, 0) == [3]
+    assert await store.segments(0, 3) == []
     for slot in slots:
         length = sum(map(len, data(0, slot.block)))
-        block = await store.read_block(slot, length)
+        block = await read_block(store.objects, store.place(slot, length))
         assert block.entries()[0].payload == b"x" * (slot.block + 1)
     block = await store.read_footer(0, 0)
     assert block is not None
@@ -97,9 +99,10 @@ async def test_the_wrong_block_in_a_slot_is_corrupt(store):
     pieces = data(0, 1)
     await store.append(Slot(0, 0, 0, 0), pieces, final=False)
     with pytest.raises(Corrupt):
-        await store.read_block(Slot(0, 0, 0, 0), sum(map(len, pieces)))
-    with pytest.raises(Corrupt):
-        await store.read_block(Slot(0, 7, 0, 0), 100)
+        place = store.place(Slot(0, 0, 0, 0), sum(map(len, pieces)))
+        await read_block(store.objects, place)
+    with pytest.raises(Corrupt, match="missing"):
+        await read_block(store.objects, store.place(Slot(0, 7, 0, 0), 100))
 
 
 async def test_delete_is_complete_and_repeatable(store):
@@ -109,6 +112,15 @@ async def test_delete_is_complete_and_repeatable(store):
     await store.delete_segment(0, 0)
     assert await store.read_footer(0, 0) is None
     assert await recovered(store, 1)
+
+
+async def test_a_delete_spares_what_is_to_be_kept(tmp_path):
+    store = await open_store(str(tmp_path), "object")
+    await fill(store, 0, 5, final=True)
+    await store.delete_segment(0, 0, [1, 5])
+    rows = await store.objects.list("logs/")
+    assert [row.key[-10:] for row in rows] == ["0000000001", "0000000005"]
+    await store.close()
 
 
 async def test_a_file_store_writes_only_under_its_lock(tmp_path):

@@ -13,7 +13,11 @@ from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
 
 CONFIG = dataclasses.replace(
-    LogConfig.preset("object"), segment_blocks_max=4, tail_bytes_max=0, gather_ms=0
+    LogConfig.preset("object"),
+    segment_blocks_max=4,
+    tail_bytes_max=0,
+    gather_ms=0,
+    seal_segments_min_count=1_000,
 )
 
 

@@ -64,7 +64,7 @@ def test_every_record_type_is_in_the_table() -> None:
             assert f"`{field}`" in DOCUMENT, (kind, field)
 
 
-def test_the_checkpoint_is_read_and_written_as_documented() -> None:
+async def test_the_checkpoint_is_read_and_written_as_documented() -> None:
     raw = bytes.fromhex(example("checkpoint"))
     topics = TopicRegistry(1)
     state = BrokerState(topics, NoGroups(), FixedClock())

@@ -54,7 +54,7 @@ def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
 
 def _append(partition: Partition, *times: int, **fields: Any) -> Any:
     batch = memoryview(batch_of(*[b"x"] * len(times), times=times, **fields))
-    return partition.append(batch, read_header(batch), 0)
+    return partition.append(batch, read_header(batch), 0, 0)
 
 
 @virtual
@@ -115,7 +115,7 @@ async def test_replay_rebuilds_what_appending_built() -> None:
                 base_sequence=log.end,
             )
         )
-        base = partition.append(batch, read_header(batch), 0).base_offset
+        base = partition.append(batch, read_header(batch), 0, 0).base_offset
         entries.append(Entry(3, base, len(times), max(times), batch))
     log.confirm()
     for entry in entries:

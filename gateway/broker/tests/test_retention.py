@@ -150,6 +150,7 @@ async def test_an_idle_log_with_nothing_expired_writes_and_reads_nothing() -> No
     await client.create("empty")
     await world.restart()  # what is in memory is no excuse
     await world.gateway.retention.sweep()
+    await world.gateway.broker.log.until_quiet()
     calls_count = len(world.objects.calls)
     end = world.gateway.broker.log.end_offset(0)
     await asyncio.sleep(10 * INTERVAL_S)

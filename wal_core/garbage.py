@@ -1,0 +1,74 @@
+"""What a compaction makes superfluous, and its deletion at a pace that leaves room for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from wal_core.block_format import BlockKind
+from wal_core.chain import Sealed
+from wal_core.compaction import Source
+from wal_core.config import LogConfig
+from wal_core.footer_format import Footer
+from wal_core.manifest import Garbage
+from wal_core.persistence import Persistence
+from wal_core.places import Slot
+from wal_core.sealed_format import SealedIndex
+from wal_core.segment_store.base import SegmentStore
+
+_KEYS_PER_DELETE_COUNT = 200
+
+
+def garbage_of(
+    source: Source,
+    referenced: frozenset[str],
+    store: SegmentStore,
+    config: LogConfig,
+    now_ms: int,
+) -> list[Garbage]:
+    """What is left of a source once a sealed segment stands for it that references some of it."""
+    due_ms = now_ms + config.garbage_grace_ms
+    tables = source.tables
+    if isinstance(source.link, Sealed):
+        assert isinstance(tables, SealedIndex)
+        keys = [row.key for row in tables.objects if row.key not in referenced]
+        return [Garbage(due_ms=due_ms, keys=[source.link.index, *keys])]
+    assert isinstance(tables, Footer)
+    segment = source.link.segment
+    keep = [block for block, place in source.places.items() if place.key in referenced]
+    if store.segment_is_one_object:
+        return [] if keep else [Garbage(due_ms=due_ms, segment=segment)]
+    rows = []
+    if tables.kind == BlockKind.FENCE:
+        # An earlier writer, paused before it was fenced, must go on finding this slot taken.
+        slot = Slot(config.log_id, segment, tables.block_count, 0)
+        keep.append(slot.block)
+        fence_key = store.place(slot, None).key
+        rows = [Garbage(due_ms=now_ms + config.fence_grace_ms, keys=[fence_key])]
+    return [Garbage(due_ms=due_ms, segment=segment, keep=keep), *rows]
+
+
+async def collect(
+    rows: Sequence[Garbage], store: SegmentStore, log_id: int, persist: Persistence
+) -> None:
+    """Delete; may be repeated. Half of the time nothing is asked of the store."""
+    loop = asyncio.get_running_loop()
+    for row in rows:
+        begun_s = loop.time()
+        if row.segment is not None:
+            segment, keep = row.segment, row.keep
+            await _repeat(persist, store, log_id, segment, keep)
+        for at in range(0, len(row.keys), _KEYS_PER_DELETE_COUNT):
+            keys = row.keys[at : at + _KEYS_PER_DELETE_COUNT]
+            await _delete(persist, store, keys)
+        await asyncio.sleep(loop.time() - begun_s)
+
+
+async def _repeat(
+    persist: Persistence, store: SegmentStore, log_id: int, segment: int, keep: Sequence[int]
+) -> None:
+    await persist(lambda: store.delete_segment(log_id, segment, keep))
+
+
+async def _delete(persist: Persistence, store: SegmentStore, keys: Sequence[str]) -> None:
+    await persist(lambda: store.objects.delete(*keys))

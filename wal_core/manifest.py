@@ -1,0 +1,153 @@
+"""Manifests: which segments are sealed, and what may be deleted. Source: FORMAT.md.
+
+A manifest is a numbered object, created conditionally; the one with the highest number counts. So
+each of them is one atomic act, and whoever builds on an older one than the newest fails.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wal_core.block_format import BlockIds, BlockKind, encode_payload
+from wal_core.chain import Sealed
+from wal_core.errors import Corrupt, Unavailable
+from wal_core.object_store.base import ObjectStore
+from wal_core.persistence import Persistence
+from wal_core.places import Place, create_own, read_block
+
+KEPT_COUNT = 8
+"""Manifests left behind the newest: for people, and for whoever reads a slightly older one."""
+
+
+class Garbage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What no manifest names as live any more: deleted once `due_ms` has passed.
+
+    Either a segment with everything in it but the slots in `keep`, or single objects.
+    """
+
+    due_ms: int
+    segment: int | None = None
+    keep: list[int] = []
+    keys: list[str] = []
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of the truth about a log's past."""
+
+    number: int  # -1: there is none yet
+    term: int  # of the writer that committed it
+    sealed: list[Sealed] = []  # in order; together they cover 0..covered
+    garbage: list[Garbage] = []
+    swept: int = -1  # folders below sealed/ up to this number hold nothing that is not named
+
+    @property
+    def covered(self) -> int:
+        """The last segment that sealed ones stand for, -1 when there is none."""
+        return self.sealed[-1].last if self.sealed else -1
+
+
+NO_MANIFEST = Manifest(number=-1, term=0)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Manifest)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The payload of its block: JSON, because a person with nothing but the bucket must be able
+    to read where the data are."""
+    return _encoder.encode(manifest)
+
+
+def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
+    """Raises Corrupt."""
+    try:
+        manifest = _decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"manifest {number} is not readable: {error}") from None
+    last = -1
+    for sealed in manifest.sealed:
+        if not last < sealed.first <= sealed.last:
+            raise Corrupt(f"manifest {number}: sealed segments are not in order")
+        last = sealed.last
+    if manifest.number != number:
+        raise Corrupt(f"manifest {number} says it is {manifest.number}")
+    return manifest
+
+
+class Manifests:
+    """The manifests of one log."""
+
+    def __init__(
+        self, objects: ObjectStore, log_id: int, persist: Persistence, nonce: bytes
+    ) -> None:
+        self._objects = objects
+        self._log_id = log_id
+        self._persist = persist
+        self._nonce = nonce
+
+    async def numbers(self) -> list[int]:
+        """Of all that exist, ascending."""
+        prefix = f"manifests/{self._log_id}/"
+        rows = await self._persist(lambda: self._objects.list(prefix))
+        names = [row.key.removeprefix(prefix) for row in rows]
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    async def newest(self) -> Manifest:
+        """NO_MANIFEST when there is none. Raises Corrupt."""
+        while numbers := await self.numbers():
+            try:
+                return await self.read(numbers[-1])
+            except _Gone:
+                continue  # deleted between the two calls: there are much newer ones
+        return NO_MANIFEST
+
+    async def read(self, number: int) -> Manifest:
+        """Raises Corrupt."""
+        place = self._place(number)
+
+        async def read() -> Manifest:
+            block = await read_block(self._objects, place)
+            if block.header.kind != BlockKind.MANIFEST:
+                raise Corrupt(f"{place.key} is no manifest")
+            return decode_manifest(block.data, number)
+
+        async def read_or_gone() -> Manifest:
+            try:
+                return await read()
+            except Corrupt:
+                if await self._objects.size(place.key) is None:
+                    raise _Gone(f"{place.key} is gone") from None
+                raise
+
+        return await self._persist(read_or_gone)
+
+    async def commit(self, manifest: Manifest) -> None:
+        """Make it the newest; durable on return. Raises Fenced when the number is taken."""
+        number = manifest.number
+        ids = BlockIds(self._log_id, number, 0, manifest.term, 0, self._nonce)
+        encoded = encode_payload(BlockKind.MANIFEST, ids, encode_manifest(manifest))
+        place = self._place(number)
+        await self._persist(lambda: create_own(self._objects, place, encoded.pieces))
+
+    async def delete(self, number: int) -> None:
+        """Remove one that is too old to be of use."""
+        if number >= 0:
+            key = self._place(number).key
+            await self._persist(lambda: self._objects.delete(key))
+
+    async def prune(self, newest: int) -> None:
+        """Delete the ones that are too old to be of use."""
+        old = [n for n in await self.numbers() if n <= newest - KEPT_COUNT]
+        if old:
+            keys = [self._place(number).key for number in old]
+            await self._persist(lambda: self._objects.delete(*keys))
+
+    def _place(self, number: int) -> Place:
+        key = f"manifests/{self._log_id}/{number:020d}"
+        return Place(key, 0, None, self._log_id, number, 0)
+
+
+class _Gone(Unavailable):
+    """It was there when it was listed."""
+
+    retriable = False

@@ -1,0 +1,127 @@
+"""Where bytes are: slots of segments, places in objects; and reading a block from its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from wal_core.block_format import HEADER_BYTES, Block, parse_block
+from wal_core.config import MIB
+from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
+from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.persistence import Persistence
+from wal_core.types import Buffer
+
+READS_MAX_COUNT = 64
+READS_MAX_BYTES = 64 * MIB
+"""Many reads in flight hide the round trip: a whole segment of small blocks costs a handful. The
+bytes bound what is in memory; one block is always read."""
+
+
+class Slot(NamedTuple):
+    """The place of one block in a segment."""
+
+    log_id: int
+    segment: int
+    block: int
+    position: int  # bytes before it in the segment; stores of whole objects ignore it
+
+
+class Place(NamedTuple):
+    """A range of an object, and the block that must be there."""
+
+    key: str
+    position: int
+    length: int | None  # None: to the end of the object
+    log_id: int
+    segment: int
+    block: int
+
+
+async def read_block(objects: ObjectStore, place: Place) -> Block:
+    """The verified block at a place. Raises Corrupt when it is damaged or missing, Unavailable."""
+    try:
+        buffer = await objects.get_range(place.key, place.position, place.length)
+    except NotFound:
+        raise Corrupt(f"{place.key} is missing", **_ids(place)) from None
+    return verified(place, buffer)
+
+
+async def read_in_order(
+    objects: ObjectStore,
+    places: Iterable[Place],
+    persist: Persistence,
+    *,
+    count_max: int = READS_MAX_COUNT,
+    bytes_max: int = READS_MAX_BYTES,
+) -> AsyncGenerator[Block, None]:
+    """The blocks at `places`, several reads in flight. Lengths must be known. Close it early with
+    `contextlib.aclosing`."""
+    coming = iter(places)
+    ahead = next(coming, None)
+    reads: deque[tuple[asyncio.Task[Block], int]] = deque()
+    flying_bytes = 0
+    try:
+        while ahead is not None or reads:
+            while ahead is not None and (
+                not reads
+                or (len(reads) < count_max and flying_bytes + (ahead.length or 0) <= bytes_max)
+            ):
+                read = partial(read_block, objects, ahead)
+                reads.append((asyncio.ensure_future(persist(read)), ahead.length or 0))
+                flying_bytes += ahead.length or 0
+                ahead = next(coming, None)
+            block = await reads[0][0]
+            flying_bytes -= reads.popleft()[1]
+            yield block
+    finally:
+        for task, _ in reads:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in reads), return_exceptions=True)
+
+
+def verified(place: Place, buffer: Buffer) -> Block:
+    """Parse a block and make sure that it is the one that belongs here."""
+    try:
+        block = parse_block(buffer)
+    except WalError as error:
+        raise Corrupt(f"{place.key}: {error.message}", **_ids(place)) from error
+    header = block.header
+    if (header.log_id, header.segment, header.block) != place[3:]:
+        raise Corrupt(
+            f"{place.key}: found block {header.block} of segment {header.segment} "
+            f"of log {header.log_id}",
+            **_ids(place),
+        )
+    return block
+
+
+async def create_own(objects: ObjectStore, place: Place, pieces: Sequence[Buffer]) -> None:
+    """Create the object a block is alone in, or find that one's own earlier attempt has done so.
+
+    "Exists" may be an own success whose reply was lost, so the stored header is read back and
+    compared; it holds the writer's nonce and the block's CRC, which no other block shares. May be
+    repeated after any error. Raises Fenced when the key is another writer's, Unavailable.
+    """
+    try:
+        await objects.create(place.key, pieces)
+    except AlreadyExists:
+        await _recognise(objects, place, bytes(pieces[0][:HEADER_BYTES]))
+
+
+async def _recognise(objects: ObjectStore, place: Place, own_header: bytes) -> None:
+    """Return if the object under the key is ours, raise Fenced if it is somebody else's."""
+    try:
+        header = bytes(await objects.get_range(place.key, 0, HEADER_BYTES))
+    except NotFound:
+        # Some stores answer "conflict" to a create racing another that then fails.
+        raise Unavailable("a create met another one that left nothing", **_ids(place)) from None
+    if header != own_header:
+        raise Fenced(f"{place.key} belongs to another writer", **_ids(place))
+
+
+def _ids(place: Place) -> dict[str, int]:
+    return {"log_id": place.log_id, "segment": place.segment, "block": place.block}

@@ -1,0 +1,305 @@
+"""Compaction, truncation, drops and deletion under a random load: what is alive stays readable,
+byte by byte, and in the end there is nothing in the store that nothing names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random  # noqa: TID251 - seeded
+from pathlib import Path
+
+import pytest
+
+from wal_core import LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core.chain import Completed, Sealed
+from wal_core.fsck import check_log
+from wal_core.segment_store.file import FileSegmentStore
+from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
+from wal_core.testing.faulty_object_store import FaultyObjectStore
+from wal_core.testing.sim_loop import run
+from wal_core.tests.harness import CountingRng, Harness
+
+SMALL = dataclasses.replace(
+    LogConfig.preset("object"),
+    gather_ms=0,
+    segment_blocks_max=3,
+    tail_bytes_max=0,
+    merge_count=3,
+    sealed_block_bytes_max=300,
+    sealed_object_bytes_max=1_000,
+    seal_buffer_bytes_max=800,
+    reference_bytes_min=250,
+    dead_check_ms=0,
+    garbage_grace_ms=1_000,
+    fence_grace_ms=5_000,
+    block_cache_bytes_max=0,
+    table_cache_bytes_max=2_000,
+)
+
+
+class VirtualClock:
+    def now_ms(self) -> int:
+        return round(asyncio.get_running_loop().time() * 1000)
+
+
+class World:
+    """A log under a random load, and what has to be readable."""
+
+    def __init__(self, seed: int, config: LogConfig) -> None:
+        self.rng = random.Random(seed)
+        self.config = config
+        self.records: dict[int, list[bytes]] = {}  # stream -> payload of every entry ever
+        self.starts: dict[int, int] = {}
+        self.dropped: set[int] = set()
+        self.next_stream = 0
+        self.h: Harness
+
+    async def open(self, store: SegmentStore) -> None:
+        self.h = await Harness.open(store, self.config, clock=VirtualClock())
+        # As a user has to: say again what the log may have forgotten.
+        for stream, start in self.starts.items():
+            if stream in self.dropped:
+                self.h.log.drop_stream(stream)
+            else:
+                self.h.log.truncate(stream, start)
+
+    async def step(self) -> None:
+        kind = self.rng.random()
+        alive = [stream for stream in self.records if stream not in self.dropped]
+        if not alive or kind < 0.03:
+            self.records[self.next_stream] = []
+            self.starts[self.next_stream] = 0
+            self.next_stream += 1
+        elif kind < 0.06:
+            stream = self.rng.choice(alive)
+            end = len(self.records[stream])
+            self.starts[stream] = self.rng.randint(self.starts[stream], end)
+            self.h.log.truncate(stream, self.starts[stream])
+        elif kind < 0.07 and len(alive) > 2:
+            stream = self.rng.choice(alive)
+            self.dropped.add(stream)
+            self.h.log.drop_stream(stream)
+        else:
+            await self.append(alive)
+
+    async def append(self, alive: list[int]) -> None:
+        pending = []
+        for _ in range(self.rng.randint(1, 6)):
+            stream = self.rng.choice(alive)
+            size = self.rng.choice([1, 30, 100, 600])
+            payload = bytes([self.rng.randrange(256)]) * size
+            pending.append(self.h.add(stream, payload, ts=self.h.log.end_offset(stream)))
+            self.records[stream].append(payload)
+        for confirmation in pending:
+            await confirmation
+
+    async def check(self) -> None:
+        objects = self.h.store.objects
+        rate = getattr(objects, "fault_rate", 0)
+        try:
+            objects.fault_rate = 0  # a read is tried once: whoever asked asks again
+            await self._check()
+        finally:
+            objects.fault_rate = rate
+
+    async def _check(self) -> None:
+        for stream, records in self.records.items():
+            if stream in self.dropped:
+                assert self.h.log.end_offset(stream) == 0
+                continue
+            assert self.h.log.start_offset(stream) == self.starts[stream]
+            found = await self.h.read_all(stream)
+            assert found == list(enumerate(records))[self.starts[stream] :]
+            for offset in {self.starts[stream], len(records) // 2, len(records) - 1}:
+                if self.starts[stream] <= offset < len(records):
+                    entry = await self.h.log.find_timestamp(stream, offset)
+                    assert entry is not None
+                    assert entry.base_offset == offset
+
+    async def settle(self) -> None:
+        """Until all that is due has been done."""
+        await self.h.log.until_quiet()
+        for grace_ms in (self.config.garbage_grace_ms, self.config.fence_grace_ms):
+            await asyncio.sleep(grace_ms / 1000 + 1)
+            await self.h.log.until_quiet()
+
+    async def check_store(self) -> None:
+        report = await check_log(self.h.store, self.config, CountingRng())
+        assert report.findings == []
+        assert report.garbage_count == 0
+
+
+async def load(world: World, store: SegmentStore, steps_count: int) -> None:
+    for number in range(steps_count):
+        await world.step()
+        if number % 40 == 39:
+            await world.check()
+            restart = world.rng.random()
+            if restart < 0.3:
+                await world.h.log.close()
+                await world.open(store)
+            elif restart < 0.6:
+                await world.h.crash()
+                await world.open(store)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_a_bucket_with_faults(seed):
+    async def main() -> None:
+        world = World(seed, SMALL)
+        faulty = FaultyObjectStore(
+            MemoryStore(), jitter_s=0.02, fault_rate=0.05 * (seed % 3), seed=seed
+        )
+        store = await open_store("", "object", objects=faulty)
+        await world.open(store)
+        await load(world, store, 240)
+        await world.settle()
+        await world.check()
+        faulty.fault_rate = 0
+        await world.check_store()
+        links = world.h.log._chain.links
+        assert any(isinstance(link, Sealed) for link in links)
+        assert len(links) < 20
+        await world.h.log.close()
+        await world.open(store)
+        await world.settle()
+        await world.check()
+        await world.check_store()
+
+    run(main, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_in_files(seed, tmp_path: Path):
+    async def main() -> None:
+        world = World(seed, dataclasses.replace(SMALL, segment_bytes_max=1_500))
+        ops = FaultyFileOps(seed, fault_rate=0.02)
+        store = FileSegmentStore(tmp_path, ops=ops, writer=ExecutorFileWriter(ops))
+        await world.open(store)
+        await load(world, store, 160)
+        await world.settle()
+        await world.check()
+        await world.check_store()
+        assert any(isinstance(link, Sealed) for link in world.h.log._chain.links)
+        await world.h.log.close()
+
+    run(main, seed=seed)
+
+
+def test_a_year_of_segments_stays_a_short_chain_and_a_flat_commit():
+    async def main() -> None:
+        config = dataclasses.replace(SMALL, segment_blocks_max=1, merge_count=8)
+        bucket = MemoryStore()
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        h = await Harness.open(store, config, clock=VirtualClock())
+        sizes: dict[int, int] = {}
+        for number in range(1, 1_501):
+            await h.add(0, b"x" * 20, ts=number)
+            h.state.entries.clear()  # a checkpoint that does not grow
+            if number in (100, 500, 1_500):
+                await h.log.until_quiet()
+                await asyncio.sleep(2)
+                await h.log.until_quiet()
+                newest = max(key for key in bucket.objects if key.startswith("manifests/"))
+                sizes[number] = len(bucket.objects[newest])
+                assert len(h.log._chain.links) < 35
+        assert sizes[1_500] < 3 * sizes[100]
+
+    run(main)
+
+
+def test_blocks_that_lie_together_are_referenced_and_not_rewritten():
+    async def main() -> None:
+        bucket = MemoryStore()
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for _ in range(18):
+            await h.add(0, bytes(500))
+        await h.log.until_quiet()
+        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        assert sealed
+        names = [key for key in bucket.objects if key.startswith("sealed/")]
+        assert {name.rpartition("/")[2] for name in names} == {"index"}
+        await asyncio.sleep(10)
+        await h.log.until_quiet()
+        assert len(await h.read_all(0)) == 18
+        assert (await check_log(store, SMALL, CountingRng())).findings == []
+
+    run(main)
+
+
+def test_the_newest_completed_segment_is_never_sealed():
+    async def main() -> None:
+        store = await open_store("", "object", objects=FaultyObjectStore(MemoryStore()))
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(60):
+            await h.add(0, b"%d" % number)
+            await h.log.until_quiet()
+            assert isinstance(h.log._chain.links[-1], Completed)
+
+    run(main)
+
+
+def test_what_a_compaction_was_killed_over_is_removed_by_the_next_opening():
+    async def main() -> None:
+        bucket = MemoryStore()
+        faulty = FaultyObjectStore(bucket)
+        store = await open_store("", "object", objects=faulty)
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        # The index is slow to arrive: the process dies before it does.
+        faulty.latency_s = lambda operation, key: 50.0 if key.endswith("/index") else 0.0
+        for number in range(20):
+            await h.add(number % 3, b"%d" % number * 9)
+        await asyncio.sleep(1)
+        assert any(key.startswith("sealed/") for key in bucket.objects)
+        await h.crash()
+        faulty.latency_s = 0.0
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        await h.log.until_quiet()
+        await asyncio.sleep(10)
+        await h.log.until_quiet()
+        assert (await check_log(store, SMALL, CountingRng())).findings == []
+
+    run(main)
+
+
+def test_an_idle_log_asks_the_store_for_nothing():
+    async def main() -> None:
+        faulty = FaultyObjectStore(MemoryStore())
+        store = await open_store("", "object", objects=faulty)
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(30):
+            await h.add(0, b"%d" % number)
+        await asyncio.sleep(SMALL.segment_age_max_ms / 1000 + 10)
+        await h.log.until_quiet()
+        faulty.calls.clear()
+        await asyncio.sleep(86_400 * 30)
+        assert faulty.calls == []
+
+    run(main, virtual_s_max=1e7)
+
+
+def test_a_drop_that_is_not_durable_yet_removes_nothing():
+    """The entry that tells of the drop is stuck in the store: no manifest acts on it before."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        faulty = FaultyObjectStore(bucket)
+        store = await open_store("", "object", objects=faulty)
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(20):
+            await h.add(number % 2, b"%d" % number * 9)
+        await h.log.until_quiet()
+        before = {key for key in bucket.objects if key.startswith("manifests/")}
+        slow = lambda operation, key: 25.0 if (operation, key[:5]) == ("create", "logs/") else 0.0  # noqa: E731
+        faulty.latency_s = slow
+        h.add(7, b"stream 1 is gone")
+        h.log.drop_stream(1)
+        await asyncio.sleep(20)
+        assert {key for key in bucket.objects if key.startswith("manifests/")} == before
+        await asyncio.sleep(20)
+        await h.log.until_quiet()
+        assert {key for key in bucket.objects if key.startswith("manifests/")} != before
+
+    run(main)
