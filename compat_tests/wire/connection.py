@@ -41,8 +41,9 @@ class Connection:
         correlation_id = next(self._correlation_ids)
         request.API_VERSION = version
         request.with_header(correlation_id, client_id)
-        self.send_frame(bytes(request.encode(version=version, header=True)) + surplus)
+        # Noted first: where another thread receives, the answer can be quicker than the note.
         self._asked[correlation_id] = (response_class(request), version)
+        self.send_frame(bytes(request.encode(version=version, header=True)) + surplus)
         return correlation_id
 
     def receive_frame(self) -> bytes:
