@@ -7,6 +7,7 @@ from kafka.protocol.admin import (
     CreateTopicsRequest,
     DeleteRecordsRequest,
     DeleteTopicsRequest,
+    DescribeLogDirsRequest,
 )
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest
@@ -90,6 +91,15 @@ def delete_records(
     )
     (answer,) = connection.call(request, version).topics
     return [(found.error_code, found.low_watermark) for found in answer.partitions]
+
+
+def partition_size(connection: Connection, topic: str, *, version: int = 4) -> int:
+    """Bytes that partition 0 holds, as DescribeLogDirs says."""
+    row = DescribeLogDirsRequest.DescribableLogDirTopic
+    request = DescribeLogDirsRequest(topics=[row(topic=topic, partitions=[0])])
+    (folder,) = connection.call(request, version).results
+    assert folder.error_code == 0
+    return int(folder.topics[0].partitions[0].partition_size)
 
 
 def produce_request(

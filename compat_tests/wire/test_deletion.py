@@ -13,6 +13,7 @@ from compat_tests.wire.messages import (
     fetch,
     fetch_batches,
     list_offset,
+    partition_size,
     produce,
 )
 
@@ -56,6 +57,17 @@ def test_up_to_the_high_watermark_and_not_beyond(wire: Connection, made_three: s
         (UNKNOWN_TOPIC_OR_PARTITION, -1),
     ]
     assert produce(wire, made_three, build([b"v"])).base_offset == 3
+
+
+def test_sizes_shrink(wire: Connection, made: str) -> None:
+    """What tools watch retention by; Kafka frees whole segments, later."""
+    sizes = []
+    for _ in range(3):
+        produce(wire, made, build([b"v" * 1_000]))
+        sizes.append(partition_size(wire, made))
+    assert sizes == sorted(sizes) and sizes[0] > 1_000
+    delete_records(wire, made, {0: 2})
+    assert partition_size(wire, made) <= sizes[2]
 
 
 def test_topics_that_do_not_delete(wire: Connection, topic: str) -> None:

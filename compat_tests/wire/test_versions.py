@@ -13,6 +13,7 @@ from kafka.protocol.admin import (
     DeleteTopicsRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
+    DescribeLogDirsRequest,
     IncrementalAlterConfigsRequest,
 )
 from kafka.protocol.api_message import ApiMessage
@@ -62,6 +63,7 @@ NEEDED = {
     23: {2, 3, 4},
     32: {1, 2, 4},
     33: {0, 1, 2},
+    35: {1, 2, 3, 4},
     44: {0, 1},
     60: {0, 1},
 }
@@ -239,6 +241,7 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     23: offset_for_leader_epoch,
     32: describe_configs,
     33: alter_configs,
+    35: lambda version, topic, _: DescribeLogDirsRequest(topics=None),
     44: incremental_alter_configs,
     60: lambda version, topic, _: DescribeClusterRequest(),
 }

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.api import alter_configs, cluster, configs, groups, offsets, produce, records, topics
+from gateway.api import (
+    alter_configs,
+    cluster,
+    configs,
+    groups,
+    log_dirs,
+    offsets,
+    produce,
+    records,
+    topics,
+)
 from gateway.api.call import Api, Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
 from protocol import ApiKey, ErrorCode
@@ -72,6 +82,7 @@ _ROWS = (
     ),
     Api(K.DESCRIBE_CONFIGS, 1, 4, configs.describe_configs, configs.describe_configs_error),
     Api(K.ALTER_CONFIGS, 0, 2, alter_configs.alter_configs, alter_configs.alter_configs_error),
+    Api(K.DESCRIBE_LOG_DIRS, 1, 4, log_dirs.describe_log_dirs, log_dirs.describe_log_dirs_error),
     Api(
         K.INCREMENTAL_ALTER_CONFIGS,
         0,

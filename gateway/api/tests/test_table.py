@@ -28,6 +28,7 @@ from protocol.messages.delete_records import (
 )
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from protocol.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
 from protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -77,6 +78,9 @@ _FILLED: dict[int, Message] = {
     ),
     ApiKey.ALTER_CONFIGS: alter_configs.AlterConfigsRequest(
         resources=[alter_configs.AlterConfigsResource(resource_type=2, resource_name="t")]
+    ),
+    ApiKey.DESCRIBE_LOG_DIRS: DescribeLogDirsRequest(
+        topics=[DescribableLogDirTopic(topic="t", partitions=[0])]
     ),
     ApiKey.INCREMENTAL_ALTER_CONFIGS: incremental_alter_configs.IncrementalAlterConfigsRequest(
         resources=[
