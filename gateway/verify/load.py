@@ -157,7 +157,7 @@ class Loader:
                 raise Unreadable(number, f"expected acks -1 (all), 0 or 1, not {line.acks}")
             how = self._hows[values] = How(
                 f=line.f,
-                idempotent=line.idempotent,
+                idempotent=line.idempotent or line.f == "txn",
                 acks=line.acks,
                 max_in_flight=line.max_in_flight,
                 batch=line.batch,

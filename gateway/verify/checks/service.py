@@ -35,7 +35,8 @@ def stale_committed_offset(history: History) -> Iterator[Finding]:
             if not any(_may_be(commit, read, over) for commit in by_offset.get(read.offset, ())):
                 instead = f", not {over.offset}" if over is not None else ""
                 lines = (*((over.op.last_line,) if over else ()), read.op.last_line)
-                yield Finding(key, f"group {group!r} found {read.offset}{instead}", lines)
+                found = "no offset" if read.offset == -1 else read.offset
+                yield Finding(key, f"group {group!r} found {found}{instead}", lines)
 
 
 def _begun(commit: Commit) -> int:

@@ -49,6 +49,12 @@ VALUES = [
         "wrong-offset-reply",
     ),
     case(
+        "duplicate",  # a transaction is sent by an idempotent producer
+        lambda: Script().txn("p", ("t-0", 0, "a")).read("c", (0, "a"), (1, "a")),
+        lambda: Script().txn("p", ("t-0", 0, "a"), ("t-1", 0, "a")).read("c", (0, "a")),
+        "wrong-offset-reply",
+    ),
+    case(
         "duplicate-nonzero",
         lambda: Script().unsure("p", "a", idempotent=True).read("c", (4, "a"), (5, "a")),
         lambda: Script().unsure("p", "a", idempotent=True).read("c", (4, "a")).read("d", (4, "a")),
@@ -72,6 +78,20 @@ VALUES = [
             Script().sent("p", (1, "a")).unsure("q", "c").read("c", (0, "a"), (1, "a"), (2, "c"))
         ),
         "inconsistent-offsets",
+    ),
+    case(
+        "wrong-offset-reply",  # below the log start nobody can know any more
+        lambda: Script().sent("p", (0, "a")).unsure("q", "b").read("c", (0, "b"), (1, "a")),
+        lambda: Script().sent("p", (0, "a")).told("x", log_start=1).read("c", (1, "a")),
+        "inconsistent-offsets",
+    ),
+    case(
+        "offset-acked-twice",
+        lambda: Script().sent("p", (3, "a"), idempotent=True).sent("p", (3, "b"), idempotent=True),
+        lambda: Script().sent("p", (3, "a"), idempotent=True).sent("p", (4, "b"), idempotent=True),
+        "inconsistent-offsets",
+        "nonmonotonic-send",
+        "realtime-order",
     ),
     case(
         "offset-acked-twice",

@@ -24,9 +24,25 @@ def _rebalanced() -> Script:
     return script.read("c", (2, "c"))
 
 
-def _half_batch(*, batch: bool) -> Script:
+def _half_batch(*, batch: bool = True, final: bool = True) -> Script:
     script = Script().unsure("p", "a", "b", batch=batch)
-    return script.assign("c", t_0=0).read("c", (0, "a"), final=True)
+    return script.assign("c", t_0=0).read("c", (0, "a"), final=final)
+
+
+def _two_finals(*, again: bool) -> Script:
+    """Two final readers, from offsets 1 and 0, of which the second gets offset 0 or not."""
+    script = Script().unsure("p", "a", "b").read("e", (0, "a"), (1, "b"))
+    script.assign("c", t_0=1).read("c", (1, "b"), final=True)
+    records = [(0, "a"), (1, "b")] if again else []
+    return script.assign("d", t_0=0).read("d", *records, final=True)
+
+
+def _two_ends(high_watermark: int) -> Script:
+    """Two final readers, of which the first had not got to the end."""
+    script = Script().sent("p", (0, "a")).told("x", high_watermark=1).sent("p", (1, "b"))
+    script.told("x", high_watermark=high_watermark).assign("c", t_0=0).assign("d", t_0=0)
+    script.read("c", (0, "a"), final=True)
+    return script.read("d", (0, "a"), (1, "b"), final=True).read("d", final=True)
 
 
 def _crashed_reader() -> Script:
@@ -76,6 +92,11 @@ LOSSES = [
         "lost-write",  # a batch of which only a part was stored
         lambda: _half_batch(batch=True),
         lambda: _half_batch(batch=False),
+    ),
+    case(
+        "lost-write",  # its end may come with the next poll
+        _half_batch,
+        lambda: _half_batch(final=False),
     ),
     case(
         "unseen",
@@ -186,6 +207,16 @@ LOSSES = [
             .read("c", (0, "a"))
             .read("c", (1, "b"), final=True)
         ),
+    ),
+    case(
+        "vanished",
+        lambda: _two_finals(again=False),
+        lambda: _two_finals(again=True),
+    ),
+    case(
+        "hole",
+        lambda: _two_ends(high_watermark=3),
+        lambda: _two_ends(high_watermark=2),
     ),
     case(
         "hole",

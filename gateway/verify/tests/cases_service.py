@@ -65,12 +65,12 @@ def _bucket(listed: list[str], named: list[str]) -> Script:
     return script
 
 
-def _interleaved(*, first_key_swapped: bool) -> Script:
+def _interleaved(*, first_key_swapped: bool = True, other: str = "txn") -> Script:
     """Two transactions on two keys; the second is behind the first, or on one key before it."""
     first, second = (1, 0) if first_key_swapped else (0, 1)
     script = Script()
     a = script.writer.invoke("p", "txn", [["send", "t-0", "a"], ["send", "t-1", "b"]])
-    b = script.writer.invoke("q", "txn", [["send", "t-0", "c"], ["send", "t-1", "d"]])
+    b = script.writer.invoke("q", other, [["send", "t-0", "c"], ["send", "t-1", "d"]])
     a.ok([["send", "t-0", [first, "a"]], ["send", "t-1", [0, "b"]]])
     b.ok([["send", "t-0", [second, "c"]], ["send", "t-1", [1, "d"]]])
     return script
@@ -127,6 +127,13 @@ SENDS = [
         lambda: Script().sent("p", (0, "a"), (1, "b"), batch=True),
     ),
     case(
+        "int-nonmonotonic-send",  # both at one offset
+        lambda: Script().sent("p", (1, "a"), (1, "b"), max_in_flight=1),
+        lambda: Script().sent("p", (1, "a"), (2, "b"), max_in_flight=1),
+        "offset-acked-twice",
+        "inconsistent-offsets",
+    ),
+    case(
         "int-send-skip",
         lambda: (
             Script()
@@ -150,9 +157,15 @@ SENDS = [
         lambda: Script().sent("p", (5, "a")).sent("q", (4, "b")),
         lambda: _overlapping(5, 4),
     ),
+    case(
+        "realtime-order",  # without an acknowledgement an offset means nothing
+        lambda: Script().sent("p", (5, "a")).sent("q", (4, "b"), acks=1),
+        lambda: Script().sent("p", (5, "a")).sent("q", (4, "b"), acks=0),
+    ),
 ]
 
 TXNS = [
+    case("G0", _interleaved, lambda: _interleaved(other="send")),
     case(
         "G1a",
         lambda: Script().failed("p", "a").read("c", (0, "a")),
@@ -270,6 +283,36 @@ WATERMARKS = [
         lambda: _asked_before(5, 4),
     ),
     case(
+        "high-watermark-back",  # below what another was told, though above its own
+        lambda: (
+            Script()
+            .told("x", high_watermark=5)
+            .told("y", high_watermark=7)
+            .told("x", high_watermark=6)
+        ),
+        lambda: (
+            Script()
+            .told("x", high_watermark=5)
+            .told("y", high_watermark=7)
+            .told("x", high_watermark=7)
+        ),
+    ),
+    case(
+        "high-watermark-back",  # old news in between does not lower the bound
+        lambda: (
+            Script()
+            .told("x", high_watermark=7)
+            .read("c", observed={"high_watermark": 5})
+            .told("y", high_watermark=6)
+        ),
+        lambda: (
+            Script()
+            .told("x", high_watermark=7)
+            .read("c", observed={"high_watermark": 5})
+            .read("c", observed={"high_watermark": 6})
+        ),
+    ),
+    case(
         "watermarks-crossed",
         lambda: Script().told("x", log_start=6, high_watermark=5),
         lambda: Script().told("x", log_start=5, high_watermark=5, last_stable=5, log_end=5),
@@ -293,6 +336,17 @@ WATERMARKS = [
         "high-watermark-behind-ack",  # the leader alone promises less
         lambda: Script().sent("p", (3, "a"), acks=-1).told("x", high_watermark=2),
         lambda: Script().sent("p", (3, "a"), acks=1).told("x", high_watermark=2),
+    ),
+    case(
+        "high-watermark-behind-ack",  # old news, and a reply without one
+        lambda: Script().sent("p", (3, "a")).told("x", high_watermark=0),
+        lambda: (
+            Script()
+            .sent("p", (3, "a"))
+            .told("x", high_watermark=4)
+            .read("c", observed={"high_watermark": 2})
+            .told("x", log_end=9)
+        ),
     ),
 ]
 
@@ -330,6 +384,26 @@ SERVICE = [
         "realtime-lag",  # it polls and polls, and gets nothing
         lambda: Script().assign("c", t_0=0).sent("p", (0, "a")).wait(1000).read("c"),
         lambda: Script().assign("c", t_0=1).sent("p", (0, "a")).wait(1000).read("c"),
+        lag_ms_max=900,
+    ),
+    case(
+        "realtime-lag",  # once for a poll, however much it brings; without acknowledgement never
+        lambda: (
+            Script()
+            .assign("c", t_0=0)
+            .sent("p", (0, "a"), (1, "b"))
+            .wait(1000)
+            .read("c", (0, "a"), (1, "b"))
+        ),
+        lambda: (
+            Script()
+            .assign("c", t_0=0)
+            .unsure("p", "a", "b")
+            .wait(1000)
+            .read("c", (0, "a"), (1, "b"))
+            .sent("p", (2, "c"))
+            .read("c", (2, "c"))
+        ),
         lag_ms_max=900,
     ),
     case("overwritten-object", lambda: _puts("a", "b", "a"), lambda: _puts("a", "b", "c")),

@@ -1,5 +1,7 @@
 """Every rule has a history that breaks it and one that nearly does."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.verify.checks import CHECKS
@@ -11,6 +13,7 @@ from gateway.verify.tests.cases_service import SENDS, SERVICE, TXNS, WATERMARKS
 
 CASES = [*VALUES, *LOSSES, *POLLS, *SENDS, *TXNS, *WATERMARKS, *SERVICE]
 IDS = [f"{i}-{case.check}" for i, case in enumerate(CASES)]
+FINDINGS = Path(__file__).with_name("findings.txt")
 SEVERITY = {check.name: check.severity for check in CHECKS}
 
 
@@ -38,6 +41,17 @@ def test_a_bad_history_is_caught_by_its_rule(case: Case) -> None:
         assert finding.message
         assert finding.lines and all(1 < line <= lines_count for line in finding.lines)
     assert report.clean == (SEVERITY[case.check] == "allowed" and not case.also)
+
+
+def test_findings_are_told_as_reviewed() -> None:
+    """findings.txt holds them in the order of the cases; a change of it is read as a diff."""
+    told = []
+    for case in CASES:
+        for result in report_on(case.bad(), case).results:
+            if result.check.name == case.check:
+                told += [f"{case.check}: {f.message} {[*f.lines]}" for f in result.findings]
+    text = "\n".join(told) + "\n"
+    assert text == FINDINGS.read_text(), text
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)

@@ -67,6 +67,8 @@ def test_delays_are_measured_also_where_they_are_not_judged() -> None:
     assert "longest delay: 1002 ms from acknowledgement to a consumer" in list(report.text())
     (lag,) = (r for r in report.results if r.check.name == "realtime-lag")
     assert lag.subjects_count == 0
+    assert verify(script.history(), lag_ms_max=1_002).clean
+    assert not verify(script.history(), lag_ms_max=1_001).clean
 
 
 def test_json_says_the_same() -> None:
