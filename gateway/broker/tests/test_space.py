@@ -1,0 +1,60 @@
+"""What is deleted gives its space back: by retention, by request, and with its topic."""
+
+import asyncio
+import random  # noqa: TID251 - seeded
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway.tests.harness import Client, World, batch_of, started, virtual
+from protocol import ApiKey
+from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+
+SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
+RECORDS_COUNT, RECORD_BYTES = 120, 7_000
+HOUR_S = 3_600
+
+
+async def _by_time(world: World, client: Client) -> None:
+    await asyncio.sleep(HOUR_S)  # the topic's retention.ms is ten minutes
+
+
+async def _by_request(world: World, client: Client) -> None:
+    assert (await client.deleted("t", -1)).low_watermark == RECORDS_COUNT
+
+
+async def _with_the_topic(world: World, client: Client) -> None:
+    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=9_000)
+    await client.call(ApiKey.DELETE_TOPICS, 6, body)
+
+
+async def _stored_bytes(world: World) -> int:
+    return sum(row.size_bytes for row in await world.objects.inner.list(""))
+
+
+@pytest.mark.parametrize("delete", [_by_time, _by_request, _with_the_topic])
+@virtual
+async def test_space_is_given_back_and_the_neighbour_keeps_all(
+    delete: Callable[[World, Client], Awaitable[None]],
+) -> None:
+    rng = random.Random(1)
+    world, client = await started(**SMALL_SEGMENTS)
+    retention = {"retention.ms": "600000"} if delete is _by_time else {}
+    await client.create("t", configs=retention)
+    await client.create("kept")
+    kept = [rng.randbytes(100) for _ in range(RECORDS_COUNT)]
+    for value in kept:
+        await client.produced("t", batch_of(rng.randbytes(RECORD_BYTES)))
+        await client.produced("kept", batch_of(value))
+    assert await _stored_bytes(world) > RECORDS_COUNT * RECORD_BYTES
+    await delete(world, client)
+    client = await world.restart()
+    # The segment that was being written is finished by what comes next.
+    await client.produced("kept", batch_of(bytes(70_000)))
+    await asyncio.sleep(2 * HOUR_S)
+    await client.produced("kept", batch_of(bytes(70_000)))
+    await asyncio.sleep(2 * HOUR_S)
+    assert await _stored_bytes(world) < RECORDS_COUNT * RECORD_BYTES / 2
+    for offset, value in enumerate(kept):
+        found = await client.fetched("kept", offset, partition_bytes_max=1)
+        assert value in bytes(found.records)
