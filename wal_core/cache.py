@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -11,6 +11,51 @@ from wal_core.errors import Unavailable
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+class Room:
+    """So many bytes may be under way at once; who finds no room waits, first come first served.
+
+    More than there is room for altogether goes alone.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._taken_bytes = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def has(self, bytes_count: int) -> bool:
+        """Whether there is room now, and nobody waits for it."""
+        return not self._waiting and self._fits(bytes_count)
+
+    def _fits(self, bytes_count: int) -> bool:
+        return not self._taken_bytes or self._taken_bytes + bytes_count <= self._bytes_max
+
+    async def take(self, bytes_count: int) -> None:
+        if self.has(bytes_count):
+            self._taken_bytes += bytes_count
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((bytes_count, place))
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.give_back(bytes_count)  # it was ours already
+            raise
+
+    def give_back(self, bytes_count: int) -> None:
+        self._taken_bytes -= bytes_count
+        while self._waiting:
+            wanted_bytes, place = self._waiting[0]
+            if place.cancelled():
+                self._waiting.popleft()
+            elif self._fits(wanted_bytes):
+                self._waiting.popleft()
+                self._taken_bytes += wanted_bytes
+                place.set_result(None)
+            else:
+                return
 
 
 class LoadingCache(Generic[K, V]):
@@ -26,8 +71,13 @@ class LoadingCache(Generic[K, V]):
         load: Callable[[K], Awaitable[V]],
         size_bytes: Callable[[V], int],
         deadline_ms: int,
+        *,
+        room: Room | None = None,
+        expected_bytes: Callable[[K], int] = lambda _: 0,
     ) -> None:
         self._bytes_max = bytes_max
+        self._room = room  # for what is being loaded; None: as much as comes
+        self._expected_bytes = expected_bytes
         self._load = load
         self._size_bytes = size_bytes
         self._deadline_ms = deadline_ms
@@ -50,8 +100,10 @@ class LoadingCache(Generic[K, V]):
         return await asyncio.shield(self._start(key))
 
     def prefetch(self, key: K) -> None:
-        """Start loading if it is not here; nobody waits."""
-        if key not in self._values:
+        """Start loading if it is not here and there is room for it; nobody waits."""
+        if key not in self._values and (
+            self._room is None or self._room.has(self._expected_bytes(key))
+        ):
             self._start(key)
 
     def put(self, key: K, value: V) -> None:
@@ -85,6 +137,16 @@ class LoadingCache(Generic[K, V]):
         return task
 
     async def _run(self, key: K) -> V:
+        if self._room is None:
+            return await self._load_in_time(key)
+        bytes_count = self._expected_bytes(key)
+        await self._room.take(bytes_count)
+        try:
+            return await self._load_in_time(key)
+        finally:
+            self._room.give_back(bytes_count)
+
+    async def _load_in_time(self, key: K) -> V:
         try:
             async with asyncio.timeout(self._deadline_ms / 1000):
                 value = await self._load(key)

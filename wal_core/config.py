@@ -72,6 +72,9 @@ class LogConfig:
     tail_bytes_max: int = 64 * MIB
     """Recently confirmed entries kept for readers at the end of the log."""
     block_cache_bytes_max: int = 64 * MIB
+    catch_up_bytes_max: int = 32 * MIB
+    """Blocks being read from the store at once, by all readers that catch up together. Larger: more
+    throughput where the store is far away; smaller: less memory, and less taken from writers."""
     table_cache_bytes_max: int = 16 * MIB
     """Footers and indexes of finished segments."""
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
 from wal_core.block_format import Block
-from wal_core.cache import LoadingCache
+from wal_core.cache import LoadingCache, Room
 from wal_core.chain import Chain, Link, Sealed
 from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated, WalError
@@ -55,6 +55,8 @@ class LogReader:
             self._load_block,
             lambda block: len(block.buffer) + 400 * block.header.entry_count,
             config.store_timeout_ms,
+            room=Room(config.catch_up_bytes_max),
+            expected_bytes=lambda place: place.length or 0,
         )
         self.tables: LoadingCache[Link, Footer | SealedIndex] = LoadingCache(
             config.table_cache_bytes_max,

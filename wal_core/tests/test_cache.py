@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from wal_core import Corrupt, Unavailable
-from wal_core.cache import LoadingCache
+from wal_core.cache import LoadingCache, Room
 from wal_core.testing.sim_loop import run
 
 
@@ -107,5 +107,55 @@ def test_close_ends_loads():
         await values.close()
         with pytest.raises(asyncio.CancelledError):
             await reader
+
+    run(main)
+
+
+def test_loads_under_way_are_bounded_and_served_in_order():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        flying = flying_max = 0
+        finished: list[int] = []
+
+        async def load(key: int) -> bytes:
+            nonlocal flying, flying_max
+            flying += key
+            flying_max = max(flying_max, flying)
+            await asyncio.sleep(0.1)
+            flying -= key
+            finished.append(key)
+            return b"x"
+
+        cache = LoadingCache(0, load, len, 1_000, room=Room(100), expected_bytes=lambda key: key)
+        keys = [60, 40, 50, 30, 500, 20]
+        gets = [asyncio.ensure_future(cache.get(key)) for key in keys]
+        await asyncio.sleep(0.01)
+        cache.prefetch(7)  # no room: nobody waits for it
+        gets[3].cancel()  # who asked goes; the load is the cache's
+        await asyncio.gather(*gets, return_exceptions=True)
+        assert finished == keys
+        assert flying_max == 500  # alone
+        assert loop.time() == pytest.approx(0.4)
+        cache.prefetch(7)
+        await asyncio.sleep(1)
+        assert finished[-1] == 7
+
+    run(main)
+
+
+def test_who_gives_up_waiting_for_room_takes_none():
+    async def main() -> None:
+        room = Room(10)
+        await room.take(10)
+        waiting = [asyncio.ensure_future(room.take(10)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        room.give_back(10)  # the second's
+        waiting[1].cancel()  # in the same turn: it has it already, and gives it on
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert [one.cancelled() for one in waiting] == [True, True, False]
+        assert not room.has(1)
+        room.give_back(10)
+        assert room.has(10)
 
     run(main)
