@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compat_tests.bench import load, startup
+from compat_tests.bench import load, reading, startup
 from compat_tests.bench.broker import Running, gateway
 from compat_tests.bench.raw import Raw
 from compat_tests.bench.report import heading, line
@@ -37,6 +37,7 @@ LOADS: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
     ("1 KB records", 1_000, 400_000, {}),
     ("1 MB batches", 100_000, 8_000, {"linger.ms": 20, "batch.size": MB}),
 )
+READING_BYTES = 1_500_000_000
 RAW_BLOCK_BYTES = (16_384, 131_072, MB)
 # librdkafka stops fetching for a second once 100,000 records wait in its queue. A broker that fills
 # the queue faster than Python empties it makes the client idle: this shows what was waiting.
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where data go (default: a temporary folder)")
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer records")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each throughput")
+    parser.add_argument("--reading", action="store_true", help="also old data, tails and starts")
     parser.add_argument(
         "--modes", default="file", help="of file, object (a folder), s3 (a local server)"
     )
@@ -77,6 +79,9 @@ def bench_target(name: str, target: Target, options: argparse.Namespace) -> None
             bench_load(broker, target, load_of, options.rounds)
         bench_latency(broker, target, int(2_000 * scale))
         line("memory after the runs", f"{broker.memory_mb():.0f} MB")
+    if options.reading:
+        reading.bench_reading(name, target, int(READING_BYTES * scale))
+        reading.bench_starts(name, target)
 
 
 def bench_load(
