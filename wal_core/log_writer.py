@@ -27,6 +27,7 @@ from wal_core.block_format import (
 )
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
+from wal_core.entry_checks import STREAM_ID_MAX, check_entry, is_flat
 from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
@@ -36,10 +37,6 @@ from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream, Tail
 from wal_core.types import Entry, LogState
-
-_STREAM_ID_MAX = (1 << 64) - 1
-_RECORD_COUNT_MAX = (1 << 32) - 1
-_INT64_MAX = (1 << 63) - 1
 
 
 class _Gathering:
@@ -144,13 +141,13 @@ class LogWriter:
             raise self._error.with_traceback(None)
         if self._closing:
             raise Unavailable("the log is closing", log_id=self._config.log_id)
-        if payload.__class__ is not bytes and not _is_flat(payload):
+        if payload.__class__ is not bytes and not is_flat(payload):
             raise Invalid("a payload must be bytes or a contiguous memoryview of bytes")
         stored_bytes = len(payload) + INDEX_ENTRY.size
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._new_stream(stream_id)
-        _check_entry(stream, stream_id, base_offset, record_count, max_timestamp_ms)
+        check_entry(stream, stream_id, base_offset, record_count, max_timestamp_ms)
         if stored_bytes == INDEX_ENTRY.size:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
@@ -175,7 +172,7 @@ class LogWriter:
         return block.future
 
     def _new_stream(self, stream_id: int) -> Stream:
-        if not 0 <= stream_id <= _STREAM_ID_MAX:
+        if not 0 <= stream_id <= STREAM_ID_MAX:
             raise Invalid(f"stream id {stream_id} is not in 0 .. 2**64-1")
         return Stream()
 
@@ -473,29 +470,3 @@ def _as_fatal(error: BaseException) -> WalError:
     wrapped = Corrupt(f"the log stopped over an unexpected {type(error).__name__}: {error}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def _check_entry(
-    stream: Stream,
-    stream_id: int,
-    base_offset: int,
-    record_count: int,
-    max_timestamp_ms: int,
-) -> None:
-    if stream.dropped:
-        raise Invalid(f"stream {stream_id} was dropped; ids are not used again")
-    if base_offset != stream.end:
-        raise Invalid(f"stream {stream_id} ends at {stream.end}, not at {base_offset}")
-    if not 0 < record_count <= _RECORD_COUNT_MAX or base_offset > _INT64_MAX - record_count:
-        raise Invalid(f"record count {record_count} is out of range")
-    if not -_INT64_MAX <= max_timestamp_ms <= _INT64_MAX:
-        raise Invalid(f"timestamp {max_timestamp_ms} does not fit 64 bits")
-
-
-def _is_flat(payload: object) -> bool:
-    return isinstance(payload, bytes) or (
-        isinstance(payload, memoryview)
-        and payload.format == "B"
-        and payload.ndim == 1
-        and payload.c_contiguous
-    )

@@ -60,7 +60,7 @@ class _Appending:
             if not isinstance(records, memoryview):
                 raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
             header = validate_batch(records)
-            _check(partition, header, self._call.version)
+            _check(partition, header, self._call.version, self._now_ms)
             appended = partition.append(records, header, self._now_ms, self._steady_ms)
         except Exception as error:
             _fail(answer, error)
@@ -117,7 +117,7 @@ def _refusal(request: ProduceRequest, version: int) -> BrokerError | None:
     return None
 
 
-def _check(partition: Partition, header: BatchHeader, version: int) -> None:
+def _check(partition: Partition, header: BatchHeader, version: int, now_ms: int) -> None:
     topic = partition.topic
     if header.total_bytes > topic.message_bytes_max:
         raise BrokerError(
@@ -132,6 +132,13 @@ def _check(partition: Partition, header: BatchHeader, version: int) -> None:
     if header.codec == ZSTD_CODEC and version < FIRST_VERSION_WITH_ZSTD:
         raise BrokerError(
             ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 (KIP-110)"
+        )
+    if not topic.log_append_time and header.max_timestamp_ms > now_ms + topic.timestamp_ahead_ms:
+        # As LogValidator does. A time far ahead would also hold retention up for as long.
+        raise BrokerError(
+            ErrorCode.INVALID_TIMESTAMP,
+            f"timestamp {header.max_timestamp_ms} is more than {topic.timestamp_ahead_ms} ms ahead "
+            "(message.timestamp.after.max.ms)",
         )
     if topic.is_internal:
         raise BrokerError(

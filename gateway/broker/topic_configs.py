@@ -15,6 +15,7 @@ ACTED_ON = frozenset(
     {
         "cleanup.policy",  # whether retention deletes at all; compact keeps everything
         "max.message.bytes",
+        "message.timestamp.after.max.ms",
         "message.timestamp.type",
         "retention.bytes",
         "retention.ms",

@@ -66,6 +66,7 @@ class Topic:
         "record",
         "retention_bytes",
         "retention_ms",
+        "timestamp_ahead_ms",
     )
 
     def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
@@ -86,6 +87,7 @@ class Topic:
         own_max = record.configs.get("max.message.bytes")
         self.message_bytes_max = int(own_max) if own_max else self._default_bytes_max
         self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
+        self.timestamp_ahead_ms = int(self.config("message.timestamp.after.max.ms"))
         policies = self.config("cleanup.policy").split(",")
         self.deletes_old = "delete" in (policy.strip() for policy in policies)
         self.retention_ms = int(self.config("retention.ms"))  # -1: for ever

@@ -62,7 +62,8 @@ class LocalFolderStore:
         await self._run(lambda: self._create(path, pieces, temporary))
 
     def _create(self, path: Path, pieces: Sequence[Buffer], temporary: Path) -> None:
-        if path.parent not in self._folders_known:
+        known = path.parent in self._folders_known
+        if not known:
             make_folder(path.parent)
             self._folders_known.add(path.parent)
         try:
@@ -74,7 +75,10 @@ class LocalFolderStore:
             raise AlreadyExists(path.name) from None
         except FileNotFoundError:
             self._folders_known.discard(path.parent)
-            raise
+            if not known:
+                raise
+            # The folder has gone with the last object in it: make it again.
+            self._create(path, pieces, temporary)
 
     def _staging(self) -> Staging:
         """This thread's memory for large objects; made when the first one comes."""

@@ -72,6 +72,19 @@ async def delete_and_size(store: ObjectStore) -> None:
     assert await store.size("k") == 5
 
 
+async def many_are_deleted_at_once(store: ObjectStore) -> None:
+    keys = [f"d/{n % 7}/{n}" for n in range(250)]
+    for key in keys:
+        await store.create(key, [b"x"])
+    await store.delete()
+    await store.delete("d/missing", *keys[:100], "d/also/missing", *keys[110:])
+    assert [row.key for row in await store.list("d/")] == sorted(keys[100:110])
+    await store.delete(*keys)
+    assert list(await store.list("d/")) == []
+    await store.create(keys[0], [b"again"])
+    assert bytes(await store.get_range(keys[0], 0, None)) == b"again"
+
+
 async def many_pieces_and_large_ones(store: ObjectStore) -> None:
     pieces = [b"%05d" % n for n in range(5000)] + [bytes(3_000_000)]
     await store.create("many", pieces)
@@ -92,6 +105,7 @@ CONTRACT = [
     lists_are_ordered_and_complete,
     folders_are_listed_once,
     delete_and_size,
+    many_are_deleted_at_once,
     many_pieces_and_large_ones,
     a_callers_buffer_may_be_reused_afterwards,
 ]

@@ -145,10 +145,31 @@ def test_malformed_batches_get_their_code_and_harm_nobody(records: bytes, code: 
 
 
 @virtual
+async def test_a_timestamp_far_ahead_is_refused_unless_the_topic_takes_it() -> None:
+    """message.timestamp.after.max.ms: an hour by default, as in Kafka."""
+    _, client = await started()
+    await client.create("t")
+    await client.create("any", configs={"message.timestamp.after.max.ms": str(2**63 - 1)})
+    await client.create("own", configs={"message.timestamp.type": "LogAppendTime"})
+    hour_ms = 3_600_000
+    for topic, ahead_ms, expected in (
+        ("t", hour_ms, ErrorCode.NONE),
+        ("t", hour_ms + 1_000, ErrorCode.INVALID_TIMESTAMP),
+        ("any", hour_ms * 1_000, ErrorCode.NONE),
+        ("own", hour_ms * 1_000, ErrorCode.NONE),
+    ):
+        batch = batch_of(b"x", times=[EPOCH_MS + ahead_ms])
+        reply = await client.call(ApiKey.PRODUCE, 9, produce_request({(topic, 0): batch}))
+        answer = reply.responses[0].partition_responses[0]
+        assert (topic, answer.error_code) == (topic, expected)
+
+
+@virtual
 async def test_a_batch_may_have_any_timestamp_or_none() -> None:
     """As in Kafka; and one that no index holds must not fail its neighbours in the request."""
     _, client = await started()
-    await client.create("t", partitions=2)
+    longest = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+    await client.create("t", partitions=2, configs=longest)
     for time_ms in (-1, -2, -(2**63), 2**63 - 1):
         batches = {("t", 0): batch_of(b"x", times=[time_ms]), ("t", 1): batch_of(b"x")}
         reply = await client.call(ApiKey.PRODUCE, 9, produce_request(batches))
