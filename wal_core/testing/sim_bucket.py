@@ -70,6 +70,7 @@ class _Call:
     back_s: float
     fault: Fault | None = None
     late_s: float = 0.0
+    good_steps_count: int = 0  # of several, before one that fails
     steps: list[Callable[[], Any]] = field(default_factory=list)  # the last one's result counts
 
 
@@ -124,6 +125,8 @@ class Bucket:
         for fault in self.faults:
             if fault.hits(call.operation, call.key, loop.time()):
                 call.fault, call.late_s = fault.fault, fault.late_s
+                if call.operation in ("list", "delete"):
+                    call.good_steps_count = rng.choice((0, 0, 1, 2))
                 break
         least_s, typical_s = self.latency_s
         slowness = max(self.slow, default=1.0) / 2
@@ -142,12 +145,13 @@ class Bucket:
         if call.fault is Fault.HANG:
             self._tell(call, "hangs before")
             return
-        if call.fault is Fault.BEFORE:
+        if call.fault is Fault.BEFORE and call.good_steps_count <= 0:
             self._tell(call, "fails before")
             self._later(call.back_s, self._answer, call, None, _failure(call))
             return
         result, error = None, None
         try:
+            call.good_steps_count -= 1
             result = call.steps.pop(0)()
         except (AlreadyExists, NotFound, AssertionError) as raised:
             error = raised
@@ -159,7 +163,7 @@ class Bucket:
             self._tell(call, f"late {outcome}")
         elif call.fault is Fault.HANG_AFTER:
             self._tell(call, f"{outcome}, then hangs")
-        elif call.fault is Fault.AFTER:
+        elif call.fault in (Fault.AFTER, Fault.BEFORE):
             self._tell(call, f"{outcome}, then fails")
             self._later(call.back_s, self._answer, call, None, _failure(call))
         else:
@@ -236,8 +240,11 @@ class BucketClient:
         return size
 
     async def delete(self, *keys: str) -> None:
-        for key in keys:
-            await self._call("delete", key, partial(self._bucket.delete, key))
+        """After an error some may be left: each is a step of its own."""
+        if keys:
+            call = self._prepare("delete", keys[0], lambda: self._bucket.delete(keys[0]))
+            call.steps += [partial(self._bucket.delete, key) for key in keys[1:]]
+            await self._send(call)
 
     async def close(self) -> None:
         """Nothing to release."""

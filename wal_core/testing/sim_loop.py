@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from wal_core.testing.sim_process import ProcessHandle, ProcessTimer, current_process
+from wal_core.testing.sim_process import ProcessHandle, ProcessTimer, current_process, is_dead
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self._selector = _NoSelector(self)
         # Timers this close count as due; far below any latency, far above rounding.
         self._clock_resolution = 1e-9
+        self.slow_executor: list[float] = []  # factors in force; the worst one counts
         self._over = False
         self.set_task_factory(_make_task)
 
@@ -140,9 +141,13 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
             except BaseException as error:
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise
+                process = current_process()
+                if process is not None and not process.alive:
+                    return  # it died in the middle
                 future.set_exception(error)
 
-        self.call_later(self.rng.random() * EXECUTOR_DELAY_S, work)
+        slowness = max(self.slow_executor, default=1.0)
+        self.call_later(self.rng.random() * EXECUTOR_DELAY_S * slowness, work)
         return future
 
     def call_soon_threadsafe(  # type: ignore[override]
@@ -183,7 +188,7 @@ def run(
         return loop.run_until_complete(main())
     finally:
         try:
-            left = asyncio.all_tasks(loop)
+            left = [task for task in asyncio.all_tasks(loop) if not is_dead(task)]
             for task in left:
                 task.cancel()
             if left:

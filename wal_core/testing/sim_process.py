@@ -85,6 +85,7 @@ class Process:
         self.state = State.DEAD
         self._trap = None
         self._grave += [*self._parked, *self._tasks]
+        _dead_tasks.update(self._tasks)
         self._parked.clear()
 
     def bury(self) -> None:
@@ -116,6 +117,14 @@ class Process:
 
     def owns(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
+
+
+_dead_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+
+def is_dead(task: asyncio.Task[Any]) -> bool:
+    """Whether its process is: it will never be done."""
+    return task in _dead_tasks
 
 
 _CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
 
-from gateway.testing.sim.plan import MODES, Mode, draw_plan
+from gateway.testing.sim.plan import MODES, draw_plan
+from gateway.testing.sim.runner import Case, Result, run_cases
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
 
-CHUNK_COUNT = 8  # seeds a worker takes at a time
 SHOWN_MAX_COUNT = 3  # failures that are shrunk and printed in full
 PROGRESS_S = 30.0
-
-
-class Case(NamedTuple):
-    mode: Mode
-    seed: int
-
-
-class Result(NamedTuple):
-    """What comes back from a worker."""
-
-    case: Case
-    violations: list[str]
-    counts: dict[str, int]
 
 
 def main() -> int:
@@ -76,7 +60,7 @@ def _run_many(cases: list[Case], options: argparse.Namespace) -> int:
     began_s = last_s = time.perf_counter()
     failures: list[Result] = []
     totals: dict[str, int] = {}
-    for done_count, result in enumerate(_results(cases, options.jobs), start=1):
+    for done_count, result in enumerate(run_cases(cases, options.jobs), start=1):
         for name, count in result.counts.items():
             totals[name] = totals.get(name, 0) + count
         if result.violations:
@@ -98,20 +82,6 @@ def _run_many(cases: list[Case], options: argparse.Namespace) -> int:
         _replay([failure.case], shrink=True)
         _print(f"replay it with: make sim SEED={seed} ARGS='--mode {mode}'")
     return int(bool(failures))
-
-
-def _results(cases: list[Case], jobs_count: int) -> Iterator[Result]:
-    if jobs_count == 1:
-        yield from map(_run_one, cases)
-        return
-    # Spawned, not forked: a worker is a fresh interpreter, as the replay of a seed is.
-    with multiprocessing.get_context("spawn").Pool(jobs_count) as pool:
-        yield from pool.imap_unordered(_run_one, cases, chunksize=CHUNK_COUNT)
-
-
-def _run_one(case: Case) -> Result:
-    outcome = simulate(draw_plan(case.seed, case.mode))
-    return Result(case, outcome.violations, outcome.counts)
 
 
 def _print(text: str = "") -> None:

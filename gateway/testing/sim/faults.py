@@ -4,6 +4,7 @@ others stay as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from wal_core.testing.faulty_object_store import Fault as StoreFaultKind
 from wal_core.testing.seeds import Random, stream
 from wal_core.testing.sim_bucket import StoreFault
+from wal_core.testing.sim_disk import DiskFault
 
 if TYPE_CHECKING:
     from gateway.testing.sim.world import World
@@ -104,7 +106,7 @@ class StoreErrors:
     late_s: float
 
     def begin(self, world: World) -> None:
-        world.storage.bucket.faults.append(
+        world.bucket.faults.append(
             StoreFault(
                 fault=StoreFaultKind[self.kind],
                 operations=frozenset(self.operations),
@@ -126,7 +128,7 @@ class StoreTrouble:
     seed: int
 
     def begin(self, world: World) -> None:
-        world.storage.bucket.faults.append(
+        world.bucket.faults.append(
             StoreFault(
                 fault=StoreFaultKind[self.kind],
                 operations=OPERATIONS,
@@ -146,7 +148,7 @@ class SlowStore:
     factor: float
 
     def begin(self, world: World) -> None:
-        _slow_down(world, world.storage.bucket.slow, self.factor, self.for_s)
+        _slow_down(world, world.bucket.slow, self.factor, self.for_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,76 @@ class ClockJump:
         world.clock_jump_ms += self.by_ms
 
 
+@dataclass(frozen=True, slots=True)
+class DiskErrors:
+    """Some calls fail: `call` is write (the disk is full), sync, folder or create."""
+
+    at_s: float
+    call: str
+    skip_count: int
+    count: int
+
+    def begin(self, world: World) -> None:
+        world.disk.faults.append(DiskFault(self.call, self.skip_count, self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """For a while nothing can be written."""
+
+    at_s: float
+    for_s: float
+
+    def begin(self, world: World) -> None:
+        faults = [DiskFault("write", 0, math.inf), DiskFault("create", 0, math.inf)]
+        world.disk.faults += faults
+
+        def end() -> None:
+            for fault in faults:
+                fault.count = 0
+
+        world.later(self.for_s, end)
+
+
+@dataclass(frozen=True, slots=True)
+class DieInCall:
+    """kill -9 at a system call: a write is torn, names and contents are made durable halfway."""
+
+    at_s: float
+    calls: int
+    restart_after_s: float
+
+    def begin(self, world: World) -> None:
+        node = world.newest
+        if node is not None:
+            world.restart_after_s = self.restart_after_s
+            world.disk.die_at_call(node.process, self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """All processes end, and of what was not synced any part is lost."""
+
+    at_s: float
+    restart_after_s: float
+
+    def begin(self, world: World) -> None:
+        world.restart_after_s = self.restart_after_s
+        for node in world.nodes:
+            node.kill("has no power")
+        world.disk.cut_power()
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDisk:
+    at_s: float
+    for_s: float
+    factor: float
+
+    def begin(self, world: World) -> None:
+        _slow_down(world, world.loop.slow_executor, self.factor, self.for_s)
+
+
 OPERATIONS = frozenset(("create", "get_range", "list", "list_folders", "size", "delete"))
 
 
@@ -227,6 +299,11 @@ def _store_trouble(rng: Random, at_s: float) -> Fault:
     return StoreTrouble(at_s, for_s, kind, rng.choice((0.2, 0.5, 1.0)), rng.getrandbits(32))
 
 
+def _disk_errors(rng: Random, at_s: float) -> Fault:
+    call = rng.choice(("write", "sync", "sync", "folder", "create"))
+    return DiskErrors(at_s, call, rng.randrange(4), rng.choice((1, 1, 2, 5)))
+
+
 _DRAW: dict[str, Callable[[Random, float], Fault]] = {
     "crash": _crash,
     "stop": lambda rng, at_s: Stop(at_s, rng.choice((0.0, 0.5))),
@@ -241,8 +318,20 @@ _DRAW: dict[str, Callable[[Random, float], Fault]] = {
     "slow_network": lambda rng, at_s: SlowNetwork(
         at_s, rng.choice((0.3, 2.0)), rng.choice((10.0, 200.0))
     ),
+    "disk_errors": _disk_errors,
+    "disk_full": lambda rng, at_s: DiskFull(at_s, rng.choice((0.1, 1.0, 3.0))),
+    "die_in_call": lambda rng, at_s: DieInCall(at_s, rng.randrange(30), rng.choice((0.0, 0.3))),
+    "power_cut": lambda rng, at_s: PowerCut(at_s, rng.choice((0.0, 0.3))),
+    "slow_disk": lambda rng, at_s: SlowDisk(
+        at_s, rng.choice((0.3, 2.0)), rng.choice((10.0, 300.0))
+    ),
     "clock": lambda rng, at_s: ClockJump(
         at_s, rng.choice((-86_400_000, -3_600_000, -5_000, 5_000, 3_600_000, 86_400_000))
     ),
 }
-KINDS = tuple(_DRAW)
+_ANYWHERE = ("crash", "stop", "pause", "takeover", "cut", "slow_network", "clock")
+KINDS = {
+    "object": (*_ANYWHERE, "store_errors", "store_trouble", "slow_store"),
+    "file": (*_ANYWHERE, "disk_errors", "disk_full", "die_in_call", "power_cut", "slow_disk"),
+}
+"""What can be drawn in each mode."""

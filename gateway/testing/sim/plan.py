@@ -12,7 +12,7 @@ from gateway.testing.sim.producers import ProducerSpec
 from wal_core.testing.seeds import Random, stream
 
 Mode = Literal["object", "file"]
-MODES: tuple[Mode, ...] = ("object",)
+MODES: tuple[Mode, ...] = ("object", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
     topics = tuple((f"t{n}", rng.choice((1, 1, 2, 3))) for n in range(rng.choice((1, 2))))
     partitions = tuple((name, index) for name, count in topics for index in range(count))
     # A few kinds at a time: what each does alone would be drowned by all of them together.
-    kinds = rng.sample(KINDS, rng.choice((1, 2, 3, len(KINDS))))
+    kinds = rng.sample(KINDS[mode], rng.choice((1, 2, 3, len(KINDS[mode]))))
     faults = [
         draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
     ]

@@ -38,6 +38,8 @@ def simulate(plan: Plan) -> Outcome:
     world = World(plan, loop, trace)
     collecting = gc.isenabled()
     gc.disable()  # what is collected when must not depend on what ran before
+    installed = world.storage.in_place()
+    installed.__enter__()
     try:
         loop.run_until_complete(world.run())
     except Exception as error:
@@ -47,6 +49,7 @@ def simulate(plan: Plan) -> Outcome:
         gc.collect()  # errors that nobody looked at are told now
         trace.is_over = True
         _take_apart(world, loop)
+        installed.__exit__(None, None, None)
         for name, handler in logs:
             logging.getLogger(name).removeHandler(handler)
         if collecting:

@@ -1,21 +1,45 @@
-"""Where the simulated gateways keep their data."""
+"""Where the simulated gateways keep their data: a bucket, or a disk of the machine they share."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Protocol
+
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
-from wal_core import Rng, SegmentStore, open_store
+from wal_core import Corrupt, Rng, SegmentStore, open_store
+from wal_core.block_format import HEADER_BYTES, parse_block, parse_header
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_bucket import Bucket, BucketClient
+from wal_core.testing.sim_disk import Disk, Inode
 from wal_core.testing.sim_process import Process
+from wal_core.testing.sim_system import installed
+
+_SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
+_LOG_FOLDER = PurePosixPath("/data/logs/0")
+
+
+class Storage(Protocol):
+    """What a world asks of it."""
+
+    async def open(self, process: Process, rng: Rng) -> SegmentStore: ...
+    def process_died(self, process: Process) -> None: ...
+    def heal(self) -> None:
+        """Nothing fails any more."""
+
+    def in_place(self) -> contextlib.AbstractContextManager[object]:
+        """The program sees it instead of the machine's own while this is entered."""
+        ...
 
 
 class ObjectStorage:
-    """Mode object: a bucket."""
+    """Mode object."""
 
     def __init__(self, seed: int, trace: Trace, stored: StoredLog) -> None:
         self._seed = seed
-        self._opened_count = 0
         self.bucket = Bucket()
         self.bucket.created = stored.object_created
         self.bucket.watch = lambda who, what, key, outcome: trace.note(
@@ -23,7 +47,6 @@ class ObjectStorage:
         )
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
-        self._opened_count += 1
         client = BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
         return await open_store("sim:", "object", objects=client, rng=rng)
 
@@ -33,3 +56,62 @@ class ObjectStorage:
     def heal(self) -> None:
         self.bucket.faults.clear()
         self.bucket.slow.clear()
+
+    def in_place(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+
+class FileStorage:
+    """Mode file."""
+
+    def __init__(
+        self, seed: int, trace: Trace, stored: StoredLog, died: Callable[[Process], None]
+    ) -> None:
+        self.disk = Disk(stream(seed, "disk"))
+        self.disk.watch = lambda who, what: trace.note("disk", f"{what} by {who}")
+        self.disk.synced = self._synced
+        self.disk.died = died
+        self._stored = stored
+        self._read: dict[int, tuple[Inode, int, int]] = {}  # per segment: blocks and bytes taken
+
+    async def open(self, process: Process, rng: Rng) -> SegmentStore:
+        return await open_store("/data", "file", rng=rng)
+
+    def process_died(self, process: Process) -> None:
+        self.disk.process_died(process)
+
+    def heal(self) -> None:
+        self.disk.heal()
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[object]:
+        with installed(self.disk):
+            yield self
+
+    def _synced(self, folder: PurePosixPath) -> None:
+        """Tell the log's follower of the blocks that are on the device, with their file's name."""
+        if folder != _LOG_FOLDER:
+            return
+        for name, inode in sorted(self.disk.durable_files(folder).items()):
+            match = _SEGMENT_NAME.fullmatch(name)
+            if match is not None:
+                self._follow(int(match[1]), inode)
+
+    def _follow(self, segment: int, inode: Inode) -> None:
+        known, blocks_count, position = self._read.get(segment, (inode, 0, 0))
+        if known is not inode:  # the number of a file that never held a whole block
+            blocks_count = position = 0
+        view = memoryview(bytes(inode.durable))[position:]
+        at = 0
+        while at + HEADER_BYTES <= len(view):
+            try:
+                header = parse_header(view[at : at + HEADER_BYTES])
+                block = parse_block(view[at : at + header.total_bytes])
+            except Corrupt:
+                break
+            if header.block != blocks_count:
+                break
+            self._stored.add(segment, blocks_count, block)
+            blocks_count += 1
+            at += header.total_bytes
+        self._read[segment] = (inode, blocks_count, position + at)

@@ -19,12 +19,15 @@ from gateway.testing.sim.node import EPOCH_MS, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
 from gateway.testing.sim.plan import Plan
 from gateway.testing.sim.producers import Producer
-from gateway.testing.sim.storage import ObjectStorage
+from gateway.testing.sim.storage import FileStorage, ObjectStorage, Storage
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from wal_core.testing.seeds import Random
+from wal_core.testing.sim_bucket import Bucket
+from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import SimLoop
+from wal_core.testing.sim_process import Process
 
 SUPERVISOR_S = 0.25
 PATIENCE_S = 120.0
@@ -59,7 +62,11 @@ class World:
             close_timeout_ms=1_000,
         )
         stored = StoredLog(trace)
-        self.storage = ObjectStorage(plan.seed, trace, stored)
+        self._bucket_storage = self._disk_storage = None
+        if plan.mode == "object":
+            self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
+        else:
+            self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
         self.network = Network(plan.seed)
         self.network.answered = Oracle(trace, stored).answered
         self.network.disorder = lambda what: trace.violation("I6 replies in order", what)
@@ -69,6 +76,27 @@ class World:
         self.winding_down = False
         self._healed = False
         self._producer_ids: dict[int, str] = {}
+
+    @property
+    def storage(self) -> Storage:
+        storage = self._bucket_storage or self._disk_storage
+        assert storage is not None
+        return storage
+
+    @property
+    def bucket(self) -> Bucket:
+        assert self._bucket_storage is not None, "mode file has no bucket"
+        return self._bucket_storage.bucket
+
+    @property
+    def disk(self) -> Disk:
+        assert self._disk_storage is not None, "mode object has no disk"
+        return self._disk_storage.disk
+
+    def _died_in_call(self, process: Process) -> None:
+        for node in self.nodes:
+            if node.process is process:
+                node.kill("dies in a system call")
 
     # -- what others ask -------------------------------------------------------------------
 
@@ -170,6 +198,7 @@ class World:
         self.trace.note("world", "heals")
         self.storage.heal()
         self.network.slow.clear()
+        self.loop.slow_executor.clear()
         for node in self.nodes:
             node.process.disarm()
             node.resume()

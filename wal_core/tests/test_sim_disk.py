@@ -1,0 +1,138 @@
+"""The simulated disk: its stores keep the same contracts, and its faults are what they claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from wal_core import SystemRng, open_store
+from wal_core.object_store.local_folder import LocalFolderStore
+from wal_core.testing.seeds import stream
+from wal_core.testing.sim_disk import Disk, DiskFault, ProcessDied
+from wal_core.testing.sim_loop import run
+from wal_core.testing.sim_process import Process
+from wal_core.testing.sim_system import installed
+from wal_core.tests import test_segment_stores as segments
+from wal_core.tests.object_store_contract import CONTRACT
+
+SEGMENT_CONTRACT = [
+    value
+    for name, value in vars(segments).items()
+    if name.startswith("test_") and "tmp_path" not in value.__code__.co_varnames[:1]
+]
+
+
+def on_disk(main: Callable[[Disk, Any], Any]) -> None:
+    disk = Disk(stream(1, "disk"))
+    with installed(disk) as path:
+        run(lambda: main(disk, path("/data")))
+
+
+@pytest.mark.parametrize("rule", CONTRACT, ids=lambda rule: rule.__name__)
+def test_a_folder_of_objects_keeps_the_contract(rule):
+    async def main(disk: Disk, root: Any) -> None:
+        store = LocalFolderStore(root, SystemRng())
+        await store.open()
+        await rule(store)
+        await store.close()
+
+    on_disk(main)
+
+
+@pytest.mark.parametrize("rule", SEGMENT_CONTRACT, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("mode", ["file", "object"])
+def test_segments_keep_the_contract(rule, mode):
+    async def main(disk: Disk, root: Any) -> None:
+        store = await open_store(str(root), mode)
+        await store.lock(0)
+        await rule(store)
+        await store.unlock(0)
+        await store.close()
+
+    on_disk(main)
+
+
+def test_what_is_not_synced_may_be_lost_and_what_is_never_is():
+    seen = set()
+    for seed in range(40):
+        disk = Disk(stream(seed, "disk"))
+        with installed(disk) as path_type:
+            from wal_core import files
+
+            root = path_type("/data")
+            files.make_folder(root)
+            with files.opened(root / "f", files.os.O_RDWR | files.os.O_CREAT) as fd:
+                files.pwrite_all(fd, [b"synced"], 0)
+                files.fdatasync(fd)
+                files.sync_folder(root)
+                files.pwrite_all(fd, [b" not"], 6)
+            (root / "late").mkdir()
+            disk.cut_power()
+            content = bytes(disk.find(root / "f").content)
+            assert content.startswith(b"synced")
+            seen.add((content, (root / "late").exists()))
+    assert len(seen) > 5
+
+
+def test_a_failed_sync_loses_what_a_later_one_seems_to_save():
+    disk = Disk(stream(1, "disk"))
+    with installed(disk) as path_type:
+        from wal_core import files
+
+        root = path_type("/data")
+        files.make_folder(root)
+        disk.faults.append(DiskFault("sync", 0, 1))
+        with files.opened(root / "f", files.os.O_RDWR | files.os.O_CREAT) as fd:
+            files.pwrite_all(fd, [b"lost"], 0)
+            with pytest.raises(OSError, match="sync failed"):
+                files.fdatasync(fd)
+            files.fdatasync(fd)
+            files.sync_folder(root)
+        assert disk.find(root / "f").content == b"lost"
+        disk.cut_power()
+        assert disk.find(root / "f").content == b""
+
+
+def test_a_process_dies_in_the_middle_of_a_write_and_its_lock_goes_with_it():
+    async def main(disk: Disk, root: Any) -> None:
+        import asyncio
+
+        process = Process(asyncio.get_running_loop(), "p")
+
+        def died(process: Process) -> None:
+            process.kill()
+            disk.process_died(process)
+
+        disk.died = died
+
+        async def write() -> None:
+            store = await open_store(str(root), "file")
+            await store.lock(0)
+            disk.die_at_call(process, 2)
+            await segments.fill(store, 0, 1, final=False)
+            raise AssertionError("it lives")
+
+        task = process.spawn(write(), "write")
+        await asyncio.sleep(10)
+        assert not task.done()
+        assert not process.alive
+        store = await open_store(str(root), "file")
+        await store.lock(0)
+        await store.close()
+        process.bury()
+
+    on_disk(main)
+
+
+def test_a_dead_process_calls_nothing():
+    async def main(disk: Disk, root: Any) -> None:
+        import asyncio
+
+        process = Process(asyncio.get_running_loop(), "p")
+        process.kill()
+        with pytest.raises(ProcessDied):
+            process.context().run(root.exists)
+
+    on_disk(main)
