@@ -57,6 +57,7 @@ async def _create(
             )
         count = _partitions_count(asked, call)
         configs = _configs(asked)
+        await call.broker.settled_name(asked.name)
         if validate_only:
             call.broker.check_new_topic(asked.name, count)
             return CreatableTopicResult(

@@ -240,6 +240,12 @@ class Broker:
             await self._durable(topic.created)
             topic.created = None
 
+    async def settled_name(self, name: str) -> None:
+        """The same for the topic of that name, if there is one: "exists" must not be taken back."""
+        topic = self.topics.named(name)
+        if topic is not None:
+            await self.settled(topic)
+
     def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> Awaitable[None]:
         """Let these, which must be valid, be all that is set on a topic; in force at once, the
         result is awaited for durability.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.tests.harness import Client, batch_of, started, virtual
+from gateway.tests.harness import Client, World, batch_of, started, virtual
 from protocol import ZERO_UUID, ApiKey, ErrorCode
 from protocol.messages.create_topics import (
     CreatableReplicaAssignment,
@@ -254,3 +254,28 @@ async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None
     await world.stop()
     await world.start()
     assert sorted(world.gateway.broker.log._streams) == [0]
+
+
+@virtual
+async def test_a_topic_exists_for_nobody_before_it_is_durable() -> None:
+    """Whoever is told that it exists, as one who repeats a lost create is, relies on it."""
+    world, client = await started()
+    world.objects.latency_s = 0.5
+    first = asyncio.ensure_future(client.create("t"))
+    await asyncio.sleep(0.01)
+    again = asyncio.ensure_future(world.client().create("t"))
+    await asyncio.sleep(0.2)
+    assert not again.done()
+    assert await first == [ErrorCode.NONE]
+    assert await again == [ErrorCode.TOPIC_ALREADY_EXISTS]
+
+
+@virtual
+async def test_a_topic_whose_creation_fails_never_existed() -> None:
+    world, client = await started()
+    other = World()
+    other.objects, other.store = world.objects, world.store
+    await other.start()  # fences the first
+    replies = await asyncio.gather(client.create("t"), world.client().create("t"))
+    assert replies == [[ErrorCode.NOT_LEADER_OR_FOLLOWER]] * 2
+    await other.stop()
