@@ -22,7 +22,7 @@ from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.garbage import collect, garbage_of
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
-from wal_core.manifest import KEPT_COUNT, Manifest, Manifests
+from wal_core.manifest import KEPT_COUNT, Manifest, Manifests, Superseded
 from wal_core.persistence import Persistence
 from wal_core.sealed_writer import SealedWriter
 from wal_core.segment_store.base import SegmentStore
@@ -236,8 +236,9 @@ class Maintenance:
                 barrier.result()
             await self._commit(self._sealed_manifest(number, sealed, sources, writer.referenced))
         except WalError as error:
-            created = writer.created
-            await self._persist(lambda: self._store.objects.delete(*created))
+            if not isinstance(error, Superseded):
+                created = writer.created
+                await self._persist(lambda: self._store.objects.delete(*created))
             if not isinstance(error, Fenced | Unavailable):
                 self._avoided.add(loading[-1])
             raise

@@ -10,13 +10,19 @@ import msgspec
 
 from wal_core.block_format import BlockIds, BlockKind, encode_payload
 from wal_core.chain import Sealed
-from wal_core.errors import Corrupt, Unavailable
+from wal_core.errors import Corrupt, Fenced, Unavailable
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, create_own, read_block
 
 KEPT_COUNT = 8
 """Manifests left behind the newest: for people, and for whoever reads a slightly older one."""
+
+
+class Superseded(Fenced):
+    """There are later manifests. They may build on this one, created in time although its creator
+    hears of it only now: so what it names must be left alone.
+    """
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,12 +128,26 @@ class Manifests:
         return await self._persist(read_or_gone)
 
     async def commit(self, manifest: Manifest) -> None:
-        """Make it the newest; durable on return. Raises Fenced when the number is taken."""
+        """Make it the newest; durable on return. Raises Fenced when somebody was there before.
+
+        Old manifests are deleted, and a number that was deleted can be created again: by somebody
+        who was paused for that long. So it is asked afterwards whether there is one behind it (the
+        newest is never deleted). Raises Superseded if there is.
+        """
         number = manifest.number
         ids = BlockIds(self._log_id, number, 0, manifest.term, 0, self._nonce)
         encoded = encode_payload(BlockKind.MANIFEST, ids, encode_manifest(manifest))
         place = self._place(number)
-        await self._persist(lambda: create_own(self._objects, place, encoded.pieces))
+        taken: Fenced | None = None
+        try:
+            await self._persist(lambda: create_own(self._objects, place, encoded.pieces))
+        except Fenced as error:
+            taken = error
+        prefix = f"manifests/{self._log_id}/"
+        if await self._persist(lambda: self._objects.list(prefix, place.key)):
+            raise Superseded("another writer has gone on meanwhile", log_id=self._log_id)
+        if taken is not None:
+            raise taken
 
     async def delete(self, number: int) -> None:
         """Remove one that is too old to be of use."""

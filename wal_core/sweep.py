@@ -23,11 +23,14 @@ async def find_orphans(
 
     A folder bears the number of the manifest it was written for, and is only ever referenced by
     sealed segments of that number or a higher one. So only what is newer than the last sweep is
-    looked at.
+    looked at; and what is newer than the manifest is none of our business: others may have the log
+    by now and have sealed more.
     """
     prefix = f"sealed/{log_id}/"
     start_after = f"{prefix}{manifest.swept + 1:020d}" if manifest.swept >= 0 else ""
-    rows = await persist(lambda: objects.list(prefix, start_after))
+    end = f"{prefix}{manifest.number + 1:020d}"
+    listed = await persist(lambda: objects.list(prefix, start_after))
+    rows = [row for row in listed if row.key < end]
     if not rows:
         return []
     named = {key for garbage in manifest.garbage for key in garbage.keys}

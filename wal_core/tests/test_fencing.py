@@ -47,6 +47,11 @@ class _PausingStore(FaultyObjectStore):
         await self._pause("after", key)
 
 
+async def _say(h: Harness, payload: bytes) -> None:
+    """Who has stepped down already refuses at once."""
+    await h.add(0, payload)
+
+
 def blocks_of(bucket: MemoryStore) -> dict[str, BlockKind]:
     return {
         k.removeprefix("logs/0/"): BlockKind(parse_block(body).header.kind)
@@ -265,10 +270,11 @@ def test_an_opener_that_pauses_at_any_step_wins_or_loses_but_never_shares(moment
                 b = await opening
             except Fenced:  # it noticed by itself
                 await c.add(0, b"c's word")
-                assert [p for _, p in await c.read_all(0)][-2:] == [b"c", b"c's word"]
+                assert [p for _, p in await c.read_all(0)][-2:] == [b"c's turn", b"c's word"]
                 continue
-            words = [b.add(0, b"b's word"), c.add(0, b"c's word")]
-            outcomes = await asyncio.gather(*words, return_exceptions=True)
+            outcomes = await asyncio.gather(
+                _say(b, b"b's word"), _say(c, b"c's word"), return_exceptions=True
+            )
             assert sorted(map(str, map(type, outcomes))) == sorted(
                 map(str, (type(None), Fenced))
             ), (step, outcomes)

@@ -1,0 +1,80 @@
+"""A writer stands still at each step of a compaction while another one takes the log and compacts.
+
+The manifest is the one act that counts: whoever is first commits it, the other one's work is
+thrown away. What either acked stays where it was.
+"""
+
+import pytest
+
+from compat_tests.fights.fighter import SEGMENT_BYTES, Fight, Fighter
+from compat_tests.fights.test_writers import MOMENTS, take_over
+from compat_tests.support.deadline import wait_until
+
+SEGMENTS_COUNT = 7  # more than are sealed at a time
+MANY_SEGMENTS_COUNT = 80  # so many that old manifests are deleted
+STEPS = {
+    "read": ("GET", r"/logs/0/"),
+    "data": ("PUT", r"/sealed/0/.*/\d{6}$"),
+    "index": ("PUT", r"/sealed/0/.*/index$"),
+    "manifest": ("PUT", r"/manifests/0/"),
+}
+
+
+def large(number: int) -> bytes:
+    return b"large %d " % number + b"x" * SEGMENT_BYTES
+
+
+def fill(fighter: Fighter) -> list[bytes]:
+    """Each value completes a segment."""
+    values = [large(number) for number in range(SEGMENTS_COUNT)]
+    for value in values:
+        fighter.tell(value)
+    return values
+
+
+CASES = [("manifest", name) for name in MOMENTS]
+CASES += [(step, "arrives late") for step in STEPS if step != "manifest"]
+
+
+@pytest.mark.parametrize(("step", "name"), CASES)
+def test_asleep_while_it_compacts(fight: Fight, step: str, name: str) -> None:
+    first = fight.opened()
+    (method, key), moment = STEPS[step], MOMENTS[name]
+    hold = first.proxy.hold(method, key, after_effect=moment.after_effect)
+    values = fill(first)
+    second = take_over(fight, first, hold, moment)
+    first.has_lost(b"too late")
+    sealing = second.proxy.hold("PUT", STEPS["manifest"][1], after_effect=True)
+    more = [value + b"again" for value in values]
+    for value in more:
+        second.tell(value)
+    sealing.wait_reached()  # what it seals may be what the first one had begun to seal
+    sealing.release()
+    fight.check_for_ever(second, present=[*values, *more], absent=[b"too late"])
+
+
+@pytest.mark.parametrize("step", ["PUT /manifests/0/", "LIST /sealed/0/"])
+def test_an_opener_asleep_for_ages(fight: Fight, step: str) -> None:
+    """Meanwhile so much was sealed that the manifest it wants to create was there, and is deleted
+    by now. It neither owns the log nor deletes what it has never heard of.
+    """
+    first = fight.opened()
+    fill(first)
+    sleeper = fight.fighter()
+    hold = sleeper.proxy.hold(*step.split(" "))
+    sleeper.gateway.spawn()
+    hold.wait_reached()
+    sleeper.gateway.pause()
+    owner = fight.fighter().start()
+    first.has_lost(b"too late")
+    values = [large(number) for number in range(100, 100 + MANY_SEGMENTS_COUNT)]
+    pruned = owner.proxy.hold("DELETE", r"/manifests/0/0*8$", after_effect=True)
+    for value in values:
+        owner.tell(value)
+    pruned.wait_reached()
+    pruned.release()
+    hold.release()
+    sleeper.gateway.resume()
+    wait_until(lambda: sleeper.gateway.ready or not sleeper.gateway.running, what="its decision")
+    sleeper.has_lost(b"far too late")
+    fight.check_for_ever(owner, present=values, absent=[b"too late", b"far too late"])

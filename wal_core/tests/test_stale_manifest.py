@@ -1,0 +1,153 @@
+"""Whoever was paused around a manifest while others went on commits nothing and deletes nothing.
+
+Old manifests are deleted, so their numbers can be created again: the create alone proves nothing.
+What lies in the bucket may have been written by a later owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from wal_core import Fenced, LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core.fsck import check_log
+from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore
+from wal_core.testing.sim_loop import run
+from wal_core.tests.harness import CountingRng, Harness
+from wal_core.tests.test_compaction import VirtualClock
+
+CONFIG = dataclasses.replace(
+    LogConfig.preset("object"),
+    gather_ms=0,
+    segment_blocks_max=1,
+    garbage_grace_ms=10_000,
+    store_timeout_ms=10_000_000,
+)
+SEGMENTS_COUNT = 120  # many times the segments of one compaction: many manifests
+
+
+class _PausingStore(FaultyObjectStore):
+    """One call waits, before or after its effect, until told to go on: the next of `operation` in
+    `folder`.
+    """
+
+    def __init__(
+        self, bucket: MemoryStore, operation: str = "create", moment: str = "before"
+    ) -> None:
+        super().__init__(bucket)
+        self.operation = operation
+        self.moment = moment
+        self.folder = "manifests/"
+        self.armed = False
+        self.paused = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def _before(self, fault: Fault | None, key: str) -> None:
+        await self._pause("before", key)
+
+    async def _after(self, fault: Fault | None, key: str) -> None:
+        await self._pause("after", key)
+
+    async def _pause(self, moment: str, key: str) -> None:
+        called = self.calls[-1].operation
+        wanted = (self.operation, self.moment) == (called, moment) and key.startswith(self.folder)
+        if self.armed and wanted:
+            self.armed = False
+            self.paused.set()
+            await self.go_on.wait()
+
+
+async def store_of(objects: FaultyObjectStore) -> SegmentStore:
+    return await open_store("", "object", objects=objects)
+
+
+async def opened(objects: FaultyObjectStore, config: LogConfig = CONFIG) -> Harness:
+    return await Harness.open(await store_of(objects), config, clock=VirtualClock())
+
+
+async def write(h: Harness, name: bytes, count: int) -> None:
+    for number in range(count):
+        await h.add(0, b"%s %d" % (name, number))
+
+
+async def check(bucket: MemoryStore, h: Harness, count: int) -> None:
+    """All is there, for the owner and for the next one."""
+    found = await h.read_all(0)
+    assert len(found) == count
+    heir = await opened(FaultyObjectStore(bucket))
+    assert await heir.read_all(0) == found
+    await heir.log.until_quiet()
+    report = await check_log(await store_of(FaultyObjectStore(bucket)), CONFIG, CountingRng())
+    assert not report.findings
+
+
+moments = pytest.mark.parametrize("moment", ["before", "after"])
+
+
+@moments
+def test_a_stale_opener_takes_nothing_over(moment):
+    async def main() -> None:
+        bucket = MemoryStore()
+        first = await opened(FaultyObjectStore(bucket))
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket, moment=moment)
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy))
+        await sleepy.paused.wait()
+        owner = await opened(FaultyObjectStore(bucket))
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)  # compacted, collected, pruned
+        sleepy.go_on.set()
+        with pytest.raises(Fenced):
+            await opening
+        await asyncio.sleep(60)
+        await check(bucket, owner, 7 + SEGMENTS_COUNT)
+
+    run(main)
+
+
+@moments
+@pytest.mark.parametrize("others_count", [1, SEGMENTS_COUNT])
+def test_a_stale_compactor_deletes_nothing(moment, others_count):
+    """Its manifest may count, if it was created in time: others build on it then."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        sleepy = _PausingStore(bucket, moment=moment)
+        first = await opened(sleepy)
+        sleepy.armed = True
+        await write(first, b"first", 7)
+        await sleepy.paused.wait()
+        owner = await opened(FaultyObjectStore(bucket))
+        await write(owner, b"owner", others_count)
+        await asyncio.sleep(60)
+        sleepy.go_on.set()
+        with pytest.raises(Fenced):
+            await first.log.failed
+        await asyncio.sleep(60)
+        await check(bucket, owner, 7 + others_count)
+
+    run(main)
+
+
+def test_whoever_was_paused_before_it_swept_leaves_alone_what_came_later():
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, garbage_grace_ms=600_000)
+        first = await opened(FaultyObjectStore(bucket), config)
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket, "list")
+        sleepy.folder = "sealed/"
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy, config))  # and what it does right afterwards
+        await sleepy.paused.wait()
+        owner = await opened(FaultyObjectStore(bucket), config)
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        sleepy.go_on.set()
+        await opening
+        await check(bucket, owner, 7 + SEGMENTS_COUNT)
+
+    run(main)
