@@ -31,15 +31,18 @@ from protocol import Record as KafkaRecord
 from protocol import build_batch
 from protocol.messages.group_records import GroupMetadataValue, MemberMetadata
 from protocol.primitives import Writer
-from wal_core import Entry
+from wal_core import Entry, SteadyClock
 
 _NOW_MS = 1_700_000_000_000
 _MESSAGE_BYTES_MAX = 1 << 20
 _GROUP_VALUE_VERSION = 3
 
 
-class _Now:
-    """A clock that stands still."""
+class _Now(SteadyClock):
+    """A clock that stands still, and asks no event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(self)
 
     def now_ms(self) -> int:
         return _NOW_MS
@@ -68,6 +71,7 @@ class Scratch:
         self.topics = TopicRegistry(_MESSAGE_BYTES_MAX)
         self.groups = GroupCoordinator(_NoJournal(), GroupConfig(), clock=clock, rng=_NoChance())
         self.state = BrokerState(self.topics, self.groups, clock)
+        self.state.steady = clock
 
 
 # --- frames --------------------------------------------------------------------------------------
