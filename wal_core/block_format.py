@@ -211,9 +211,13 @@ class Block:
 
     def of_stream(self, stream_id: int) -> list[Entry]:
         """The entries of one stream, in offset order; remembered, since readers come again."""
+        return self.group().get(stream_id, [])
+
+    def group(self) -> dict[int, list[Entry]]:
+        """The entries of every stream."""
         if self._by_stream is None:
             self._by_stream = group_by_stream(self.entries())
-        return self._by_stream.get(stream_id, [])
+        return self._by_stream
 
 
 def group_by_stream(entries: Sequence[Entry]) -> dict[int, list[Entry]]:

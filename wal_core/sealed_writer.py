@@ -20,8 +20,12 @@ from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.survey import LiveRun
 from wal_core.types import Buffer, Entry
 
-_YIELD_ENTRIES_COUNT = 1_000
-"""So many entries are handled before others get the loop: one or two milliseconds."""
+_TURN_UNITS_COUNT = 1_000
+_UNIT_BYTES = 2_048
+"""So many entries, or so many times so many bytes, are handled before others get the loop: one or
+two milliseconds."""
+_BLOCK_ENTRIES_MAX_COUNT = 2_000
+"""Of tiny entries a block holds no more: whoever encodes or parses it keeps the loop meanwhile."""
 
 
 class _Gathered:
@@ -68,7 +72,7 @@ class SealedWriter:
         self._pieces: list[Buffer] = []  # of the object that grows
         self._pieces_bytes = 0
         self._pieces_number = -1
-        self._since_yield_count = 0
+        self._turn_units_count = 0
         self.live_bytes = 0
         self.written_bytes = 0
         self.created: list[str] = []  # keys, also of creates that are not known to have succeeded
@@ -93,7 +97,7 @@ class SealedWriter:
                 gathered.bytes_count += len(entry.payload)
                 self._gathered_bytes += len(entry.payload)
             before += len(entry.payload)
-            await self._breathe()
+            await self._breathe(len(entry.payload))
         if gathered.bytes_count >= self._config.sealed_block_bytes_max:
             await self._write_streams([live.run.stream_id])
         while self._gathered_bytes > self._config.seal_buffer_bytes_max:
@@ -123,16 +127,16 @@ class SealedWriter:
             gathered.max_timestamp_ms = maximum
             self._runs.append(run._replace(block=block, max_timestamp_ms=maximum))
             self.live_bytes += payload_bytes
-        await self._breathe()
+        await self._breathe(0)
 
     def _has(self, stream_id: int) -> bool:
         gathered = self._gathered.get(stream_id)
         return gathered is not None and bool(gathered.entries)
 
-    async def _breathe(self) -> None:
-        self._since_yield_count += 1
-        if self._since_yield_count >= _YIELD_ENTRIES_COUNT:
-            self._since_yield_count = 0
+    async def _breathe(self, bytes_count: int) -> None:
+        self._turn_units_count += 1 + bytes_count // _UNIT_BYTES
+        if self._turn_units_count >= _TURN_UNITS_COUNT:
+            self._turn_units_count = 0
             await asyncio.sleep(0)
 
     # -- writing out -----------------------------------------------------------------------
@@ -143,7 +147,8 @@ class SealedWriter:
         size = 0
         for stream_id in stream_ids:
             for entry in self._gathered[stream_id].entries:
-                if entries and size + len(entry.payload) > self._config.sealed_block_bytes_max:
+                full = size + len(entry.payload) > self._config.sealed_block_bytes_max
+                if entries and (full or len(entries) >= _BLOCK_ENTRIES_MAX_COUNT):
                     await self._write_block(entries)
                     entries, size = [], 0
                 entries.append(entry)
@@ -175,7 +180,7 @@ class SealedWriter:
         self._pieces += encoded.pieces
         self._pieces_bytes += encoded.length
         self._note_runs(entries, block)
-        await self._breathe()
+        await asyncio.sleep(0)
 
     def _note_runs(self, entries: Sequence[Entry], block: int) -> None:
         """One run per stream: its entries lie side by side."""
