@@ -6,7 +6,16 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.verify.tests.build import Script
+from gateway.verify import send
+from gateway.verify.tests.build import KEY, Script
+
+
+def _untold() -> Script:
+    """Acknowledged without offsets, and read."""
+    script = Script()
+    for value in "ab":
+        script.begin("p", value).ok([send(KEY, value, told=True)])
+    return script.assign("c", t_0=0).read("c", (0, "a"), (1, "b"), final=True)
 
 
 class Case(NamedTuple):
@@ -99,6 +108,12 @@ VALUES = [
         lambda: Script().sent("p", (0, "a")).sent("q", (1, "b")).sent("r", (0, "a"), key="t-1"),
         "inconsistent-offsets",
         "realtime-order",
+    ),
+    case(
+        "offset-acked-twice",
+        lambda: Script().sent("p", (0, "a"), (0, "b")),
+        _untold,
+        "inconsistent-offsets",
     ),
     case(
         "phantom",

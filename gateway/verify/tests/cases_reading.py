@@ -1,6 +1,7 @@
 """Cases of what is read: losses, holes, and the walks of consumers."""
 
-from gateway.verify.tests.build import Script
+from gateway.verify import send
+from gateway.verify.tests.build import KEY, Script
 from gateway.verify.tests.cases import case
 
 
@@ -43,6 +44,21 @@ def _two_ends(high_watermark: int) -> Script:
     script.told("x", high_watermark=high_watermark).assign("c", t_0=0).assign("d", t_0=0)
     script.read("c", (0, "a"), final=True)
     return script.read("d", (0, "a"), (1, "b"), final=True).read("d", final=True)
+
+
+def _past_a_transaction(outcome: str) -> Script:
+    """Offset 1 is of a transaction; one consumer reads it all the same, another does not."""
+    script = Script().sent("p", (0, "a")).txn("q", ("t-0", 1, "b"), outcome=outcome)
+    script.sent("p", (3, "c")).assign("d", t_0=0).read("d", (0, "a"), (1, "b"), (3, "c"))
+    script.assign("c", t_0=0).read("c", (0, "a"), isolation="read_committed")
+    return script.read("c", (3, "c"), isolation="read_committed")
+
+
+def _untold(*records: tuple[int, str]) -> Script:
+    """Acknowledged without an offset."""
+    script = Script()
+    script.begin("p", "a").ok([send(KEY, "a", told=True)])
+    return script.assign("c", t_0=0).read("c", *records, final=True)
 
 
 def _crashed_reader() -> Script:
@@ -135,6 +151,7 @@ LOSSES = [
         lambda: Script().sent("p", (0, "a")).assign("c", t_0=0).read("c", final=True),
         lambda: Script().sent("p", (0, "a"), acks=0).assign("c", t_0=0).read("c", final=True),
     ),
+    case("unseen", _untold, lambda: _untold((0, "a"))),
     case(
         "vanished",
         lambda: (
@@ -280,6 +297,16 @@ POLLS = [
         "poll-skip",
         lambda: _group(rebalances=True).read("c", (3, "d")).read("d", (1, "b"), (2, "c")),
         lambda: _rebalanced().read("d", (1, "b")),
+    ),
+    case(
+        "poll-skip",  # of an aborted transaction
+        lambda: _past_a_transaction("ok"),
+        lambda: _past_a_transaction("fail"),
+    ),
+    case(
+        "poll-skip",  # of one that may have been aborted
+        lambda: _past_a_transaction("ok"),
+        lambda: _past_a_transaction("info"),
     ),
     case(
         "nonmonotonic-poll",
