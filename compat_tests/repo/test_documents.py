@@ -105,3 +105,15 @@ def test_the_python_example_of_the_readme_runs(memory_broker: Broker) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "b'python' b'hello from Python'" in done.stdout
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """ARCHITECTURE.md, "What we promise": a row for each of I1 to I10, each with tests."""
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| (I\d+) \|.*\|(.*)\|$", page, re.MULTILINE)
+    assert [number for number, _ in rows] == [f"I{number}" for number in range(1, 11)]
+    for number, tests in rows:
+        paths = re.findall(r"`((?:wal_core|gateway|compat_tests)/[\w/.]+)`", tests)
+        assert paths, number
+        for path in paths:
+            assert (ROOT / path).exists(), (number, path)
