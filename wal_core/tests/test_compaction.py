@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from wal_core import LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core.block_format import BlockKind, parse_block
 from wal_core.chain import Completed, Sealed
 from wal_core.fsck import check_log
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
-from wal_core.testing.faulty_object_store import FaultyObjectStore
+from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import CountingRng, Harness
 
@@ -301,5 +302,72 @@ def test_a_drop_that_is_not_durable_yet_removes_nothing():
         await asyncio.sleep(20)
         await h.log.until_quiet()
         assert {key for key in bucket.objects if key.startswith("manifests/")} != before
+
+    run(main)
+
+
+def test_what_was_replaced_stays_for_those_who_began_before():
+    async def main() -> None:
+        bucket = MemoryStore()
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(20):
+            await h.add(number % 3, b"%d" % number * 9)
+        blocks = {key for key in bucket.objects if key.startswith("logs/")}
+        await h.log.until_quiet()
+        assert any(isinstance(link, Sealed) for link in h.log._chain.links)
+        assert blocks <= set(bucket.objects)
+        await asyncio.sleep(2)  # the grace time
+        await h.log.until_quiet()
+        assert not blocks <= set(bucket.objects)
+
+    run(main)
+
+
+def test_a_batch_that_a_stream_starts_inside_of_is_kept():
+    async def main() -> None:
+        store = await open_store("", "object", objects=FaultyObjectStore(MemoryStore()))
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(4):
+            await h.add(0, b"%d" % number, count=5)
+            await h.add(1, b"%d" % number * 30)
+        h.log.truncate(0, 7)
+        for number in range(20):
+            await h.add(1, b"%d" % number * 30)
+        await h.log.until_quiet()
+        assert isinstance(h.log._chain.links[0], Sealed)
+        found = await h.log.read(0, 7, 1_000)
+        assert [entry.base_offset for entry in found] == [5, 10, 15]
+
+    run(main)
+
+
+def test_where_a_writer_was_fenced_it_fails_for_ever():
+    """Its block arrives when all else of that segment has long been deleted."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        slot = f"{1:020d}/{1:010d}"
+        plan = [Planned("create", slot, Fault.LATE, late_s=100)]
+        paused = FaultyObjectStore(bucket, plan=plan)
+        a = await Harness.open(await open_store("", "object", objects=paused), SMALL)
+        await a.add(0, b"first")
+        late = a.add(0, b"late")
+        await asyncio.sleep(0.001)
+        await a.log._writer.stop()
+        assert late.exception() is not None
+        config = dataclasses.replace(SMALL, fence_grace_ms=7 * 86_400_000)
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        b = await Harness.open(store, config, clock=VirtualClock())
+        for number in range(30):
+            await b.add(0, b"%d" % number)
+        await b.log.until_quiet()
+        await asyncio.sleep(5)
+        await b.log.until_quiet()
+        assert f"logs/0/{1:020d}/{0:010d}" not in bucket.objects
+        await asyncio.sleep(200)
+        assert parse_block(bucket.objects[f"logs/0/{slot}"]).header.kind == BlockKind.FENCE
+        assert [payload for _, payload in await b.read_all(0)][:2] == [b"first", b"0"]
+        assert (await check_log(store, config, CountingRng())).findings == []
 
     run(main)

@@ -108,6 +108,36 @@ def test_a_stale_opener_takes_nothing_over(moment):
     run(main)
 
 
+def test_a_fence_where_others_have_long_deleted_everything_does_not_count():
+    """Even the slot of the owner's own fence is free again when the opener wakes up."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, fence_grace_ms=1_000)
+        first = await opened(FaultyObjectStore(bucket))
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket)
+        sleepy.folder = "logs/"
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy))
+        await sleepy.paused.wait()
+        slot = sleepy.calls[-1].key
+        owner = await opened(FaultyObjectStore(bucket), config)
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        assert slot not in bucket.objects
+        sleepy.go_on.set()
+        with pytest.raises(Fenced, match="meanwhile"):
+            await opening
+        assert slot in bucket.objects
+        await owner.add(0, b"still the owner")
+        assert len(await owner.read_all(0)) == 7 + SEGMENTS_COUNT + 1
+        heir = await opened(FaultyObjectStore(bucket))
+        assert len(await heir.read_all(0)) == 7 + SEGMENTS_COUNT + 1
+
+    run(main)
+
+
 @moments
 @pytest.mark.parametrize("others_count", [1, SEGMENTS_COUNT])
 def test_a_stale_compactor_deletes_nothing(moment, others_count):
