@@ -7,10 +7,11 @@ layers use the names below and nothing else.
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
+from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
 from wal_core.segment_store.base import SegmentStore
-from wal_core.store_opening import examine_bucket, open_store
+from wal_core.store_opening import examine_bucket, open_store, open_to_look
 from wal_core.types import Entry, LogState
 
 __all__ = [
@@ -20,12 +21,15 @@ __all__ = [
     "Corrupt",
     "Entry",
     "Fenced",
+    "Finding",
     "Invalid",
     "Log",
     "LogConfig",
+    "LogReport",
     "LogState",
     "MemoryStore",
     "Mode",
+    "Records",
     "Rng",
     "SegmentStore",
     "SteadyClock",
@@ -34,7 +38,9 @@ __all__ = [
     "Truncated",
     "Unavailable",
     "WalError",
+    "check_log",
     "examine_bucket",
     "is_cloud",
     "open_store",
+    "open_to_look",
 ]

@@ -77,6 +77,52 @@ async def open_store(
     return FileSegmentStore(Path(location), objects=folder)
 
 
+async def open_to_look(
+    location: str, *, cloud: CloudSettings | None = None, rng: Rng | None = None
+) -> SegmentStore:
+    """The store of a folder or bucket that holds a log, in the mode its marker says.
+
+    Nothing is written, locked or probed. Raises Invalid when there is no log of a format known
+    here, Unavailable when nobody answers.
+    """
+    rng = rng or SystemRng()
+    objects: ObjectStore
+    if is_cloud(location):
+        # With a folder nobody pays for loading this.
+        from wal_core.object_store.cloud import open_cloud  # noqa: PLC0415
+
+        objects = open_cloud(location, cloud)
+    elif location == "memory:" or "://" in location:
+        raise Invalid(f"{location}: expected a folder or s3://BUCKET/PREFIX")
+    else:
+        objects = LocalFolderStore(Path(location), rng)
+    try:
+        mode = await _read_mode(objects)
+        if mode == "file" and not isinstance(objects, LocalFolderStore):
+            raise Invalid(f"{location}: its marker says mode file, and it is no folder")
+    except BaseException:
+        await objects.close()
+        raise
+    if isinstance(objects, LocalFolderStore) and mode == "file":
+        return FileSegmentStore(objects.root, objects=objects)
+    return ObjectSegmentStore(objects)
+
+
+async def _read_mode(objects: ObjectStore) -> Mode:
+    persist = Persistence(LogConfig.preset("object"), SystemRng())
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            stored = await persist(lambda: objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
+    except TimeoutError:
+        raise Unavailable(f"{objects.location} does not answer") from None
+    except NotFound:
+        raise Invalid(f"{objects.location} holds no log: there is no {MARKER_KEY} in it") from None
+    found = _parse(bytes(stored))
+    mode: Mode = "file" if found.get("mode") == "file" else "object"
+    _compare(f"{objects.location}/{MARKER_KEY}", found, mode)
+    return mode
+
+
 async def examine_bucket(
     location: str, cloud: CloudSettings, *, clock: Clock, rng: Rng
 ) -> Sequence[Check]:

@@ -68,15 +68,7 @@ class BrokerState:
 
     def restore(self, checkpoint: bytes) -> None:
         """See LogState. Raises Corrupt, also for what a newer release has written."""
-        try:
-            saved = _decoder.decode(checkpoint)
-        except UNREADABLE as error:
-            raise Corrupt(f"a checkpoint cannot be read: {error}") from None
-        if saved.version != CHECKPOINT_VERSION:
-            raise Corrupt(
-                f"checkpoint version {saved.version} was written by a newer release; "
-                f"this one reads version {CHECKPOINT_VERSION}"
-            )
+        saved = _decode(checkpoint)
         for record in saved.metadata:
             self._topics.apply(record)
         self._topics.next_stream_id = saved.next_stream_id
@@ -126,3 +118,21 @@ class BrokerState:
             partition = self._topics.of_stream(stream_id)
             if partition is not None and partition.waiters:
                 partition.wake()
+
+
+def topics_of(checkpoint: bytes) -> list[MetadataRecord]:
+    """What a checkpoint says of the topics. Raises Corrupt."""
+    return _decode(checkpoint).metadata
+
+
+def _decode(checkpoint: bytes) -> _Checkpoint:
+    try:
+        saved = _decoder.decode(checkpoint)
+    except UNREADABLE as error:
+        raise Corrupt(f"a checkpoint cannot be read: {error}") from None
+    if saved.version != CHECKPOINT_VERSION:
+        raise Corrupt(
+            f"checkpoint version {saved.version} was written by a newer release; "
+            f"this one reads version {CHECKPOINT_VERSION}"
+        )
+    return saved

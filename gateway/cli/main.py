@@ -28,6 +28,9 @@ COMMANDS: dict[str, _Row] = {
     "doctor": _Row(
         "doctor", "doctor", "Check storage, addresses and limits before or while serving."
     ),
+    "fsck": _Row(
+        "fsck", "fsck", "Check the stored data: damage, gaps, missing and orphaned objects."
+    ),
     "topics": _Row("topics", "topics", "List, create, describe or delete topics."),
     "produce": _Row("produce", "produce", "Write records to a topic."),
     "consume": _Row("consume", "consume", "Read records from a topic."),

@@ -1,6 +1,6 @@
 """Checking a location offline, from what is stored alone: nothing is locked, nothing is changed."""
 
 from wal_core.fsck.check import check_log
-from wal_core.fsck.findings import Finding, Kind, Report
+from wal_core.fsck.findings import Finding, Kind, LogReport, Records
 
-__all__ = ["Finding", "Kind", "Report", "check_log"]
+__all__ = ["Finding", "Kind", "LogReport", "Records", "check_log"]

@@ -1,280 +1,218 @@
-"""The check of one log: manifest, sealed segments, completed ones, the unfinished one, orphans."""
+"""The check of one log: manifests, sealed segments, finished ones, the unfinished one, the rest."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Callable
 
-from wal_core.block_format import Block, BlockKind
 from wal_core.chain import Sealed
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
-from wal_core.footer_format import Footer
-from wal_core.fsck.findings import Kind, Report
+from wal_core.fsck.findings import Finding, Kind, LogReport
+from wal_core.fsck.history import newest_manifest
 from wal_core.fsck.inventory import Inventory
+from wal_core.fsck.leftovers import judge_garbage, judge_rest, judge_slots_behind
+from wal_core.fsck.look import Look
+from wal_core.fsck.reading import BlockReader, Problem
+from wal_core.fsck.segments import Ending, ending_of, read_without_footer
 from wal_core.fsck.streams import StreamCheck
-from wal_core.manifest import KEPT_COUNT, Manifest, Manifests
+from wal_core.fsck.tables import TableCheck
+from wal_core.manifest import Manifest
 from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot, read_block
+from wal_core.places import Place
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.stream_tables import StreamTables
-from wal_core.survey import runs_with_ends
+from wal_core.types import LogState
+
+_LOOKS_MAX_COUNT = 3
+"""Of a log in use, something may be listed before and something after a change: what seems wrong
+is looked at again while it changes."""
 
 
 async def check_log(
-    store: SegmentStore, config: LogConfig, rng: Rng, *, deep: bool = True
-) -> Report:
-    """Look at everything that is stored of a log that nobody writes at the moment.
+    store: SegmentStore,
+    config: LogConfig,
+    rng: Rng,
+    *,
+    deep: bool = True,
+    new_state: Callable[[], LogState] | None = None,
+) -> LogReport:
+    """Look at everything that is stored of a log. Nothing is written; it may be in use.
 
-    `deep` reads every block; else only tables are read and sizes compared. Raises Unavailable,
-    never Corrupt: damage is a finding.
+    `deep` reads every block; else only tables are read and sizes compared. `new_state` makes what
+    is restored, and applied to, as far as there is anything to read; the last one fits the report.
+    Never raises Corrupt: damage is a finding. Asks a store that does not answer for ever: whoever
+    must not wait cancels.
     """
-    return await _Check(store, config, rng, deep=deep).run()
+    persist = Persistence(config, rng)
+    for _ in range(_LOOKS_MAX_COUNT):
+        inventory = await Inventory.of(store.objects, config.log_id, persist)
+        state = None if new_state is None else new_state()
+        report = await _Check(store, config, persist, inventory, state, deep=deep).run()
+        if report.sound:
+            break
+        after = await Inventory.of(store.objects, config.log_id, persist)
+        if after.sizes == inventory.sizes:
+            break
+    return report
 
 
 class _Check:
-    def __init__(self, store: SegmentStore, config: LogConfig, rng: Rng, *, deep: bool) -> None:
-        self._store = store
-        self._log_id = config.log_id
-        self._deep = deep
-        self._persist = Persistence(config, rng)
-        self._manifests = Manifests(store.objects, config.log_id, self._persist, b"")
-        self.report = Report()
-        self._inventory = Inventory({})
-        self._streams = StreamCheck({}, self.report)
+    """One look."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        persist: Persistence,
+        inventory: Inventory,
+        state: LogState | None,
+        *,
+        deep: bool,
+    ) -> None:
+        report = LogReport(config.log_id)
+        self._look = Look(
+            store=store,
+            log_id=config.log_id,
+            deep=deep,
+            persist=persist,
+            reader=BlockReader(store.objects, persist),
+            inventory=inventory,
+            report=report,
+            streams=StreamCheck({}, report),
+            state=state,
+        )
+        self._bad_seals: list[Sealed] = []
         self._last = -1  # segment that the chain has come to
 
-    async def run(self) -> Report:
-        report = self.report
-        self._inventory = await Inventory.of(self._store.objects, self._log_id, self._persist)
-        report.objects_count = len(self._inventory.sizes)
-        report.bytes_count = sum(self._inventory.sizes.values())
-        manifest = await self._manifest()
-        if manifest is None:
-            return report  # nothing can be told from here on: all would seem orphaned
-        covered = manifest.covered
-        segments = await self._persist(lambda: self._store.segments(self._log_id, covered))
-        footers = {segment: await self._footer(segment) for segment in segments}
-        indexes = [await self._sealed(sealed) for sealed in manifest.sealed]
-        starts = await self._starts(footers, [index for index in indexes if index is not None])
-        report.streams_count = len(starts)
-        self._streams = StreamCheck(starts, report)
-        for sealed, index in zip(manifest.sealed, indexes, strict=True):
-            if index is not None:
-                self._runs(index, sealed.index)
-        if indexes and indexes[-1] is not None:
-            self._streams.sealed({row.stream_id for row in indexes[-1].streams()})
-        for segment, footer in footers.items():
-            if footer is not None:
-                await self._completed(segment, footer)
-            elif segment == segments[-1]:
-                await self._unfinished(segment)
-            else:
-                report.add(Kind.MISSING, self._segment_name(segment), "it has no footer")
-        self._garbage(manifest)
-        self._orphans()
+    async def run(self) -> LogReport:
+        look, report = self._look, self._look.report
+        report.objects_count = len(look.inventory.sizes)
+        report.bytes_count = sum(look.inventory.sizes.values())
+        manifest = await newest_manifest(look)
+        if manifest is not None:  # else nothing can be told: all would seem orphaned
+            report.manifest_number = manifest.number
+            await self._history(manifest)
+            judge_garbage(look, manifest)
+            judge_rest(look, manifest, self._bad_seals)
+        for finding in report.findings:
+            finding.records = look.streams.readable(finding.records)
+        report.streams = look.streams.streams()
+        report.blocks_read_count = look.reader.blocks_count
         return report
 
-    # -- manifests -------------------------------------------------------------------------
+    async def _history(self, manifest: Manifest) -> None:
+        look = self._look
+        indexes = [(sealed, await self._index(sealed)) for sealed in manifest.sealed]
+        covered = manifest.covered
+        segments = [n for n in look.inventory.segments(look.log_id) if n > covered]
+        endings = [(segment, await ending_of(look, segment)) for segment in segments]
+        tables: list[StreamTables] = [
+            index for _, index in indexes if isinstance(index, SealedIndex)
+        ]
+        tables += [ending.footer for _, ending in endings if ending.footer is not None]
+        look.streams = StreamCheck(_starts(tables), look.report)
+        self._restore(endings)
+        for sealed, index in indexes:
+            await self._sealed(sealed, index)
+        for segment, ending in endings:
+            await self._segment(segment, ending, last=segment == segments[-1])
+        self._end(manifest, [ending for _, ending in endings])
 
-    async def _manifest(self) -> Manifest | None:
-        numbers = await self._manifests.numbers()
-        name = f"manifests/{self._log_id}/"
-        kept = [number for number in numbers if number > numbers[-1] - KEPT_COUNT]
-        self._inventory.name(f"{name}{number:020d}" for number in kept)
-        if not numbers:
-            return await self._manifests.newest()
-        try:
-            return await self._manifests.read(numbers[-1])
-        except Corrupt as error:
-            self.report.add(Kind.DAMAGED, f"{name}{numbers[-1]:020d}", error.message)
-            return None
-
-    async def _starts(
-        self, footers: dict[int, Footer | None], indexes: list[SealedIndex]
-    ) -> dict[int, int]:
-        """Where every live stream starts, as the newest tables have it."""
-        newest = [footer for footer in footers.values() if footer is not None]
-        tables: list[StreamTables] = [*newest[-1:], *indexes]
-        if not tables:
-            return {}
-        starts = {row.stream_id: row.start_offset for row in tables[0].streams()}
-        for other in tables[1:]:
-            for row in other.streams():
-                if row.stream_id in starts:
-                    starts[row.stream_id] = max(starts[row.stream_id], row.start_offset)
-        return starts
+    def _restore(self, endings: list[tuple[int, Ending]]) -> None:
+        footers = [ending.footer for _, ending in endings if ending.footer is not None]
+        if footers and self._look.state is not None:
+            self._look.state.restore(footers[-1].checkpoint)
 
     # -- sealed segments -------------------------------------------------------------------
 
-    async def _index(self, sealed: Sealed) -> SealedIndex | None:
-        place = Place(sealed.index, 0, None, self._log_id, sealed.last, 0)
-        if sealed.index not in self._inventory.sizes:
-            self.report.add(Kind.MISSING, sealed.index, self._covers(sealed))
-            return None
+    async def _index(self, sealed: Sealed) -> SealedIndex | Problem:
+        place = Place(sealed.index, 0, None, self._look.log_id, sealed.last, 0)
+        block = await self._look.reader.block(place)
+        if isinstance(block, Problem):
+            return block
         try:
-            return SealedIndex.of_block(
-                await self._persist(lambda: read_block(self._store.objects, place))
-            )
+            index = SealedIndex.of_block(block)
         except Corrupt as error:
-            self.report.add(Kind.DAMAGED, sealed.index, f"{error.message}; {self._covers(sealed)}")
-            return None
-
-    def _covers(self, sealed: Sealed) -> str:
-        return f"the index of segments {sealed.first} to {sealed.last}"
-
-    async def _sealed(self, sealed: Sealed) -> SealedIndex | None:
-        self.report.sealed_count += 1
-        self._follows(sealed.first, sealed.last, sealed.index)
-        self._inventory.name([sealed.index])
-        index = await self._index(sealed)
-        if index is None:
-            return None
-        self._inventory.name(row.key for row in index.objects)
-        whole = set()
-        for key, size_bytes in index.objects:
-            found = self._inventory.sizes.get(key)
-            text = f"{sealed.index} names it"
-            if found is None:
-                self.report.add(Kind.MISSING, key, text)
-            elif found < size_bytes:
-                text = f"{found} bytes instead of {size_bytes}; {text}"
-                self.report.add(Kind.DAMAGED, key, text)
-            else:
-                whole.add(key)
-        places = [index.place(number) for number in range(index.block_count)]
-        await self._blocks(place for place in places if place.key in whole)
+            return Problem(Kind.DAMAGED, error.message)
+        if (index.first, index.last) != (sealed.first, sealed.last):
+            return Problem(Kind.DAMAGED, "it stands for other segments than the manifest says")
         return index
+
+    async def _sealed(self, sealed: Sealed, index: SealedIndex | Problem) -> None:
+        look = self._look
+        look.report.sealed_count += 1
+        look.inventory.name(sealed.index)
+        self._follows(sealed.first, sealed.last)
+        if isinstance(index, Problem):
+            what = f"the index of segments {sealed.first} to {sealed.last}"
+            look.hole(index.kind, sealed.index, f"{index.text}; {what}")
+            self._bad_seals.append(sealed)
+            return
+        look.streams.alive({row.stream_id for row in index.streams()})
+        await TableCheck(look, index, sealed.index).run(sealed.last)
 
     # -- segments as their writers left them -----------------------------------------------
 
-    async def _footer(self, segment: int) -> Footer | None:
-        try:
-            block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
-            return None if block is None else Footer.of_block(block)
-        except Corrupt as error:
-            self.report.add(Kind.DAMAGED, self._segment_name(segment), error.message)
+    async def _segment(self, segment: int, ending: Ending, *, last: bool) -> None:
+        look, report = self._look, self._look.report
+        self._follows(segment, segment)
+        if ending.footer is not None:
+            report.completed_count += 1
+            await TableCheck(look, ending.footer, ending.key).run(segment)
+        else:
+            finding = self._without_footer(ending, last=last)
+            await read_without_footer(look, segment, last=last)
+            if finding is not None:
+                look.streams.hole(finding)
+        await judge_slots_behind(look, segment)
+
+    def _without_footer(self, ending: Ending, *, last: bool) -> Finding | None:
+        report = self._look.report
+        if ending.problem is not None:
+            self._look.inventory.name(ending.key)
+            return report.add(ending.problem.kind, ending.key, ending.problem.text)
+        if last:
+            report.unfinished_count = 1
             return None
+        if self._look.store.segment_is_one_object:
+            return report.add(Kind.DAMAGED, ending.key, "it has no whole footer")
+        return report.add(Kind.MISSING, ending.key, "the footer of its segment")
 
-    async def _completed(self, segment: int, footer: Footer) -> None:
-        self.report.completed_count += 1
-        self._follows(segment, segment, self._segment_name(segment))
-        places = []
-        for number in range(footer.block_count):
-            at = footer.extent(number)
-            slot = Slot(self._log_id, segment, number, at.position)
-            places.append(self._store.place(slot, at.length))
-        found = [place for place in places if self._there(place)]
-        end = self._store.place(Slot(self._log_id, segment, footer.block_count, 0), None)
-        self._inventory.name([*(place.key for place in places), end.key])
-        self._stragglers(segment)
-        self._runs(footer, self._segment_name(segment))
-        await self._blocks(found)
+    # -- the chain -------------------------------------------------------------------------
 
-    def _there(self, place: Place) -> bool:
-        size_bytes = self._inventory.sizes.get(place.key)
-        if size_bytes is None:
-            self.report.add(Kind.MISSING, place.key, f"block {place.block} of the segment")
-            return False
-        needed_bytes = place.position + (place.length or 0)
-        if size_bytes < needed_bytes:
-            text = f"it ends at byte {size_bytes}, before block {place.block} does"
-            self.report.add(Kind.DAMAGED, place.key, text)
-            return False
-        return True
-
-    def _stragglers(self, segment: int) -> None:
-        """Slots behind the footer, where a fenced writer had blocks in flight."""
-        if self._store.segment_is_one_object:
-            return
-        unnamed = set(self._inventory.unnamed())
-        for key in self._inventory.under(f"logs/{self._log_id}/{segment:020d}/"):
-            if key in unnamed:
-                self.report.add(Kind.STRAGGLER, key, "behind the end of its segment")
-                self._inventory.name([key])
-
-    async def _unfinished(self, segment: int) -> None:
-        self._follows(segment, segment, self._segment_name(segment))
-        async for block in self._readable(segment):
-            header = block.header
-            slot = Slot(self._log_id, segment, header.block, 0)
-            place = self._store.place(slot, header.total_bytes)
-            self._inventory.name([place.key])
-            self.report.blocks_read_count += 1
-            for entry in block.entries():
-                stream_id, first, end = entry.stream_id, entry.base_offset, entry.end_offset
-                self._streams.run(stream_id, first, end, place.key, known=False)
-        if self._store.segment_is_one_object:
-            key = self._store.place(Slot(self._log_id, segment, 0, 0), None).key
-            self._inventory.name([key])
-        self._stragglers(segment)
-
-    async def _readable(self, segment: int) -> AsyncIterator[Block]:
-        """Data blocks of the unfinished segment, up to the first that is missing."""
-        blocks = self._store.recover_segment(self._log_id, segment, self._persist, cut=False)
-        try:
-            async for block in blocks:
-                if block.header.kind == BlockKind.DATA:
-                    yield block
-        except Corrupt as error:
-            self.report.add(Kind.DAMAGED, self._segment_name(segment), str(error))
-
-    # -- everything ------------------------------------------------------------------------
-
-    def _follows(self, first: int, last: int, place: str) -> None:
-        """A link of the chain. Numbers of segments in files that held nothing may be missing."""
-        if first <= self._last:
-            self.report.add(Kind.OVERLAP, place, f"segment {first} is there twice")
-        elif first > self._last + 1 and not self._store.segment_is_one_object:
-            text = f"segments {self._last + 1} to {first - 1} before it are missing"
-            self.report.add(Kind.GAP, place, text)
+    def _follows(self, first: int, last: int) -> None:
+        """A link of the chain, which has every number once."""
+        missing = self._last + 1
+        if first > missing:
+            name = self._look.segment_name(missing)
+            text = "nothing holds this segment"
+            if first > missing + 1:
+                text = f"nothing holds segments {missing} to {first - 1}"
+            self._look.hole(Kind.GAP, name, text)
         self._last = max(self._last, last)
 
-    def _runs(self, tables: StreamTables, place: str) -> None:
-        try:
-            for live in runs_with_ends(tables):
-                run = live.run
-                self._streams.run(run.stream_id, run.first_offset, live.end_offset, place)
-            for row in tables.streams():
-                self._streams.end(row.stream_id, row.end_offset, place)
-        except Corrupt as error:
-            self.report.add(Kind.DAMAGED, place, error.message)
+    def _end(self, manifest: Manifest, endings: list[Ending]) -> None:
+        """Whoever commits a manifest has a segment behind everything that is sealed; in a bucket
+        also one of its own term, or a later writer has."""
+        look = self._look
+        term = max((ending.term for ending in endings), default=-1)
+        unknown = any(ending.problem is not None for ending in endings)
+        lost = not look.store.segment_is_one_object and manifest.term > term and not unknown
+        if lost or (manifest.sealed and not endings):
+            name = look.segment_name(self._last + 1)
+            text = f"the end of the log is missing: manifest {manifest.number} was written later"
+            look.report.add(Kind.GAP, name, text)
 
-    async def _blocks(self, places: Iterable[Place]) -> None:
-        """Read and verify, one after the other: this is patient work."""
-        if not self._deep:
-            return
-        for place in places:
-            self.report.blocks_read_count += 1
-            try:
-                await self._read(place)
-            except Corrupt as error:
-                text = f"block {place.block} at byte {place.position}: {error.message}"
-                self.report.add(Kind.DAMAGED, place.key, text)
 
-    async def _read(self, place: Place) -> None:
-        await self._persist(lambda: read_block(self._store.objects, place))
-
-    def _garbage(self, manifest: Manifest) -> None:
-        """What waits for its deletion is named, whether or not it is still there."""
-        before = len(self._inventory.unnamed())
-        for row in manifest.garbage:
-            self._inventory.name(row.keys)
-            if row.segment is None:
-                continue
-            if self._store.segment_is_one_object:
-                slot = Slot(self._log_id, row.segment, 0, 0)
-                self._inventory.name([self._store.place(slot, None).key])
-            else:
-                prefix = f"logs/{self._log_id}/{row.segment:020d}/"
-                self._inventory.name(self._inventory.under(prefix))
-        self.report.garbage_count = before - len(self._inventory.unnamed())
-
-    def _orphans(self) -> None:
-        for key in self._inventory.unnamed():
-            if key != f"logs/{self._log_id}/lock":
-                self.report.add(Kind.ORPHAN, key, f"{self._inventory.sizes[key]} bytes")
-
-    def _segment_name(self, segment: int) -> str:
-        return f"logs/{self._log_id}/{segment:020d}"
+def _starts(tables: list[StreamTables]) -> dict[int, int]:
+    """Where every live stream starts: the newest of `tables` knows which, any of them how far."""
+    if not tables:
+        return {}
+    starts = {row.stream_id: row.start_offset for row in tables[-1].streams()}
+    for other in tables[:-1]:
+        for row in other.streams():
+            if row.stream_id in starts:
+                starts[row.stream_id] = max(starts[row.stream_id], row.start_offset)
+    return starts

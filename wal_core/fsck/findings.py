@@ -14,39 +14,65 @@ class Kind(enum.Enum):
     DAMAGED = "damaged"  # there, but not what was written
     GAP = "gap"  # offsets or segments that nothing holds
     OVERLAP = "overlap"  # offsets or segments that two things hold
+    DOOMED = "doomed"  # in use, and listed as garbage all the same: will be deleted
     ORPHAN = "orphan"  # there, but nothing names it: costs space and nothing else
     STRAGGLER = "straggler"  # of a writer that was fenced: never acknowledged, never read
+    LEFTOVER = "leftover"  # of a compaction that was cut short, or is at it
 
 
-HARMLESS = frozenset({Kind.STRAGGLER})
-"""What an orderly takeover leaves behind; compaction removes it."""
+HARMLESS = frozenset({Kind.STRAGGLER, Kind.LEFTOVER})
+"""What killed processes leave: compaction removes the former, the next opening the latter."""
 
 
-class Finding(NamedTuple):
-    """One thing that is not as it should be."""
+class Records(NamedTuple):
+    """Some of a stream: offsets first .. end - 1."""
 
-    kind: Kind
-    place: str  # object key, or stream
-    text: str
+    stream_id: int
+    first_offset: int
+    end_offset: int
 
 
 @dataclasses.dataclass(slots=True)
-class Report:
+class Finding:
+    """One thing that is not as it should be."""
+
+    kind: Kind
+    place: str  # key of an object, or of the part of the log that should be there
+    text: str
+    records: list[Records] = dataclasses.field(default_factory=list)
+    """Those that cannot be read because of it; of an overlap: those that are there twice."""
+
+    @property
+    def harmless(self) -> bool:
+        return self.kind in HARMLESS
+
+
+@dataclasses.dataclass(slots=True)
+class LogReport:
     """All findings about a log, and what was looked at."""
 
+    log_id: int = 0
     findings: list[Finding] = dataclasses.field(default_factory=list)
     objects_count: int = 0
     bytes_count: int = 0
+    manifest_number: int = -1
     sealed_count: int = 0
     completed_count: int = 0
+    unfinished_count: int = 0  # 0 or 1: the segment that a writer writes, or did until it ended
     blocks_read_count: int = 0
-    streams_count: int = 0
     garbage_count: int = 0  # objects that wait for their deletion
+    garbage_bytes: int = 0
+    unjudged_count: int = 0  # objects that only a damaged index could tell from orphans
+    streams: dict[int, Records] = dataclasses.field(default_factory=dict)
+    """Of every stream that is alive: where it starts and ends."""
 
-    def add(self, kind: Kind, place: str, text: str) -> None:
-        self.findings.append(Finding(kind, place, text))
+    def add(self, kind: Kind, place: str, text: str) -> Finding:
+        """Something was found; more may be said of it later."""
+        finding = Finding(kind, place, text)
+        self.findings.append(finding)
+        return finding
 
     @property
     def sound(self) -> bool:
         """Nothing was found but what is harmless."""
-        return all(finding.kind in HARMLESS for finding in self.findings)
+        return all(finding.harmless for finding in self.findings)

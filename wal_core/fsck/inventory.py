@@ -1,34 +1,56 @@
-"""Every object of a log, and which of them something names."""
+"""Everything that is stored of a log, and who speaks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 
+FOLDERS = ("logs", "manifests", "sealed")
+"""In this order: what a manifest names was written before it."""
+
 
 class Inventory:
-    """The listing; `name` crosses off, what is left at the end are orphans."""
+    """The listing; `name` crosses off, what is left at the end nothing speaks for."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
+    def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
+        self._keys = sorted(sizes)
         self._named: set[str] = set()
 
     @classmethod
     async def of(cls, objects: ObjectStore, log_id: int, persist: Persistence) -> Inventory:
         sizes: dict[str, int] = {}
-        for folder in ("logs", "manifests", "sealed"):
+        for folder in FOLDERS:
             prefix = f"{folder}/{log_id}/"
             rows = await persist(lambda prefix=prefix: objects.list(prefix))  # type: ignore[misc]
             sizes |= {row.key: row.size_bytes for row in rows}
         return cls(sizes)
 
-    def name(self, keys: Iterable[str]) -> None:
+    def name(self, *keys: str) -> None:
         self._named.update(keys)
 
-    def under(self, prefix: str) -> list[str]:
-        return [key for key in self.sizes if key.startswith(prefix)]
+    def is_named(self, key: str) -> bool:
+        return key in self._named
 
-    def unnamed(self) -> list[str]:
-        return [key for key in self.sizes if key not in self._named]
+    def under(self, prefix: str) -> list[str]:
+        """Keys that begin with `prefix`, in order."""
+        # "\U0010ffff" sorts behind every character a key can have.
+        low = bisect_left(self._keys, prefix)
+        return self._keys[low : bisect_left(self._keys, prefix + "\U0010ffff")]
+
+    def unnamed(self, keys: Iterable[str] | None = None) -> list[str]:
+        """Of some keys, or of all."""
+        return [key for key in (self._keys if keys is None else keys) if key not in self._named]
+
+    def segments(self, log_id: int) -> list[int]:
+        """Numbers of all that anything is there of, ascending."""
+        names = {key.split("/")[2].removesuffix(".seg") for key in self.under(f"logs/{log_id}/")}
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    def manifests(self, log_id: int) -> list[int]:
+        """Numbers of all, ascending."""
+        names = [key.split("/")[2] for key in self.under(f"manifests/{log_id}/")]
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())

@@ -1,0 +1,141 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.broker.metadata_records import TopicCreated, encode_metadata
+from gateway.broker.state import BrokerState
+from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
+from gateway.cli.main import run
+from gateway.cli.stream_names import StreamNames
+from wal_core import Entry, Log, LogConfig, SystemClock, SystemRng, Unavailable, open_store
+
+TOPIC = TopicCreated(
+    topic_id=bytes(16), name="orders", partitions_count=2, first_stream_id=5, configs={}
+)
+
+
+class _Groups:
+    def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None: ...
+
+    def snapshot(self) -> list[tuple[bytes, bytes]]:
+        return []
+
+
+def broker_state() -> BrokerState:
+    return BrokerState(TopicRegistry(1_000), _Groups(), SystemClock())
+
+
+async def fill(folder: Path) -> None:
+    """Records of a topic in a folder of objects; the last ones in an unfinished segment."""
+    store = await open_store(str(folder), "object")
+    state = broker_state()
+    log = await Log.open(
+        store, state, LogConfig.preset("object"), clock=SystemClock(), rng=SystemRng()
+    )
+    created = encode_metadata(TOPIC)
+    confirmation = log.append(METADATA_STREAM_ID, 0, 1, -1, created)
+    state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, created))
+    await confirmation
+    for offset in range(3):
+        await log.append(6, offset, 1, -1, b"record")
+    await log.close()
+    await store.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    asyncio.run(fill(tmp_path))
+    return tmp_path
+
+
+def fsck(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    code = run(["fsck", *args])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def block(folder: Path, number: int) -> Path:
+    return folder / "logs" / "0" / f"{1:020d}" / f"{number:010d}"
+
+
+def test_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, said, _ = fsck(capsys, "--data", str(folder))
+    assert code == 0
+    assert "segments: 0 sealed, 2 completed, 0 unfinished; streams: 2\n" in said
+    assert said.endswith("sound (looked at all 7 blocks)\n")
+    code, said, _ = fsck(capsys, "--data", str(folder), "--quick")
+    assert (code, said.splitlines()[-1]) == (0, "sound (looked at tables and sizes)")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_damage_is_told_by_topic_and_offsets(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block(folder, 2).unlink()
+    code, said, _ = fsck(capsys, "--data", str(folder))
+    key = f"logs/0/{1:020d}/{2:010d}"
+    assert code == 1
+    assert said.startswith(f"missing   {key}: named by logs/0/{1:020d}/0000000004 (is not there)\n")
+    assert "\n          orders-1: offsets 1 to 1 cannot be read\n" in said
+    assert "\nNOT SOUND, findings: 1 (" in said
+
+
+def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block(folder, 2).unlink()
+    code, said, _ = fsck(capsys, "--data", str(folder), "--json", "--quick")
+    assert code == 1
+    report = json.loads(said)
+    assert (report["sound"], report["quick"], report["segments"]["completed"]) == (False, True, 2)
+    (finding,) = report["findings"]
+    assert (finding["kind"], finding["harmless"]) == ("missing", False)
+    lost = {"stream": 6, "name": "orders-1", "first_offset": 1, "end_offset": 2}
+    assert finding["records"] == [lost]
+    assert {"stream": 6, "name": "orders-1", "first_offset": 0, "end_offset": 3} in report[
+        "streams"
+    ]
+
+
+def test_there_is_nothing_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, complaint = fsck(capsys, "--data", str(tmp_path / "nowhere"))
+    assert (code, said) == (2, "")
+    assert "nowhere holds no log: there is no woodpecker.json in it" in complaint
+    assert "   try: " in complaint
+    assert list(tmp_path.iterdir()) == []
+    assert fsck(capsys, "--data", "memory:")[0] == 2
+    assert fsck(capsys, "--data", "ftp://x")[0] == 2
+
+
+def test_nobody_answers(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_to_look(*_: Any, **__: Any) -> None:
+        raise Unavailable("s3://bucket does not answer")
+
+    monkeypatch.setattr("wal_core.open_to_look", open_to_look)
+    code, _, complaint = fsck(capsys, "--data", str(folder))
+    assert code == 2
+    assert "s3://bucket does not answer" in complaint
+
+
+async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
+    state = broker_state()
+    state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, encode_metadata(TOPIC)))
+    names = StreamNames()
+    looking = names.new()
+    looking.restore(b"by somebody else")
+    assert names.names == {METADATA_STREAM_ID: "the broker's metadata"}
+    looking.restore(state.checkpoint())
+    assert names.names[5] == "orders-0"
+    later = TopicCreated(
+        topic_id=bytes([1] * 16), name="later", partitions_count=1, first_stream_id=9, configs={}
+    )
+    looking.apply(Entry(METADATA_STREAM_ID, 1, 1, -1, encode_metadata(later)))
+    looking.apply(Entry(METADATA_STREAM_ID, 2, 1, -1, b"of a newer release"))
+    looking.apply(Entry(5, 0, 1, -1, b"records"))
+    assert names.names[9] == "later-0"
+    names.new()
+    assert 5 not in names.names
