@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit sim compat buckets kill chaos fuzz teeth bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit sim model compat buckets kill chaos fuzz teeth bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   lint, format, types, layer contracts, unit tests"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000'; make sim SEED=n shows one"
+	@echo "make model   explore the model of the log, whole and with each of its rules broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
@@ -62,6 +63,9 @@ unit: $(VENV)/.dev
 	$(BIN)/pytest protocol wal_core gateway
 
 # Virtual time: whole gateways, clients, storage and faults from a seed, on all cores.
+model: $(VENV)/.dev
+	$(BIN)/python -m wal_core.testing.log_model
+
 sim: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.sim $(if $(SEED),--seed $(SEED)) $(ARGS)
 

@@ -1,0 +1,1 @@
+"""A model of the log: see log_model.py, rules.py, runs.py."""
