@@ -68,6 +68,16 @@ class Recovery:
         """Recover. The caller unlocks the store if this raises."""
         self.term = await self._store.lock(self._log_id)
         self.locked = True
+        try:
+            await self._run()
+        except Corrupt:
+            # Whoever was paused in here may miss what others have compacted and deleted since.
+            newest = await self.manifests.newest()
+            if newest.number <= self.manifest.number:
+                raise
+            raise _overtaken(self._log_id) from None
+
+    async def _run(self) -> None:
         self.manifest = await self.manifests.newest()
         self.term = max(self.term, self.manifest.term)
         for sealed in self.manifest.sealed:
@@ -128,7 +138,7 @@ class Recovery:
                 self._persist(lambda: self._store.segments(self._log_id, self.chain.last)),
             )
             if later or newest.term >= self.term or newest.covered >= self.chain.last:
-                raise Fenced("another writer took the log meanwhile", log_id=self._log_id)
+                raise _overtaken(self._log_id)
             self._follow(newest)
             own = msgspec.structs.replace(newest, number=newest.number + 1, term=self.term)
             try:
@@ -139,15 +149,15 @@ class Recovery:
             return
 
     def _follow(self, newest: Manifest) -> None:
-        """Earlier writers may have sealed more since we read the manifest."""
-        for sealed in newest.sealed:
-            if sealed not in self.chain.links:
-                run = [
-                    link
-                    for link in self.chain.links
-                    if sealed.first <= link.first and link.last <= sealed.last
-                ]
-                self.chain.replace(run, sealed)
+        """Earlier writers may have sealed, and even deleted, more since we read the manifest."""
+        behind = [link for link in self.chain.links if link.first > newest.covered]
+        if not behind or behind[0].first != newest.covered + 1:
+            raise Corrupt(
+                "segments behind the sealed ones are missing",
+                log_id=self._log_id,
+                segment=newest.covered + 1,
+            )
+        self.chain.links = (*newest.sealed, *behind)
 
     async def _read_footer(self, segment: int) -> Footer | None:
         block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
@@ -232,3 +242,7 @@ class Recovery:
 
     def _corrupt(self, message: str, index: SegmentIndex) -> Corrupt:
         return Corrupt(message, log_id=self._log_id, segment=index.segment, block=index.block_count)
+
+
+def _overtaken(log_id: int) -> Fenced:
+    return Fenced("another writer took the log meanwhile", log_id=log_id)

@@ -41,6 +41,7 @@ class _PausingStore(FaultyObjectStore):
         self.moment = moment
         self.folder = "manifests/"
         self.armed = False
+        self.skip_count = 0
         self.paused = asyncio.Event()
         self.go_on = asyncio.Event()
 
@@ -54,6 +55,9 @@ class _PausingStore(FaultyObjectStore):
         called = self.calls[-1].operation
         wanted = (self.operation, self.moment) == (called, moment) and key.startswith(self.folder)
         if self.armed and wanted:
+            if self.skip_count:
+                self.skip_count -= 1
+                return
             self.armed = False
             self.paused.set()
             await self.go_on.wait()
@@ -104,6 +108,38 @@ def test_a_stale_opener_takes_nothing_over(moment):
             await opening
         await asyncio.sleep(60)
         await check(bucket, owner, 7 + SEGMENTS_COUNT)
+
+    run(main)
+
+
+@pytest.mark.parametrize("operation", ["list", "get_range"])
+@pytest.mark.parametrize("skip_count", range(4))
+def test_an_opener_that_finds_things_deleted_tells_no_tale_of_damage(operation, skip_count):
+    """It was paused between the manifest and what the manifest leads to: then it takes over what
+    there is by now, or learns that it was overtaken."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        first = await opened(FaultyObjectStore(bucket))
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket, operation)
+        sleepy.folder = "logs/"
+        sleepy.skip_count = skip_count
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy))
+        await asyncio.sleep(1)
+        owner = await opened(FaultyObjectStore(bucket))
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        sleepy.go_on.set()
+        outcome = (await asyncio.gather(opening, return_exceptions=True))[0]
+        heirs = [owner] if isinstance(outcome, Fenced) else [outcome, owner]
+        words = [heir.add(0, b"word") for heir in heirs if heir.log.confirmed_offset(0) == 127]
+        answers = await asyncio.gather(*words, return_exceptions=True)
+        assert [answer for answer in answers if answer is not None] in ([], [answers[-1]])
+        assert answers.count(None) == 1
+        heir = await opened(FaultyObjectStore(bucket))
+        assert len(await heir.read_all(0)) == 7 + SEGMENTS_COUNT + 1
 
     run(main)
 
