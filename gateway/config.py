@@ -106,6 +106,7 @@ class Config:
     # How often records are looked for that retention.ms and retention.bytes no longer keep. Kafka's
     # log.retention.check.interval.ms.
     retention_check_interval_ms: int = 300_000
+    garbage_grace_ms: int = 600_000  # longer than any read takes that began before
 
     drain_ms: int = 10_000  # at stop: how long requests that were read may still take
     log_level: Literal["debug", "info", "warning", "error"] = "info"

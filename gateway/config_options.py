@@ -209,6 +209,14 @@ OPTIONS: tuple[Option, ...] = (
         86_400_000,
     ),
     Option(
+        "garbage_grace_ms",
+        parse_duration,
+        _STORAGE,
+        "How long what was compacted or deleted stays for reads that began before.",
+        0,
+        30 * 86_400_000,
+    ),
+    Option(
         "store_timeout_ms",
         parse_duration,
         _STORAGE,

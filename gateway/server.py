@@ -293,5 +293,6 @@ def _log_config(config: Config) -> LogConfig:
         + config.connections_max_count * LATE_READ_BYTES_MAX,
         tail_bytes_max=config.tail_cache_bytes,
         block_cache_bytes_max=config.block_cache_bytes,
+        garbage_grace_ms=config.garbage_grace_ms,
         store_timeout_ms=config.store_timeout_ms,
     )

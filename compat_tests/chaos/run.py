@@ -85,7 +85,8 @@ def run(
         system = stack.enter_context(System(mode, folder, seed, recorder))
         with Connection(system.address) as connection:
             create_topic(connection, TOPIC, partitions=len(PARTITIONS))
-            create_topic(connection, "flood")
+            # Most of it goes again, so that whole segments become garbage.
+            create_topic(connection, "flood", retention_bytes="8000000")
         load = make_load(system, recorder, library, stack)
         for worker in load.workers:
             worker.start()

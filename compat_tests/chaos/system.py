@@ -56,6 +56,10 @@ FLAGS = (
     *(word for name, size in SIZES.items() for word in (f"--{name}", f"{size}B")),
     "--store-timeout-ms",
     "3s",
+    "--retention-check-interval-ms",
+    "1s",
+    "--garbage-grace-ms",
+    "5s",
 )
 WEATHER = {
     "latency": [Rule(Fault.LATENCY, delay_s=(0.02, 0.3))],

@@ -4,14 +4,17 @@ The manifest is the one act that counts: whoever is first commits it, the other 
 thrown away. What either acked stays where it was.
 """
 
+import re
+
 import pytest
 
-from compat_tests.fights.fighter import SEGMENT_BYTES, Fight, Fighter
+from compat_tests.fights.fighter import PATIENT, SEGMENT_BYTES, Fight, Fighter
 from compat_tests.fights.test_writers import MOMENTS, take_over
 from compat_tests.support.deadline import wait_until
 
 SEGMENTS_COUNT = 7  # more than are sealed at a time
 MANY_SEGMENTS_COUNT = 80  # so many that old manifests are deleted
+AT_ONCE = ("--garbage-grace-ms", "0ms")
 STEPS = {
     "read": ("GET", r"/logs/0/"),
     "data": ("PUT", r"/sealed/0/.*/\d{6}$"),
@@ -30,6 +33,41 @@ def fill(fighter: Fighter) -> list[bytes]:
     for value in values:
         fighter.tell(value)
     return values
+
+
+@pytest.mark.parametrize("name", ["arrives late", "is answered"])
+def test_asleep_while_it_deletes(fight: Fight, name: str) -> None:
+    """What it deletes is garbage for whoever has the log now, too."""
+    first = fight.opened(*PATIENT, *AT_ONCE)
+    moment = MOMENTS[name]
+    hold = first.proxy.hold("DELETE", r"/logs/0/", after_effect=moment.after_effect)
+    values = fill(first)
+    second = take_over(fight, first, hold, moment)
+    first.has_lost(b"too late")
+    more = [value + b"again" for value in values]
+    for value in more:
+        second.tell(value)
+    fight.check_for_ever(second, present=[*values, *more], absent=[b"too late"])
+
+
+def test_a_block_that_arrives_after_its_segment_was_deleted(fight: Fight) -> None:
+    """The successor's fence stays much longer than everything else in that segment."""
+    first = fight.opened()
+    hold = first.hold()
+    first.say(b"held")
+    hold.wait_reached()
+    first.gateway.pause()
+    second = fight.fighter(*PATIENT, *AT_ONCE).start()
+    assert hold.request is not None
+    segment = hold.request.key.rpartition("/")[0]
+    deleted = second.proxy.hold("DELETE", re.escape(segment), after_effect=True)
+    values = fill(second)
+    deleted.wait_reached()
+    deleted.release()
+    hold.release()
+    first.gateway.resume()
+    first.has_lost(b"too late")
+    fight.check_for_ever(second, present=values, absent=[b"held", b"too late"])
 
 
 CASES = [("manifest", name) for name in MOMENTS]
