@@ -8,6 +8,7 @@ from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 from wal_core.fsck import Finding, LogReport, Records, check_log
+from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
 from wal_core.segment_store.base import SegmentStore
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "Fenced",
     "Finding",
+    "FindingKind",
     "Invalid",
     "Log",
     "LogConfig",

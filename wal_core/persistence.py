@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
-from wal_core.errors import WalError
+from wal_core.errors import Unavailable, WalError
 
 T = TypeVar("T")
 
@@ -19,11 +19,12 @@ _logger = logging.getLogger(__name__)
 class Persistence:
     """Call it with an idempotent action to repeat it until it succeeds or fails for good.
 
-    Retriable errors and missed deadlines are repeated for ever: whoever must not wait for ever
-    cancels. Anything else is raised.
+    Retriable errors and missed deadlines are repeated for ever, or for `patience_s`: whoever must
+    not wait so long cancels. Anything else is raised.
     """
 
-    def __init__(self, config: LogConfig, rng: Rng) -> None:
+    def __init__(self, config: LogConfig, rng: Rng, *, patience_s: float = float("inf")) -> None:
+        self._patience_s = patience_s
         self._deadline_s = config.store_timeout_ms / 1000
         self._pause_first_s = config.retry_first_ms / 1000
         self._pause_max_s = config.retry_max_ms / 1000
@@ -32,6 +33,7 @@ class Persistence:
     async def __call__(self, action: Callable[[], Awaitable[T]]) -> T:
         pause_s = self._pause_first_s
         failed_count = 0
+        begun_s = asyncio.get_running_loop().time()
         while True:
             try:
                 async with asyncio.timeout(self._deadline_s):
@@ -48,6 +50,8 @@ class Persistence:
             # Nobody else hears of it: callers only see that it takes long.
             failed_count += 1
             _logger.warning("attempt %d at the store failed: %s", failed_count, problem)
+            if asyncio.get_running_loop().time() - begun_s > self._patience_s:
+                raise Unavailable(problem)
             # Half fixed, half random: those who failed together do not come back together.
             await asyncio.sleep(pause_s * (0.5 + 0.5 * self._rng.random()))
             pause_s = min(pause_s * 2, self._pause_max_s)

@@ -120,11 +120,6 @@ class BrokerState:
                 partition.wake()
 
 
-def topics_of(checkpoint: bytes) -> list[MetadataRecord]:
-    """What a checkpoint says of the topics. Raises Corrupt."""
-    return _decode(checkpoint).metadata
-
-
 def _decode(checkpoint: bytes) -> _Checkpoint:
     try:
         saved = _decoder.decode(checkpoint)

@@ -19,6 +19,7 @@ from gateway.config import Config
 from gateway.config_load import load_config
 
 if TYPE_CHECKING:
+    from gateway.cli.stream_names import StreamNames
     from wal_core import Finding, LogReport, Records
 
 _WIDTH = 10  # of the longest kind, and a space
@@ -43,8 +44,11 @@ def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
     from wal_core import WalError  # noqa: PLC0415
 
     names = StreamNames()
+    # A mode is only asked for where somebody says so: what it is by default, the marker knows.
+    mode = flags.get("mode") or os.environ.get("WOODPECKER_MODE", "").strip() or None
     try:
-        report = asyncio.run(_look(config, names, deep=not quick))
+        report = asyncio.run(_look(config, mode, names, deep=not quick))
+        report.findings += names.findings(report)
     except WalError as error:
         complain(str(error), "the --data and the keys that the broker has")
         return 2
@@ -57,13 +61,17 @@ def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
     return 0 if report.sound else 1
 
 
-async def _look(config: Config, names: Any, *, deep: bool) -> "LogReport":
+async def _look(
+    config: Config, mode: str | None, names: "StreamNames", *, deep: bool
+) -> "LogReport":
     from gateway.server import cloud_settings  # noqa: PLC0415
-    from wal_core import LogConfig, SystemRng, check_log, open_to_look  # noqa: PLC0415
+    from wal_core import Invalid, LogConfig, SystemRng, check_log, open_to_look  # noqa: PLC0415
 
     rng = SystemRng()
     store = await open_to_look(config.data, cloud=cloud_settings(config), rng=rng)
     try:
+        if mode is not None and mode != store.mode:
+            raise Invalid(f"{store.location} holds data of mode {store.mode}, not {mode}")
         log_config = LogConfig.preset(store.mode)
         return await check_log(store, log_config, rng, deep=deep, new_state=names.new)
     finally:

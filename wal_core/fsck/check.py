@@ -27,7 +27,9 @@ from wal_core.types import LogState
 
 _LOOKS_MAX_COUNT = 3
 """Of a log in use, something may be listed before and something after a change: what seems wrong
-is looked at again while it changes."""
+is looked at again while it changes, and is only reported if it is there each time."""
+PATIENCE_S = 60
+"""For so long a store that does not answer is asked again."""
 
 
 async def check_log(
@@ -42,14 +44,22 @@ async def check_log(
 
     `deep` reads every block; else only tables are read and sizes compared. `new_state` makes what
     is restored, and applied to, as far as there is anything to read; the last one fits the report.
-    Never raises Corrupt: damage is a finding. Asks a store that does not answer for ever: whoever
-    must not wait cancels.
+    Raises Unavailable when the store does not answer for `PATIENCE_S`, never Corrupt: damage is a
+    finding, and so is what that state cannot understand.
     """
-    persist = Persistence(config, rng)
+    persist = Persistence(config, rng, patience_s=PATIENCE_S)
+    seen: set[tuple[Kind, str]] | None = None
     for _ in range(_LOOKS_MAX_COUNT):
         inventory = await Inventory.of(store.objects, config.log_id, persist)
         state = None if new_state is None else new_state()
         report = await _Check(store, config, persist, inventory, state, deep=deep).run()
+        found = {(finding.kind, finding.place) for finding in report.findings}
+        seen = found if seen is None else seen & found
+        report.findings = [
+            finding
+            for finding in report.findings
+            if finding.harmless or (finding.kind, finding.place) in seen
+        ]
         if report.sound:
             break
         after = await Inventory.of(store.objects, config.log_id, persist)
@@ -117,13 +127,18 @@ class _Check:
         for sealed, index in indexes:
             await self._sealed(sealed, index)
         for segment, ending in endings:
-            await self._segment(segment, ending, last=segment == segments[-1])
+            # Behind sealed segments there is always a finished one: a start needs its checkpoint.
+            finished = segment != segments[-1] or (covered >= 0 and len(segments) == 1)
+            await self._segment(segment, ending, last=not finished)
         self._end(manifest, [ending for _, ending in endings])
 
     def _restore(self, endings: list[tuple[int, Ending]]) -> None:
-        footers = [ending.footer for _, ending in endings if ending.footer is not None]
-        if footers and self._look.state is not None:
-            self._look.state.restore(footers[-1].checkpoint)
+        look = self._look
+        for _, ending in reversed(endings):
+            if ending.footer is not None:
+                if look.state is not None:
+                    look.understand(look.state.restore, ending.footer.checkpoint, ending.key)
+                return
 
     # -- sealed segments -------------------------------------------------------------------
 

@@ -12,8 +12,15 @@ from wal_core.places import Place
 
 
 async def newest_manifest(look: Look) -> Manifest | None:
-    """None when it is damaged. Older ones are for people: theirs is a finding, no more."""
+    """None when it is damaged, or known to be missing. Older ones are for people: theirs is a
+    finding, no more."""
     numbers = look.inventory.manifests(look.log_id)
+    # A folder is made for the manifest behind the newest: so much the folders tell of them.
+    told = max(look.inventory.sealed_folders(look.log_id), default=0) - 1
+    if told > max(numbers, default=-1):
+        key = manifest_key(look.log_id, told)
+        look.report.add(Kind.MISSING, key, "something was sealed on top of this manifest")
+        return None
     if not numbers:
         return NO_MANIFEST
     oldest = max(numbers[0], numbers[-1] - KEPT_COUNT + 1)

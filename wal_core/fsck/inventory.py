@@ -50,6 +50,11 @@ class Inventory:
         names = {key.split("/")[2].removesuffix(".seg") for key in self.under(f"logs/{log_id}/")}
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
+    def sealed_folders(self, log_id: int) -> set[int]:
+        """Numbers of the manifests that folders below sealed/ were made for."""
+        names = {key.split("/")[2].partition("-")[0] for key in self.under(f"sealed/{log_id}/")}
+        return {int(name) for name in names if name.isascii() and name.isdigit()}
+
     def manifests(self, log_id: int) -> list[int]:
         """Numbers of all, ascending."""
         names = [key.split("/")[2] for key in self.under(f"manifests/{log_id}/")]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from wal_core.chain import Sealed
 from wal_core.fsck.findings import Kind
-from wal_core.fsck.history import manifest_key
 from wal_core.fsck.look import Look
 from wal_core.fsck.segments import number_of
 from wal_core.manifest import KEPT_COUNT, Garbage, Manifest
@@ -45,7 +44,8 @@ def _keys_of(look: Look, row: Garbage) -> list[str]:
 
 def judge_rest(look: Look, manifest: Manifest, bad_seals: Sequence[Sealed]) -> None:
     """Everything that is not named by now."""
-    later = -1  # the highest number that sealed folders tell of
+    # Where links of the chain are missing, what seems to be left over may be all there is of them.
+    broken = any(finding.kind is Kind.GAP for finding in look.report.findings)
     named_folders = {
         key.rpartition("/")[0]
         for key in look.inventory.under(f"sealed/{look.log_id}/")
@@ -54,24 +54,19 @@ def judge_rest(look: Look, manifest: Manifest, bad_seals: Sequence[Sealed]) -> N
     for key in look.inventory.unnamed():
         if key == f"logs/{look.log_id}/lock":
             continue
-        kind, number, is_later = Kind.ORPHAN, _number_of_name(key), False
+        kind, number = Kind.ORPHAN, _number_of_name(key)
         if key.startswith("sealed/"):
-            later = max(later, number)
-            is_later = number > manifest.number + 1
             # Its objects come before its index, and that before the manifest: once one of a folder
             # is named, all are. Folders up to `swept` nobody will look at again.
             cut_short = key.rpartition("/")[0] not in named_folders and number > manifest.swept
-            kind = Kind.LEFTOVER if cut_short else Kind.ORPHAN
+            kind = Kind.LEFTOVER if cut_short and not broken else Kind.ORPHAN
         elif key.startswith("manifests/") and 0 <= number <= manifest.number - KEPT_COUNT:
             kind = Kind.LEFTOVER
-        if is_later or any(_may_name(sealed, key) for sealed in bad_seals):
+        if any(_may_name(sealed, key) for sealed in bad_seals):
             look.report.unjudged_count += 1
         else:
             text = f"{look.inventory.sizes[key]} bytes that nothing names"
             look.report.add(kind, key, text)
-    if later > manifest.number + 1:
-        key = manifest_key(look.log_id, later - 1)
-        look.report.add(Kind.MISSING, key, "something was sealed on top of this manifest")
 
 
 def _may_name(sealed: Sealed, key: str) -> bool:

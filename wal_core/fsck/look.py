@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
+from wal_core.errors import Corrupt
 from wal_core.fsck.findings import Finding, Kind, LogReport
 from wal_core.fsck.inventory import Inventory
 from wal_core.fsck.reading import BlockReader, Problem
@@ -12,6 +15,8 @@ from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
 from wal_core.segment_store.base import SegmentStore
 from wal_core.types import LogState
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,6 +62,14 @@ class Look:
         if listed is None or listed < least_bytes:
             listed = await self.persist(lambda: self.store.objects.size(key))
         return listed
+
+    def understand(self, step: Callable[[T], None], stored: T, key: str) -> None:
+        """One step of a start; after one that fails there are no more."""
+        try:
+            step(stored)
+        except Corrupt as error:
+            self.report.add(Kind.DAMAGED, key, f"no start understands it: {error.message}")
+            self.state = None
 
     def problem(self, key: str, problem: Problem, text: str) -> Finding:
         return self.report.add(problem.kind, key, f"{problem.text}; {text}")

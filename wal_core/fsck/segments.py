@@ -12,6 +12,7 @@ from wal_core.footer_format import Footer
 from wal_core.fsck.findings import Finding, Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
+from wal_core.fsck.writers import STRANGER, Writers
 from wal_core.places import Place
 
 
@@ -114,23 +115,25 @@ async def _read_blocks(
     """In order with the holes between them: what a stream misses is put down to the first hole
     since it was seen."""
     left = sorted(holes.items(), reverse=True)
-    async with aclosing(look.reader.blocks(places if look.deep else ())) as found:
+    writers: Writers[str] = Writers()
+    async with aclosing(look.reader.blocks(places)) as found:
         async for place, block in found:
             while left and left[-1][0] < place.block:
                 look.streams.hole(left.pop()[1])
             if isinstance(block, Problem):
                 look.hole(block.kind, place.key, block.text)
             else:
+                writers.note(block, place.key)
                 _feed(look, block, place.key, last=last)
     for _, finding in reversed(left):
         look.streams.hole(finding)
+    for key in writers.strangers():
+        look.report.add(Kind.DAMAGED, key, STRANGER)
 
 
 async def _read_file(look: Look, segment: int, *, last: bool) -> None:
     key = look.place(segment, 0).key
     look.inventory.name(key)
-    if not look.deep:
-        return
     blocks = look.store.recover_segment(look.log_id, segment, look.persist, cut=False)
     try:
         async for block in blocks:
@@ -148,7 +151,7 @@ def _feed(look: Look, block: Block, key: str, *, last: bool) -> None:
         at = (entry.stream_id, entry.base_offset, entry.end_offset)
         look.streams.run(*at, key, known=not last)
         if last and look.state is not None:
-            look.state.apply(entry)
+            look.understand(look.state.apply, entry, key)
 
 
 def number_of(key: str) -> int:

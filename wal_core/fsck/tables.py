@@ -11,6 +11,7 @@ from wal_core.fsck.contents import disagreement
 from wal_core.fsck.findings import Finding, Kind, Records
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
+from wal_core.fsck.writers import STRANGER, Writers
 from wal_core.places import Place
 from wal_core.sealed_format import SealedIndex
 from wal_core.stream_tables import StreamTables
@@ -104,17 +105,26 @@ class TableCheck:
 
     async def _read(self, places: Sequence[Place], numbers: dict[Place, int]) -> None:
         alive = _alive(self._tables)
+        writers: Writers[Place] = Writers()
         async with aclosing(self._look.reader.blocks(places)) as found:
             async for place, block in found:
                 number = numbers[place]
                 if isinstance(block, Problem):
                     kind, text = block
                 else:
+                    writers.note(block, place)
                     kind = Kind.DAMAGED
                     text = disagreement(block, self._runs.get(number, ()), alive)
                 if text and place.key not in self._bad:
-                    finding = self._look.report.add(kind, place.key, f"{_where(place)}{text}")
-                    finding.records.extend(self._records(number))
+                    self._unreadable(Problem(kind, text), place, number)
+        if isinstance(self._tables, Footer):  # a sealed segment has blocks of many
+            for place in writers.strangers():
+                self._unreadable(Problem(Kind.DAMAGED, STRANGER), place, numbers[place])
+
+    def _unreadable(self, problem: Problem, place: Place, number: int) -> None:
+        text = f"{_where(place)}{problem.text}"
+        finding = self._look.report.add(problem.kind, place.key, text)
+        finding.records.extend(self._records(number))
 
 
 def _alive(tables: StreamTables) -> frozenset[int] | None:

@@ -169,12 +169,22 @@ class FileSegmentStore:
         if not await self._run(path.exists):
             return
         scan = FileScan(path, log_id, segment)
-        while blocks := await self._run(scan.next_blocks):
-            for block in blocks:
-                yield block
-        if not cut:
-            await self._run(scan.refuse_damage)
-            return
+        refused: Corrupt | None = None
+        while True:
+            while blocks := await self._run(scan.next_blocks):
+                refused = None
+                for block in blocks:
+                    yield block
+            if cut:
+                break
+            try:
+                await self._run(scan.refuse_damage)
+                return
+            except Corrupt as error:
+                # Somebody may be writing: what was half there when it was read can be whole by now.
+                if refused is not None:
+                    raise
+                refused = error
         cut_bytes = await self._run(scan.cut)
         _logger.info(
             "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes

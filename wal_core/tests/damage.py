@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from wal_core import LogReport, MemoryStore, check_log, open_store
+from wal_core import Entry, LogReport, MemoryStore, check_log, open_store
+from wal_core.block_format import BlockIds, encode_entries, parse_block, parse_header
 from wal_core.chain import Completed, Sealed
 from wal_core.fsck import Kind
 from wal_core.segment_store.object import ObjectSegmentStore
@@ -57,6 +58,16 @@ class Place:
         body = bytearray(self.bucket.objects[key])
         body[at] ^= 1
         self.bucket.objects[key] = bytes(body)
+
+    def put_block(self, key: str, *entries: Entry, own: bool = True) -> None:
+        """In the place of a block, a whole one with other entries; not `own`: by another writer."""
+        header = parse_header(self.bucket.objects[key])
+        nonce = header.nonce if own else bytes(16)
+        ids = BlockIds(0, header.segment, header.block, header.term, header.durable_count, nonce)
+        self.bucket.objects[key] = b"".join(encode_entries(ids, entries).pieces)
+
+    def entries(self, key: str) -> list[Entry]:
+        return parse_block(self.bucket.objects[key]).entries()
 
     def truncate(self, key: str, left_bytes: int) -> None:
         self.bucket.objects[key] = self.bucket.objects[key][:left_bytes]

@@ -80,7 +80,9 @@ async def test_a_footer_is_damaged(place):
         for at in (0, 5, 40, 80, -1):
             place.flip(key, at)
             for deep in (True, False):
-                assert await place.found(deep=deep) == [(Kind.DAMAGED, key)]
+                report = await place.check(deep=deep)
+                assert [(f.kind, f.place) for f in report.findings] == [(Kind.DAMAGED, key)]
+                assert report.findings[0].records == []  # the blocks are all there
             place.flip(key, at)
         body = place.bucket.objects[key]
         place.truncate(key, len(body) - 1)
@@ -93,7 +95,47 @@ async def test_a_footer_is_deleted(place):
     key = place.footer(place.completed[-2])
     await place.delete(key)
     for deep in (True, False):
-        assert await place.found(deep=deep) == [(Kind.MISSING, key)]
+        report = await place.check(deep=deep)
+        assert [(f.kind, f.place) for f in report.findings] == [(Kind.MISSING, key)]
+        assert report.findings[0].records == []
+
+
+@scenario
+async def test_the_only_footer_behind_what_is_sealed_is_deleted(place):
+    """Then it looks like a segment that was never finished; but no start gets on without it."""
+    first = place.sealed[-1].last + 1
+    for segment in range(first + 1, 100):
+        await place.bucket.delete(*place.keys(f"logs/0/{segment:020d}/"))
+    assert await place.found() == []
+    key = place.footer(first)
+    await place.delete(key)
+    assert await place.found() == [(Kind.MISSING, key)]
+
+
+@scenario
+async def test_a_block_by_another_writer(place):
+    """The same records, even: two had the segment for theirs."""
+    key = place.completed_block()
+    lost = [Records(row.stream_id, row.base_offset, row.end_offset) for row in place.entries(key)]
+    place.put_block(key, *place.entries(key), own=False)
+    report = await place.check()
+    assert [(f.kind, f.place) for f in report.findings] == [(Kind.DAMAGED, key)]
+    assert "another writer" in report.findings[0].text
+    assert report.findings[0].records == lost
+
+
+@scenario
+async def test_a_block_with_other_records(place):
+    key = place.completed_block()
+    (entry,) = place.entries(key)
+    for other in (
+        entry._replace(base_offset=entry.base_offset - 1),
+        entry._replace(stream_id=entry.stream_id + 1),
+        entry._replace(record_count=2),
+        entry._replace(max_timestamp_ms=entry.max_timestamp_ms + 1),
+    ):
+        place.put_block(key, other)
+        assert await place.found() == [(Kind.DAMAGED, key)]
 
 
 @scenario
@@ -185,9 +227,24 @@ async def test_the_end_of_the_log_is_gone(place):
 @scenario
 async def test_all_manifests_are_gone(place):
     await place.delete(*place.keys("manifests/"))
+    newest = max(place.sealed, key=lambda sealed: sealed.index)
+    # Without them nothing can be told of the rest.
+    assert await place.found() == [(Kind.MISSING, place_of_manifest_before(newest))]
+
+
+@scenario
+async def test_the_newest_manifest_and_what_it_had_deleted_are_gone(place):
+    """What it had sealed may be all there is of that: nobody is told that it is left over."""
+    newest = max(place.sealed, key=lambda sealed: sealed.index)
+    number = int(newest.index.split("/")[2][:20])
+    later = [key for key in place.keys("manifests/") if int(key[-20:]) >= number]
+    await place.delete(*later)
+    for segment in range(newest.first, newest.last + 1):
+        await place.bucket.delete(*place.keys(f"logs/0/{segment:020d}/"))
     found = await place.found()
-    assert (Kind.MISSING, place_of_manifest_before(place.sealed[-1])) in found
-    assert {kind for kind, _ in found} <= {Kind.MISSING, Kind.LEFTOVER}
+    assert (Kind.GAP, f"logs/0/{newest.first:020d}") in found
+    assert (Kind.ORPHAN, newest.index) in found
+    assert Kind.LEFTOVER not in {kind for kind, _ in found}
 
 
 def place_of_manifest_before(sealed: Sealed) -> str:

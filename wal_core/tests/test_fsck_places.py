@@ -8,9 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import Invalid, LogReport, MemoryStore, check_log, open_store
+from wal_core import (
+    Corrupt,
+    Entry,
+    Invalid,
+    LogReport,
+    MemoryStore,
+    Records,
+    Unavailable,
+    check_log,
+    open_store,
+)
 from wal_core.chain import Sealed
 from wal_core.fsck import Kind
+from wal_core.object_store.base import ObjectInfo
+from wal_core.persistence import Persistence
+from wal_core.segment_store.file_recovery import FileScan
 from wal_core.segment_store.object import ObjectSegmentStore
 from wal_core.store_opening import open_to_look
 from wal_core.testing.faulty_object_store import FaultyObjectStore
@@ -68,6 +81,33 @@ def test_a_block_of_the_unfinished_segment_is_damaged():
     run(main)
 
 
+@pytest.mark.parametrize("deep", [True, False])
+def test_an_unfinished_segment_that_does_not_go_on(deep):
+    async def main() -> None:
+        place = await unfinished()
+        key = place.keys(f"logs/0/{1:020d}/")[3]
+        for entry, kind, records in (
+            (Entry(0, 2, 2, -1, b"again"), Kind.OVERLAP, [Records(0, 2, 3)]),
+            (Entry(7, 5, 1, -1, b"from nowhere"), Kind.GAP, [Records(7, 0, 5)]),
+        ):
+            place.put_block(key, entry)
+            report = await place.check(deep=deep)
+            assert report.findings[0].kind is kind
+            assert (report.findings[0].place, report.findings[0].records) == (key, records)
+
+    run(main)
+
+
+def test_an_unfinished_segment_of_two_writers():
+    async def main() -> None:
+        place = await unfinished()
+        key = place.keys(f"logs/0/{1:020d}/")[3]
+        place.put_block(key, *place.entries(key), own=False)
+        assert await place.found() == [(Kind.DAMAGED, key)]
+
+    run(main)
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -120,9 +160,34 @@ async def test_files(tmp_path):
     last.write_bytes(unfinished_body[:-7])  # a torn tail
     assert await found() == []
     last.write_bytes(unfinished_body)
+    before = files[-2]
+    body = before.read_bytes()
+    before.write_bytes(body[:-30] + bytes([body[-30] ^ 1]) + body[-29:])
+    assert await found() == [(Kind.DAMAGED, key(before))]  # its footer, which a start needs
+    before.write_bytes(body)
     orphan = tmp_path / "sealed" / "0" / "x"
     orphan.write_bytes(b"what is this?")
     assert await found() == [(Kind.ORPHAN, key(orphan))]
+
+
+async def test_a_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
+    """What was half there at first is whole by the time that it is doubted."""
+    path = (await file_place(tmp_path))[-1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    doubt = FileScan.refuse_damage
+
+    def grow_first(scan: FileScan) -> None:
+        path.write_bytes(whole)
+        doubt(scan)
+
+    monkeypatch.setattr(FileScan, "refuse_damage", grow_first)
+    store = await open_to_look(str(tmp_path))
+    persist = Persistence(CONFIG, CountingRng())
+    segment = int(path.stem)
+    blocks = [b async for b in store.recover_segment(0, segment, persist, cut=False)]
+    await store.close()
+    assert sum(block.header.total_bytes for block in blocks) == len(whole.rstrip(b"\0"))
 
 
 # -- around it -------------------------------------------------------------------------------
@@ -141,6 +206,63 @@ async def test_the_state_that_rides_on_the_log(place):
     assert [entry[0] for entry in states[-1].entries] == [
         number % STREAMS_COUNT for number in range(ENTRIES_COUNT)
     ]
+
+
+class Picky(Recorder):
+    """Does not understand what is stored."""
+
+    def __init__(self, *, checkpoints: bool) -> None:
+        super().__init__()
+        self._checkpoints = checkpoints
+
+    def restore(self, checkpoint: bytes) -> None:
+        if not self._checkpoints:
+            raise Corrupt("what a strange checkpoint")
+        super().restore(checkpoint)
+
+    def apply(self, entry: Entry) -> None:
+        raise Corrupt("what a strange entry")
+
+
+@scenario
+async def test_what_no_start_could_restore(place):
+    footer = place.footer(place.completed[-1])
+    first = place.keys("logs/0/")[-2]  # of the unfinished segment's two blocks
+    for checkpoints, key in ((True, first), (False, footer)):
+        store = ObjectSegmentStore(place.bucket)
+        report = await check_log(
+            store, CONFIG, CountingRng(), new_state=lambda ok=checkpoints: Picky(checkpoints=ok)
+        )
+        assert [(f.kind, f.place) for f in report.findings] == [(Kind.DAMAGED, key)]
+        assert "what a strange" in report.findings[0].text
+
+
+@scenario
+async def test_a_store_that_never_answers_is_given_up(place):
+    slow = FaultyObjectStore(place.bucket, latency_s=1e6)
+    with pytest.raises(Unavailable, match="no answer within"):
+        await check_log(ObjectSegmentStore(slow), CONFIG, CountingRng())
+
+
+@scenario
+async def test_what_is_found_at_one_look_only_is_not_reported(place):
+    """Somebody writes all the time; one look in between saw an object that went at once."""
+
+    class Busy(MemoryStore):
+        listed_count = 0
+
+        async def list(self, prefix: str, start_after: str = "") -> list[ObjectInfo]:
+            rows = [*await super().list(prefix, start_after)]
+            if prefix == "logs/0/":
+                self.listed_count += 1
+                rows.append(ObjectInfo(f"logs/0/passing-{self.listed_count}", 1))
+            return rows
+
+    busy = Busy()
+    for key, body in place.bucket.objects.items():
+        await busy.create(key, [body])
+    report = await check_log(ObjectSegmentStore(busy), CONFIG, CountingRng())
+    assert report.findings == []
 
 
 def test_what_is_no_log_is_said_in_a_sentence(tmp_path):

@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.metadata_records import TopicCreated, encode_metadata
+from gateway.broker.metadata_records import (
+    MetadataRecord,
+    RecordsDeleted,
+    TopicCreated,
+    encode_metadata,
+)
 from gateway.broker.state import BrokerState
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.cli.main import run
 from gateway.cli.stream_names import StreamNames
-from wal_core import Entry, Log, LogConfig, SystemClock, SystemRng, Unavailable, open_store
+from wal_core import Corrupt, Entry, Log, LogConfig, SystemClock, SystemRng, Unavailable, open_store
 
 TOPIC = TopicCreated(
     topic_id=bytes(16), name="orders", partitions_count=2, first_stream_id=5, configs={}
@@ -28,8 +33,8 @@ def broker_state() -> BrokerState:
     return BrokerState(TopicRegistry(1_000), _Groups(), SystemClock())
 
 
-async def fill(folder: Path) -> None:
-    """Records of a topic in a folder of objects; the last ones in an unfinished segment."""
+async def fill(folder: Path, *metadata: MetadataRecord) -> None:
+    """Records of a topic in a folder of objects, and what else the metadata should say."""
     store = await open_store(str(folder), "object")
     state = broker_state()
     log = await Log.open(
@@ -39,6 +44,9 @@ async def fill(folder: Path) -> None:
     confirmation = log.append(METADATA_STREAM_ID, 0, 1, -1, created)
     state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, created))
     await confirmation
+    for number, record in enumerate(metadata, 1):
+        state.apply(Entry(METADATA_STREAM_ID, number, 1, -1, encode_metadata(record)))
+        await log.append(METADATA_STREAM_ID, number, 1, -1, encode_metadata(record))
     for offset in range(3):
         await log.append(6, offset, 1, -1, b"record")
     await log.close()
@@ -84,6 +92,43 @@ def test_damage_is_told_by_topic_and_offsets(
     assert "\nNOT SOUND, findings: 1 (" in said
 
 
+def test_a_checkpoint_that_no_start_understands(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.broker.state.CHECKPOINT_VERSION", 0)
+    code, said, _ = fsck(capsys, "--data", str(folder), "--quick")
+    assert code == 1
+    assert said.startswith(f"damaged   logs/0/{1:020d}/0000000004: no start understands it: ")
+    assert "checkpoint version 1 was written by a newer release" in said
+
+
+def test_a_partition_that_starts_behind_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(fill(tmp_path, RecordsDeleted(starts={6: 9})))
+    code, said, _ = fsck(capsys, "--data", str(tmp_path))
+    assert code == 1
+    assert said.startswith("gap       orders-1: starts at 9, but ends at 3: no start accepts that")
+
+
+def test_group_records_that_a_start_would_skip(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [(b"\0\1broken", b"\0\3")]
+    monkeypatch.setattr(_Groups, "snapshot", lambda _: broken)
+    asyncio.run(fill(folder / "groups"))
+    code, said, _ = fsck(capsys, "--data", str(folder / "groups"))
+    assert code == 1
+    assert said.startswith("damaged   __consumer_offsets: 1 records cannot be read")
+
+
+def test_the_marker_knows_the_mode(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fsck(capsys, "--data", str(folder), "--mode", "object")[0] == 0
+    code, _, complaint = fsck(capsys, "--data", str(folder), "--mode", "file")
+    assert code == 2
+    assert "holds data of mode object, not file" in complaint
+
+
 def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     block(folder, 2).unlink()
     code, said, _ = fsck(capsys, "--data", str(folder), "--json", "--quick")
@@ -126,16 +171,17 @@ async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
     state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, encode_metadata(TOPIC)))
     names = StreamNames()
     looking = names.new()
-    looking.restore(b"by somebody else")
     assert names.names == {METADATA_STREAM_ID: "the broker's metadata"}
+    with pytest.raises(Corrupt, match="cannot be read"):
+        looking.restore(b"by somebody else")
     looking.restore(state.checkpoint())
     assert names.names[5] == "orders-0"
     later = TopicCreated(
         topic_id=bytes([1] * 16), name="later", partitions_count=1, first_stream_id=9, configs={}
     )
     looking.apply(Entry(METADATA_STREAM_ID, 1, 1, -1, encode_metadata(later)))
-    looking.apply(Entry(METADATA_STREAM_ID, 2, 1, -1, b"of a newer release"))
-    looking.apply(Entry(5, 0, 1, -1, b"records"))
+    with pytest.raises(Corrupt, match="cannot be read"):
+        looking.apply(Entry(METADATA_STREAM_ID, 2, 1, -1, b"of a newer release"))
     assert names.names[9] == "later-0"
     names.new()
     assert 5 not in names.names
