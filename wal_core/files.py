@@ -78,8 +78,16 @@ def sync_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its missing parents, each name durable in its parent."""
+    """Create a folder and its missing parents, each name durable in its parent.
+
+    Also the name of one that is there: whoever made it may have failed to sync it, or not have
+    lived to. (Its parents' are durable then: nothing is made in a folder before that.)
+    """
     if path.is_dir():
+        try:
+            sync_folder(path.parent)
+        except PermissionError:
+            pass  # somebody else's folder, who made this one for us
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)

@@ -136,3 +136,22 @@ def test_a_dead_process_calls_nothing():
             process.context().run(root.exists)
 
     on_disk(main)
+
+
+def test_a_folder_whose_name_is_not_durable_is_not_taken_for_made():
+    """Neither after a failed sync nor after the death of whoever made it: all that is put into it
+    would go with a power cut.
+    """
+    for failing in range(3):
+        disk = Disk(stream(failing, "disk"))
+        with installed(disk) as path_type:
+            from wal_core import files
+
+            folder = path_type("/data/logs/0")
+            disk.faults.append(DiskFault("folder", failing, 1))
+            with pytest.raises(OSError, match="folder sync failed"):
+                files.make_folder(folder)
+            files.make_folder(folder)
+            with files.opened(folder / "f", files.os.O_RDWR | files.os.O_CREAT):
+                files.sync_folder(folder)
+            assert list(disk.durable_files(folder)) == ["f"]

@@ -31,6 +31,11 @@ class Plan:
     gather_ms: int
     flushes_in_flight_max_count: int
     store_timeout_ms: int
+    seal_segments_min_count: int
+    merge_count: int
+    sealed_block_bytes_max: int
+    reference_bytes_min: int
+    garbage_grace_ms: int
     faults: tuple[Fault, ...]
 
     @property
@@ -50,6 +55,11 @@ class Plan:
             f"tail {self.tail_bytes_max}, gather {self.gather_ms} ms, "
             f"{self.flushes_in_flight_max_count} in flight, "
             f"store timeout {self.store_timeout_ms} ms"
+        )
+        rows.append(
+            f"  {self.seal_segments_min_count} segments are sealed, {self.merge_count} sealed ones "
+            f"merged, blocks of {self.sealed_block_bytes_max}, referenced from "
+            f"{self.reference_bytes_min}, garbage goes after {self.garbage_grace_ms} ms"
         )
         rows += [f"  fault {fault}" for fault in self.faults] or ["  no faults"]
         return "\n".join(rows)
@@ -79,6 +89,11 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         gather_ms=rng.choice((0, 5, 5)),
         flushes_in_flight_max_count=rng.choice((1, 3, 16)),
         store_timeout_ms=rng.choice((500, 1_000, 10_000)),
+        seal_segments_min_count=rng.choice((1, 2, 4)),
+        merge_count=rng.choice((2, 3, 8)),
+        sealed_block_bytes_max=rng.choice((500, 4_000, 1 << 20)),
+        reference_bytes_min=rng.choice((1, 1_000, 1 << 20)),
+        garbage_grace_ms=rng.choice((2_000, 600_000)),
         faults=tuple(sorted(faults, key=lambda fault: (fault.at_s, repr(fault)))),
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from gateway.config import Config
 from gateway.server import _log_config
-from gateway.testing.sim.checks import check_history
 from gateway.testing.sim.client import Client, Disconnected
-from gateway.testing.sim.consumers import FinalLog, FinalReader, Follower
-from gateway.testing.sim.history import History, Partition
+from gateway.testing.sim.consumers import Follower
+from gateway.testing.sim.finale import judge
+from gateway.testing.sim.history import History
 from gateway.testing.sim.network import Network
 from gateway.testing.sim.node import EPOCH_MS, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
@@ -60,6 +60,15 @@ class World:
             flushes_in_flight_max_count=plan.flushes_in_flight_max_count,
             retry_max_ms=500,
             close_timeout_ms=1_000,
+            seal_segments_min_count=plan.seal_segments_min_count,
+            seal_segments_max_count=plan.seal_segments_min_count + 1,
+            merge_count=plan.merge_count,
+            sealed_block_bytes_max=plan.sealed_block_bytes_max,
+            sealed_object_bytes_max=4 * plan.sealed_block_bytes_max,
+            seal_buffer_bytes_max=4 * plan.sealed_block_bytes_max,
+            reference_bytes_min=plan.reference_bytes_min,
+            garbage_grace_ms=plan.garbage_grace_ms,
+            dead_check_ms=500,
         )
         stored = StoredLog(trace)
         self._bucket_storage = self._disk_storage = None
@@ -152,11 +161,7 @@ class World:
             async with asyncio.timeout(self.plan.horizon_s + PATIENCE_S):
                 await self._work()
                 await self._quiet()
-                first = await self._read_all("final1")
-                check_history(self.history, first, self.trace)
-                await self._restart()
-                second = await self._read_all("final2")
-                self._compare(first, second)
+                await judge(self)
         except TimeoutError:
             self.trace.violation("liveness", f"not done {PATIENCE_S:g} s after the faults ended")
         finally:
@@ -235,19 +240,3 @@ class World:
             if wanted:
                 admin.hang_up()
                 await admin.pause()
-
-    async def _read_all(self, name: str) -> dict[Partition, FinalLog]:
-        return await FinalReader(self, name).read_all(self.plan.partitions)
-
-    async def _restart(self) -> None:
-        """From what is stored alone (I5)."""
-        for node in self.nodes:
-            node.kill()
-        self.boot()
-
-    def _compare(self, first: dict[Partition, FinalLog], second: dict[Partition, FinalLog]) -> None:
-        for partition, log in first.items():
-            if second[partition] != log:
-                self.trace.violation(
-                    "I5 the store is the truth", f"{partition} is another after a restart"
-                )

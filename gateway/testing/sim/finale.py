@@ -1,0 +1,87 @@
+"""The end of a run: nothing fails any more, everything is read, and read again after restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.testing.sim.checks import check_history
+from gateway.testing.sim.consumers import FinalLog, FinalReader
+from gateway.testing.sim.history import Partition
+from wal_core.fsck import check_log
+from wal_core.fsck.findings import HARMLESS
+from wal_core.testing.seeds import SeededRng
+from wal_core.testing.sim_process import Process
+
+if TYPE_CHECKING:
+    from gateway.testing.sim.world import World
+
+GRACE_MS = 8 * 86_400_000  # longer than any in wal_core.LogConfig
+POLL_S = 0.1
+ROUNDS_MAX_COUNT = 10
+
+FinalLogs = dict[Partition, FinalLog]
+
+
+async def judge(world: World) -> None:
+    """Every promise that can be judged by what is left. The caller bounds the time."""
+    final = await _read_all(world, "final1")
+    check_history(world.history, final, world.trace)
+    _restart(world)
+    _compare(world, final, await _read_all(world, "final2"), "a restart")
+    await _collect_garbage(world)
+    _compare(world, final, await _read_all(world, "final3"), "all garbage was deleted")
+    await _check_store(world)
+
+
+async def _read_all(world: World, name: str) -> FinalLogs:
+    return await FinalReader(world, name).read_all(world.plan.partitions)
+
+
+def _restart(world: World) -> None:
+    """From what is stored alone (I5)."""
+    for node in world.nodes:
+        node.kill()
+    world.boot()
+
+
+def _compare(world: World, first: FinalLogs, second: FinalLogs, after: str) -> None:
+    for partition, log in first.items():
+        if second[partition] != log:
+            world.trace.violation(
+                "I5 the store is the truth", f"{partition} is another after {after}"
+            )
+
+
+async def _collect_garbage(world: World) -> None:
+    """Let every grace pass, again and again, until nothing is left to be done."""
+    _restart(world)
+    node = world.nodes[-1]
+    while node.gateway is None:  # noqa: ASYNC110 - it belongs to another process
+        await asyncio.sleep(POLL_S)
+    maintenance = node.gateway.broker.log._maintenance
+    for _ in range(ROUNDS_MAX_COUNT):
+        await asyncio.sleep(POLL_S)
+        await maintenance.until_quiet()
+        if not maintenance.manifest.garbage:
+            return
+        world.clock_jump_ms += GRACE_MS
+        node.process.call(maintenance.poke)
+    world.trace.violation("I9 garbage goes", f"not in {ROUNDS_MAX_COUNT} times {GRACE_MS} ms")
+
+
+async def _check_store(world: World) -> None:
+    """What is stored is exactly what the newest manifest and footers name (I9), and whole."""
+    for node in world.nodes:
+        node.kill()
+    process = Process(world.loop, "fsck")
+    rng = SeededRng(world.plan.seed, "fsck")
+    store = await world.storage.open(process, rng)
+    report = await check_log(store, world.log_config, rng)
+    await store.close()
+    for finding in report.findings:
+        if finding.kind not in HARMLESS:
+            world.trace.violation(
+                "I9 what is stored is what is named",
+                f"{finding.kind.value} {finding.place}: {finding.text}",
+            )
