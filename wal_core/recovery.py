@@ -106,6 +106,14 @@ class Recovery:
                     segment=self.chain.last + 1,
                 )
             return None
+        if names[0] != self.manifest.covered + 1:
+            # They are gone, or the manifest is that says what stands for them: whoever went on
+            # without it would compact, and delete that in the end.
+            raise Corrupt(
+                "nothing stands for the segments before this one; check what is stored",
+                log_id=self._log_id,
+                segment=names[0],
+            )
         footer = await self._read_footer(names[-1])
         unfinished = None
         if footer is None:

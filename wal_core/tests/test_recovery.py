@@ -190,6 +190,25 @@ def test_a_long_unfinished_segment_is_opened_within_one_attempt():
     run(main)
 
 
+@pytest.mark.parametrize("mode", ["file", "object"])
+async def test_segments_missing_in_front_are_refused(mode, tmp_path):
+    """So are all of them, when it is the manifests that are missing."""
+    config = dataclasses.replace(LogConfig.preset(mode), segment_blocks_max=1)
+    h = await Harness.open(await open_store(str(tmp_path), mode), config)
+    for number in range(4):
+        await h.add(5, b"%d" % number)
+    await h.log.close()
+    await h.store.close()
+    for path in (tmp_path / "logs" / "0").glob(f"{0:020d}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    store = await open_store(str(tmp_path), mode)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Corrupt, match="nothing stands for the segments before"):
+        await Harness.open(store, config)
+    assert sorted(tmp_path.rglob("*")) == before
+    await store.close()
+
+
 def test_blocks_of_two_terms_in_one_segment_are_refused():
     """Every open completes the segment it finds: two writers never share one."""
 
