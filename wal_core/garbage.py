@@ -12,7 +12,6 @@ from wal_core.config import LogConfig
 from wal_core.footer_format import Footer
 from wal_core.manifest import Garbage
 from wal_core.persistence import Persistence
-from wal_core.places import Slot
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_store.base import SegmentStore
 
@@ -38,14 +37,15 @@ def garbage_of(
     keep = [block for block, place in source.places.items() if place.key in referenced]
     if store.segment_is_one_object:
         return [] if keep else [Garbage(due_ms=due_ms, segment=segment)]
-    rows = []
+    rows = [Garbage(due_ms=due_ms, segment=segment, keep=keep)]
     if tables.kind == BlockKind.FENCE:
-        # An earlier writer, paused before it was fenced, must go on finding this slot taken.
-        slot = Slot(config.log_id, segment, tables.block_count, 0)
-        keep.append(slot.block)
-        fence_key = store.place(slot, None).key
-        rows = [Garbage(due_ms=now_ms + config.fence_grace_ms, keys=[fence_key])]
-    return [Garbage(due_ms=due_ms, segment=segment, keep=keep), *rows]
+        # An earlier writer, paused before it was fenced, must go on finding this slot taken. What
+        # it had sent for the slots behind may arrive as late, and goes with the fence.
+        rows = [
+            Garbage(due_ms=due_ms, segment=segment, keep=[*keep, tables.block_count]),
+            Garbage(due_ms=now_ms + config.fence_grace_ms, segment=segment, keep=keep),
+        ]
+    return rows
 
 
 async def collect(

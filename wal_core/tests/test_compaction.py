@@ -342,6 +342,42 @@ def test_a_batch_that_a_stream_starts_inside_of_is_kept():
     run(main)
 
 
+def test_what_a_fenced_writer_sent_and_arrives_late_goes_with_the_fence():
+    """Its first block meets the fence, the one behind finds its slot free."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        slots = [f"{1:020d}/{number:010d}" for number in (1, 2)]
+        plan = [Planned("create", slot, Fault.LATE, late_s=100) for slot in slots]
+        paused = FaultyObjectStore(bucket, plan=plan)
+        a = await Harness.open(await open_store("", "object", objects=paused), SMALL)
+        await a.add(0, b"first")
+        for number in range(2):
+            a.add(0, b"late %d" % number)
+            await asyncio.sleep(0.001)
+        await a.log._writer.stop()
+        config = dataclasses.replace(SMALL, fence_grace_ms=200_000)
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        b = await Harness.open(store, config, clock=VirtualClock())
+        for number in range(30):
+            await b.add(0, b"%d" % number)
+        await asyncio.sleep(50)
+        assert [key for key in bucket.objects if f"{1:020d}/" in key] == [f"logs/0/{slots[0]}"]
+        await asyncio.sleep(100)
+        assert [key for key in bucket.objects if f"{1:020d}/" in key] == [
+            f"logs/0/{slot}" for slot in slots
+        ]
+        report = await check_log(store, config, CountingRng())
+        assert report.findings == []
+        assert report.garbage_count == len(slots) + 1  # and the fence of the opening before
+        await asyncio.sleep(100)
+        await b.log.until_quiet()
+        assert [key for key in bucket.objects if f"{1:020d}/" in key] == []
+        assert (await check_log(store, config, CountingRng())).findings == []
+
+    run(main)
+
+
 def test_where_a_writer_was_fenced_it_fails_for_ever():
     """Its block arrives when all else of that segment has long been deleted."""
 

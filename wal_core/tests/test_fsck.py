@@ -276,7 +276,7 @@ def test_an_orphan_where_a_segment_was():
     async def main() -> None:
         place = await Place().fill(settled=True)
         assert await place.found() == []
-        key = f"logs/0/{0:020d}/{77:010d}"
+        key = f"logs/0/{1:020d}/{77:010d}"
         await place.bucket.create(key, [b"what is this?"])
         assert await place.found() == [(Kind.ORPHAN, key)]
 
