@@ -125,6 +125,18 @@ class World:
             await asyncio.sleep(grace_ms / 1000 + 1)
             await self.h.log.until_quiet()
 
+    async def check_sound(self) -> None:
+        """Whatever a crash leaves behind: nothing is missing, nothing is there that will stay."""
+        objects = self.h.store.objects
+        rate = getattr(objects, "fault_rate", 0)
+        objects.fault_rate = 0
+        report = await check_log(self.h.store, self.config, CountingRng())
+        objects.fault_rate = rate
+        assert report.sound, report.findings
+        for stream, records in self.records.items():
+            if records and stream not in self.dropped:
+                assert report.streams[stream].end_offset == len(records)
+
     async def check_store(self) -> None:
         report = await check_log(self.h.store, self.config, CountingRng())
         assert report.findings == []
@@ -142,6 +154,7 @@ async def load(world: World, store: SegmentStore, steps_count: int) -> None:
                 await world.open(store)
             elif restart < 0.6:
                 await world.h.crash()
+                await world.check_sound()
                 await world.open(store)
 
 
