@@ -105,15 +105,15 @@ class Producer(Client):
     async def _session(self, link: Link) -> None:
         """Send over one connection until all is done or something fails."""
         loop = asyncio.get_running_loop()
-        pending: deque[tuple[_Request, asyncio.Future[Any], float]] = deque()
+        pending: deque[tuple[_Request, asyncio.Future[Any], float, bool]] = deque()
 
-        def send(request: _Request) -> None:
+        def send(request: _Request, *, repeated: bool = False) -> None:
             acks = self.spec.acks
             deadline_s = loop.time() + request.timeout_ms / 1_000 + PATIENCE_S
             reply = self.post(link, ApiKey.PRODUCE, 9, request.body(acks))
             if acks == 0:
                 reply.set_result(None)
-            pending.append((request, reply, deadline_s))
+            pending.append((request, reply, deadline_s, repeated))
 
         for request in self._unacked:
             send(request)
@@ -135,11 +135,12 @@ class Producer(Client):
                 waits, timeout=max(until_s - now_s, 0.0), return_when=asyncio.FIRST_COMPLETED
             )
             if pending and pending[0][1].done():
-                request, reply, _ = pending.popleft()
+                request, reply, _, repeated = pending.popleft()
                 if not self._answered(request, reply.result()):
                     return
-                if self.spec.idempotent and self.rng.random() < REPEATED_SHARE:
-                    send(request)
+                # Once: a second time it might be older than the last five, which nobody keeps.
+                if self.spec.idempotent and not repeated and self.rng.random() < REPEATED_SHARE:
+                    send(request, repeated=True)
             elif link.lost.done():
                 self.note("lost its connection")
                 return
