@@ -107,6 +107,9 @@ class Config:
     # log.retention.check.interval.ms.
     retention_check_interval_ms: int = 300_000
     garbage_grace_ms: int = 600_000  # longer than any read takes that began before
+    # Longer than any process is paused: for as long it cannot write into a log that others took.
+    fence_grace_ms: int = 7 * 86_400_000
+    dead_check_ms: int = 60_000  # smaller: space comes back sooner, for more reading of tables
 
     drain_ms: int = 10_000  # at stop: how long requests that were read may still take
     log_level: Literal["debug", "info", "warning", "error"] = "info"

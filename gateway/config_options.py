@@ -217,6 +217,22 @@ OPTIONS: tuple[Option, ...] = (
         30 * 86_400_000,
     ),
     Option(
+        "fence_grace_ms",
+        parse_duration,
+        _STORAGE,
+        "How long a broker that was paused while another took its log is kept from writing.",
+        0,
+        365 * 86_400_000,
+    ),
+    Option(
+        "dead_check_ms",
+        parse_duration,
+        _STORAGE,
+        "After deletions: how soon, at most, space that can be given back is looked for again.",
+        0,
+        86_400_000,
+    ),
+    Option(
         "store_timeout_ms",
         parse_duration,
         _STORAGE,

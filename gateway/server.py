@@ -294,5 +294,7 @@ def _log_config(config: Config) -> LogConfig:
         tail_bytes_max=config.tail_cache_bytes,
         block_cache_bytes_max=config.block_cache_bytes,
         garbage_grace_ms=config.garbage_grace_ms,
+        fence_grace_ms=config.fence_grace_ms,
+        dead_check_ms=config.dead_check_ms,
         store_timeout_ms=config.store_timeout_ms,
     )
