@@ -54,7 +54,7 @@ def check_opened(state: State, at: int) -> State:
                 wrong=f"I3: {writer.name} opened the log without {lost[0]}, which is acknowledged"
             )
     # What only opening needs is forgotten, so that states become equal.
-    return state.with_writer(at, writer._replace(live_from=0, names=()))
+    return state.with_writer(at, writer._replace(live_from=0, names=(), first=0))
 
 
 class View(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wal_core.testing.log_model.checks import named_by
 from wal_core.testing.log_model.deletion import garbage_objects, without_object
 from wal_core.testing.log_model.rules import Bounds, Rule
 from wal_core.testing.log_model.values import (
@@ -48,7 +47,7 @@ class Compaction:
         elif compactor.phase == "committing":
             yield from self._commit(state, at, objects)
         else:
-            yield f"{compactor.name}._delete_output", self._delete_output(state, at, objects)
+            yield f"{compactor.name}._delete_output", self._delete_output(state, at)
 
     def _idle(self, state: State, at: int) -> State:
         old = state.compactors[at]
@@ -57,7 +56,7 @@ class Compaction:
     def _read_manifest(self, state: State, at: int, objects: Objects) -> Iterator[Step]:
         number, manifest = newest_manifest(objects)
         compactor = state.compactors[at]
-        if number < self._bounds.commits_max:
+        if manifest.commits_count < self._bounds.commits_max:
             planning = compactor._replace(phase="planning", number=number, manifest=manifest)
             yield f"{compactor.name}._read_manifest", state.with_compactor(at, planning)
 
@@ -77,11 +76,13 @@ class Compaction:
         dead = tuple(key for key in old.sealed if _is_dead(objects.get(key), start))
         new = Manifest(
             nonce=compactor.nonce,
+            term=old.term,
+            commits_count=old.commits_count + 1,
             live_from=live_to,
             sealed=tuple(k for k in old.sealed if k not in dead) + ((output,) if alive else ()),
             garbage=self._garbage(objects, old, live_to) + dead,
         )
-        if new._replace(nonce=0) == old._replace(nonce=0):
+        if new[3:] == old[3:]:
             return self._idle(state, at)
         committing = compactor._replace(
             nonce=compactor.nonce + 1,
@@ -137,27 +138,25 @@ class Compaction:
     # -- committing ------------------------------------------------------------------------
 
     def _commit(self, state: State, at: int, objects: Objects) -> Iterator[Step]:
-        """The answer to the manifest's PUT: ours, or another one has the number."""
+        """The answer to the manifest's PUT: ours, or another one has the number; and whether there
+        are later ones, which may build on ours although we hear of it only now."""
         compactor = state.compactors[at]
         key = ("manifests", compactor.number + 1, 0)
         found = objects.get(key)
         own = found == compactor.manifest
         if compactor.created or (own and Rule.RECOGNISE_COMMIT not in self._broken):
             yield f"{compactor.name}._commit {key[1]}: created", self._idle(state, at)
-        if found is not None and (not own or Rule.RECOGNISE_COMMIT in self._broken):
+        if newest_manifest(objects)[0] > key[1] and Rule.LOOK_BEHIND not in self._broken:
+            yield f"{compactor.name}._commit {key[1]}: Superseded", self._idle(state, at)
+        elif found is not None and (not own or Rule.RECOGNISE_COMMIT in self._broken):
             after = state.with_compactor(at, compactor._replace(phase="lost"))
             yield f"{compactor.name}._commit {key[1]}: lost", after
 
-    def _delete_output(self, state: State, at: int, objects: Objects) -> State:
-        """What nobody names will never be named: the number it was written for is decided."""
+    def _delete_output(self, state: State, at: int) -> State:
+        """Nobody will ever name it: another manifest has the number it was written for."""
         output = state.compactors[at].output
         state = self._idle(state, at)
-        if output is None or output not in objects:
-            return state
-        named = output in named_by(newest_manifest(objects)[1])
-        if named and Rule.DELETE_UNNAMED not in self._broken:
-            return state
-        return without_object(state, output)
+        return state if output is None else without_object(state, output)
 
 
 def _of_segments(objects: Objects, first: int, end: int) -> list[Key]:

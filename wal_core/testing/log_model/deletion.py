@@ -90,8 +90,7 @@ class Deletion:
             return True
         fence = read_footer(objects, segment)
         return fence is None or not any(
-            writer.phase in (Phase.HISTORY, Phase.OPEN) and writer.term < fence.term
-            for writer in state.writers
+            writer.phase == Phase.OPEN and writer.term < fence.term for writer in state.writers
         )
 
 

@@ -64,7 +64,7 @@ class LogModel:
         for at, writer in enumerate(state.writers):
             if writer.phase == Phase.OPEN:
                 yield from self._writing.steps(state, at, objects)
-            elif writer.phase < Phase.OPEN:
+            elif Phase.OVERTAKEN < writer.phase < Phase.OPEN:
                 yield from self._opening.steps(state, at, objects)
         for at in range(len(state.compactors)):
             yield from self._compaction.steps(state, at, objects)
@@ -134,4 +134,6 @@ def _describe(key: Key, item: Object) -> str:
     place = f"{key[0]} {key[1]}/{key[2]}"
     if isinstance(item, Block):
         return f"{place} = {item.writer}'s {item.kind}"
-    return f"{place} of {item.nonce}" if isinstance(item, Manifest) else place
+    if isinstance(item, Manifest):
+        return f"{place} of {item.nonce or f'term {item.term}'}"
+    return place

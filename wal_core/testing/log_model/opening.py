@@ -9,6 +9,7 @@ from wal_core.testing.log_model.rules import Bounds, Rule
 from wal_core.testing.log_model.values import (
     DATA,
     FENCE,
+    NO_MANIFEST,
     Block,
     Flight,
     Objects,
@@ -29,15 +30,15 @@ class Gone(Exception):
 
 
 class Opening:
-    """_read_manifest -> _segments -> _restore -> _recover_segment -> _fence, then again the
-    manifest and the segments. What is read once is kept, however old it is when it is used."""
+    """_read_manifest -> _segments -> _restore -> _recover_segment -> _fence -> _look at both again,
+    as _own_the_past does -> _follow -> _commit a manifest of its own term. What is read
+    once is kept, however old it is when it is used."""
 
     def __init__(self, bounds: Bounds, broken: frozenset[Rule]) -> None:
         self._broken = broken
         self._first_phase = Phase.MANIFEST if bounds.commits_max else Phase.SEGMENTS
-        self._check_phase = Phase.CHECK if bounds.commits_max else Phase.OPEN
-        if Rule.CHECK_AFTER_FENCE in broken:
-            self._check_phase = Phase.HISTORY
+        looks = bounds.commits_max and Rule.LOOK_AGAIN not in broken
+        self._after_fence = Phase.LOOK if looks else Phase.OPEN
 
     def begin(self, name: str) -> Writer:
         return Writer(name, self._first_phase)
@@ -47,6 +48,14 @@ class Opening:
         try:
             if writer.phase == Phase.FENCE:
                 yield from self._fence(state, at, objects)
+            elif writer.phase == Phase.LOOK:
+                for name, after in self._look(writer, objects):
+                    looked = state.with_writer(at, after)
+                    if after.phase == Phase.COMMIT:
+                        looked = looked.sending(("manifests", after.number, 0), after.manifest)
+                    yield f"{writer.name}.{name}", looked
+            elif writer.phase == Phase.COMMIT:
+                yield from self._commit(state, at, objects)
             elif writer.phase < Phase.OPEN:
                 step = _READS[writer.phase]
                 after = step(self, writer, objects)
@@ -57,22 +66,24 @@ class Opening:
                     opened = check_opened(opened, at)
                 yield f"{writer.name}.{step.__name__}", opened
         except Gone as reason:
-            yield self._start_over(state, at, objects, str(reason))
+            yield self._gone(state, at, objects, str(reason))
 
-    def _start_over(self, state: State, at: int, objects: Objects, reason: str) -> Step:
+    def _gone(self, state: State, at: int, objects: Objects, reason: str) -> Step:
         """What does not fit together was compacted meanwhile, or else it is damage."""
         writer = state.writers[at]
-        label = f"{writer.name} starts over: {reason}"
+        label = f"{writer.name} is overtaken: {reason}"
         moved = newest_manifest(objects)[1].live_from > writer.live_from
         if not moved or Rule.GONE_IS_NO_DAMAGE in self._broken:
             return label, state._replace(wrong=f"Corrupt, {writer.name} says: {reason}")
-        return label, state.with_writer(at, self.begin(writer.name))
+        return label, state.with_writer(at, _overtaken(writer))
 
     # -- reading ---------------------------------------------------------------------------
 
     def _read_manifest(self, writer: Writer, objects: Objects) -> Writer:
         _, manifest = newest_manifest(objects)
-        return writer._replace(phase=Phase.SEGMENTS, live_from=manifest.live_from)
+        return writer._replace(
+            phase=Phase.SEGMENTS, live_from=manifest.live_from, term=manifest.term
+        )
 
     def _segments(self, writer: Writer, objects: Objects) -> Writer:
         names = list_segments(objects, writer.live_from)
@@ -91,9 +102,10 @@ class Opening:
         return writer._replace(
             phase=Phase.RECOVER,
             names=(),
+            first=writer.names[0] if writer.names else 0,
             segment=segment,
             state=footer.entries if footer else (),
-            term=footer.term if footer else 0,
+            term=max(writer.term, footer.term if footer else 0),
         )
 
     def _recover_segment(self, writer: Writer, objects: Objects) -> Writer:
@@ -160,22 +172,66 @@ class Opening:
 
     def _owning(self, writer: Writer) -> Writer:
         """A fence of our own is there: `segment` is now the next one, where we shall write."""
-        return writer._replace(phase=self._check_phase, block_count=0, flights=())
+        return writer._replace(phase=self._after_fence, block_count=0, flights=())
 
-    def _check_fence(self, writer: Writer, objects: Objects) -> Writer:
-        """Facts checked here never become untrue again, so that no clock is needed."""
-        _, manifest = newest_manifest(objects)
-        if manifest.live_from >= writer.segment:
-            return self.begin(writer.name)
-        return writer._replace(phase=Phase.HISTORY, live_from=manifest.live_from)
+    # -- owning the past -------------------------------------------------------------------
 
-    def _read_history(self, writer: Writer, objects: Objects) -> Writer:
-        """The segments that readers will look into, behind the manifest read last."""
-        names = tuple(n for n in list_segments(objects, writer.live_from) if n < writer.segment)
-        whole = names == tuple(range(writer.live_from, writer.segment))
-        if not whole and Rule.HISTORY_WITHOUT_GAP not in self._broken:
-            return writer._replace(phase=Phase.CHECK)
-        return writer._replace(phase=Phase.OPEN, names=names)
+    def _look(self, writer: Writer, objects: Objects) -> Iterator[tuple[str, Writer]]:
+        """Two looks, in any order, at facts that never become untrue again: so no clock is needed.
+        Then send the manifest of our own term."""
+        if not writer.looked:
+            later = list_segments(objects, writer.segment)
+            looked = _overtaken(writer) if later else writer._replace(looked=True)
+            yield "_look_at_segments", self._follow(looked)
+        if writer.number < 0:
+            number, newest = newest_manifest(objects)
+            passed = newest.live_from >= writer.segment or newest.term >= writer.term
+            if passed:
+                yield "_look_at_manifest", _overtaken(writer)
+            else:
+                read = writer._replace(number=number, manifest=newest)
+                yield "_look_at_manifest", self._follow(read)
+
+    def _follow(self, writer: Writer) -> Writer:
+        """Both looks done: take over what the newest manifest says, and what was found behind."""
+        if writer.phase != Phase.LOOK or not writer.looked or writer.number < 0:
+            return writer
+        newest = writer.manifest
+        names = tuple(range(writer.first, writer.segment))
+        live_from = writer.live_from
+        if Rule.FOLLOW_NEWEST not in self._broken:
+            live_from = newest.live_from
+            names = tuple(name for name in names if name >= live_from)
+            if names[:1] != (live_from,):
+                raise Gone("segments behind the sealed ones are missing")
+        return writer._replace(
+            phase=Phase.COMMIT,
+            live_from=live_from,
+            names=names,
+            looked=False,
+            number=writer.number + 1,
+            manifest=newest._replace(nonce=0, term=writer.term),
+        )
+
+    def _commit(self, state: State, at: int, objects: Objects) -> Iterator[Step]:
+        """The answer: ours and the newest, or somebody who compacts came first: look again."""
+        writer = state.writers[at]
+        found = objects.get(("manifests", writer.number, 0))
+        label = f"{writer.name}._commit {writer.number}"
+        if found is None and newest_manifest(objects)[0] < writer.number:
+            return  # on its way
+        if found != writer.manifest or newest_manifest(objects)[0] > writer.number:
+            again = writer._replace(phase=Phase.LOOK, number=-1, manifest=NO_MANIFEST)
+            yield f"{label}: came second", state.with_writer(at, again)
+        else:
+            owner = writer._replace(phase=Phase.OPEN, number=-1, manifest=NO_MANIFEST)
+            opened = state.with_writer(at, owner)
+            yield f"{label}: created", check_opened(opened, at)
+
+
+def _overtaken(writer: Writer) -> Writer:
+    """For good: who tries again is another writer."""
+    return Writer(writer.name, Phase.OVERTAKEN)
 
 
 _READS = {
@@ -183,6 +239,4 @@ _READS = {
     Phase.SEGMENTS: Opening._segments,
     Phase.RESTORE: Opening._restore,
     Phase.RECOVER: Opening._recover_segment,
-    Phase.CHECK: Opening._check_fence,
-    Phase.HISTORY: Opening._read_history,
 }

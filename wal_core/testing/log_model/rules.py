@@ -29,9 +29,9 @@ class Rule(Enum):
     OWN_FENCE = "opening is over when a fence of one's own is created, even after a footer"
     HIGHER_TERM = "the term of an owner is higher than any it found"
     FOOTER_AGREES = "a footer that is met must tell the history that was replayed"
-    CHECK_AFTER_FENCE = "after the fence, the manifest is read again and must not cover it"
-    GONE_IS_NO_DAMAGE = "what is missing because it was compacted means starting over"
-    HISTORY_WITHOUT_GAP = "manifest and list of segments must join, or are read again"
+    LOOK_AGAIN = "a fence counts only at the end of the log: behind it, one looks again"
+    GONE_IS_NO_DAMAGE = "what is missing because it was compacted means being overtaken"
+    FOLLOW_NEWEST = "the history joins the manifest that was read behind the fence"
 
     # Compaction and deletion.
     COMPACT_FINISHED = "only finished segments are compacted"
@@ -40,7 +40,7 @@ class Rule(Enum):
     WRITE_THEN_COMMIT = "sealed segments are written before the manifest that names them"
     COMMIT_THEN_DELETE = "segments are deleted after the manifest that covers them is committed"
     RECOGNISE_COMMIT = "a manifest of one's own in the slot is a success"
-    DELETE_UNNAMED = "a loser deletes its output only if the newest manifest does not name it"
+    LOOK_BEHIND = "who finds later manifests leaves its output alone: they may name it"
     NONCE_IN_NAME = "names of sealed segments are never used twice"
     DELETE_FROM_NEWEST = "what to delete is read from the newest manifest alone"
     MANIFEST_STILL_KEPT = "a manifest that was read counts if its number cannot be used twice"

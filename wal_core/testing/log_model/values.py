@@ -35,7 +35,9 @@ class Manifest(NamedTuple):
     """Which sealed segments stand for everything before segment `live_from`, and what is garbage:
     keys of sealed segments, ("logs", segment, 0), and ("fence", segment, 0) for its fence slot."""
 
-    nonce: int
+    nonce: int  # of a compactor's attempt; 0 for an opener
+    term: int  # of the opener; a compactor passes on what it read
+    commits_count: int  # of compactors so far
     live_from: int
     sealed: tuple[Key, ...]
     garbage: tuple[Key, ...]
@@ -48,7 +50,7 @@ class Sealed(NamedTuple):
 Object: TypeAlias = Block | Manifest | Sealed
 Objects: TypeAlias = Mapping[Key, Object]
 
-NO_MANIFEST = Manifest(0, 0, (), ())
+NO_MANIFEST = Manifest(0, 0, 0, 0, (), ())
 
 
 class Flight(NamedTuple):
@@ -61,21 +63,26 @@ class Flight(NamedTuple):
 
 
 class Phase:
-    """Where a writer is. Opening goes through all of them in this order."""
+    """Where a writer is. Opening goes through all of them in this order, or is overtaken."""
 
-    MANIFEST, SEGMENTS, RESTORE, RECOVER, FENCE, CHECK, HISTORY, OPEN, STOPPED = range(9)
+    OVERTAKEN = -1
+    MANIFEST, SEGMENTS, RESTORE, RECOVER, FENCE, LOOK, COMMIT, OPEN, STOPPED = range(9)
 
 
 class Writer(NamedTuple):
     name: str
     phase: int
     live_from: int = 0  # of the manifest that was read
-    names: tuple[int, ...] = ()  # segments listed
+    names: tuple[int, ...] = ()  # segments listed; in the end those it takes for its history
+    first: int = 0  # of them
     segment: int = 0  # being replayed or written
     block_count: int = 0  # of it, replayed or confirmed
     state: Entries = ()  # replayed and confirmed
     term: int = 0  # the highest seen, from the fence on our own
     flights: tuple[Flight, ...] = ()  # in slot order
+    looked: bool = False  # behind the fence, and there is no later segment
+    number: int = -1  # of the manifest read there; then of the one it commits
+    manifest: Manifest = NO_MANIFEST  # the same
 
     @property
     def opened(self) -> bool:
