@@ -71,7 +71,9 @@ class IgnoresTheStart(Dated):
 
 class ListsLate(Dated):
     async def list(self, prefix, start_after=""):
-        return [row for row in await super().list(prefix, start_after) if "10" not in row.key]
+        return [
+            row for row in await super().list(prefix, start_after) if not row.key.endswith("/10")
+        ]
 
 
 class Keeps(Dated):
