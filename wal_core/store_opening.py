@@ -166,7 +166,11 @@ async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
             await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
         except AlreadyExists:
             pass  # somebody opened it for the first time together with us: theirs counts
+    try:
         return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
+    except NotFound:
+        # Some stores answer "conflict" to a create racing another that then fails.
+        raise Unavailable("the first opening met another one that left nothing") from None
 
 
 def _parse(stored: bytes) -> dict[str, Any]:

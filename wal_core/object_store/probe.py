@@ -86,8 +86,8 @@ async def _gather_facts(objects: ObjectStore, folder: str, rng: Rng) -> _Facts:
     bodies = [bytes([n]) + rng.random_bytes(32) * 32 for n in range(RACERS_COUNT)]
     outcomes = await _all(
         *(_outcome(objects.create(race, [body])) for body in bodies),
-        *(_settled(objects.create(folder + key, [key.encode()])) for key in reversed(_LISTED)),
-        _settled(objects.create(doomed, [b"doomed"])),
+        *(_settle(objects, folder + key) for key in reversed(_LISTED)),
+        _settle(objects, doomed),
     )
     raced = outcomes[:RACERS_COUNT]
     again, _ = await _all(_outcome(objects.create(race, [b"again"])), objects.delete(doomed))
@@ -136,12 +136,15 @@ async def _outcome(create: Awaitable[None]) -> bool | None:
     return True
 
 
-async def _settled(create: Awaitable[None]) -> None:
-    """For names nobody else uses: "exists" is our own success, its reply lost."""
+async def _settle(objects: ObjectStore, key: str) -> None:
+    """For names nobody else uses: "exists" is our own success, its reply lost, unless it is the
+    "conflict" of some stores, which leaves nothing.
+    """
     try:
-        await create
+        await objects.create(key, [key.encode()])
     except AlreadyExists:
-        pass
+        if await objects.size(key) is None:
+            raise Unavailable("a create of the probe met another one that left nothing") from None
 
 
 async def _read(objects: ObjectStore, key: str, start: int, length: int | None) -> bytes | None:

@@ -164,6 +164,28 @@ def test_faults_at_random_are_no_verdict():
             continue
 
 
+class Conflicts(Dated):
+    """Says once of a key that it exists, as stores answer "conflict", and stores nothing."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.part = part
+
+    async def create(self, key, pieces):
+        if self.part and key.endswith(self.part):
+            self.part = ""
+            raise AlreadyExists(key)
+        await super().create(key, pieces)
+
+
+@pytest.mark.parametrize("part", ["race", "a/1", "a/10", "a/2", "a0", "doomed"])
+def test_a_conflict_that_left_nothing_is_no_verdict(part):
+    try:
+        assert all(check.passed for check in outcome(Conflicts(part)))
+    except Unavailable as told:
+        assert "left nothing" in str(told)
+
+
 def test_the_winner_may_be_the_one_whose_reply_was_lost():
     store = FaultyObjectStore(Dated(), plan=[Planned("create", "race", Fault.AFTER)])
     # Fifteen were told that it exists, one does not know: nobody to compare with, so ask again.

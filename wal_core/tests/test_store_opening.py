@@ -7,6 +7,7 @@ import json
 import pytest
 
 from wal_core import Invalid, MemoryStore, Unavailable, open_store
+from wal_core.object_store.base import AlreadyExists
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 
@@ -58,6 +59,22 @@ def test_an_object_store_of_ones_own_with_faults():
             await open_store("", "object", objects=FaultyObjectStore(bucket, latency_s=1e6))
 
     run(main)
+
+
+async def test_a_conflict_that_left_no_marker_is_tried_again():
+    class Conflicts(MemoryStore):
+        conflicts_count = 0
+
+        async def create(self, key, pieces):
+            if not self.conflicts_count:
+                self.conflicts_count += 1
+                raise AlreadyExists(key)
+            await super().create(key, pieces)
+
+    bucket = Conflicts()
+    await (await open_store("", "object", objects=bucket)).close()
+    assert bucket.conflicts_count == 1
+    assert list(bucket.objects) == ["woodpecker.json"]
 
 
 async def test_a_location_that_is_a_file_is_unusable(tmp_path):
