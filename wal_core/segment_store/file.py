@@ -152,8 +152,7 @@ class FileSegmentStore:
         return await self._run(scan)
 
     def place(self, slot: Slot, length: int | None) -> Place:
-        key = self._path(slot.log_id, slot.segment).relative_to(self.root).as_posix()
-        return Place(key, slot.position, length, *slot[:3])
+        return Place(_key(slot.log_id, slot.segment), slot.position, length, *slot[:3])
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         path = self._path(log_id, segment)
@@ -203,13 +202,18 @@ class FileSegmentStore:
         return self.root / "logs" / str(log_id)
 
     def _path(self, log_id: int, segment: int) -> Path:
-        return self._folder(log_id) / f"{segment:020d}.seg"
+        return self.root / _key(log_id, segment)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, work)
         except OSError as error:
             raise Unavailable(f"{self.location}: {error}") from error
+
+
+def _key(log_id: int, segment: int) -> str:
+    """Of a segment's file, for the store of objects in the same folder."""
+    return f"logs/{log_id}/{segment:020d}.seg"
 
 
 def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
