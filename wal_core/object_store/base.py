@@ -49,10 +49,6 @@ class ObjectStore(Protocol):
         """All objects whose key begins with `prefix` and sorts after `start_after`, in order."""
         ...
 
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        """The distinct next path components under `prefix` (which ends in `/`), in order."""
-        ...
-
     async def size(self, key: str) -> int | None:
         """Size in bytes, None when there is no such object."""
         ...

@@ -112,16 +112,6 @@ class CloudStore:
             if row["path"].startswith(prefix) and row["path"] > start_after
         )
 
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        found = await self._call(
-            "list",
-            prefix,
-            lambda: self._library.list_with_delimiter_async(
-                self._backend, prefix.rstrip("/") or None
-            ),
-        )
-        return sorted({path.rpartition("/")[2] for path in found["common_prefixes"]})
-
     async def size(self, key: str) -> int | None:
         try:
             found = await self._call(

@@ -118,16 +118,6 @@ class LocalFolderStore:
 
         return await self._run(walk)
 
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        def scan() -> list[str]:
-            try:
-                with os.scandir(self.root / prefix) as rows:
-                    return sorted(row.name for row in rows if row.is_dir() and row.name[0] != ".")
-            except FileNotFoundError:
-                return []
-
-        return await self._run(scan)
-
     async def size(self, key: str) -> int | None:
         path = self._path(key)
         try:

@@ -43,19 +43,6 @@ class MemoryStore:
                 found.append(ObjectInfo(key, len(self.objects[key])))
         return found
 
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        found: list[str] = []
-        at = bisect_left(self._keys, prefix)
-        while at < len(self._keys) and self._keys[at].startswith(prefix):
-            name, slash, _ = self._keys[at][len(prefix) :].partition("/")
-            if slash:
-                found.append(name)
-                # "0" is the character after "/": skip the whole folder.
-                at = bisect_left(self._keys, f"{prefix}{name}0")
-            else:
-                at += 1
-        return sorted(set(found))
-
     async def size(self, key: str) -> int | None:
         body = self.objects.get(key)
         return None if body is None else len(body)

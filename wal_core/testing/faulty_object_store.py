@@ -97,13 +97,6 @@ class FaultyObjectStore:
         await self._after(fault, prefix)
         return rows
 
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        fault, _ = await self._arrive("list_folders", prefix)
-        await self._before(fault, prefix)
-        names = await self.inner.list_folders(prefix)
-        await self._after(fault, prefix)
-        return names
-
     async def size(self, key: str) -> int | None:
         fault, _ = await self._arrive("size", key)
         await self._before(fault, key)

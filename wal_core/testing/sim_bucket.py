@@ -107,9 +107,6 @@ class Bucket:
     def rows(self, prefix: str, start_after: str) -> list[ObjectInfo]:
         return list(_now(self.memory.list(prefix, start_after)))
 
-    def folders(self, prefix: str) -> list[str]:
-        return list(_now(self.memory.list_folders(prefix)))
-
     def size(self, key: str) -> int | None:
         size: int | None = _now(self.memory.size(key))
         return size
@@ -228,12 +225,6 @@ class BucketClient:
         call = self._prepare("list", prefix, page)
         rows: list[ObjectInfo] = await self._send(call)
         return rows
-
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        names: list[str] = await self._call(
-            "list_folders", prefix, lambda: self._bucket.folders(prefix)
-        )
-        return names
 
     async def size(self, key: str) -> int | None:
         size: int | None = await self._call("size", key, lambda: self._bucket.size(key))

@@ -55,13 +55,6 @@ async def lists_are_ordered_and_complete(store: ObjectStore) -> None:
     assert list(await store.list("nothing/")) == []
 
 
-async def folders_are_listed_once(store: ObjectStore) -> None:
-    for key in ("l/2/a", "l/1/a", "l/1/b", "l/10/a/b", "l/file", "m/3/a"):
-        await store.create(key, [b"x"])
-    assert list(await store.list_folders("l/")) == ["1", "10", "2"]
-    assert list(await store.list_folders("none/")) == []
-
-
 async def delete_and_size(store: ObjectStore) -> None:
     await store.create("k", [b"123"])
     assert await store.size("k") == 3
@@ -103,7 +96,6 @@ CONTRACT = [
     one_of_many_concurrent_creates_wins,
     ranges_are_short_at_the_end,
     lists_are_ordered_and_complete,
-    folders_are_listed_once,
     delete_and_size,
     many_are_deleted_at_once,
     many_pieces_and_large_ones,

@@ -149,12 +149,6 @@ async def test_a_listing_comes_whole_or_not_at_all(s3, store):
         await store.list("logs/")
 
 
-async def test_folders_over_several_pages(s3, store):
-    s3.page_keys_max = 2
-    s3.objects.update({f"p/l/{n}/{m}": b"x" for n in range(5) for m in range(3)})
-    assert await store.list_folders("l/") == ["0", "1", "2", "3", "4"]
-
-
 async def test_a_cancelled_create_holds_its_bytes_until_it_is_over(s3):
     store = opened(s3, timeout_ms=2_000)
     s3.plan.append(Planned("PUT", "k", Answer.HANG))

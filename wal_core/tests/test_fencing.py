@@ -306,7 +306,7 @@ def test_an_own_earlier_success_is_recognised(fault):
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-@pytest.mark.parametrize("operation", ["create", "list", "list_folders", "get_range"])
+@pytest.mark.parametrize("operation", ["create", "list", "get_range"])
 def test_opening_survives_any_single_fault(fault, operation):
     async def main() -> None:
         if operation != "create" and fault is Fault.LATE:

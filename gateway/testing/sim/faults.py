@@ -267,7 +267,7 @@ class SlowDisk:
         _slow_down(world, world.loop.slow_executor, self.factor, self.for_s)
 
 
-OPERATIONS = frozenset(("create", "get_range", "list", "list_folders", "size", "delete"))
+OPERATIONS = frozenset(("create", "get_range", "list", "size", "delete"))
 
 
 def draw_fault(seed: int, number: int, horizon_s: float, kinds: list[str]) -> Fault:
