@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from aiobotocore.session import get_session
@@ -12,13 +13,16 @@ T = TypeVar("T")
 
 
 class Bucket:
-    """Objects below a prefix, by their keys without it."""
+    """Objects below a prefix, by their keys without it. A context manager: it keeps its client."""
 
     def __init__(self, server: S3Server, bucket: str, prefix: str) -> None:
         self.location = f"s3://{bucket}/{prefix}"
         self._server = server
         self._bucket = bucket
         self._prefix = f"{prefix}/"
+        self._runner = asyncio.Runner()
+        self._open = AsyncExitStack()
+        self._client: Any = None
 
     def sizes(self) -> dict[str, int]:
         """Of all objects."""
@@ -60,13 +64,22 @@ class Bucket:
 
     def _run(self, action: Callable[[Any], Awaitable[T]]) -> T:
         async def main() -> T:
-            async with get_session().create_client(
-                "s3",
-                endpoint_url=self._server.endpoint,
-                region_name=REGION,
-                aws_access_key_id=ACCESS_KEY,
-                aws_secret_access_key=SECRET_KEY,
-            ) as client:
-                return await action(client)
+            if self._client is None:
+                making = get_session().create_client(
+                    "s3",
+                    endpoint_url=self._server.endpoint,
+                    region_name=REGION,
+                    aws_access_key_id=ACCESS_KEY,
+                    aws_secret_access_key=SECRET_KEY,
+                )
+                self._client = await self._open.enter_async_context(making)
+            return await action(self._client)
 
-        return asyncio.run(main())
+        return self._runner.run(main())
+
+    def __enter__(self) -> "Bucket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._open.aclose())
+        self._runner.close()

@@ -57,11 +57,11 @@ def fill(bootstrap: str) -> int:
 @pytest.fixture(scope="module")
 def killed(s3_server: S3Server) -> Iterator[Bucket]:
     """A bucket that a broker was killed over: sealed, completed and unfinished segments."""
-    bucket = Bucket(s3_server, "compat", "fsck")
-    gateway = Gateway(
-        bucket.location, mode="s3", options=SMALL_SEGMENTS, environ=s3_server.environ()
-    )
-    with gateway:
+    environ = s3_server.environ()
+    with (
+        Bucket(s3_server, "compat", "fsck") as bucket,
+        Gateway(bucket.location, mode="s3", options=SMALL_SEGMENTS, environ=environ) as gateway,
+    ):
         fill(gateway.bootstrap)
         wait_until(
             lambda: any(key.startswith("sealed/") for key in bucket.sizes()), what="a compaction"
@@ -72,7 +72,7 @@ def killed(s3_server: S3Server) -> Iterator[Bucket]:
         _, report = fsck(bucket.location, **s3_server.environ())
         assert report["sound"], report["findings"]
         gateway.kill()
-    yield bucket
+        yield bucket
 
 
 def check(bucket: Bucket, server: S3Server, *flags: str) -> list[tuple[str, str]]:
@@ -183,4 +183,5 @@ def test_a_bucket_without_a_log(s3_server: S3Server) -> None:
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
-    assert Bucket(s3_server, "compat", "nothing-here").sizes() == {}
+    with Bucket(s3_server, "compat", "nothing-here") as bucket:
+        assert bucket.sizes() == {}

@@ -33,9 +33,11 @@ GRACE_TIMEOUT_S = 90.0
 def test_soak(s3_server: S3Server, request: pytest.FixtureRequest) -> None:
     seed = request.config.getoption("--seed")
     load_s = max(LOAD_S_MIN, request.config.getoption("--minutes") * 60 - SETTLING_S)
-    bucket = Bucket(s3_server, "compat", f"soak-{seed}")
     environ = s3_server.environ()
-    with Gateway(bucket.location, mode="s3", options=FLAGS, environ=environ) as gateway:
+    with (
+        Bucket(s3_server, "compat", f"soak-{seed}") as bucket,
+        Gateway(bucket.location, mode="s3", options=FLAGS, environ=environ) as gateway,
+    ):
         soak = Soak(gateway, seed)
         soak.run(load_s)
         begun_s = now_s()
