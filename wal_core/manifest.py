@@ -17,6 +17,7 @@ from wal_core.places import Place, create_own, read_block
 
 KEPT_COUNT = 8
 """Manifests left behind the newest: for people, and for whoever reads a slightly older one."""
+_NUMBER_DIGITS_COUNT = 20
 
 
 class Superseded(Fenced):
@@ -80,6 +81,11 @@ def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
     return manifest
 
 
+def is_number(name: str) -> bool:
+    """Whether an object among the manifests of a log is named as one is."""
+    return len(name) == _NUMBER_DIGITS_COUNT and name.isascii() and name.isdigit()
+
+
 class Manifests:
     """The manifests of one log."""
 
@@ -91,12 +97,13 @@ class Manifests:
         self._persist = persist
         self._nonce = nonce
 
-    async def numbers(self) -> list[int]:
-        """Of all that exist, ascending."""
+    async def numbers(self, behind: str = "") -> list[int]:
+        """Of all that exist, or whose key sorts behind one, ascending. What else lies there is no
+        manifest and counts for nothing."""
         prefix = f"manifests/{self._log_id}/"
-        rows = await self._persist(lambda: self._objects.list(prefix))
+        rows = await self._persist(lambda: self._objects.list(prefix, behind))
         names = [row.key.removeprefix(prefix) for row in rows]
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+        return sorted(int(name) for name in names if is_number(name))
 
     async def newest(self) -> Manifest:
         """NO_MANIFEST when there is none. Raises Corrupt."""
@@ -143,8 +150,7 @@ class Manifests:
             await self._persist(lambda: create_own(self._objects, place, encoded.pieces))
         except Fenced as error:
             taken = error
-        prefix = f"manifests/{self._log_id}/"
-        if await self._persist(lambda: self._objects.list(prefix, place.key)):
+        if await self.numbers(place.key):
             raise Superseded("another writer has gone on meanwhile", log_id=self._log_id)
         if taken is not None:
             raise taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
+from wal_core.manifest import is_number
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 
@@ -57,5 +58,6 @@ class Inventory:
 
     def manifests(self, log_id: int) -> list[int]:
         """Numbers of all, ascending."""
-        names = [key.split("/")[2] for key in self.under(f"manifests/{log_id}/")]
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+        prefix = f"manifests/{log_id}/"
+        names = [key.removeprefix(prefix) for key in self.under(prefix)]
+        return sorted(int(name) for name in names if is_number(name))

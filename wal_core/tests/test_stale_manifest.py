@@ -87,6 +87,21 @@ async def check(bucket: MemoryStore, h: Harness, count: int) -> None:
     assert not report.findings
 
 
+def test_a_stray_object_among_the_manifests_is_nobody_who_went_on():
+    async def main() -> None:
+        bucket = MemoryStore()
+        for name in ("zzz", "readme.txt", "0/x", ".DS_Store", "99"):
+            await bucket.create(f"manifests/0/{name}", [b"stray"])
+        owner = await opened(FaultyObjectStore(bucket))
+        await write(owner, b"owner", 7)
+        await owner.log.until_quiet()
+        assert len(await owner.read_all(0)) == 7
+        heir = await opened(FaultyObjectStore(bucket))
+        assert len(await heir.read_all(0)) == 7
+
+    run(main)
+
+
 moments = pytest.mark.parametrize("moment", ["before", "after"])
 
 
