@@ -8,6 +8,7 @@ bucket is opened: a gateway with a folder never pays for it.
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ _POOL_IDLE = "15s"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _PREFIX_PART = re.compile(r"[A-Za-z0-9!_.*'()=+@,-]+")
 _ENDPOINT_NAMES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
@@ -72,13 +74,33 @@ def endpoint_of(
     endpoint = settings.endpoint or _first(environ, _ENDPOINT_NAMES)
     if endpoint is None:
         return None
-    parts = urlsplit(endpoint)
-    if parts.username is not None or parts.password is not None:
+    if "@" in endpoint:
         # The value is not repeated: it holds a secret.
         raise Invalid("the S3 endpoint must not hold a name or password; set AWS_ACCESS_KEY_ID")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise Invalid(f"the S3 endpoint is {endpoint!r}, expected http://HOST:PORT or https://HOST")
+    expected = f"the S3 endpoint is {endpoint!r}, expected http://HOST:PORT or https://HOST"
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+        is_address = host is not None and _is_address(host)
+    except ValueError as error:
+        raise Invalid(f"{expected} ({error})") from None
+    if parts.scheme not in ("http", "https") or not host or parts.query:
+        raise Invalid(expected)
+    if is_address and not settings.path_style:
+        raise Invalid(
+            f"the S3 endpoint is {endpoint!r}, and no bucket's name goes before an address: "
+            "leave --s3-path-style on, or name the host"
+        )
     return endpoint.rstrip("/")
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address. Raises ValueError for what only looks like one: the library
+    would panic."""
+    if ":" in host or host.rstrip(".").rpartition(".")[2].isdecimal():
+        ipaddress.ip_address(host)
+        return True
+    return False
 
 
 def open_backend(
@@ -123,6 +145,8 @@ def _s3_options(
     endpoint: str | None,
 ) -> dict[str, Any]:
     profile = Profile.load(environ)
+    if profile.keys is None:
+        _demand_both_keys(environ)
     config: dict[str, Any] = {
         "region": settings.region or _first(environ, _REGION_NAMES) or profile.region or "us-east-1"
     }
@@ -142,6 +166,14 @@ def _s3_options(
         "config": config,
         "credential_provider": None if profile.keys is None else keys_of_profile(environ),
     }
+
+
+def _demand_both_keys(environ: Mapping[str, str]) -> None:
+    """Raises Invalid when the environment holds half of a pair."""
+    missing = [name for name in _KEY_NAMES if not environ.get(name)]
+    if len(missing) == 1:
+        there = next(name for name in _KEY_NAMES if name not in missing)
+        raise Invalid(f"{there} is set and {missing[0]} is not set: set both, or neither")
 
 
 def _client_options(

@@ -66,10 +66,44 @@ def test_the_endpoint_of_a_setting_outweighs_the_environment():
     assert endpoint_of(parse_location("gs://bucket"), CloudSettings(), environ) is None
 
 
-@pytest.mark.parametrize("endpoint", ["host:9000", "ftp://host", "http://", "http://h/?key=x"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "host:9000",
+        "ftp://host",
+        "http://",
+        "http://h/?key=x",
+        "http://[::1",
+        "http://[zz]:1",
+        "http://h:99999",
+        "http://h:abc",
+        "http://127.0.0.1.5",
+        "http://1.2.3.400:9000",
+    ],
+)
 def test_what_is_no_endpoint(endpoint):
+    """The library would panic at some of them."""
     with pytest.raises(Invalid, match="expected http://HOST:PORT"):
         endpoint_of(S3, CloudSettings(endpoint=endpoint), {})
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://[::1]:9000"])
+def test_a_bucket_name_does_not_go_before_an_ip_address(endpoint):
+    """The library would panic at it."""
+    settings = CloudSettings(endpoint=endpoint, path_style=False)
+    with pytest.raises(Invalid, match="--s3-path-style"):
+        endpoint_of(S3, settings, {})
+    named = CloudSettings(endpoint="http://store:9000", path_style=False)
+    assert endpoint_of(S3, named, {}) == "http://store:9000"
+    assert endpoint_of(S3, CloudSettings(endpoint=endpoint), {}) == endpoint
+
+
+@pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_half_of_the_keys_is_told_by_name(missing):
+    keys = {name: value for name, value in KEYS.items() if name != missing}
+    with pytest.raises(Invalid, match=f"{missing} is not set") as caught:
+        open_backend(S3, CloudSettings(), keys)
+    assert "very-secret" not in str(caught.value)
 
 
 def test_a_password_in_the_endpoint_is_refused_and_not_repeated():
