@@ -184,13 +184,17 @@ def _check_data(config: Config) -> None:
     if config.mode == "file" and (config.in_memory or config.in_bucket):
         expected = f"object, because data is {config.data!r} and has no file"
         raise ConfigError("mode", "file", expected)
+    if scheme is not None:
+        return
+    folder = Path(config.data)
     try:
-        folder = Path(config.data)
-        is_file = scheme is None and folder.exists() and not folder.is_dir()
+        there = next((at for at in (folder, *folder.parents) if at.exists()), None)
+        is_file = there is not None and not there.is_dir()
     except OSError as e:  # a name that is too long, a folder on the way that may not be read
         raise ConfigError("data", config.data, f"a folder ({e.strerror})") from None
     if is_file:
-        raise ConfigError("data", config.data, "a folder; this is a file")
+        what = "this" if there == folder else str(there)
+        raise ConfigError("data", config.data, f"a folder; {what} is a file")
 
 
 def _check_addresses(config: Config) -> None:

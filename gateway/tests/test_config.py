@@ -79,6 +79,8 @@ def test_a_file_cannot_be_the_data_folder(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="a folder; this is a file"):
         Config(data=str(tmp_path / "taken"))
+    with pytest.raises(ConfigError, match=f"a folder; {tmp_path}/taken is a file"):
+        Config(data=str(tmp_path / "taken" / "deeper" / "still"))
 
 
 def test_a_home_folder_is_found_where_no_shell_did_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,11 +41,13 @@ def test_a_new_folder_on_a_good_machine(doctor: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to(doctor: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    code, report = doctor("--data", str(tmp_path / "file" / "deeper"))
+def test_a_folder_that_cannot_be_written_to(
+    doctor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    code, report = doctor("--data", str(tmp_path / "deeper"))
     assert code == 1
-    assert "failed  folder" in report
+    assert f"failed  folder: {tmp_path} cannot be written to" in report
     assert "        try: " in report
 
 
