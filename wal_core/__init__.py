@@ -12,7 +12,7 @@ from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
 from wal_core.segment_store.base import SegmentStore
-from wal_core.store_opening import examine_bucket, open_store, open_to_look
+from wal_core.store_opening import examine_bucket, open_store, open_to_look, stored_mode
 from wal_core.types import Entry, LogState
 
 __all__ = [
@@ -45,4 +45,5 @@ __all__ = [
     "is_cloud",
     "open_store",
     "open_to_look",
+    "stored_mode",
 ]

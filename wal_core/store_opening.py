@@ -86,18 +86,11 @@ async def open_to_look(
     here, Unavailable when nobody answers.
     """
     rng = rng or SystemRng()
-    objects: ObjectStore
-    if is_cloud(location):
-        # With a folder nobody pays for loading this.
-        from wal_core.object_store.cloud import open_cloud  # noqa: PLC0415
-
-        objects = open_cloud(location, cloud)
-    elif location == "memory:" or "://" in location:
-        raise Invalid(f"{location}: expected a folder or s3://BUCKET/PREFIX")
-    else:
-        objects = LocalFolderStore(Path(location), rng)
+    objects = _objects_to_look_at(location, cloud, rng)
     try:
         mode = await _read_mode(objects)
+        if mode is None:
+            raise Invalid(f"{objects.location} holds no log: there is no {MARKER_KEY} in it")
         if mode == "file" and not isinstance(objects, LocalFolderStore):
             raise Invalid(f"{location}: its marker says mode file, and it is no folder")
     except BaseException:
@@ -108,7 +101,34 @@ async def open_to_look(
     return ObjectSegmentStore(objects)
 
 
-async def _read_mode(objects: ObjectStore) -> Mode:
+async def stored_mode(
+    location: str, *, cloud: CloudSettings | None = None, rng: Rng | None = None
+) -> Mode | None:
+    """The mode of the data in a folder or bucket; None: there are none yet.
+
+    Nothing is written, locked or probed. Raises Invalid when they are of no format known here,
+    Unavailable when nobody answers.
+    """
+    objects = _objects_to_look_at(location, cloud, rng or SystemRng())
+    try:
+        return await _read_mode(objects)
+    finally:
+        await objects.close()
+
+
+def _objects_to_look_at(location: str, cloud: CloudSettings | None, rng: Rng) -> ObjectStore:
+    if is_cloud(location):
+        # With a folder nobody pays for loading this.
+        from wal_core.object_store.cloud import open_cloud  # noqa: PLC0415
+
+        return open_cloud(location, cloud)
+    if location == "memory:" or "://" in location:
+        raise Invalid(f"{location}: expected a folder or s3://BUCKET/PREFIX")
+    return LocalFolderStore(Path(location), rng)
+
+
+async def _read_mode(objects: ObjectStore) -> Mode | None:
+    """What the marker says; None without one. Raises Invalid, Unavailable."""
     persist = Persistence(LogConfig.preset("object"), SystemRng())
     try:
         async with asyncio.timeout(_DEADLINE_S):
@@ -116,7 +136,7 @@ async def _read_mode(objects: ObjectStore) -> Mode:
     except TimeoutError:
         raise Unavailable(f"{objects.location} does not answer") from None
     except NotFound:
-        raise Invalid(f"{objects.location} holds no log: there is no {MARKER_KEY} in it") from None
+        return None
     found = _parse(bytes(stored))
     mode: Mode = "file" if found.get("mode") == "file" else "object"
     _compare(f"{objects.location}/{MARKER_KEY}", found, mode)

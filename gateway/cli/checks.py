@@ -17,7 +17,16 @@ from gateway.cli.errors import ClientError
 from gateway.config import Config
 from gateway.config_values import show_address, show_size
 from protocol.messages.metadata import MetadataRequest
-from wal_core import SystemClock, SystemRng, WalError, examine_bucket
+from wal_core import (
+    CloudSettings,
+    Invalid,
+    SystemClock,
+    SystemRng,
+    Unavailable,
+    WalError,
+    examine_bucket,
+    stored_mode,
+)
 
 MIB = 1024 * 1024
 FREE_BYTES_MIN = 1024 * MIB
@@ -52,10 +61,9 @@ def _check_bucket(config: Config) -> Iterator[Finding]:
     from gateway.server import cloud_settings  # noqa: PLC0415 - the whole server, for a bucket only
 
     async def examine() -> list[Finding]:
+        cloud = cloud_settings(config)
         async with asyncio.timeout(BUCKET_TIMEOUT_S):
-            checks = await examine_bucket(
-                config.data, cloud_settings(config), clock=SystemClock(), rng=SystemRng()
-            )
+            checks = await examine_bucket(config.data, cloud, clock=SystemClock(), rng=SystemRng())
         findings = [Finding("ok", "bucket answers", config.data)]
         for check in checks:
             bad: Literal["warning", "failed"] = "warning" if check.warning else "failed"
@@ -63,13 +71,31 @@ def _check_bucket(config: Config) -> Iterator[Finding]:
             findings.append(
                 Finding("ok" if check.passed else bad, check.name, check.problem, remedy)
             )
+        async with asyncio.timeout(BUCKET_TIMEOUT_S):
+            findings.append(await _check_stored(config, cloud))
         return findings
 
     try:
         yield from asyncio.run(examine())
     except (WalError, TimeoutError) as error:
         said = str(error) or f"no answer within {BUCKET_TIMEOUT_S} s"
-        yield Finding("failed", "bucket answers", said)
+        silent = isinstance(error, Unavailable | TimeoutError)
+        remedy = "whether the store runs and can be reached; --s3-endpoint" if silent else ""
+        yield Finding("failed", "bucket answers", said, remedy)
+
+
+async def _check_stored(config: Config, cloud: CloudSettings | None = None) -> Finding:
+    """Whether a broker with these settings can go on with what is there. Raises Unavailable."""
+    try:
+        mode = await stored_mode(config.data, cloud=cloud)
+    except Invalid as error:
+        return Finding("failed", "stored data", str(error))
+    if mode is None:
+        return Finding("ok", "stored data", "none yet")
+    if mode == config.mode:
+        return Finding("ok", "stored data", f"there are some, of mode {mode}")
+    remedy = f"--mode {mode}, or another --data"
+    return Finding("failed", "stored data", f"of mode {mode}, not {config.mode}", remedy)
 
 
 def _check_folder(config: Config) -> Iterator[Finding]:
@@ -82,6 +108,11 @@ def _check_folder(config: Config) -> Iterator[Finding]:
         return
     made = "" if at == folder else " (will be made)"
     yield Finding("ok", "folder", f"{folder}{made}")
+    if not made:
+        try:
+            yield asyncio.run(_check_stored(config))
+        except Unavailable as error:
+            yield Finding("failed", "stored data", str(error), "--data, or chown")
     yield _check_space(config, at)
     yield from _check_sync(at)
 
@@ -164,6 +195,8 @@ def check_address(config: Config) -> Iterator[Finding]:
         found = {str(row[4][0]) for row in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError as error:
         remedy = "--advertised with a name that clients can resolve"
+        if config.advertised_host is None:
+            remedy = f"--listen with an address of this machine, or {remedy}"
         yield Finding("failed", "advertised address", f"{shown}: {error}", remedy)
         return
     addresses = ", ".join(sorted(found))

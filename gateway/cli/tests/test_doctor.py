@@ -6,7 +6,7 @@ import pytest
 
 from gateway.cli.main import run
 from gateway.cli.tests.fake_broker import FakeBroker
-from wal_core import Invalid
+from wal_core import Invalid, Unavailable
 from wal_core.object_store.probe import Check
 
 
@@ -28,7 +28,11 @@ def bucket_findings(monkeypatch: pytest.MonkeyPatch, findings: list[Check] | Exc
             raise findings
         return findings
 
+    async def stored_mode(*_: object, **__: object) -> None:
+        return None
+
     monkeypatch.setattr("gateway.cli.checks.examine_bucket", examine)
+    monkeypatch.setattr("gateway.cli.checks.stored_mode", stored_mode)
 
 
 def test_a_new_folder_on_a_good_machine(doctor: Any, tmp_path: Path) -> None:
@@ -49,6 +53,28 @@ def test_a_folder_that_cannot_be_written_to(
     assert code == 1
     assert f"failed  folder: {tmp_path} cannot be written to" in report
     assert "        try: " in report
+
+
+@pytest.mark.parametrize(
+    ("marker", "code", "said"),
+    [
+        ('{"format": 1, "mode": "file"}', 0, "ok      stored data: there are some, of mode file"),
+        (
+            '{"format": 1, "mode": "object"}',
+            1,
+            "failed  stored data: of mode object, not file\n"
+            "        try: --mode object, or another --data",
+        ),
+        ('{"format": 99, "mode": "file"}', 1, "run a newer version of it"),
+        ("garbage", 1, "is not a marker this program wrote; use an empty location"),
+    ],
+)
+def test_data_that_a_start_would_refuse(
+    doctor: Any, tmp_path: Path, marker: str, code: int, said: str
+) -> None:
+    (tmp_path / "woodpecker.json").write_text(marker)
+    got_code, report = doctor("--data", str(tmp_path))
+    assert (got_code, said in report) == (code, True), report
 
 
 def test_little_space_is_a_warning(
@@ -81,6 +107,7 @@ def test_memory_is_a_warning(doctor: Any) -> None:
     ("flags", "code", "said"),
     [
         (["--advertised", "host.invalid:9092"], 1, "failed  advertised address: host.invalid"),
+        (["--listen", "host.invalid:9092"], 1, "try: --listen with an address of this machine"),
         (["--advertised", "192.0.2.7:9092"], 0, "ok      advertised address: 192.0.2.7:9092"),
         (["--advertised", "localhost:1", "--listen", "0.0.0.0:9092"], 0, "its own machine"),
     ],
@@ -99,6 +126,7 @@ def test_a_bucket_that_passes_with_a_warning(doctor: Any, monkeypatch: pytest.Mo
     code, report = doctor("--data", "s3://bucket/x")
     assert code == 0
     assert "ok      bucket answers: s3://bucket/x\nok      one of many wins\n" in report
+    assert "ok      stored data: none yet\n" in report
     assert "warning the clocks agree: 90 s ahead" in report
 
 
@@ -109,7 +137,9 @@ def test_a_bucket_that_cannot_be_trusted(doctor: Any, monkeypatch: pytest.Monkey
     assert "failed  one wins: 3 of 16\n        try: another store" in report
 
 
-@pytest.mark.parametrize("error", [Invalid("create the bucket"), TimeoutError()])
+@pytest.mark.parametrize(
+    "error", [Invalid("create the bucket"), Unavailable("no connection"), TimeoutError()]
+)
 def test_a_bucket_out_of_reach(
     doctor: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -118,6 +148,7 @@ def test_a_bucket_out_of_reach(
     assert code == 1
     assert "failed  bucket answers: " in report
     assert (str(error) or "no answer within 60 s") in report
+    assert ("try: whether the store runs" in report) == (not isinstance(error, Invalid))
 
 
 def test_a_running_broker(doctor: Any, tmp_path: Path, broker: FakeBroker) -> None:
