@@ -71,6 +71,7 @@ class _Call:
     fault: Fault | None = None
     late_s: float = 0.0
     good_steps_count: int = 0  # of several, before one that fails
+    done_steps_count: int = 0
     steps: list[Callable[[], Any]] = field(default_factory=list)  # the last one's result counts
 
 
@@ -143,13 +144,14 @@ class Bucket:
             self._tell(call, "hangs before")
             return
         if call.fault is Fault.BEFORE and call.good_steps_count <= 0:
-            self._tell(call, "fails before")
+            self._tell(call, "fails halfway" if call.done_steps_count else "fails before")
             self._later(call.back_s, self._answer, call, None, _failure(call))
             return
         result, error = None, None
         try:
             call.good_steps_count -= 1
             result = call.steps.pop(0)()
+            call.done_steps_count += 1
         except (AlreadyExists, NotFound, AssertionError) as raised:
             error = raised
         if call.steps and error is None:

@@ -135,6 +135,8 @@ class Disk:
             kept = self._rng.choice((0, len(body), self._rng.randrange(len(body) + 1)))
             _apply(inode.durable, position, body[:kept])
         inode.pending.clear()
+        if inode.content != inode.durable:
+            self._tell(f"keeps {len(inode.durable)} of {len(inode.content)} bytes of a file")
         inode.content = bytearray(inode.durable)
         inode.lock_fd = -1
 

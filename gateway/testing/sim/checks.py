@@ -18,6 +18,8 @@ def check_history(history: History, final: Mapping[Partition, FinalLog], trace: 
         _check_send(send, final, places, trace)
     _check_order(history, places, trace)
     _check_polls(history, final, trace)
+    _check_agreement(history, trace)
+    _check_deletions(history, final, trace)
 
 
 def _places(
@@ -102,6 +104,12 @@ def _check_polls(history: History, final: Mapping[Partition, FinalLog], trace: T
     positions: dict[tuple[str, Partition, int], int] = {}
     for poll in history.polls:
         reader = (poll.consumer, poll.partition, poll.session)
+        if poll.records[0][0] != poll.position:
+            trace.violation(
+                "poll skip",
+                f"{poll.consumer} asked {poll.partition} for {poll.position} and got "
+                f"{poll.records[0][0]}",
+            )
         for offset, value in poll.records:
             if offset != positions.get(reader, offset):
                 trace.violation(
@@ -119,3 +127,39 @@ def _check_polls(history: History, final: Mapping[Partition, FinalLog], trace: T
                     f"{poll.consumer} read {value[:24]!r} at {poll.partition} {offset}, "
                     f"in the end there is {logs[poll.partition].get(offset, b'nothing')[:24]!r}",
                 )
+
+
+def _check_agreement(history: History, trace: Trace) -> None:
+    """An offset holds one value and a value has one offset, over all that was acknowledged and
+    read: also of what was deleted meanwhile.
+    """
+    values: dict[tuple[Partition, int], bytes] = {}
+    places: dict[bytes, tuple[Partition, int]] = {}
+
+    def told(where: Partition, offset: int, value: bytes) -> None:
+        if values.setdefault((where, offset), value) != value:
+            trace.violation(
+                "inconsistent offsets",
+                f"{where} {offset} holds {values[where, offset][:24]!r} and {value[:24]!r}",
+            )
+        if places.setdefault(value, (where, offset)) != (where, offset):
+            trace.violation("duplicate", f"{value[:24]!r} is at {places[value]}, {where} {offset}")
+
+    for send in history.sends:
+        if send.status == "ok" and send.base_offset >= 0:
+            for number, value in enumerate(send.values):
+                told(send.partition, send.base_offset + number, value)
+    for poll in history.polls:
+        for offset, value in poll.records:
+            told(poll.partition, offset, value)
+
+
+def _check_deletions(history: History, final: Mapping[Partition, FinalLog], trace: Trace) -> None:
+    """What was deleted for certain stays so. (That nothing else went, the oracle looks after.)"""
+    for deletion in history.deletions:
+        log = final[deletion.partition]
+        if deletion.done and log.start < deletion.offset:
+            trace.violation(
+                "what was deleted is gone",
+                f"{deletion.partition} was deleted below {deletion.offset}, starts at {log.start}",
+            )

@@ -103,7 +103,7 @@ class Fetcher(Client):
         if records:
             now_s = asyncio.get_running_loop().time()
             self.world.history.polls.append(
-                Poll(self.name, where, now_s, records, session=self.session)
+                Poll(self.name, where, now_s, position, records, session=self.session)
             )
             self.positions[where] = records[-1][0] + 1
             self.note(f"reads {where[0]}-{where[1]} from {records[0][0]} to {records[-1][0]}")
@@ -119,12 +119,21 @@ class Fetcher(Client):
         if start > position:
             self.positions[where] = start
             self.session += 1
+            if start > end:
+                self.world.trace.violation("I3", f"{where} starts at {start} and ends at {end}")
         elif end < position:
             self.world.trace.violation(
                 "nothing served is cut",
                 f"{self.name} was at {position} of {where}, it ends at {end}",
             )
             self.positions[where] = end
+        else:
+            # The owner's high watermark is at least what any owner served: a consumer that is sent
+            # away without a reason goes where its auto.offset.reset says, and loses records.
+            self.world.trace.violation(
+                "out of range is true",
+                f"{self.name} was sent away from {position} of {where}, {start} to {end}",
+            )
 
     async def offsets(self, where: Partition) -> tuple[int, int]:
         """First offset and high watermark. Repeats until it gets an answer."""

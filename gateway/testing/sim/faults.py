@@ -104,12 +104,14 @@ class StoreErrors:
     skip_count: int
     count: int
     late_s: float
+    key_part: str = ""
 
     def begin(self, world: World) -> None:
         world.bucket.faults.append(
             StoreFault(
                 fault=StoreFaultKind[self.kind],
                 operations=frozenset(self.operations),
+                key_part=self.key_part,
                 skip_count=self.skip_count,
                 count=self.count,
                 late_s=self.late_s,
@@ -194,7 +196,7 @@ class ClockJump:
     by_ms: int
 
     def begin(self, world: World) -> None:
-        world.clock_jump_ms += self.by_ms
+        world.set_clock(self.by_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +254,23 @@ class PowerCut:
 
     def begin(self, world: World) -> None:
         world.restart_after_s = self.restart_after_s
-        for node in world.nodes:
-            node.kill("has no power")
-        world.disk.cut_power()
+        world.cut_power()
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCutInCall:
+    """The same at a system call of the newest process, so that there is something not synced."""
+
+    at_s: float
+    calls: int
+    restart_after_s: float
+
+    def begin(self, world: World) -> None:
+        node = world.newest
+        if node is not None:
+            world.power_ends_with = node.process
+            world.restart_after_s = self.restart_after_s
+            world.disk.die_at_call(node.process, self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +291,30 @@ def draw_fault(seed: int, number: int, horizon_s: float, kinds: list[str]) -> Fa
     rng = stream(seed, "fault", number)
     at_s = round(rng.uniform(0.0, horizon_s), 4)
     return _DRAW[rng.choice(kinds)](rng, at_s)
+
+
+def draw_rare_faults(seed: int, mode: str, horizon_s: float) -> list[Fault]:
+    """What seldom hits anything when drawn like the others: a listing that ends halfway, a deletion
+    of many keys of which some go, a late PUT, a power cut between a write and its sync.
+    """
+    rng = stream(seed, "rare faults")
+    draw = {"object": _rare_store_errors, "file": _power_cut_in_call}[mode]
+    return [draw(rng, round(rng.uniform(0.0, horizon_s), 4)) for _ in range(rng.choice((0, 1, 3)))]
+
+
+def _rare_store_errors(rng: Random, at_s: float) -> Fault:
+    operation, key_part = rng.choice(
+        (("list", "logs/"), ("list", ""), ("delete", ""), ("create", "logs/"))
+    )
+    kind = rng.choice(("BEFORE", "BEFORE", "BEFORE", "AFTER", "HANG", "HANG_AFTER"))
+    if operation == "create":
+        kind = "LATE"
+    late_s = rng.choice((0.1, 1.5))
+    return StoreErrors(at_s, kind, (operation,), 0, rng.choice((1, 3)), late_s, key_part)
+
+
+def _power_cut_in_call(rng: Random, at_s: float) -> Fault:
+    return PowerCutInCall(at_s, rng.randrange(30), rng.choice((0.0, 0.3)))
 
 
 def _crash(rng: Random, at_s: float) -> Fault:

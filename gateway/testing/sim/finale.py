@@ -65,7 +65,7 @@ async def _collect_garbage(world: World) -> None:
         await maintenance.until_quiet()
         if not maintenance.manifest.garbage:
             return
-        world.clock_jump_ms += GRACE_MS
+        world.set_clock(GRACE_MS)
         node.process.call(maintenance.poke)
     world.trace.violation("I9 garbage goes", f"not in {ROUNDS_MAX_COUNT} times {GRACE_MS} ms")
 

@@ -29,6 +29,7 @@ class Poll:
     consumer: str
     partition: Partition
     at_s: float
+    position: int  # the offset that it asked for
     records: list[tuple[int, bytes]]
     session: int = 0  # rises when the consumer was told to go elsewhere: gaps are fine between
 
@@ -46,9 +47,19 @@ class Commit:
 
 
 @dataclass(slots=True)
+class Deletion:
+    """One DeleteRecords of one partition."""
+
+    partition: Partition
+    offset: int  # what is below it is to go
+    done: bool = False  # else nobody knows
+
+
+@dataclass(slots=True)
 class History:
     """Everything of one run, in order of invocation."""
 
     sends: list[Send] = field(default_factory=list)
     polls: list[Poll] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
+    deletions: list[Deletion] = field(default_factory=list)

@@ -78,6 +78,8 @@ class Node:
             trace.note(self.name, f"cannot start: {error}")
             return
         self.gateway = gateway
+        if world.is_healed:
+            self.stop_retention()
         self._stop = asyncio.Event()
         self.is_listening = True
         trace.note(self.name, f"listens, term {gateway.broker.log.term}")
@@ -129,6 +131,11 @@ class Node:
             if not self.gateway.hub.tasks and not self.gateway.broker.log.unconfirmed_bytes:
                 return
             await asyncio.sleep(IDLE_S)
+
+    def stop_retention(self) -> None:
+        """What is read in the end is to stay the same, whatever the clock says."""
+        if self.process.alive and self.gateway is not None:
+            self.process.spawn(self.gateway.retention.stop(), f"{self.name} keeps what it has")
 
     # what faults do
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import bisect
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.broker.topics import METADATA_STREAM_ID
+from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
 from wal_core.block_format import Block, parse_block
@@ -20,8 +22,24 @@ if TYPE_CHECKING:
     from gateway.testing.sim.network import Expected
     from gateway.testing.sim.node import Node
 
+
+class OffsetOf:
+    """The timestamps of ListOffsets that name a place."""
+
+    LATEST = -1
+    EARLIEST = -2
+
+
 LATE_S = 0.05  # a reply is made at the moment of the confirmation, but for reads from storage
 _BLOCK_KEY = re.compile(r"logs/0/(\d{20})/(\d{10})")
+
+
+class StoredEntry(NamedTuple):
+    """What is remembered of an entry."""
+
+    end_offset: int
+    max_timestamp_ms: int
+    bytes_count: int
 
 
 class StoredLog:
@@ -29,6 +47,8 @@ class StoredLog:
 
     def __init__(self, trace: Trace) -> None:
         self.ends: dict[int, int] = {}
+        self.entries: dict[int, list[StoredEntry]] = {}
+        self.metadata = StoredMetadata(trace)
         self._trace = trace
         self._blocks: dict[tuple[int, int], Block] = {}
         self._next = (0, 0)  # segment and slot of the next block that counts
@@ -56,7 +76,12 @@ class StoredLog:
                     f"stream {entry.stream_id} ends at {end}, block {self._next} goes on at "
                     f"{entry.base_offset}",
                 )
-            self.ends[entry.stream_id] = entry.base_offset + entry.record_count
+            self.ends[entry.stream_id] = entry.end_offset
+            self.entries.setdefault(entry.stream_id, []).append(
+                StoredEntry(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
+            )
+            if entry.stream_id == METADATA_STREAM_ID:
+                self.metadata.take(entry.payload, self.ends)
 
 
 class Oracle:
@@ -76,6 +101,10 @@ class Oracle:
             case ApiKey.FETCH:
                 self._fetched(node, reply, asked.sent_s)
                 self._woken(node, asked.request, reply)
+            case ApiKey.LIST_OFFSETS:
+                self._listed(node, asked.request, asked.sent_s, reply)
+            case ApiKey.DELETE_RECORDS:
+                self._deleted(node, asked.sent_s, reply)
 
     def _produced(self, node: Node, request: Any, reply: Any) -> None:
         counts = {
@@ -107,17 +136,60 @@ class Oracle:
                     continue
                 name = f"{topic.topic}-{answer.partition_index}"
                 mark, start = answer.high_watermark, answer.log_start_offset
-                if mark > self._stored.ends.get(stream_id, 0):
-                    self._trace.violation(
-                        "I1 served is durable",
-                        f"{node.name} says {name} reaches {mark}, "
-                        f"durable up to {self._stored.ends.get(stream_id, 0)}",
-                    )
                 if start > mark:
                     self._trace.violation("I3", f"{name} starts at {start} and ends at {mark}")
                 where = (node.term, stream_id, name, sent_s)
-                self._rises(self._high_watermarks, "high watermark", where, mark)
-                self._rises(self._starts, "log start", where, start)
+                self._high_watermark(node, where, mark)
+                self._log_start(node, where, start)
+
+    def _listed(self, node: Node, request: Any, sent_s: float, reply: Any) -> None:
+        kinds = {
+            (topic.name, partition.partition_index): partition.timestamp
+            for topic in request.topics
+            for partition in topic.partitions
+        }
+        for topic in reply.topics:
+            for answer in topic.partitions:
+                stream_id = _stream_of(node, topic.name, answer.partition_index)
+                if stream_id is None or answer.error_code != ErrorCode.NONE:
+                    continue
+                name = f"{topic.name}-{answer.partition_index}"
+                where = (node.term, stream_id, name, sent_s)
+                match kinds[topic.name, answer.partition_index]:
+                    case OffsetOf.EARLIEST:
+                        self._log_start(node, where, answer.offset)
+                    case OffsetOf.LATEST:
+                        self._high_watermark(node, where, answer.offset)
+
+    def _deleted(self, node: Node, sent_s: float, reply: Any) -> None:
+        for topic in reply.topics:
+            for answer in topic.partitions:
+                stream_id = _stream_of(node, topic.name, answer.partition_index)
+                if stream_id is not None and answer.error_code == ErrorCode.NONE:
+                    name = f"{topic.name}-{answer.partition_index}"
+                    where = (node.term, stream_id, name, sent_s)
+                    self._log_start(node, where, answer.low_watermark)
+
+    def _high_watermark(self, node: Node, where: _Where, mark: int) -> None:
+        _, stream_id, name, _ = where
+        if mark > self._stored.ends.get(stream_id, 0):
+            self._trace.violation(
+                "I1 served is durable",
+                f"{node.name} says {name} reaches {mark}, "
+                f"durable up to {self._stored.ends.get(stream_id, 0)}",
+            )
+        self._rises(self._high_watermarks, "high watermark", where, mark)
+
+    def _log_start(self, node: Node, where: _Where, start: int) -> None:
+        """What is told to be gone must not come back after a crash."""
+        _, stream_id, name, _ = where
+        durable = self._stored.metadata.starts.get(stream_id, 0)
+        if start > durable:
+            self._trace.violation(
+                "I1 a deletion is durable before it shows",
+                f"{node.name} says {name} starts at {start}, durable is {durable}",
+            )
+        self._rises(self._starts, "log start", where, start)
 
     def _woken(self, node: Node, request: Any, reply: Any) -> None:
         """A parked fetch is answered when data come, not when its time is up."""
@@ -136,9 +208,7 @@ class Oracle:
                         f"and nothing for a fetch from {asked.fetch_offset}",
                     )
 
-    def _rises(
-        self, stated: _Stated, what: str, where: tuple[int, int, str, float], value: int
-    ) -> None:
+    def _rises(self, stated: _Stated, what: str, where: _Where, value: int) -> None:
         """I3: no owner states less than it or one before it did before it was asked. (An older
         owner may lag behind, and so may an answer behind one to a later question.)
         """
@@ -158,6 +228,8 @@ class Oracle:
 
 
 _Stated = dict[int, dict[int, list[tuple[float, int]]]]
+_Where = tuple[int, int, str, float]
+"""Term, stream, the partition's name, and when it was asked."""
 
 
 def _stream_of(node: Node, topic: str, index: int) -> int | None:

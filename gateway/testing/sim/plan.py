@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.testing.sim.faults import KINDS, Fault, draw_fault
+from gateway.testing.sim.deletions import KEEPS_ALL, DeleterSpec, Retention
+from gateway.testing.sim.faults import KINDS, Fault, draw_fault, draw_rare_faults
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.producers import ProducerSpec
 from wal_core.testing.seeds import Random, stream
@@ -23,6 +24,8 @@ class Plan:
     mode: Mode
     horizon_s: float  # when the faults end and the work is wound up
     topics: tuple[tuple[str, int], ...]  # name, partitions
+    retention: tuple[tuple[str, Retention], ...]  # per topic; empty: nobody looks
+    deleter: DeleterSpec | None
     producers: tuple[ProducerSpec, ...]
     followers: tuple[tuple[Partition, ...], ...]
     segment_blocks_max: int
@@ -49,7 +52,9 @@ class Plan:
         """For people."""
         rows = [f"seed {self.seed}, mode {self.mode}, {self.horizon_s} s"]
         rows += [f"  topic {name} with {count} partitions" for name, count in self.topics]
+        rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
         rows += [f"  {producer}" for producer in self.producers]
+        rows += [f"  {self.deleter}"] if self.deleter else []
         rows.append(
             f"  segments of {self.segment_blocks_max} blocks of {self.block_bytes_max} bytes, "
             f"tail {self.tail_bytes_max}, gather {self.gather_ms} ms, "
@@ -76,11 +81,16 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
     faults = [
         draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
     ]
+    retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
+    if retention or deleter:
+        faults += draw_rare_faults(seed, mode, horizon_s)
     return Plan(
         seed=seed,
         mode=mode,
         horizon_s=horizon_s,
         topics=topics,
+        retention=retention,
+        deleter=deleter,
         producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
         followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
         segment_blocks_max=rng.choice((2, 4, 8, 30)),
@@ -96,6 +106,26 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         garbage_grace_ms=rng.choice((2_000, 600_000)),
         faults=tuple(sorted(faults, key=lambda fault: (fault.at_s, repr(fault)))),
     )
+
+
+def _draw_deletions(
+    seed: int, mode: Mode, topics: tuple[tuple[str, int], ...], horizon_s: float
+) -> tuple[tuple[tuple[str, Retention], ...], DeleterSpec | None]:
+    """What goes again: nothing in half of the runs. From a stream of its own, so that these stay
+    what they were before there were deletions.
+    """
+    rng = stream(seed, "plan", mode, "deletions")
+    if rng.random() < 0.5:
+        return (), None
+    retention: tuple[tuple[str, Retention], ...] = ()
+    if rng.random() < 0.4:
+        kinds = (KEEPS_ALL, Retention(500, -1), Retention(-1, 1_000), Retention(1_500, 10_000))
+        retention = tuple((name, rng.choice(kinds)) for name, _ in topics)
+    if retention and rng.random() < 0.4:
+        return retention, None
+    count = rng.choice((3, 10, 30))
+    timeout_ms = rng.choice((200, 1_000, 30_000))
+    return retention, DeleterSpec(count, horizon_s / count, timeout_ms)
 
 
 def _producer(

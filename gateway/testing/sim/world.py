@@ -12,6 +12,7 @@ from gateway.config import Config
 from gateway.server import _log_config
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import Follower
+from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission
 from gateway.testing.sim.finale import judge
 from gateway.testing.sim.history import History
 from gateway.testing.sim.network import Network
@@ -22,7 +23,11 @@ from gateway.testing.sim.producers import Producer
 from gateway.testing.sim.storage import FileStorage, ObjectStorage, Storage
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
-from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.create_topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+)
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_bucket import Bucket
 from wal_core.testing.sim_disk import Disk
@@ -33,6 +38,7 @@ SUPERVISOR_S = 0.25
 PATIENCE_S = 120.0
 """How long the work may take to wind up once nothing goes wrong any more."""
 QUIET_S = 1.5  # longer than any message takes that was sent when nothing was slow
+RETENTION_CHECK_MS = 400  # where a topic has a retention
 NEWEST_SHARE = 0.8  # of the connections that go to the newest gateway where there are several
 
 
@@ -52,6 +58,10 @@ class World:
             group_session_timeout_min_ms=100,
             drain_ms=1_000,
         )
+        if plan.retention:
+            self.config = dataclasses.replace(
+                self.config, retention_check_interval_ms=RETENTION_CHECK_MS
+            )
         self.log_config = dataclasses.replace(
             _log_config(self.config),
             segment_blocks_max=plan.segment_blocks_max,
@@ -71,6 +81,7 @@ class World:
             dead_check_ms=500,
         )
         stored = StoredLog(trace)
+        stored.metadata.deleted = Permission(self, stored).check
         self._bucket_storage = self._disk_storage = None
         if plan.mode == "object":
             self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
@@ -81,9 +92,11 @@ class World:
         self.network.disorder = lambda what: trace.violation("I6 replies in order", what)
         self.nodes: list[Node] = []
         self.clock_jump_ms = 0
+        self._clock_jump_max_ms = 0
         self.restart_after_s = 0.0
+        self.power_ends_with: Process | None = None
         self.winding_down = False
-        self._healed = False
+        self.is_healed = False
         self._producer_ids: dict[int, str] = {}
 
     @property
@@ -106,6 +119,14 @@ class World:
         for node in self.nodes:
             if node.process is process:
                 node.kill("dies in a system call")
+        if process is self.power_ends_with:
+            self.cut_power()
+
+    def cut_power(self) -> None:
+        """For the machine that all gateways share."""
+        for node in self.nodes:
+            node.kill("has no power")
+        self.disk.cut_power()
 
     # -- what others ask -------------------------------------------------------------------
 
@@ -120,7 +141,7 @@ class World:
         open_ones = [node for node in self.nodes if node.is_listening]
         if not open_ones:
             return None
-        if self._healed or rng.random() < NEWEST_SHARE:
+        if self.is_healed or rng.random() < NEWEST_SHARE:
             return max(open_ones, key=lambda node: node.term)
         return rng.choice(open_ones)
 
@@ -133,12 +154,22 @@ class World:
     def client_now_ms(self) -> int:
         return EPOCH_MS + round(self.loop.time() * 1_000)
 
+    @property
+    def latest_clock_ms(self) -> int:
+        """No gateway's clock was ever ahead of this."""
+        return self.client_now_ms() + self._clock_jump_max_ms
+
+    def set_clock(self, by_ms: int) -> None:
+        """The wall clock of all gateways jumps."""
+        self.clock_jump_ms += by_ms
+        self._clock_jump_max_ms = max(self._clock_jump_max_ms, self.clock_jump_ms)
+
     def later(self, delay_s: float, act: Callable[[], Any]) -> None:
         """Have something happen in the world; a step of no process."""
         self.loop.call_later(delay_s, act, context=contextvars.Context())
 
     def boot(self) -> None:
-        if not self._healed or self.newest is None:
+        if not self.is_healed or self.newest is None:
             node = Node(self, len(self.nodes) + 1)
             self.nodes.append(node)
             node.boot()
@@ -169,7 +200,7 @@ class World:
 
     def _beginning(self, fault: Any) -> Callable[[], None]:
         def begin() -> None:
-            if not self._healed:
+            if not self.is_healed:
                 self.trace.note("fault", str(fault))
                 fault.begin(self)
 
@@ -188,11 +219,15 @@ class World:
         admin = Client(self, "admin")
         healing = asyncio.ensure_future(self._heal_in_time())
         await self._create_topics(admin)
-        clients: list[Producer | Follower] = [Producer(self, p) for p in self.plan.producers]
+        clients: list[Producer | Follower | Deleter] = [
+            Producer(self, p) for p in self.plan.producers
+        ]
         clients += [
             Follower(self, f"c{number}", partitions)
             for number, partitions in enumerate(self.plan.followers)
         ]
+        if self.plan.deleter is not None:
+            clients.append(Deleter(self, self.plan.deleter))
         tasks = [asyncio.ensure_future(client.run()) for client in clients]
         await healing
         self.winding_down = True
@@ -210,7 +245,8 @@ class World:
             if not self.is_owner(node):
                 # It would learn that it was fenced when it next writes; clients must not wait.
                 node.kill("is taken out of service")
-        self._healed = True
+            node.stop_retention()
+        self.is_healed = True
 
     async def _quiet(self) -> None:
         """Until what clients gave up on has arrived and is durable, too."""
@@ -220,10 +256,20 @@ class World:
 
     async def _create_topics(self, admin: Client) -> None:
         wanted = dict(self.plan.topics)
+        retention = dict(self.plan.retention)
         while wanted:
             request = CreateTopicsRequest(
                 topics=[
-                    CreatableTopic(name=n, num_partitions=c, replication_factor=1, configs=[])
+                    CreatableTopic(
+                        name=n,
+                        num_partitions=c,
+                        replication_factor=1,
+                        configs=[
+                            CreatableTopicConfig(name=key, value=value)
+                            for key, value in retention.get(n, KEEPS_ALL).configs.items()
+                            if retention
+                        ],
+                    )
                     for n, c in wanted.items()
                 ],
                 timeout_ms=3_000,

@@ -3,31 +3,108 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
 from gateway.testing.sim.faults import Crash, Takeover
-from gateway.testing.sim.plan import MODES, Plan, draw_plan
+from gateway.testing.sim.plan import MODES, Mode, Plan, draw_plan
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
 
-SEEDS_COUNT = 300  # per mode, about 25 s on one core
+SEEDS_COUNT = 500  # per mode, about 45 s on one core
 CHUNK_COUNT = 50
+
+HAPPENED = {
+    "crash": r"g\d+ +is killed",
+    "restart or takeover": r"g\d+ +listens, term [2-9]",
+    "clean stop": r"g\d+ +is asked to stop",
+    "pause": r"g\d+ +is paused",
+    "delayed messages": r"fault +SlowNetwork",
+    "cut connection": r"p\d +lost its connection",
+    "clock put forward": r"fault +ClockJump\(.*by_ms=\d",
+    "clock put back": r"fault +ClockJump\(.*by_ms=-",
+    "records deleted": r"deleter +is told .* starts at [1-9]",
+    "retention, or an unanswered deletion": r"stored +t\d-\d starts at",
+    "a reader behind a log start": r"c\d +is out of range",
+}
+HAPPENED_IN_MODE = {
+    "object": {
+        "fenced while it ran": r"g\d+ +steps down",
+        "error before the effect": r"bucket +create .*: fails before",
+        "error after the effect": r"bucket +create .*: ok, then fails",
+        "no answer, no effect": r"bucket +create .*: hangs before",
+        "no answer, though an effect": r"bucket +create .*: ok, then hangs",
+        "late effect": r"bucket +create .*: late ok",
+        "late attempt on a slot that is taken": r"bucket +create .*: late AlreadyExists",
+        "listing that breaks off": r"bucket +list .*: fails halfway",
+        "deletion that breaks off": r"bucket +delete .*: fails (halfway|before)",
+        "slow store": r"fault +SlowStore",
+        "PUTs out of order": r"PUT out of order",
+    },
+    "file": {
+        "sync fails": r"disk +sync fails",
+        "sync of names fails": r"disk +folder fails",
+        "no room for data": r"disk +write fails",
+        "no room for a file": r"disk +create fails",
+        "torn write": r"disk +write .* is torn",
+        "death in a system call": r"g\d+ +dies in a system call",
+        "power cut that takes data": r"disk +keeps \d+ of \d+ bytes",
+        "slow disk": r"fault +SlowDisk",
+    },
+}
+"""What must have happened in some run before all was healed, by a pattern of its trace."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS_COUNT, CHUNK_COUNT))
 @pytest.mark.parametrize("mode", MODES)
 def test_seeds(mode, first):
     for seed in range(first, first + CHUNK_COUNT):
-        outcome = simulate(draw_plan(seed, mode))
-        if outcome.violations:
-            least = shrunk(outcome)
-            pytest.fail(
-                "\n".join([*least.lines, least.plan.describe(), *least.violations])
-                + f"\nreplay it with: make sim SEED={seed} ARGS='--mode {mode}'"
-            )
+        run(mode, seed)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_kind_of_fault_hits_something(mode):
+    missing = set(HAPPENED | HAPPENED_IN_MODE[mode])
+    for seed in range(SEEDS_COUNT):
+        missing -= run(mode, seed)
+        if not missing:
+            return
+    pytest.fail(f"in {SEEDS_COUNT} runs this never happened: {sorted(missing)}")
+
+
+@cache
+def run(mode: Mode, seed: int) -> frozenset[str]:
+    """Let one pass; returns what happened in it."""
+    outcome = simulate(draw_plan(seed, mode))
+    if outcome.violations:
+        least = shrunk(outcome)
+        pytest.fail(
+            "\n".join([*least.lines, least.plan.describe(), *least.violations])
+            + f"\nreplay it with: make sim SEED={seed} ARGS='--mode {mode}'"
+        )
+    faulty = "\n".join(lines_with_order(outcome.lines))
+    patterns = HAPPENED | HAPPENED_IN_MODE[mode]
+    return frozenset(name for name, pattern in patterns.items() if re.search(pattern, faulty))
+
+
+def lines_with_order(lines: list[str]) -> list[str]:
+    """The trace up to the healing, and a line for each block that came after a later one."""
+    found: list[str] = []
+    newest: dict[str, str] = {}
+    for line in lines:
+        if line.endswith("world    heals"):
+            break
+        found.append(line)
+        block = re.search(r"create logs/0/(\d{20})/(\d{10}) .*(ok|ok, .*)$", line)
+        if block is not None:
+            if block[2] < newest.get(block[1], ""):
+                found.append("PUT out of order")
+            newest[block[1]] = max(block[2], newest.get(block[1], ""))
+    return found
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,0 +1,77 @@
+"""Log starts: what a durable record may say, and that the permission for it is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gateway.broker.metadata_records import (
+    RecordsDeleted,
+    TopicCreated,
+    TopicDeleted,
+    encode_metadata,
+)
+from gateway.testing.sim.deletions import Permission, Retention
+from gateway.testing.sim.history import Deletion, History
+from gateway.testing.sim.oracle import StoredEntry
+from gateway.testing.sim.stored_metadata import StoredMetadata
+from gateway.testing.sim.trace import Trace
+
+NOW_MS = 100_000
+TOPIC = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=5, partitions_count=2)
+DELETED = RecordsDeleted(starts={6: 3})
+
+
+def check(*records: Any, retention: Retention | None = None, asked: int = -1) -> list[str]:
+    """Stream 6 is t-1; it has five records, a second apart and of 100 bytes each."""
+
+    async def run() -> list[str]:
+        trace = Trace()
+        entries = [StoredEntry(n + 1, NOW_MS - 5_000 + n * 1_000, 100) for n in range(5)]
+        world = SimpleNamespace(
+            trace=trace,
+            history=History(deletions=[Deletion(("t", 1), asked)]),
+            plan=SimpleNamespace(retention=(("t", retention),) if retention else ()),
+            latest_clock_ms=NOW_MS,
+        )
+        metadata = StoredMetadata(trace)
+        stored = SimpleNamespace(entries={6: entries})
+        metadata.deleted = Permission(cast(Any, world), cast(Any, stored)).check
+        for record in records:
+            metadata.take(encode_metadata(record), {6: 5})
+        return [text.partition(":")[0] for text in trace.violations]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("retention", "asked", "allowed"),
+    [
+        (None, 3, True),
+        (None, 2, False),
+        (None, 4, False),  # less than was asked for is not what was asked for
+        (Retention(2_500, -1), -1, True),  # what went is three seconds old
+        (Retention(3_000, -1), -1, False),  # not yet
+        (Retention(-1, 200), -1, True),
+        (Retention(-1, 201), -1, False),
+        (Retention(3_000, 200), -1, True),  # either is enough
+        (Retention(-1, -1), -1, False),
+    ],
+)
+def test_only_what_may_go_is_deleted(retention, asked, allowed):
+    found = check(TOPIC, DELETED, retention=retention, asked=asked)
+    assert found == ([] if allowed else ["only what may go is deleted"])
+
+
+def test_nothing_is_deleted_that_is_not_durable():
+    beyond = RecordsDeleted(starts={6: 6})
+    assert check(TOPIC, beyond, asked=6) == ["what is deleted is durable"]
+
+
+def test_a_topic_is_deleted_once():
+    gone = TopicDeleted(topic_id=TOPIC.topic_id)
+    assert check(TOPIC, gone) == []
+    assert check(TOPIC, gone, gone) == ["a topic is deleted once"]
