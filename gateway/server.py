@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import logging
 import math
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
@@ -31,6 +33,8 @@ from wal_core import (
     FLUSH_PRESETS,
     Clock,
     CloudSettings,
+    Corrupt,
+    Fenced,
     LogConfig,
     Rng,
     SegmentStore,
@@ -45,6 +49,12 @@ logger = logging.getLogger(__name__)
 LISTEN_BACKLOG_COUNT = 1024
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
+_LISTEN_REMEDY_OTHERWISE = "choose another address with --listen"
+_LISTEN_REMEDIES = {
+    errno.EADDRINUSE: "is another broker running? choose another port with --listen",
+    errno.EADDRNOTAVAIL: "give --listen an address of this machine; --advertised takes any",
+    errno.EACCES: "choose a port above 1023 with --listen",
+}
 
 
 class StartError(Exception):
@@ -147,11 +157,23 @@ def run(config: Config) -> int:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
             runner.run(_serve(config))
     except (StartError, WalError) as error:
-        log_event(logger, logging.ERROR, "gateway failed", reason=str(error))
+        known = _remedy(error, config)
+        log_event(logger, logging.ERROR, "gateway failed", reason=str(error), **known)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_OK
     return EXIT_OK
+
+
+def _remedy(error: Exception, config: Config) -> dict[str, Any]:
+    """What to do, where the error knows only what happened to a log."""
+    if isinstance(error, Fenced):
+        remedy = f"another broker took over {config.data}: give each broker a --data of its own"
+    elif isinstance(error, Corrupt):
+        remedy = f"`woodpecker-gateway fsck --data {config.data}` lists what is damaged"
+    else:
+        return {}
+    return {"remedy": remedy}
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -224,7 +246,9 @@ def _bind(config: Config) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, proto)
     except OSError as error:
-        raise StartError(f"cannot listen on {config.listen_host!r}: {error}") from None
+        raise StartError(
+            f"cannot listen on {config.listen_host!r}: {error.strerror}; {_LISTEN_REMEDY_OTHERWISE}"
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
@@ -233,7 +257,7 @@ def _bind(config: Config) -> socket.socket:
         listener.close()
         raise StartError(
             f"cannot listen on {config.listen_host}:{config.listen_port}: "
-            f"{error.strerror}; is another broker running? choose another port with --listen"
+            f"{error.strerror}; {_LISTEN_REMEDIES.get(error.errno or 0, _LISTEN_REMEDY_OTHERWISE)}"
         ) from None
     return listener
 

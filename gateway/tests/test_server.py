@@ -1,17 +1,19 @@
 """Start and graceful stop of a whole gateway, in virtual time."""
 
 import asyncio
+import json
 import math
 
 import pytest
 
 from gateway.config import Config
-from gateway.server import StartError, _bind, _log_config, cloud_settings
+from gateway.observe.logger import JsonFormatter
+from gateway.server import EXIT_FAILED, StartError, _bind, _log_config, cloud_settings, run
 from gateway.tests.harness import World, batch_of, fetch_request, loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from wal_core import CloudSettings, Fenced, Unavailable
+from wal_core import CloudSettings, Corrupt, Fenced, Unavailable, WalError
 
 
 @virtual
@@ -162,8 +164,34 @@ def test_an_address_in_use_is_named() -> None:
             _bind(Config(listen_port=port))
         with pytest.raises(StartError, match="cannot listen"):
             _bind(Config(listen_host="host.invalid", listen_port=1))
+        with pytest.raises(StartError, match="give --listen an address of this machine"):
+            _bind(Config(listen_host="192.0.2.7", listen_port=1))
     finally:
         first.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (Fenced("taken"), "another broker took over ./here: give each broker a --data of its own"),
+        (Corrupt("bad"), "`woodpecker-gateway fsck --data ./here` lists what is damaged"),
+        (Unavailable("locked; stop that one first"), None),
+    ],
+)
+def test_the_last_words_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: WalError,
+    remedy: str | None,
+) -> None:
+    async def serve(_: Config) -> None:
+        raise error
+
+    monkeypatch.setattr("gateway.server._serve", serve)
+    assert run(Config(data="./here")) == EXIT_FAILED
+    (record,) = caplog.records
+    said = json.loads(JsonFormatter().format(record))
+    assert (said["reason"], said.get("remedy")) == (str(error), remedy)
 
 
 def test_only_a_bucket_limits_writes_unless_asked_to() -> None:
