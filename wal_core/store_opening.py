@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from wal_core.persistence import Persistence
 from wal_core.segment_store.base import SegmentStore
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.segment_store.object import ObjectSegmentStore
+from wal_core.types import Buffer
 
 if TYPE_CHECKING:
     from wal_core.object_store.probe import Check
@@ -129,10 +130,16 @@ def _objects_to_look_at(location: str, cloud: CloudSettings | None, rng: Rng) ->
 
 async def _read_mode(objects: ObjectStore) -> Mode | None:
     """What the marker says; None without one. Raises Invalid, Unavailable."""
+
+    def read() -> Awaitable[Buffer]:
+        return objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX)
+
     persist = Persistence(LogConfig.preset("object"), SystemRng())
+    # What a folder refuses now it refuses in a minute.
+    patient = not isinstance(objects, LocalFolderStore)
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            stored = await persist(lambda: objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
+            stored = await (persist(read) if patient else read())
     except TimeoutError:
         raise Unavailable(f"{objects.location} does not answer") from None
     except NotFound:

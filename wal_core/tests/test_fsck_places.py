@@ -284,6 +284,15 @@ def test_what_is_no_log_is_said_in_a_sentence(tmp_path):
     asyncio.run(main())
 
 
+def test_what_a_folder_refuses_is_told_at_once(tmp_path):
+    async def main() -> None:
+        (tmp_path / "woodpecker.json").mkdir()
+        with pytest.raises(Unavailable, match="Is a directory"):
+            await open_to_look(str(tmp_path))
+
+    asyncio.run(main())
+
+
 def test_a_log_in_use_is_looked_at_until_it_makes_sense():
     """Written, compacted and collected all the while: no look finds anything wrong."""
 
