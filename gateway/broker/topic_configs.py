@@ -58,7 +58,7 @@ def _check_number(cast: Callable[[str], float]) -> Callable[[Setting, str], str 
             return f"expected a number, got {value[:VALUE_CHARS_SHOWN]!r}"
         if setting.low <= number <= setting.high:
             return None
-        return f"expected {setting.low:g} to {setting.high:g}, got {value}"
+        return f"expected {setting.low} to {setting.high}, got {value}"
 
     return check
 

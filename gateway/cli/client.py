@@ -68,6 +68,10 @@ _TOPIC = 2  # resource type in DescribeConfigs and IncrementalAlterConfigs
 _SET, _UNSET = 0, 1  # operations in IncrementalAlterConfigs
 # The broker did nothing and the next try may find it ready: a topic being created, a leader moving.
 _TRY_AGAIN = frozenset({3, 5, 6, 14, 15, 16})
+_DELETION_REMEDIES = {  # by Kafka's code, which comes without words
+    1: "--before with an offset up to the end; `topics describe NAME` shows it",
+    44: "`topics alter NAME --set cleanup.policy=delete` first: only such a topic deletes records",
+}
 _TRIES_MAX_COUNT = 10
 _BETWEEN_TRIES_MS = 200
 
@@ -199,7 +203,8 @@ class KafkaClient:
         reply = self.request(DELETE_RECORDS, body, node_id=partition.leader_id)
         row = reply.topics[0].partitions[0]
         if row.error_code:
-            raise KafkaError(row.error_code, f"{topic}-{partition.number}")
+            remedy = _DELETION_REMEDIES.get(row.error_code)
+            raise KafkaError(row.error_code, f"{topic}-{partition.number}", remedy=remedy)
         return row.low_watermark
 
     def alter_topic(self, name: str, configs: Mapping[str, str | None]) -> None:

@@ -14,11 +14,14 @@ class ClientError(Exception):
 class KafkaError(ClientError):
     """The broker refused: Kafka's code by name, about what, and the broker's own words."""
 
-    def __init__(self, code: int, about: str, message: str | None = None) -> None:
+    def __init__(
+        self, code: int, about: str, message: str | None = None, remedy: str | None = None
+    ) -> None:
         self.code = code
         name = error_name(code)
         words = f": {message}" if message else ""
-        super().__init__(f"{about}: {name}{words}", _REMEDIES.get(name, _REMEDY_OTHERWISE))
+        remedy = remedy or _REMEDIES.get(name, _REMEDY_OTHERWISE)
+        super().__init__(f"{about}: {name}{words}", remedy)
 
 
 def error_name(code: int) -> str:

@@ -11,7 +11,7 @@ from gateway.cli.errors import KafkaError, complain
 from gateway.cli.options import HELP, connecting, parse_pairs
 
 Address = tuple[str, int]
-_UNKNOWN = 3  # UNKNOWN_TOPIC_OR_PARTITION
+_UNKNOWN, _INVALID_CONFIG = 3, 40  # UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG
 _SET_ON_TOPIC = 1  # config source in DescribeConfigs: not a default
 
 
@@ -64,6 +64,8 @@ def create(
 ) -> None:
     """Create the topic NAME."""
     settings = dict(parse_pairs(configs, "--config"))
+    if len(settings) < len(configs):
+        raise click.UsageError("a configuration is named twice")
     with KafkaClient(bootstrap, timeout_ms) as client:
         count = client.create_topic(name, partitions or -1, settings)
     what = "" if count < 1 else f" with {count} partition{'s' if count > 1 else ''}"
@@ -149,6 +151,10 @@ def alter(
     if len(configs) < len(set_) + len(unset):
         raise click.UsageError("a configuration is named twice")
     with KafkaClient(bootstrap, timeout_ms) as client:
+        if unset:  # a broker unsets what nobody knows, and a misspelt name would seem to be done
+            known = {row.name for row in client.topic_configs(name)}
+            for unknown in (key for key in unset if key not in known):
+                raise KafkaError(_INVALID_CONFIG, f"topic {name}", f"nothing is called {unknown}")
         client.alter_topic(name, configs)
     click.echo(f"altered {name}")
 

@@ -75,17 +75,25 @@ def test_one_name_that_is_missing_does_not_save_the_others(cli: Cli, broker: Fak
 
 
 def test_configurations_are_set_and_unset(cli: Cli, broker: FakeBroker) -> None:
-    done = cli("topics", "alter", "a", "--set", "retention.ms=1", "--unset", "x", "--unset", "y")
+    unset = ("--unset", "retention.ms", "--unset", "cleanup.policy")
+    done = cli("topics", "alter", "a", "--set", "x=1", *unset)
     assert (done.code, done.out) == (0, "altered a\n")
     (request,) = (r for r in broker.requests if isinstance(r, IncrementalAlterConfigsRequest))
     (resource,) = request.resources
     assert (resource.resource_type, resource.resource_name) == (2, "a")
     steps = [(c.name, c.config_operation, c.value) for c in resource.configs]
-    assert steps == [("retention.ms", 0, "1"), ("x", 1, None), ("y", 1, None)]
+    assert steps == [("x", 0, "1"), ("retention.ms", 1, None), ("cleanup.policy", 1, None)]
     broker.refuse = {44: [40]}
     refused = cli("topics", "alter", "a", "--set", "x=1")
     assert refused.code == 1
     assert "topic a: INVALID_CONFIG: no" in refused.err
+
+
+def test_what_nobody_knows_is_not_unset(cli: Cli, broker: FakeBroker) -> None:
+    refused = cli("topics", "alter", "a", "--set", "x=1", "--unset", "retention.mss")
+    assert refused.code == 1
+    assert "topic a: INVALID_CONFIG: nothing is called retention.mss" in refused.err
+    assert not [r for r in broker.requests if isinstance(r, IncrementalAlterConfigsRequest)]
 
 
 def test_records_are_deleted(cli: Cli, broker: FakeBroker) -> None:
@@ -98,7 +106,10 @@ def test_records_are_deleted(cli: Cli, broker: FakeBroker) -> None:
     broker.refuse = {21: [1]}
     refused = cli("topics", "delete-records", "a", "--partition", "0", "--before", "7")
     assert refused.code == 1
-    assert "a-0: OFFSET_OUT_OF_RANGE" in refused.err
+    assert "a-0: OFFSET_OUT_OF_RANGE\n   try: --before with an offset" in refused.err
+    broker.refuse = {21: [44]}
+    refused = cli("topics", "delete-records", "a", "--partition", "0", "--before", "7")
+    assert "a-0: POLICY_VIOLATION\n   try: `topics alter NAME --set cleanup" in refused.err
     missing = cli("topics", "delete-records", "a", "--partition", "2", "--before", "7")
     assert "partition 2: UNKNOWN_TOPIC_OR_PARTITION" in missing.err
 
@@ -108,6 +119,7 @@ def test_wrong_use_is_exit_code_two(cli: Cli) -> None:
         ("topics", "create"),
         ("topics", "create", "a", "--partitions", "0"),
         ("topics", "create", "a", "--config", "no-equals-sign"),
+        ("topics", "create", "a", "--config", "x=1", "--config", "x=2"),
         ("topics", "describe", "a", "--timeout", "soon"),
         ("topics", "alter", "a"),
         ("topics", "alter", "a", "--set", "x"),
