@@ -105,6 +105,8 @@ def produce(
     """
     if value is not None and null_value:
         raise click.UsageError("--value and --null exclude each other")
+    if count != 1 and value is None and not null_value:
+        raise click.UsageError("--count repeats what --value or --null gives, and neither is there")
     fixed_key = None if key is None else key.encode()
     if value is not None or null_value:
         payload = None if value is None else value.encode()

@@ -42,6 +42,10 @@ def test_a_null_value(cli: Cli, broker: FakeBroker) -> None:
     assert cli("produce", "a", "--null", "--value", "v").code == 2
 
 
+def test_a_count_of_nothing_is_refused(cli: Cli) -> None:
+    assert cli("produce", "a", "--count", "2").code == 2
+
+
 def test_keys_out_of_lines(cli: Cli, broker: FakeBroker) -> None:
     cli("produce", "a", "--key-separator", "=>", "--key", "other", stdin=b"k=>v=>w\nplain\n=>x\n")
     assert [(r.key, r.value) for r in records(broker, "a")] == [
