@@ -10,6 +10,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from gateway.cli.connection import Api, Connection, Q, R
 from gateway.cli.errors import ClientError, KafkaError
+from gateway.config_values import show_address
 from protocol import ApiKey
 from protocol.messages.create_topics import (
     CreatableTopic,
@@ -108,13 +109,24 @@ class KafkaClient:
         address = self._bootstrap if node_id is None else self._nodes[node_id]
         connection = self._connections.get(address)
         if connection is None:
-            connection = Connection(*address, self._timeout_ms)
+            connection = self._connect(address)
             self._connections[address] = connection
         try:
             return connection.request(api, body, wait_ms)
         except ClientError:
             self._connections.pop(address).close()  # what state it is in, nobody knows
             raise
+
+    def _connect(self, address: tuple[str, int]) -> Connection:
+        try:
+            return Connection(*address, self._timeout_ms)
+        except ClientError as e:
+            if address == self._bootstrap:
+                raise
+            raise ClientError(
+                f"{e}; the broker at {show_address(*self._bootstrap)} sends its clients there",
+                "restart it with --advertised and an address that leads to it from here",
+            ) from e
 
     def add_node(self, node_id: int, host: str, port: int) -> None:
         """Remember where a node is, as a response said."""

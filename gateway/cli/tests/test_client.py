@@ -31,6 +31,18 @@ def test_a_leader_that_no_broker_is_counts_as_none(
         client.partitions("a")
 
 
+def test_an_advertised_address_that_leads_nowhere_is_told_as_such(
+    client: KafkaClient, broker: FakeBroker
+) -> None:
+    broker.topics = {"a": [[]]}
+    partitions = client.partitions("a")
+    client.add_node(NODE_ID, "127.0.0.1", 1)
+    said = f"127.0.0.1:1; the broker at {broker.bootstrap} sends its clients there"
+    with pytest.raises(ClientError, match=said) as caught:
+        client.offsets("a", partitions, LATEST)
+    assert "--advertised" in caught.value.remedy
+
+
 def _elsewhere(*, node_id: int, host: str, port: int) -> object:
     from protocol.messages.metadata import MetadataResponseBroker
 
