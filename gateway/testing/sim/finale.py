@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.testing.sim.checks import check_history
+from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from gateway.testing.sim.history import Partition
+from gateway.testing.sim.members import committed
 from wal_core.fsck import check_log
 from wal_core.fsck.findings import HARMLESS
 from wal_core.testing.seeds import SeededRng
@@ -27,8 +29,11 @@ async def judge(world: World) -> None:
     """Every promise that can be judged by what is left. The caller bounds the time."""
     final = await _read_all(world, "final1")
     check_history(world.history, final, world.trace)
+    offsets = await _committed(world, "group1")
     _restart(world)
     _compare(world, final, await _read_all(world, "final2"), "a restart")
+    if await _committed(world, "group2") != offsets:
+        world.trace.violation("I5 the store is the truth", f"{offsets} committed, then restarted")
     await _collect_garbage(world)
     _compare(world, final, await _read_all(world, "final3"), "all garbage was deleted")
     await _check_store(world)
@@ -36,6 +41,20 @@ async def judge(world: World) -> None:
 
 async def _read_all(world: World, name: str) -> FinalLogs:
     return await FinalReader(world, name).read_all(world.plan.partitions)
+
+
+async def _committed(world: World, name: str) -> dict[Partition, int]:
+    """What the group has committed."""
+    client = Client(world, name)
+    while world.plan.members_count:
+        try:
+            found = await committed(client, world.plan.partitions)
+        except Disconnected:
+            continue
+        if found is not None:
+            return found
+        await client.pause()
+    return {}
 
 
 def _restart(world: World) -> None:

@@ -36,14 +36,11 @@ class Poll:
 
 @dataclass(slots=True)
 class Commit:
-    """An offset committed for a group."""
+    """An offset committed for the group."""
 
-    group: str
     partition: Partition
     offset: int
-    invoked_s: float
-    completed_s: float = 0.0
-    status: Literal["open", "ok", "info"] = "open"
+    done: bool = False  # else nobody knows; one that was refused is not here
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ class Plan:
     topics: tuple[tuple[str, int], ...]  # name, partitions
     retention: tuple[tuple[str, Retention], ...]  # per topic; empty: nobody looks
     deleter: DeleterSpec | None
+    members_count: int  # of the consumer group; 0: there is none
     producers: tuple[ProducerSpec, ...]
     followers: tuple[tuple[Partition, ...], ...]
     segment_blocks_max: int
@@ -55,6 +56,7 @@ class Plan:
         rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
         rows += [f"  {producer}" for producer in self.producers]
         rows += [f"  {self.deleter}"] if self.deleter else []
+        rows += [f"  a group of {self.members_count}"] if self.members_count else []
         rows.append(
             f"  segments of {self.segment_blocks_max} blocks of {self.block_bytes_max} bytes, "
             f"tail {self.tail_bytes_max}, gather {self.gather_ms} ms, "
@@ -82,7 +84,9 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
     ]
     retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
+    members_count = 0
     if retention or deleter:
+        members_count = stream(seed, "plan", mode, "group").choice((0, 0, 1, 2, 3))
         faults += draw_rare_faults(seed, mode, horizon_s)
     return Plan(
         seed=seed,
@@ -91,6 +95,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         topics=topics,
         retention=retention,
         deleter=deleter,
+        members_count=members_count,
         producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
         followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
         segment_blocks_max=rng.choice((2, 4, 8, 30)),

@@ -15,6 +15,7 @@ from gateway.testing.sim.consumers import Follower
 from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission
 from gateway.testing.sim.finale import judge
 from gateway.testing.sim.history import History
+from gateway.testing.sim.members import Generations, Member
 from gateway.testing.sim.network import Network
 from gateway.testing.sim.node import EPOCH_MS, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
@@ -87,6 +88,7 @@ class World:
             self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
         else:
             self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
+        self.generations = Generations({}, {})
         self.network = Network(plan.seed)
         self.network.answered = Oracle(trace, stored).answered
         self.network.disorder = lambda what: trace.violation("I6 replies in order", what)
@@ -219,7 +221,7 @@ class World:
         admin = Client(self, "admin")
         healing = asyncio.ensure_future(self._heal_in_time())
         await self._create_topics(admin)
-        clients: list[Producer | Follower | Deleter] = [
+        clients: list[Producer | Follower | Deleter | Member] = [
             Producer(self, p) for p in self.plan.producers
         ]
         clients += [
@@ -228,6 +230,7 @@ class World:
         ]
         if self.plan.deleter is not None:
             clients.append(Deleter(self, self.plan.deleter))
+        clients += [Member(self, f"m{n}") for n in range(self.plan.members_count)]
         tasks = [asyncio.ensure_future(client.run()) for client in clients]
         await healing
         self.winding_down = True

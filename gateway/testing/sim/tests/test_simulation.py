@@ -30,6 +30,8 @@ HAPPENED = {
     "records deleted": r"deleter +is told .* starts at [1-9]",
     "retention, or an unanswered deletion": r"stored +t\d-\d starts at",
     "a reader behind a log start": r"c\d +is out of range",
+    "a group's rebalance": r"m\d +has .* in generation [3-9]",
+    "a committed offset": r"m\d +committed ",
 }
 HAPPENED_IN_MODE = {
     "object": {
