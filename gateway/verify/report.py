@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from gateway.verify.checks import CHECKS, Check, Finding
 from gateway.verify.checks.service import lags
-from gateway.verify.model import History
+from gateway.verify.model import ACKED, History
 
 FINDINGS_MAX_COUNT = 10  # kept of each check; all are counted
 
@@ -59,6 +59,12 @@ class Report(NamedTuple):
         for result in self.results:
             if result.findings_count:
                 yield from _found(result)
+        if unread := self.unread_keys:
+            some = ", ".join(unread[:3]) + (" ..." if len(unread) > 3 else "")
+            yield (
+                f"unseen, vanished and hole leave out {len(unread)} of the keys with acknowledged "
+                f"sends, which no final poll read: {some}"
+            )
         yield ""
         yield self._verdict()
 
@@ -69,6 +75,17 @@ class Report(NamedTuple):
             return f"no anomaly; {checked}"
         kinds = ", ".join(f"{name} ({count})" for name, count in self.anomalies.items())
         return f"ANOMALIES: {kinds}; {checked}"
+
+    @property
+    def unread_keys(self) -> list[str]:
+        """Keys of which something was acknowledged and nobody read in the end: if they are empty,
+        because nobody looked or because all of it is gone, this history cannot tell.
+        """
+        return [
+            key.name
+            for key in self.history.keys.values()
+            if key.final_poll is None and ACKED in key.statuses
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The same as values."""
@@ -84,6 +101,7 @@ class Report(NamedTuple):
             "events": history.events,
             "not_interpreted": history.foreign,
             "lag_ms_max": self.lag_ms_max,
+            "keys_without_final_poll": self.unread_keys,
             "checks": [
                 {
                     "name": r.check.name,

@@ -242,6 +242,14 @@ CHECKS: tuple[Check, ...] = (
         per_key(watermarks.high_watermark_behind_ack),
     ),
     Check(
+        "high-watermark-behind-read",
+        "a fresh high watermark is above what was read before it was asked for",
+        "error",
+        "`observed` high_watermark of list_offsets or fresh polls",
+        subjects.fresh_high_watermarks,
+        per_key(watermarks.high_watermark_behind_read),
+    ),
+    Check(
         "reply-order",
         "replies leave a connection in the order of its requests",
         "error",

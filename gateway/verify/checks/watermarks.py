@@ -83,3 +83,24 @@ def high_watermark_behind_ack(key: KeyHistory) -> Iterator[Finding]:
             acked = key.offsets[holder]
             message = f"the high watermark was {mark} after offset {acked} was acknowledged"
             yield Finding(key.name, message, (key.ops[holder].last_line, op.last_line))
+
+
+def high_watermark_behind_read(key: KeyHistory) -> Iterator[Finding]:
+    """A fresh reply does not know what was served before it was asked for."""
+    fresh = [o for o in key.observations if o.op.how.fresh and o.told.high_watermark is not None]
+    if not fresh:
+        return
+    tops: list[tuple[Op, int]] = []  # after each poll, the highest offset read so far
+    ends = array("q")
+    for end, offset, op in sorted(
+        ((op.end_line, offset, op) for offset, _, op in key.polled()), key=lambda row: row[:2]
+    ):
+        ends.append(end)
+        tops.append((op, offset) if not tops or tops[-1][1] < offset else tops[-1])
+    for observation in fresh:
+        mark, op = observation.told.high_watermark, observation.op
+        at = bisect_left(ends, op.line)
+        if mark is not None and at and tops[at - 1][1] >= mark:
+            reader, offset = tops[at - 1]
+            message = f"the high watermark was {mark} after offset {offset} was read"
+            yield Finding(key.name, message, (reader.last_line, op.last_line))

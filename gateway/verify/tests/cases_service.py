@@ -348,6 +348,28 @@ WATERMARKS = [
             .told("x", log_end=9)
         ),
     ),
+    case(
+        "high-watermark-behind-read",  # nobody was told that it is stored, but it was served
+        lambda: Script().unsure("p", "a").read("c", (3, "a")).told("x", high_watermark=3),
+        lambda: Script().unsure("p", "a").read("c", (3, "a")).told("x", high_watermark=4),
+    ),
+    case(
+        "high-watermark-behind-read",  # old news, and one that is asked for before the poll ends
+        lambda: (
+            Script()
+            .unsure("p", "a", "b")
+            .read("c", (4, "b"))
+            .read("d", (3, "a"))
+            .told("x", high_watermark=4)
+        ),
+        lambda: (
+            Script()
+            .unsure("p", "a")
+            .read("c", (3, "a"))
+            .read("d", observed={"high_watermark": 3})
+            .told("x", log_start=0)
+        ),
+    ),
 ]
 
 SERVICE = [

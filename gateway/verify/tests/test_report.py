@@ -71,6 +71,19 @@ def test_delays_are_measured_also_where_they_are_not_judged() -> None:
     assert not verify(script.history(), lag_ms_max=1_001).clean
 
 
+def test_keys_that_nobody_read_in_the_end_are_named() -> None:
+    """All of t-1 may be lost: the other key's final poll must not make that look checked."""
+    script = Script().sent("p", (0, "a")).sent("p", (0, "b"), key="t-1").unsure("p", "c", key="t-2")
+    script.subscribe("c").read("c", (0, "a"), final=True)
+    report = verify(script.history())
+    assert report.unread_keys == report.as_json()["keys_without_final_poll"] == ["t-1"]
+    assert any("leave out 1 of the keys" in line and "t-1" in line for line in report.text())
+    script.assign("d", t_1=1).read("d", final=True)
+    report = verify(script.history())
+    assert report.unread_keys == []
+    assert not any("leave out" in line for line in report.text())
+
+
 def test_json_says_the_same() -> None:
     report = verify(Script().sent("p", (0, "a")).sent("q", (0, "b")).history())
     said = json.loads(json.dumps(report.as_json()))
