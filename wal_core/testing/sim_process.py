@@ -30,6 +30,7 @@ class Process:
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self.name = name
         self.state = State.RUNNING
+        self.running_since_s = loop.time()
         self._loop = loop
         self._context = contextvars.Context()
         self._context.run(_CURRENT.set, self)
@@ -73,6 +74,7 @@ class Process:
         if self.state is not State.PAUSED:
             return
         self.state = State.RUNNING
+        self.running_since_s = self._loop.time()
         parked, self._parked = self._parked, []
         for handle in parked:
             if not handle.cancelled():

@@ -192,11 +192,14 @@ class Oracle:
         self._rises(self._starts, "log start", where, start)
 
     def _woken(self, node: Node, request: Any, reply: Any) -> None:
-        """A parked fetch is answered when data come, not when its time is up."""
+        """A parked fetch is answered when data come, not when its time is up. (A process that was
+        stopped since then has had no chance yet.)"""
         answers = [answer for topic in reply.responses for answer in topic.partitions]
         if any(answer.records or answer.error_code for answer in answers):
             return
         latest_s = asyncio.get_running_loop().time() - LATE_S
+        if node.process.running_since_s >= latest_s:
+            return
         for topic in request.topics:
             for asked in topic.partitions:
                 stream_id = _stream_of(node, topic.topic, asked.partition)
