@@ -189,6 +189,36 @@ def test_a_fence_where_others_have_long_deleted_everything_does_not_count():
     run(main)
 
 
+@pytest.mark.parametrize("others_count", [0, 1, SEGMENTS_COUNT])
+def test_an_opener_that_was_fenced_before_it_looked_again_owns_nothing(others_count):
+    """Its fence counted, and so did the next one: the manifests are not its to take over, also
+    while all that they name is still there."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        count = 1_000
+        config = dataclasses.replace(
+            CONFIG, seal_segments_min_count=count, seal_segments_max_count=count
+        )
+        first = await opened(FaultyObjectStore(bucket))
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket, moment="after")
+        sleepy.folder = "logs/"
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy))
+        await sleepy.paused.wait()
+        owner = await opened(FaultyObjectStore(bucket), config)
+        await write(owner, b"owner", others_count)
+        sleepy.go_on.set()
+        with pytest.raises(Fenced, match="meanwhile"):
+            await opening
+        await write(owner, b"still the owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        await check(bucket, owner, 7 + others_count + SEGMENTS_COUNT)
+
+    run(main)
+
+
 @moments
 @pytest.mark.parametrize("others_count", [1, SEGMENTS_COUNT])
 def test_a_stale_compactor_deletes_nothing(moment, others_count):
