@@ -22,12 +22,16 @@ from wal_core.block_format import Block
 from wal_core.clock import SystemRng
 from wal_core.config import Mode
 from wal_core.errors import Corrupt, Unavailable
-from wal_core.files import make_folder, opened, sync_folder
+from wal_core.files import make_folder, sync_folder
 from wal_core.footer_format import encode_trailer
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
-from wal_core.segment_store.file_recovery import FileScan, read_footer_block
+from wal_core.segment_store.file_recovery import (
+    FileScan,
+    make_footer_durable,
+    read_footer_block,
+)
 from wal_core.segment_store.file_writer import (
     FileOps,
     FileWriter,
@@ -230,25 +234,24 @@ def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
                 "or give this one a folder of its own",
                 log_id=log_id,
             ) from None
-        _sync_inherited(folder)
+        _make_inherited_durable(folder)
         return fd, _noted_term(os.pread(fd, 4096, 0))
     except BaseException:
         os.close(fd)
         raise
 
 
-def _sync_inherited(folder: Path) -> None:
-    """Make durable what a killed predecessor wrote and did not live to sync.
+def _make_inherited_durable(folder: Path) -> None:
+    """Names, and the newest file's footer, which a killed predecessor may not have lived to sync.
 
-    Its last blocks, or its footer, can be read whole from the page cache although they never
-    reached the device. Recovery builds on what it reads, so that must not vanish later.
+    They can be read although they never reached the device, and recovery builds on what it reads.
+    The blocks of an unfinished file are FileScan's.
     """
     newest = max(
         (path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)), default=None
     )
     if newest is not None:
-        with opened(newest, os.O_RDONLY) as fd:
-            os.fsync(fd)
+        make_footer_durable(newest)
     sync_folder(folder)
 
 

@@ -5,12 +5,17 @@ half a block, zeros where pages never arrived, even a good later block whose wri
 of that was confirmed, so it is cut. Damage to a *confirmed* block looks the same from its own
 bytes; it is told apart by the blocks behind it, each of which states how many blocks of the
 segment were durable when it was written.
+
+What is read may be in the system's memory only. A killed writer may not have lived to sync it, or
+have seen a sync fail: then its pages are marked clean, and no later sync would write them. So what
+no later block proves to be durable is written again before anything is built on it.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from pathlib import Path
 
 from wal_core.block_format import (
@@ -24,7 +29,7 @@ from wal_core.block_format import (
     parse_header,
 )
 from wal_core.errors import Corrupt, WalError
-from wal_core.files import opened, pread_exact
+from wal_core.files import opened, pread_exact, pwrite_all
 from wal_core.footer_format import TRAILER_BYTES, parse_trailer
 
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -46,6 +51,23 @@ def read_footer_block(path: Path) -> Block | None:
         return None
 
 
+def make_footer_durable(path: Path) -> None:
+    """If the file is finished; its blocks have been durable since before the footer was written."""
+    footer = read_footer_block(path)
+    if footer is not None:
+        with opened(path, os.O_RDWR) as fd:
+            end = os.fstat(fd).st_size
+            _write_again(fd, end - TRAILER_BYTES - footer.header.total_bytes, end)
+            os.ftruncate(fd, end)  # as the writer had: without the padding of a direct write
+            os.fsync(fd)
+
+
+def _write_again(fd: int, start: int, end: int) -> None:
+    for position in range(start, end, _BATCH_BYTES):
+        piece = pread_exact(fd, min(_BATCH_BYTES, end - position), position)
+        pwrite_all(fd, [piece], position)
+
+
 class FileScan:
     """Walks an unfinished segment file from its start."""
 
@@ -56,6 +78,8 @@ class FileScan:
         self.position = 0
         self.blocks_count = 0
         self._nonce: bytes | None = None
+        self._durable_count = 0  # so many blocks are, as later ones state
+        self._doubtful: deque[int] = deque()  # positions of the others
 
     def next_blocks(self) -> list[Block]:
         """The next few good data blocks; empty at the end of what counts."""
@@ -67,11 +91,18 @@ class FileScan:
                 if block is None or block.is_footer:
                     # A footer without a whole trailer was never confirmed; it is written anew.
                     break
+                self._doubtful.append(self.position)
                 self.position += block.header.total_bytes
                 self.blocks_count += 1
+                self._note_durable(block.header.durable_count)
                 self._nonce = block.header.nonce
                 found.append(block)
         return found
+
+    def _note_durable(self, count: int) -> None:
+        while self._durable_count < min(count, self.blocks_count):
+            self._durable_count += 1
+            self._doubtful.popleft()
 
     def _block_at(self, fd: int, position: int) -> Block | None:
         try:
@@ -89,15 +120,17 @@ class FileScan:
         return own and (header.log_id, header.segment) == (self.log_id, self.segment)
 
     def cut(self) -> int:
-        """Truncate behind the last good block, durably; returns the bytes cut.
+        """Truncate behind the last good block and make all before it durable; returns the bytes
+        cut.
 
         Raises Corrupt instead if a later block proves that a block missing here was durable.
         """
         with opened(self.path, os.O_RDWR) as fd:
             size = os.fstat(fd).st_size
-            if size == self.position:
-                return 0
-            self._refuse_damage(fd, size)
+            if size > self.position:
+                self._refuse_damage(fd, size)
+            if self._doubtful:
+                _write_again(fd, self._doubtful[0], self.position)
             os.ftruncate(fd, self.position)
             os.fsync(fd)
             return size - self.position

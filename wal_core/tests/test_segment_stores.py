@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -48,9 +47,17 @@ async def fill(store, segment: int, count: int, *, final: bool) -> list[Slot]:
         index.add_block(sum(map(len, pieces)), 1)
     await asyncio.gather(*writes)
     if final:
-        slot = Slot(0, segment, count, index.bytes_count)
-        await store.append(slot, footer(segment, index), final=True)
+        await append_last(store, segment, count, final=True)
     return slots
+
+
+async def append_last(store, segment: int, count: int, *, final: bool) -> None:
+    """Behind `count` blocks of `fill` one more, or the footer."""
+    index = SegmentIndex(segment)
+    for block in range(count):
+        index.add_block(sum(map(len, data(segment, block))), 1)
+    pieces = footer(segment, index) if final else data(segment, count)
+    await store.append(Slot(0, segment, count, index.bytes_count), pieces, final=final)
 
 
 async def recovered(store, segment: int) -> list[int]:
@@ -133,26 +140,4 @@ async def test_a_file_store_writes_only_under_its_lock(tmp_path):
     await store.note_term(0, 12)
     await store.unlock(0)
     assert await store.lock(0) == 12
-    await store.close()
-
-
-async def test_what_a_killed_writer_left_is_made_durable(tmp_path, monkeypatch):
-    """It may be in the page cache only, and whoever opens the log builds on it."""
-    store = await open_store(str(tmp_path), "file")
-    await store.lock(0)
-    await fill(store, 0, 1, final=True)
-    await fill(store, 1, 2, final=False)
-    await store.close()
-    synced = set()
-    real = os.fsync
-
-    def fsync(fd: int) -> None:
-        synced.add(os.fstat(fd).st_ino)
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    store = await open_store(str(tmp_path), "file")
-    await store.lock(0)
-    folder = tmp_path / "logs" / "0"
-    assert {folder.stat().st_ino, (folder / f"{1:020d}.seg").stat().st_ino} <= synced
     await store.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wal_core import SystemRng, open_store
+from wal_core import SystemRng, Unavailable, open_store
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_disk import Disk, DiskFault, ProcessDied
@@ -93,6 +93,37 @@ def test_a_failed_sync_loses_what_a_later_one_seems_to_save():
         assert disk.find(root / "f").content == b"lost"
         disk.cut_power()
         assert disk.find(root / "f").content == b""
+
+
+@pytest.mark.parametrize("final", [False, True], ids=["block", "footer"])
+@pytest.mark.parametrize("confirmed_count", [0, 1, 3])
+def test_recovery_builds_on_nothing_that_a_failed_sync_has_lost(final, confirmed_count):
+    """The last blocks, or the footer, can be read from the system's memory, whose pages are marked
+    clean: another sync would save nothing.
+    """
+
+    async def main(disk: Disk, root: Any) -> None:
+        store = await open_store(str(root), "file")
+        await store.lock(0)
+        await segments.fill(store, 0, confirmed_count, final=False)
+        disk.faults.append(DiskFault("sync", 0, 1))
+        with pytest.raises(Unavailable, match="sync failed"):
+            await segments.append_last(store, 0, confirmed_count, final=final)
+        await store.close()
+        store = await open_store(str(root), "file")
+        await store.lock(0)
+        if final:
+            assert await store.read_footer(0, 0) is not None
+        else:
+            assert len(await segments.recovered(store, 0)) == confirmed_count + 1
+        await store.close()
+        path = root / "logs" / "0" / f"{0:020d}.seg"
+        believed = bytes(disk.find(path).content)
+        assert path.name in disk.durable_files(path.parent)
+        disk.cut_power()
+        assert bytes(disk.find(path).content) == believed
+
+    on_disk(main)
 
 
 def test_a_process_dies_in_the_middle_of_a_write_and_its_lock_goes_with_it():
