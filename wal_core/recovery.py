@@ -56,6 +56,7 @@ class Recovery:
         self._persist = Persistence(config, rng)
         self._log_id = config.log_id
         self._owned = False
+        self._fence_slot: Slot | None = None  # of the last fence that we created
         self.locked = False
         self.term = 0  # before run(): the highest seen; after: ours
         self.manifests = Manifests(store.objects, config.log_id, self._persist, nonce)
@@ -75,7 +76,7 @@ class Recovery:
             newest = await self.manifests.newest()
             if newest.number <= self.manifest.number:
                 raise
-            raise _overtaken(self._log_id) from None
+            raise await self._overtaken(newest) from None
 
     async def _run(self) -> None:
         self.manifest = await self.manifests.newest()
@@ -146,7 +147,7 @@ class Recovery:
                 self._persist(lambda: self._store.segments(self._log_id, self.chain.last)),
             )
             if later or newest.term >= self.term or newest.covered >= self.chain.last:
-                raise _overtaken(self._log_id)
+                raise await self._overtaken(newest)
             self._follow(newest)
             own = msgspec.structs.replace(newest, number=newest.number + 1, term=self.term)
             try:
@@ -246,11 +247,22 @@ class Recovery:
         self.chain.append(Completed(index.segment))
         self.term = term
         self._owned = True
+        self._fence_slot = slot
         return True
+
+    async def _overtaken(self, newest: Manifest) -> Fenced:
+        """The error to raise; a fence that did not count is taken back.
+
+        It did not if everything of its segment had been sealed and deleted before: nobody will ever
+        look there again. While the manifest lists the segment as garbage that is not sure: ours may
+        be the fence that counted, and earlier writers must go on finding its slot taken.
+        """
+        slot = self._fence_slot
+        garbage = {row.segment for row in newest.garbage}
+        if slot is not None and slot.segment <= newest.covered and slot.segment not in garbage:
+            key = self._store.place(slot, None).key
+            await self._persist(lambda: self._store.objects.delete(key))
+        return Fenced("another writer took the log meanwhile", log_id=self._log_id)
 
     def _corrupt(self, message: str, index: SegmentIndex) -> Corrupt:
         return Corrupt(message, log_id=self._log_id, segment=index.segment, block=index.block_count)
-
-
-def _overtaken(log_id: int) -> Fenced:
-    return Fenced("another writer took the log meanwhile", log_id=log_id)

@@ -180,11 +180,41 @@ def test_a_fence_where_others_have_long_deleted_everything_does_not_count():
         sleepy.go_on.set()
         with pytest.raises(Fenced, match="meanwhile"):
             await opening
-        assert slot in bucket.objects
+        assert slot not in bucket.objects  # nothing would ever have named it
         await owner.add(0, b"still the owner")
         assert len(await owner.read_all(0)) == 7 + SEGMENTS_COUNT + 1
         heir = await opened(FaultyObjectStore(bucket))
         assert len(await heir.read_all(0)) == 7 + SEGMENTS_COUNT + 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("grace_ms", [1_000, 10_000_000])
+def test_a_fence_that_counted_is_left_where_it_is(grace_ms):
+    """Whoever was paused before that must go on finding the slot taken, for as long as is promised:
+    its own opener, overtaken before it looked again, must not take it away."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, fence_grace_ms=grace_ms)
+        first = await opened(FaultyObjectStore(bucket))
+        await write(first, b"first", 7)
+        sleepy = _PausingStore(bucket, moment="after")
+        sleepy.folder = "logs/"
+        sleepy.armed = True
+        opening = asyncio.ensure_future(opened(sleepy))
+        await sleepy.paused.wait()
+        slot = sleepy.calls[-1].key
+        owner = await opened(FaultyObjectStore(bucket), config)
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        is_kept = slot in bucket.objects
+        assert is_kept == (grace_ms > 60_000)
+        sleepy.go_on.set()
+        with pytest.raises(Fenced, match="meanwhile"):
+            await opening
+        assert (slot in bucket.objects) == is_kept
+        await check(bucket, owner, 7 + SEGMENTS_COUNT)
 
     run(main)
 
