@@ -1,7 +1,8 @@
 """DescribeConfigs (32), versions 1-4: topics and this broker.
 
-v3 adds type and documentation. The broker's settings are those that clients look for, under Kafka's
-names.
+v3 adds type and documentation. Synonyms (KIP-226) are, as in Kafka, the topic's own value if one is
+set, then the broker's setting it falls back to, under its own name. The broker's settings are those
+that clients look for, under Kafka's names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gateway.broker.topic_configs import (
     LONG,
     SETTINGS,
     STRING,
+    broker_name,
     default_value,
 )
 from protocol import ErrorCode
@@ -41,7 +43,7 @@ class _Value(NamedTuple):
     type: int
     source: int
     read_only: bool
-    default: str | None = None  # where another value is set: what would hold without it
+    fallback: tuple[str, str] | None = None  # the broker's setting that holds without one: value
 
 
 async def describe_configs(request: DescribeConfigsRequest, call: Call) -> DescribeConfigsResponse:
@@ -88,11 +90,13 @@ def _describe(
 
 
 def _answer(value: _Value, with_synonyms: bool) -> DescribeConfigsResourceResult:
-    synonyms = [DescribeConfigsSynonym(name=value.name, value=value.value, source=value.source)]
-    if value.default is not None:
-        synonyms.append(
-            DescribeConfigsSynonym(name=value.name, value=value.default, source=SOURCE_DEFAULT)
-        )
+    synonyms = []
+    if value.source in (SOURCE_TOPIC, SOURCE_STATIC_BROKER):
+        own = DescribeConfigsSynonym(name=value.name, value=value.value, source=value.source)
+        synonyms.append(own)
+    if value.fallback is not None:
+        name, default = value.fallback
+        synonyms.append(DescribeConfigsSynonym(name=name, value=default, source=SOURCE_DEFAULT))
     return DescribeConfigsResourceResult(
         name=value.name,
         value=value.value,
@@ -107,10 +111,12 @@ def _answer(value: _Value, with_synonyms: bool) -> DescribeConfigsResourceResult
 def _topic_values(configs: dict[str, str], message_bytes_max: int) -> Iterable[_Value]:
     for name, setting in SETTINGS.items():
         default = default_value(name, message_bytes_max)
+        of_broker = broker_name(name)
+        fallback = None if of_broker is None else (of_broker, default)
         if name in configs:
-            yield _Value(name, configs[name], setting.type, SOURCE_TOPIC, False, default)
+            yield _Value(name, configs[name], setting.type, SOURCE_TOPIC, False, fallback)
         else:
-            yield _Value(name, default, setting.type, SOURCE_DEFAULT, False)
+            yield _Value(name, default, setting.type, SOURCE_DEFAULT, False, fallback)
 
 
 def _broker_values(call: Call) -> Iterable[_Value]:

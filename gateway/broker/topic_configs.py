@@ -132,6 +132,36 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 
+# Kafka's ServerTopicConfigSynonyms, in the units of the topic setting; most others begin with log.
+_BROKER_NAMES: Mapping[str, str | None] = {
+    "compression.gzip.level": "compression.gzip.level",
+    "compression.lz4.level": "compression.lz4.level",
+    "compression.type": "compression.type",
+    "compression.zstd.level": "compression.zstd.level",
+    "delete.retention.ms": "log.cleaner.delete.retention.ms",
+    "file.delete.delay.ms": "log.segment.delete.delay.ms",
+    "flush.messages": "log.flush.interval.messages",
+    "flush.ms": "log.flush.interval.ms",
+    "follower.replication.throttled.replicas": None,
+    "leader.replication.throttled.replicas": None,
+    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
+    "max.message.bytes": "message.max.bytes",
+    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
+    "min.insync.replicas": "min.insync.replicas",
+    "remote.storage.enable": None,
+    "segment.index.bytes": "log.index.size.max.bytes",
+    "segment.jitter.ms": "log.roll.jitter.ms",
+    "segment.ms": "log.roll.ms",
+    "unclean.leader.election.enable": "unclean.leader.election.enable",
+}
+
+
+def broker_name(name: str) -> str | None:
+    """The setting of a Kafka broker that a topic's falls back to; None: there is none."""
+    return _BROKER_NAMES.get(name, f"log.{name}")
+
+
 def default_value(name: str, message_bytes_max: int) -> str:
     """The default of a setting; that of max.message.bytes is the broker's own limit."""
     return str(message_bytes_max) if name == "max.message.bytes" else SETTINGS[name].default

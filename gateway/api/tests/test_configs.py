@@ -52,9 +52,17 @@ def test_a_topics_settings_say_where_they_come_from(version: int) -> None:
             5,
         )
         assert values["leader.replication.throttled.replicas"].value == ""
-        synonyms = [(s.value, s.source) for s in values["retention.ms"].synonyms]
-        assert synonyms == [("5", 1), ("604800000", 5)]
-        assert [(s.value, s.source) for s in values["flush.ms"].synonyms] == [(str(2**63 - 1), 5)]
+        synonyms = {
+            name: [(s.name, s.value, s.source) for s in value.synonyms]
+            for name, value in values.items()
+        }
+        assert synonyms["retention.ms"] == [
+            ("retention.ms", "5", 1),
+            ("log.retention.ms", "604800000", 5),
+        ]
+        assert synonyms["flush.ms"] == [("log.flush.interval.ms", str(2**63 - 1), 5)]
+        assert synonyms["max.message.bytes"] == [("message.max.bytes", "123456", 5)]
+        assert synonyms["remote.storage.enable"] == []
         assert not values["retention.ms"].is_sensitive
         if version >= 3:
             assert values["retention.ms"].config_type == 5
