@@ -179,6 +179,7 @@ async def _read(parts: Sequence[_Part], request: FetchRequest, call: Call) -> tu
             budget_bytes = max(0, min(part.bytes_max, left_bytes))
             entries = await _entries(part, budget_bytes)
         except WalError as error:
+            part.partition.tell_damage(error)
             part.answer.error_code = (
                 ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 if part.partition.deleted

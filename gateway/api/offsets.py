@@ -57,6 +57,7 @@ async def _list_one(
     try:
         offset, answer.timestamp = await _find(partition, asked.timestamp)
     except Exception as error:
+        partition.tell_damage(error)
         answer.error_code = error_code(error)
         if answer.error_code == ErrorCode.UNKNOWN_SERVER_ERROR:
             raise

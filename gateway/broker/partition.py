@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.broker.producer_state import KeptBatch, ProducerStates, SavedProducer
+from gateway.observe.logger import log_event
 from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
+from wal_core import Corrupt
 
 if TYPE_CHECKING:
     from gateway.broker.topics import Topic
     from gateway.broker.waiting import Waiter
     from wal_core import Entry, Log
 
+logger = logging.getLogger(__name__)
+
 NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
+PLACES_TOLD_COUNT = 16  # of damage in one partition; fsck lists them all
 MAXIMA_PRUNED_COUNT = 64  # beyond it, those that no longer matter are forgotten
 
 
@@ -50,6 +56,7 @@ class Partition:
     """
 
     __slots__ = (
+        "_damage_told",
         "_log",
         "_maxima",
         "deleted",
@@ -77,6 +84,7 @@ class Partition:
         # newest durable one, or the first, and those after it.
         self._maxima: list[tuple[int, int]] = [(NO_TIMESTAMP, NO_OFFSET)]
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
+        self._damage_told: tuple[str, ...] = ()
 
     @property
     def log(self) -> Log:
@@ -209,6 +217,22 @@ class Partition:
     def wake(self) -> None:
         for waiter in self.waiters:
             waiter.wake()
+
+    def tell_damage(self, error: Exception) -> None:
+        """Log that stored records cannot be read: once a place, however often clients try it."""
+        told = self._damage_told
+        if not isinstance(error, Corrupt) or str(error) in told or len(told) == PLACES_TOLD_COUNT:
+            return
+        self._damage_told = (*told, str(error))
+        log_event(
+            logger,
+            logging.ERROR,
+            "stored records cannot be read",
+            topic=self.topic.name,
+            partition=self.index,
+            reason=str(error),
+            remedy="`woodpecker-gateway fsck` with the --data of this broker lists all damage",
+        )
 
     def save(self, now_ms: int) -> SavedPartition:
         return SavedPartition(

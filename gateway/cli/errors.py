@@ -59,7 +59,8 @@ _REMEDIES = {
     "LEADER_NOT_AVAILABLE": _REMEDY_LATER,
     "NOT_LEADER_OR_FOLLOWER": _REMEDY_LATER,
     "REQUEST_TIMED_OUT": _REMEDY_LATER,
-    "KAFKA_STORAGE_ERROR": _REMEDY_LATER,
+    "KAFKA_STORAGE_ERROR": "again in a moment; if it stays, the broker's log and "
+    "`woodpecker-gateway fsck` tell whether stored data are damaged",
     "COORDINATOR_NOT_AVAILABLE": _REMEDY_LATER,
     "COORDINATOR_LOAD_IN_PROGRESS": _REMEDY_LATER,
     "NOT_COORDINATOR": _REMEDY_LATER,

@@ -372,3 +372,22 @@ async def test_storage_that_cannot_be_read_is_an_error_of_that_partition_alone()
     assert codes == [0, ErrorCode.KAFKA_STORAGE_ERROR]
     reply = await client.call(ApiKey.FETCH, 12, request)
     assert [t.partitions[0].error_code for t in reply.responses] == [0, 0]
+
+
+@virtual
+async def test_damage_is_told_in_the_log_once_a_place(caplog: pytest.LogCaptureFixture) -> None:
+    world, client = await started(tail_cache_bytes=0, block_cache_bytes=0)
+    await client.create("t")
+    for _ in range(2):
+        await client.produced("t", batch_of(b"needle" * 50))
+    client = await world.restart()
+    objects = world.objects.inner.objects
+    for key in [key for key, body in objects.items() if b"needle" in body]:
+        objects[key] = objects[key].replace(b"needle", b"nettle")
+    for offset in (0, 0, 1, 0):
+        part = await client.fetched("t", offset)
+        assert part.error_code == ErrorCode.KAFKA_STORAGE_ERROR
+    told = [r for r in caplog.records if r.getMessage() == "stored records cannot be read"]
+    reasons = [r.event_fields["reason"] for r in told]  # type: ignore[attr-defined]
+    assert len(set(reasons)) == len(reasons) == 2
+    assert all("CRC-32C" in reason for reason in reasons)
