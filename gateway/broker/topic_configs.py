@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ACTED_ON = frozenset(
     {
-        "cleanup.policy",  # whether retention deletes at all; compact keeps everything
+        "cleanup.policy",  # whether retention deletes at all; compact or nothing keeps everything
         "max.message.bytes",
         "message.timestamp.after.max.ms",
         "message.timestamp.type",
@@ -70,7 +70,7 @@ def _check_choice(setting: Setting, value: str) -> str | None:
 
 
 def _check_list(setting: Setting, value: str) -> str | None:
-    if not setting.choices:
+    if not setting.choices or not value.strip():  # Kafka takes an empty list of anything
         return None
     unknown = [v for v in value.split(",") if v.strip() not in setting.choices]
     if not unknown:

@@ -15,6 +15,7 @@ def test_every_default_passes_its_own_check() -> None:
     ("name", "value"),
     [
         ("cleanup.policy", "compact"),
+        ("cleanup.policy", ""),
         ("cleanup.policy", "compact,delete"),
         ("cleanup.policy", "delete, compact"),
         ("retention.ms", "-1"),
@@ -47,6 +48,7 @@ def test_what_is_taken(name: str, value: str) -> None:
         ("min.cleanable.dirty.ratio", "1.1", "expected 0 to 1, got 1.1"),
         ("preallocate", "yes", "true or false"),
         ("cleanup.policy", "compact;delete", "some of"),
+        ("cleanup.policy", "compact,", "some of"),
         ("compression.type", "brotli", "one of"),
         ("compression.type", "GZIP", "one of"),
     ],
