@@ -7,7 +7,9 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from wal_core.block_format import Block
 from wal_core.cache import LoadingCache, Room
@@ -31,6 +33,11 @@ and throws away more when the reader does not go on."""
 
 _SCAN_BYTES = 16 * MIB
 """How much of one block is looked at in one go when the index cannot name the entry."""
+
+_LOOKS_MAX_COUNT = 3
+"""So often at most something is looked for that a compaction has moved meanwhile."""
+
+T = TypeVar("T")
 
 
 class LogReader:
@@ -88,7 +95,7 @@ class LogReader:
                 raise self._truncated(stream_id, offset)
             more = stream.tail_from(offset, room)
             if more is None:
-                more = await self._read_stored(stream_id, offset, room)
+                more = await self._follow(partial(self._read_stored, stream_id, offset, room))
             if found and len(more[0].payload) > room:
                 break  # "at least one" was only owed to the first
             found += more
@@ -97,6 +104,21 @@ class LogReader:
             if room <= 0:
                 break
         return found
+
+    async def _follow(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Look again where what was looked at is gone because a compaction has replaced it.
+
+        What it replaces stays for a grace time; a look that takes longer (a store that is slow or
+        was away) would take for damage what is whole in its new place.
+        """
+        for _ in range(_LOOKS_MAX_COUNT - 1):
+            links = self._chain.links
+            try:
+                return await look()
+            except Corrupt:
+                if links and self._chain.links[: len(links)] == links:
+                    raise  # at most appended to: it is damage
+        return await look()
 
     async def _read_stored(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         """Entries of the one block that holds `offset`."""
@@ -126,6 +148,9 @@ class LogReader:
 
     async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
         """See Log.find_timestamp."""
+        return await self._follow(lambda: self._find_timestamp(stream_id, timestamp_ms))
+
+    async def _find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
         stream = self._live(stream_id)
         if stream is None or stream.max_ts_ms < timestamp_ms:
             return None
@@ -154,6 +179,9 @@ class LogReader:
 
     async def offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
         """See Log.offset_for_time."""
+        return await self._follow(lambda: self._offset_for_time(stream_id, timestamp_ms))
+
+    async def _offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
         stream = self._live(stream_id)
         if stream is None or stream.max_ts_ms < 0:
             return stream.start if stream else 0
@@ -171,6 +199,9 @@ class LogReader:
 
     async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
         """See Log.offset_for_size."""
+        return await self._follow(lambda: self._offset_for_size(stream_id, bytes_count))
+
+    async def _offset_for_size(self, stream_id: int, bytes_count: int) -> int:
         stream = self._live(stream_id)
         if stream is None:
             return 0
@@ -189,7 +220,7 @@ class LogReader:
         stream = self._live(stream_id)
         if stream is None:
             return 0
-        first = await self._first_run(stream_id, stream)
+        first = await self._follow(lambda: self._first_run(stream_id, stream))
         return stream.payload_bytes - first.bytes_before if first else 0
 
     async def _first_run(self, stream_id: int, stream: Stream) -> Run | None:

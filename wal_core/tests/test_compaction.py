@@ -337,6 +337,36 @@ def test_what_was_replaced_stays_for_those_who_began_before():
     run(main)
 
 
+@pytest.mark.parametrize("blocks_before_count", [0, 20])
+def test_a_read_that_outlasts_the_grace_time_finds_where_its_records_have_gone(blocks_before_count):
+    async def main() -> None:
+        bucket = MemoryStore()
+        faulty = FaultyObjectStore(bucket)
+        store = await open_store("", "object", objects=faulty)
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(blocks_before_count):
+            await h.add(number % 3, b"%d" % number, ts=number)
+        await h.log.until_quiet()
+        offset = h.log.end_offset(0)
+        await h.add(0, b"looked for", ts=1_000)
+        key = max(key for key in bucket.objects if key.startswith("logs/"))
+        faulty.latency_s = lambda _, asked: 20.0 if asked == key else 0.0
+        reads = [
+            asyncio.ensure_future(h.log.read(0, offset, 1)),
+            asyncio.ensure_future(h.log.find_timestamp(0, 1_000)),
+        ]
+        await asyncio.sleep(0.1)
+        faulty.latency_s = 0.0
+        for number in range(30):
+            await h.add(number % 3, b"%d" % number)
+        await asyncio.sleep(5)
+        assert key not in bucket.objects
+        (read,), found = await asyncio.gather(*reads)
+        assert read.payload == found.payload == b"looked for"
+
+    run(main)
+
+
 def test_a_batch_that_a_stream_starts_inside_of_is_kept():
     async def main() -> None:
         store = await open_store("", "object", objects=FaultyObjectStore(MemoryStore()))
