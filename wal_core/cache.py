@@ -93,11 +93,20 @@ class LoadingCache(Generic[K, V]):
         return value
 
     async def get(self, key: K) -> V:
-        """The value, loaded if need be. Raises what the load raises, Unavailable when late."""
+        """The value, loaded if need be. Raises what the load raises, Unavailable when late.
+
+        A load is late after `deadline_ms`, a reader that had to wait for room after twice that. The
+        load keeps its place then: whoever asks again finds it further on.
+        """
         value = self.peek(key)
         if value is not None:
             return value
-        return await asyncio.shield(self._start(key))
+        load = self._start(key)
+        try:
+            async with asyncio.timeout(2 * self._deadline_ms / 1000):
+                return await asyncio.shield(load)
+        except TimeoutError:
+            raise Unavailable(f"no answer within {2 * self._deadline_ms} ms") from None
 
     def prefetch(self, key: K) -> None:
         """Start loading if it is not here and there is room for it; nobody waits."""

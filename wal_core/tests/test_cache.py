@@ -143,6 +143,21 @@ def test_loads_under_way_are_bounded_and_served_in_order():
     run(main)
 
 
+def test_who_waits_for_room_is_told_in_time_and_the_load_keeps_its_place():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loads = Loads(seconds=4)
+        values = LoadingCache(100, loads, len, 5_000, room=Room(1), expected_bytes=lambda key: 1)
+        gets = [asyncio.ensure_future(values.get(key)) for key in (1, 2, 3)]
+        results = await asyncio.gather(*gets, return_exceptions=True)
+        assert [type(result) for result in results] == [bytes, bytes, Unavailable]
+        assert loop.time() == pytest.approx(10)
+        assert await values.get(3) == bytes(3)
+        assert loads.keys == [1, 2, 3]
+
+    run(main)
+
+
 def test_who_gives_up_waiting_for_room_takes_none():
     async def main() -> None:
         room = Room(10)
