@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -18,7 +18,7 @@ from wal_core.clock import Clock, Rng
 from wal_core.compaction import Compaction, Source
 from wal_core.compaction_plan import next_run
 from wal_core.config import LogConfig
-from wal_core.errors import Fenced, Unavailable, WalError
+from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.garbage import collect, garbage_of
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
@@ -152,24 +152,27 @@ class Maintenance:
         """One piece of work; False when there was none."""
         if not await self._collect():
             dead = await self._dead_links()
-            run = next_run(self._workable(), dead, self._config)
-            if not run:
+            # The last piece first: what was completed waits there.
+            runs = (next_run(piece, dead, self._config) for piece in reversed(self._workable()))
+            run = next(filter(None, runs), None)
+            if run is None:
                 return False
             await self._compact(run)
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
-    def _workable(self) -> Sequence[Link]:
-        """Links up to the first damaged completed segment; damaged sealed ones are left out."""
-        found: list[Link] = []
+    def _workable(self) -> list[list[Link]]:
+        """Links up to the first damaged completed segment; damaged sealed ones are left out, and
+        their neighbours are none."""
+        pieces: list[list[Link]] = [[]]
         for link in self._chain.links:
-            if link in self._avoided:
-                if isinstance(link, Completed):
-                    break
-                found.clear()  # neighbours of a gap are no neighbours
-                continue
-            found.append(link)
-        return found
+            if link not in self._avoided:
+                pieces[-1].append(link)
+            elif isinstance(link, Completed):
+                break
+            else:
+                pieces.append([])
+        return [piece for piece in pieces if piece]
 
     # -- compaction ------------------------------------------------------------------------
 
@@ -190,8 +193,13 @@ class Maintenance:
             return set()
         self._starts_changed = False
         dead = set()
-        for link in self._workable()[:-1]:
-            source = await self._load(link, self._starts())
+        for link in self._unless_newest():
+            try:
+                source = await self._load(link, self._starts())
+            except Corrupt as error:
+                _logger.warning("maintenance of the log: %s", error)
+                self._avoided.add(link)
+                continue
             if source.stored_bytes and sum(source.live_bytes().values()) * 2 < source.stored_bytes:
                 dead.add(link)
             await asyncio.sleep(0)
@@ -200,6 +208,11 @@ class Maintenance:
         else:
             self._dead_checked_s = self._loop.time()
         return dead
+
+    def _unless_newest(self) -> Iterator[Link]:
+        """What may be compacted for being dead: all but the newest completed segment."""
+        for piece in self._workable():
+            yield from piece[:-1] if isinstance(piece[-1], Completed) else piece
 
     async def _compact(self, run: Sequence[Link]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before
