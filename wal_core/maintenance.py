@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -22,7 +22,7 @@ from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.garbage import collect, garbage_of
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
-from wal_core.manifest import KEPT_COUNT, Manifest, Manifests, Superseded
+from wal_core.manifest import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
 from wal_core.persistence import Persistence
 from wal_core.sealed_writer import SealedWriter
 from wal_core.segment_store.base import SegmentStore
@@ -34,6 +34,8 @@ RESWEPT_COUNT = 64
 """Folders of so many manifests before the present one are looked at again by the next opener: a
 writer that was fenced in mid-compaction may have left something there meanwhile."""
 _AFTER_FAILURE_S = 60.0
+_LONG_S = 60.0
+"""Work that takes longer does not keep garbage from being deleted."""
 
 _logger = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class Maintenance:
         self._quiet = asyncio.Event()
         self._starts_changed = False
         self._dead_checked_s = -float("inf")
+        self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
         self._avoided: set[Link] = set()  # damaged: left alone until the next start
         self._task: asyncio.Task[None] | None = None
 
@@ -157,7 +160,7 @@ class Maintenance:
             run = next(filter(None, runs), None)
             if run is None:
                 return False
-            await self._compact(run)
+            await self._beside_deletion(self._compact(run))
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
@@ -298,14 +301,42 @@ class Maintenance:
 
     async def _collect(self) -> bool:
         """Delete the garbage that is due, then forget it."""
-        now_ms = self._clock.now_ms()
-        due = [row for row in self.manifest.garbage if row.due_ms <= now_ms]
+        due = self._due()
         if not due:
             return False
         await collect(due, self._store, self._config.log_id, self._persist)
+        self._deleted = due
         left = [row for row in self.manifest.garbage if row not in due]
-        await self._commit(msgspec.structs.replace(self.manifest, garbage=left))
+        manifest = msgspec.structs.replace(self.manifest, garbage=left)
+        await self._beside_deletion(self._commit(manifest))
+        self._deleted = []
         return True
+
+    def _due(self) -> list[Garbage]:
+        now_ms = self._clock.now_ms()
+        return [row for row in self.manifest.garbage if row.due_ms <= now_ms]
+
+    async def _beside_deletion(self, work: Coroutine[None, None, None]) -> None:
+        """Do what may take long, and meanwhile delete what becomes due.
+
+        On a full disk nothing can be written, no manifest either, and the write goes on trying:
+        it may be the garbage that has to make room for it.
+        """
+        task = self._loop.create_task(work)
+        try:
+            while not (await asyncio.wait((task,), timeout=_LONG_S))[0]:
+                due = [row for row in self._due() if row not in self._deleted]
+                try:
+                    await collect(due, self._store, self._config.log_id, self._persist)
+                except Exception:
+                    # No reason to give the work up: of a commit nobody would know what became.
+                    _logger.exception("deletion beside other work failed")
+                else:
+                    self._deleted += due
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
 
     async def _tidy(self) -> bool:
         """After an opening: remove what earlier writers left half done."""

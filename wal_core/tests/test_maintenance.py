@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
-from wal_core import LogConfig, MemoryStore, open_store
+from wal_core import LogConfig, MemoryStore, Unavailable, open_store
 from wal_core.chain import Sealed
+from wal_core.fsck import check_log
 from wal_core.stream_tables import StreamRow
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
-from wal_core.tests.harness import Harness
+from wal_core.tests.harness import CountingRng, Harness
 from wal_core.tests.test_compaction import SMALL, VirtualClock
+from wal_core.types import Buffer
 
 APART = dataclasses.replace(SMALL, merge_count=50, table_cache_bytes_max=0)
 """Sealed segments are not merged, and what is damaged is noticed when it is looked at."""
@@ -75,5 +78,31 @@ def test_what_is_before_a_damaged_object_is_compacted_when_it_dies_later():
         h.log.truncate(EARLY, h.log.confirmed_offset(EARLY))
         await asyncio.sleep(1_000)
         assert set(sealed) & set(h.log._chain.links) == {*sealed[1:]}
+
+    run(main)
+
+
+@pytest.mark.parametrize("refused", ["sealed/", "manifests/"])
+def test_garbage_makes_room_on_a_disk_too_full_for_a_compaction(refused):
+    async def main() -> None:
+        config = dataclasses.replace(APART, garbage_grace_ms=30_000)
+        h, faulty, objects, _ = await with_sealed(1, config)
+        garbage = [key for key in objects if key.startswith(f"logs/0/{2:020d}/")]
+        create = faulty.create
+
+        async def create_while_there_is_room(key: str, pieces: Sequence[Buffer]) -> None:
+            if key.startswith(refused) and set(garbage) & set(objects):
+                raise Unavailable("no space left on device")
+            await create(key, pieces)
+
+        faulty.create = create_while_there_is_room
+        for number in range(20):
+            await h.add(number % STREAMS_COUNT, b"%d" % number * 9)
+        await asyncio.sleep(1_000)
+        assert not set(garbage) & set(objects)
+        assert sum(isinstance(link, Sealed) for link in h.log._chain.links) == 2
+        await asyncio.sleep(1_000)
+        await h.log.until_quiet()
+        assert (await check_log(h.store, config, CountingRng())).findings == []
 
     run(main)
