@@ -82,8 +82,17 @@ class FileSegmentStore:
         folder = self._folder(log_id)
         if log_id in self._lock_fds:
             raise Unavailable(f"the log in {folder} is already open here", log_id=log_id)
-        self._lock_fds[log_id], term = await self._run(lambda: _take_lock(folder, log_id))
-        await self.objects.open()
+        taking = asyncio.ensure_future(self._run(lambda: _take_lock(folder, log_id)))
+        try:
+            self._lock_fds[log_id], term = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(_give_back)  # the thread takes it all the same
+            raise
+        try:
+            await self.objects.open()
+        except BaseException:
+            await self.unlock(log_id)
+            raise
         return term
 
     async def note_term(self, log_id: int, term: int) -> None:
@@ -239,6 +248,11 @@ def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
     except BaseException:
         os.close(fd)
         raise
+
+
+def _give_back(taking: asyncio.Future[tuple[int, int]]) -> None:
+    if not taking.cancelled() and taking.exception() is None:
+        os.close(taking.result()[0])
 
 
 def _make_inherited_durable(folder: Path) -> None:

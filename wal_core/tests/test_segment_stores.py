@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_pa
 from wal_core.persistence import Persistence
 from wal_core.places import Slot, read_block
 from wal_core.segment_index import SegmentIndex
+from wal_core.segment_store import file as file_module
 from wal_core.tests.harness import CountingRng
 
 PERSIST = Persistence(LogConfig(), CountingRng())
@@ -140,4 +143,43 @@ async def test_a_file_store_writes_only_under_its_lock(tmp_path):
     await store.note_term(0, 12)
     await store.unlock(0)
     assert await store.lock(0) == 12
+    await store.close()
+
+
+async def test_a_lock_that_is_taken_when_nobody_waits_any_more_is_given_back(tmp_path, monkeypatch):
+    begun, go_on, given_back = threading.Event(), threading.Event(), asyncio.Event()
+    take_lock, give_back = file_module._take_lock, file_module._give_back
+
+    def slow_take_lock(folder: Path, log_id: int) -> tuple[int, int]:
+        begun.set()
+        go_on.wait()
+        return take_lock(folder, log_id)
+
+    def noted_give_back(taking: asyncio.Future[tuple[int, int]]) -> None:
+        give_back(taking)
+        given_back.set()
+
+    monkeypatch.setattr(file_module, "_take_lock", slow_take_lock)
+    monkeypatch.setattr(file_module, "_give_back", noted_give_back)
+    store = await open_store(str(tmp_path), "file")
+    locking = asyncio.ensure_future(store.lock(0))
+    await asyncio.to_thread(begun.wait)
+    locking.cancel()
+    await asyncio.gather(locking, return_exceptions=True)
+    go_on.set()
+    async with asyncio.timeout(60):
+        await given_back.wait()
+    assert await store.lock(0) == 0
+    await store.close()
+
+
+async def test_a_lock_is_not_kept_by_an_opening_that_fails_behind_it(tmp_path):
+    store = file_module.FileSegmentStore(tmp_path)
+    in_the_way = tmp_path / ".creating"
+    in_the_way.touch()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="creating"):
+            await store.lock(0)
+    in_the_way.unlink()
+    assert await store.lock(0) == 0
     await store.close()
