@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from wal_core.chain import Sealed
@@ -27,9 +28,11 @@ from wal_core.types import LogState
 
 _LOOKS_MAX_COUNT = 3
 """Of a log in use, something may be listed before and something after a change: what seems wrong
-is looked at again while it changes, and is only reported if it is there each time."""
+is looked at again while it changes, and is then only reported if it is there each time."""
 PATIENCE_S = 60
 """For so long a store that does not answer is asked again."""
+LISTING_TIMEOUT_MS = 1_800_000
+"""A listing is one call, however many pages it has: a tenth of a second for a thousand objects."""
 
 
 async def check_log(
@@ -48,22 +51,30 @@ async def check_log(
     finding, and so is what that state cannot understand.
     """
     persist = Persistence(config, rng, patience_s=PATIENCE_S)
+    long = dataclasses.replace(config, store_timeout_ms=LISTING_TIMEOUT_MS)
+    list_persist = Persistence(long, rng, patience_s=PATIENCE_S)
     seen: set[tuple[Kind, str]] | None = None
-    for _ in range(_LOOKS_MAX_COUNT):
-        inventory = await Inventory.of(store.objects, config.log_id, persist)
+    judged_count = 0
+    for _ in range(2 * _LOOKS_MAX_COUNT):
+        inventory = await Inventory.of(store.objects, config.log_id, list_persist)
         state = None if new_state is None else new_state()
         report = await _Check(store, config, persist, inventory, state, deep=deep).run()
-        found = {(finding.kind, finding.place) for finding in report.findings}
-        seen = found if seen is None else seen & found
-        report.findings = [
-            finding
-            for finding in report.findings
-            if finding.harmless or (finding.kind, finding.place) in seen
-        ]
         if report.sound:
             break
-        after = await Inventory.of(store.objects, config.log_id, persist)
+        after = await Inventory.of(store.objects, config.log_id, list_persist)
         if after.sizes == inventory.sizes:
+            break  # nothing moved: it is as it says
+        if not report.judged:
+            continue  # the manifest was not where it was listed: this look tells nothing
+        found = {(finding.kind, finding.place) for finding in report.findings}
+        seen = found if seen is None else seen & found
+        judged_count += 1
+        if judged_count == _LOOKS_MAX_COUNT:
+            report.findings = [
+                finding
+                for finding in report.findings
+                if finding.harmless or (finding.kind, finding.place) in seen
+            ]
             break
     return report
 
@@ -102,6 +113,7 @@ class _Check:
         report.bytes_count = sum(look.inventory.sizes.values())
         manifest = await newest_manifest(look)
         if manifest is not None:  # else nothing can be told: all would seem orphaned
+            report.judged = True
             report.manifest_number = manifest.number
             await self._history(manifest)
             judge_garbage(look, manifest)

@@ -55,6 +55,7 @@ class LogReport:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     objects_count: int = 0
     bytes_count: int = 0
+    judged: bool = False  # there was a manifest to go by; else only that it is missing is known
     manifest_number: int = -1
     sealed_count: int = 0
     completed_count: int = 0
