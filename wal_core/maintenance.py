@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -34,6 +35,10 @@ RESWEPT_COUNT = 64
 """Folders of so many manifests before the present one are looked at again by the next opener: a
 writer that was fenced in mid-compaction may have left something there meanwhile."""
 _AFTER_FAILURE_S = 60.0
+_THREAD_RUNS_COUNT = 2_000
+"""Tables with more are gone through in a thread, which lets the loop in between every few
+milliseconds; on the loop, a thousand streams in each of 256 blocks would hold up everybody for
+more than half a second."""
 _LONG_S = 60.0
 """Work that takes longer does not keep garbage from being deleted."""
 
@@ -188,7 +193,10 @@ class Maintenance:
 
     async def _load(self, link: Link, starts: Starts) -> Source:
         tables = await self._persist(lambda: self._reader.tables.get(link))
-        return Source(link, tables, starts, self._reader.place)
+        source = partial(Source, link, tables, starts, self._reader.place)
+        if tables.run_count < _THREAD_RUNS_COUNT:
+            return source()
+        return await self._loop.run_in_executor(None, source)
 
     async def _dead_links(self) -> set[Link]:
         """Links of which most is dead; looked for only after something died, and not too often."""

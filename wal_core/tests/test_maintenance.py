@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from wal_core import LogConfig, MemoryStore, Unavailable, open_store
+from wal_core import LogConfig, MemoryStore, Unavailable, maintenance, open_store
 from wal_core.chain import Sealed
+from wal_core.compaction import Source
 from wal_core.fsck import check_log
 from wal_core.stream_tables import StreamRow
 from wal_core.testing.faulty_object_store import FaultyObjectStore
@@ -106,3 +109,27 @@ def test_garbage_makes_room_on_a_disk_too_full_for_a_compaction(refused):
         assert (await check_log(h.store, config, CountingRng())).findings == []
 
     run(main)
+
+
+async def test_large_tables_are_gone_through_beside_the_loop(monkeypatch):
+    threads = set()
+
+    class NotedSource(Source):
+        def __init__(self, *args: Any) -> None:
+            threads.add(threading.get_ident())
+            super().__init__(*args)
+
+    monkeypatch.setattr(maintenance, "Source", NotedSource)
+    store = await open_store("memory:", "object")
+    h = await Harness.open(store, dataclasses.replace(APART, segment_blocks_max=2))
+    for _ in range(2):
+        await asyncio.gather(*(h.add(stream, b"x") for stream in range(1_000)))
+    await h.log.close()
+    h = await Harness.open(store)
+    threads.clear()
+    _, link, _ = h.log._chain.links
+    source = await h.log._maintenance._load(link, dict.fromkeys(range(1_000), 0))
+    assert source.tables.run_count == 2_000
+    assert threads
+    assert threading.get_ident() not in threads
+    await h.log.close()
