@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from wal_core.block_format import (
@@ -37,6 +38,10 @@ from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream, Tail
 from wal_core.types import Entry, LogState
+
+_THREAD_RUNS_COUNT = 2_000
+"""A footer with more is encoded in a thread, which lets the loop in between every few milliseconds;
+on the loop, a thousand streams in each of 256 blocks would hold up everybody for 0.6 s."""
 
 
 class _Gathering:
@@ -377,7 +382,11 @@ class LogWriter:
             for stream_id, stream in self._streams.items()
             if stream.confirmed and stream_id not in excluded
         ]
-        payload = active.encode_footer(rows, checkpoint, self._clock.now_ms())
+        encode = partial(active.encode_footer, rows, checkpoint, self._clock.now_ms())
+        if active.run_count < _THREAD_RUNS_COUNT:
+            payload = encode()
+        else:
+            payload = await self._loop.run_in_executor(None, encode)
         count = active.block_count
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
         encoded = encode_payload(BlockKind.COMPLETE, ids, payload)

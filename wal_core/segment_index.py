@@ -78,6 +78,10 @@ class SegmentIndex:
     def block_count(self) -> int:
         return len(self._positions)
 
+    @property
+    def run_count(self) -> int:
+        return sum(map(len, self._runs.values()))
+
     def add_block(self, length: int, data_bytes: int) -> None:
         """The next block; its entries follow."""
         self._positions.append(self.bytes_count)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
+from typing import Any
 
 import pytest
 
 from wal_core import Corrupt, LogConfig, MemoryStore, Unavailable, open_store
+from wal_core.segment_index import SegmentIndex
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
@@ -313,6 +316,28 @@ def test_a_stream_dropped_during_a_roll_is_still_in_that_footer():
         assert sorted(again.log.stream_ids()) == [0, 1]
 
     run(main)
+
+
+async def test_a_large_footer_is_encoded_beside_the_loop(monkeypatch):
+    threads = []
+    encode = SegmentIndex.encode_footer
+
+    def noted(self: SegmentIndex, *args: Any) -> bytes:
+        threads.append(threading.get_ident())
+        return encode(self, *args)
+
+    monkeypatch.setattr(SegmentIndex, "encode_footer", noted)
+    store = await open_store("memory:", "object")
+    h = await Harness.open(store, dataclasses.replace(OBJECT, segment_blocks_max=2))
+    threads.clear()
+    for _ in range(2):
+        await asyncio.gather(*(h.add(stream, b"x") for stream in range(1_000)))
+    await h.log.close()
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    again = await Harness.open(store)
+    assert len(await again.stored()) == 2_000
+    await again.log.close()
 
 
 def test_a_cancelled_appender_harms_nobody():
