@@ -182,10 +182,8 @@ class Recovery:
         """Replay a segment and end it, by our fence or by the footer it turns out to have."""
         index = SegmentIndex(segment)
         terms: set[int] = set()
-        blocks = self._store.recover_segment(self._log_id, segment, self._persist)
-        async for block in blocks:
-            if self._take(index, block, terms):
-                return
+        if await self._replay_listed(index, terms):
+            return
         if self._store.locks and not index.block_count:
             await self._store.delete_segment(self._log_id, segment)
             return
@@ -193,6 +191,19 @@ class Recovery:
             slot = Slot(self._log_id, segment, index.block_count, index.bytes_count)
             if self._take(index, await self._read_block(slot), terms):
                 return
+            # Where one has come there may be many: one by one we would never catch up.
+            if await self._replay_listed(index, terms):
+                return
+
+    async def _replay_listed(self, index: SegmentIndex, terms: set[int]) -> bool:
+        """Replay what else there is of a segment; True when ended."""
+        blocks = self._store.recover_segment(
+            self._log_id, index.segment, self._persist, first=index.block_count
+        )
+        async for block in blocks:
+            if self._take(index, block, terms):
+                return True
+        return False
 
     async def _read_block(self, slot: Slot) -> Block:
         place = self._store.place(slot, None)

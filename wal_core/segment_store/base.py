@@ -75,9 +75,10 @@ class SegmentStore(Protocol):
         ...
 
     def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
+        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
     ) -> AsyncIterator[Block]:
-        """The blocks from slot 0 to the first free one (or the footer, inclusive), in order.
+        """The blocks from slot `first` to the first free one (or the footer, inclusive), in order.
+        Where a lock keeps others out, `first` is 0.
 
         When exhausted, a torn tail has been cut: only the log's writer may do that, others say
         `cut=False`. Reads go through `persist`. Raises Corrupt for damage that is no torn tail.

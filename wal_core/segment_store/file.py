@@ -175,8 +175,9 @@ class FileSegmentStore:
         return block
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
+        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
     ) -> AsyncIterator[Block]:
+        assert first == 0
         path = self._path(log_id, segment)
         if not await self._run(path.exists):
             return

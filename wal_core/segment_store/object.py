@@ -83,11 +83,12 @@ class ObjectSegmentStore:
         return None
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, cut: bool = True
+        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
     ) -> AsyncIterator[Block]:
-        rows = await persist(lambda: self.objects.list(_folder(log_id, segment)))
+        before = _key(log_id, segment, first - 1) if first else ""
+        rows = await persist(lambda: self.objects.list(_folder(log_id, segment), before))
         dense = takewhile(
-            lambda pair: pair[1].key == _key(log_id, segment, pair[0]), enumerate(rows)
+            lambda pair: pair[1].key == _key(log_id, segment, pair[0]), enumerate(rows, first)
         )
         places = (
             self.place(Slot(log_id, segment, block, 0), row.size_bytes) for block, row in dense

@@ -7,11 +7,19 @@ import dataclasses
 
 import pytest
 
-from wal_core import Fenced, LogConfig, MemoryStore, Unavailable, open_store
+from wal_core import (
+    Fenced,
+    Log,
+    LogConfig,
+    MemoryStore,
+    SystemClock,
+    Unavailable,
+    open_store,
+)
 from wal_core.block_format import BlockKind, parse_block
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
-from wal_core.tests.harness import Harness
+from wal_core.tests.harness import CountingRng, Harness, Recorder
 
 OBJECT = LogConfig.preset("object")
 
@@ -77,6 +85,30 @@ def test_the_last_opener_owns_the_log_even_when_nothing_was_written():
         await b.add(0, b"x")
         await a.log.close()
         await b.log.close()
+
+    run(main)
+
+
+def test_an_opener_that_fell_behind_a_busy_writer_catches_up_at_once():
+    """While it looked at one slot, the writer filled many."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        bucket = MemoryStore()
+        a = await opened(bucket, dataclasses.replace(OBJECT, segment_blocks_max=10_000))
+        a.store.objects.latency_s = 0.03
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket, latency_s=0.03))
+        opening = asyncio.ensure_future(
+            Log.open(store, Recorder(), OBJECT, clock=SystemClock(), rng=CountingRng())
+        )
+        for _ in range(400):
+            a.add(0, b"x")
+            await asyncio.sleep(0.005)
+        assert not opening.done()
+        stopped_s = loop.time()
+        b = await opening
+        assert loop.time() - stopped_s < 15 * 0.03
+        assert b.confirmed_offset(0) == 400
 
     run(main)
 
