@@ -10,6 +10,7 @@ from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.members import committed
+from gateway.testing.sim.short_lived import check_short_lived
 from wal_core.fsck import check_log
 from wal_core.fsck.findings import HARMLESS
 from wal_core.testing.seeds import SeededRng
@@ -30,12 +31,16 @@ async def judge(world: World) -> None:
     final = await _read_all(world, "final1")
     check_history(world.history, final, world.trace)
     offsets = await _committed(world, "group1")
+    short_lived: dict[str, FinalLog | None] = {}
+    await check_short_lived(world, "short1", short_lived)
     _restart(world)
     _compare(world, final, await _read_all(world, "final2"), "a restart")
     if await _committed(world, "group2") != offsets:
         world.trace.violation("I5 the store is the truth", f"{offsets} committed, then restarted")
+    await check_short_lived(world, "short2", short_lived)
     await _collect_garbage(world)
     _compare(world, final, await _read_all(world, "final3"), "all garbage was deleted")
+    await check_short_lived(world, "short3", short_lived)
     await _check_store(world)
 
 

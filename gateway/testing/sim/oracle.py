@@ -105,6 +105,10 @@ class Oracle:
                 self._listed(node, asked.request, asked.sent_s, reply)
             case ApiKey.DELETE_RECORDS:
                 self._deleted(node, asked.sent_s, reply)
+            case ApiKey.CREATE_TOPICS:
+                self._there(node, reply.topics, there=True)
+            case ApiKey.DELETE_TOPICS:
+                self._there(node, reply.responses, there=False)
 
     def _produced(self, node: Node, request: Any, reply: Any) -> None:
         counts = {
@@ -169,6 +173,17 @@ class Oracle:
                     name = f"{topic.name}-{answer.partition_index}"
                     where = (node.term, stream_id, name, sent_s)
                     self._log_start(node, where, answer.low_watermark)
+
+    def _there(self, node: Node, answers: Any, *, there: bool) -> None:
+        """Nobody else creates or deletes a client's topics meanwhile."""
+        for answer in answers:
+            if answer.error_code != ErrorCode.NONE:
+                continue
+            if self._stored.metadata.has_topic(answer.name) != there:
+                self._trace.violation(
+                    "I1 acknowledged is durable",
+                    f"{node.name} has {'created' if there else 'deleted'} {answer.name}, it says",
+                )
 
     def _high_watermark(self, node: Node, where: _Where, mark: int) -> None:
         _, stream_id, name, _ = where

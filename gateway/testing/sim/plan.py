@@ -27,6 +27,7 @@ class Plan:
     retention: tuple[tuple[str, Retention], ...]  # per topic; empty: nobody looks
     deleter: DeleterSpec | None
     members_count: int  # of the consumer group; 0: there is none
+    short_lived: bool  # whether somebody creates and deletes topics all the time
     producers: tuple[ProducerSpec, ...]
     followers: tuple[tuple[Partition, ...], ...]
     segment_blocks_max: int
@@ -56,6 +57,7 @@ class Plan:
         rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
         rows += [f"  {producer}" for producer in self.producers]
         rows += [f"  {self.deleter}"] if self.deleter else []
+        rows += ["  short-lived topics"] if self.short_lived else []
         rows += [f"  a group of {self.members_count}"] if self.members_count else []
         rows.append(
             f"  segments of {self.segment_blocks_max} blocks of {self.block_bytes_max} bytes, "
@@ -84,8 +86,9 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
     ]
     retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
-    members_count = 0
+    members_count, short_lived = 0, False
     if retention or deleter:
+        short_lived = stream(seed, "plan", mode, "short lived").random() < 0.4
         members_count = stream(seed, "plan", mode, "group").choice((0, 0, 1, 2, 3))
         faults += draw_rare_faults(seed, mode, horizon_s)
     return Plan(
@@ -96,6 +99,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         retention=retention,
         deleter=deleter,
         members_count=members_count,
+        short_lived=short_lived,
         producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
         followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
         segment_blocks_max=rng.choice((2, 4, 8, 30)),

@@ -27,6 +27,9 @@ class StoredMetadata:
         self._topics: dict[bytes, TopicCreated] = {}
         self._partitions: dict[int, Partition] = {}
 
+    def has_topic(self, name: str) -> bool:
+        return any(topic.name == name for topic in self._topics.values())
+
     def take(self, payload: memoryview | bytes, ends: Mapping[int, int]) -> None:
         """The next record; `ends` is what was durable before it."""
         match decode_metadata(payload):

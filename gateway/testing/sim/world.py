@@ -21,6 +21,7 @@ from gateway.testing.sim.node import EPOCH_MS, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
 from gateway.testing.sim.plan import Plan
 from gateway.testing.sim.producers import Producer
+from gateway.testing.sim.short_lived import Known, ShortLived
 from gateway.testing.sim.storage import FileStorage, ObjectStorage, Storage
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
@@ -88,6 +89,7 @@ class World:
             self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
         else:
             self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
+        self.short_lived: dict[str, Known] = {}
         self.generations = Generations({}, {})
         self.network = Network(plan.seed)
         self.network.answered = Oracle(trace, stored).answered
@@ -221,7 +223,7 @@ class World:
         admin = Client(self, "admin")
         healing = asyncio.ensure_future(self._heal_in_time())
         await self._create_topics(admin)
-        clients: list[Producer | Follower | Deleter | Member] = [
+        clients: list[Producer | Follower | Deleter | Member | ShortLived] = [
             Producer(self, p) for p in self.plan.producers
         ]
         clients += [
@@ -231,6 +233,8 @@ class World:
         if self.plan.deleter is not None:
             clients.append(Deleter(self, self.plan.deleter))
         clients += [Member(self, f"m{n}") for n in range(self.plan.members_count)]
+        if self.plan.short_lived:
+            clients.append(ShortLived(self))
         tasks = [asyncio.ensure_future(client.run()) for client in clients]
         await healing
         self.winding_down = True

@@ -32,6 +32,7 @@ HAPPENED = {
     "a reader behind a log start": r"c\d +is out of range",
     "a group's rebalance": r"m\d +has .* in generation [3-9]",
     "a committed offset": r"m\d +committed ",
+    "a topic deleted": r"topics +did delete",
 }
 HAPPENED_IN_MODE = {
     "object": {

@@ -71,6 +71,15 @@ def test_nothing_is_deleted_that_is_not_durable():
     assert check(TOPIC, beyond, asked=6) == ["what is deleted is durable"]
 
 
+def test_topics_are_there_from_their_creation_to_their_deletion():
+    metadata = StoredMetadata(Trace())
+    assert not metadata.has_topic("t")
+    metadata.take(encode_metadata(TOPIC), {})
+    assert metadata.has_topic("t") and not metadata.has_topic("u")
+    metadata.take(encode_metadata(TopicDeleted(topic_id=TOPIC.topic_id)), {})
+    assert not metadata.has_topic("t")
+
+
 def test_a_topic_is_deleted_once():
     gone = TopicDeleted(topic_id=TOPIC.topic_id)
     assert check(TOPIC, gone) == []

@@ -1,0 +1,146 @@
+"""A simulated client whose topics live short: created, written, deleted, created again by name.
+
+It is alone with its topics and does one thing at a time, so it always knows what must be there. A
+step whose outcome it does not learn may still happen: it then leaves that name alone for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.testing.sim.client import Client, Disconnected
+from gateway.testing.sim.consumers import FinalLog, FinalReader
+from protocol import ApiKey, ErrorCode, Record, build_batch
+from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+
+if TYPE_CHECKING:
+    from gateway.testing.sim.world import World
+
+LIVES_MAX_COUNT = 4  # of one name
+TIMEOUT_MS = 2_000
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of a name: its records, in order, or that there is no such topic."""
+
+    values: list[bytes] | None = None
+    certain: bool = True
+
+
+class ShortLived(Client):
+    """Goes on until the run ends."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, "topics")
+        self._values_count = 0
+
+    async def run(self) -> None:
+        while not self.world.winding_down:
+            known = Known()
+            name = f"short{len(self.world.short_lived)}"
+            self.world.short_lived[name] = known
+            try:
+                for _ in range(self.rng.randint(1, LIVES_MAX_COUNT)):
+                    if not await self._live(name, known):
+                        break
+            except Disconnected as error:
+                known.certain = False
+                self.note(f"does not know about {name}: {error}")
+                self.hang_up()
+                await self.pause()
+
+    async def _live(self, name: str, known: Known) -> bool:
+        """One life; False if it shall not end. Raises Disconnected when it does not learn what
+        became of a step.
+        """
+        topic = CreatableTopic(name=name, num_partitions=1, replication_factor=1)
+        create = CreateTopicsRequest(topics=[topic], timeout_ms=TIMEOUT_MS)
+        reply = await self.call(ApiKey.CREATE_TOPICS, 7, create)
+        self._must(reply.topics[0].error_code, f"create {name}")
+        known.values = []
+        for _ in range(self.rng.randrange(4)):
+            await self._write(name, known.values)
+        if self.world.winding_down or self.rng.random() < 0.1:
+            return False
+        delete = DeleteTopicsRequest(topics=[DeleteTopicState(name=name)], timeout_ms=TIMEOUT_MS)
+        reply = await self.call(ApiKey.DELETE_TOPICS, 6, delete)
+        self._must(reply.responses[0].error_code, f"delete {name}")
+        known.values = None
+        await self._pause_briefly()
+        return True
+
+    async def _write(self, name: str, values: list[bytes]) -> None:
+        self._values_count += 1
+        value = b"short-%d" % self._values_count
+        batch = bytes(build_batch([Record(value=value, timestamp_ms=self.world.client_now_ms())]))
+        data = TopicProduceData(
+            name=name, partition_data=[PartitionProduceData(index=0, records=batch)]
+        )
+        request = ProduceRequest(acks=-1, timeout_ms=TIMEOUT_MS, topic_data=[data])
+        reply = await self.call(ApiKey.PRODUCE, 9, request)
+        answer = reply.responses[0].partition_responses[0]
+        self._must(answer.error_code, f"write to {name}")
+        if answer.base_offset != len(values):
+            self.world.trace.violation(
+                "a new topic is empty",
+                f"{name} had {len(values)} records, not {answer.base_offset}",
+            )
+        values.append(value)
+        await self._pause_briefly()
+
+    async def _pause_briefly(self) -> None:
+        await asyncio.sleep(self.rng.choice((0.0, 0.01, 0.2)))
+
+    def _must(self, code: int, doing: str) -> None:
+        """Success, or an answer after which nobody knows. That a topic is there, or is not, is
+        known; but a gateway that was fenced may not know it.
+        """
+        wrong = code in (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.TOPIC_ALREADY_EXISTS)
+        if wrong and self.link is not None and self.world.is_owner(self.link.node):
+            self.world.trace.violation(
+                "topics are there until they are deleted", f"{ErrorCode(code).name}: {doing}"
+            )
+        if not self.check_code(code, doing):
+            raise Disconnected(f"code {code}: {doing}")
+        self.note(f"did {doing}")
+
+
+async def check_short_lived(world: World, name: str, before: dict[str, FinalLog | None]) -> None:
+    """Every name is as it must be; where that was not known, as it was `before` (filled in)."""
+    reader = FinalReader(world, name)
+    for topic, known in world.short_lived.items():
+        found: FinalLog | None = None
+        if await _exists(reader, topic):
+            where = (topic, 0)
+            found = (await reader.read_all((where,)))[where]
+        if topic in before and before[topic] != found:
+            world.trace.violation("I5 the store is the truth", f"{topic} is another afterwards")
+        before[topic] = found
+        values = None if found is None else [value for _, value in found.records]
+        if known.certain and (values != known.values or (found is not None and found.start)):
+            world.trace.violation(
+                "topics are there until they are deleted",
+                f"{topic} has {values}, expected {known.values}",
+            )
+
+
+async def _exists(client: Client, topic: str) -> bool:
+    request = MetadataRequest(
+        topics=[MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
+    )
+    while True:
+        try:
+            reply: Any = await client.call(ApiKey.METADATA, 9, request)
+        except Disconnected:
+            continue
+        code = reply.topics[0].error_code
+        if code in (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
+            return bool(code == ErrorCode.NONE)
+        client.check_code(code, f"Metadata of {topic}")
+        await client.pause()
