@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core import Fenced, LogConfig, MemoryStore, SegmentStore, open_store
 from wal_core.block_format import BlockKind, parse_block
 from wal_core.chain import Completed, Sealed
 from wal_core.fsck import check_log
@@ -315,6 +315,60 @@ def test_a_drop_that_is_not_durable_yet_removes_nothing():
         await asyncio.sleep(20)
         await h.log.until_quiet()
         assert {key for key in bucket.objects if key.startswith("manifests/")} != before
+
+    run(main)
+
+
+def test_a_drop_that_a_fence_prevents_removes_nothing():
+    """The entry that tells of it meets the fence of an opener that has no manifest yet and would
+    take over whatever is committed.
+    """
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        faulty = FaultyObjectStore(bucket)
+        h = await Harness.open(
+            await open_store("", "object", objects=faulty), SMALL, clock=VirtualClock()
+        )
+        for number in range(20):
+            await h.add(number % 2, b"%d" % number * 9)
+        await h.log.until_quiet()
+        before = {key for key in bucket.objects if key.startswith("manifests/")}
+        faulty.latency_s = lambda what, key: 25.0 if (what, key[:5]) == ("create", "logs/") else 0.0
+        lost = h.add(7, b"stream 1 is gone")
+        h.log.drop_stream(1)
+        slow = FaultyObjectStore(
+            bucket, latency_s=lambda what, key: 1e6 if (what, key[:3]) == ("create", "man") else 0.0
+        )
+        rival = asyncio.ensure_future(
+            Harness.open(await open_store("", "object", objects=slow), SMALL, clock=VirtualClock())
+        )
+        with pytest.raises(Fenced):
+            await lost
+        await asyncio.sleep(60)
+        assert {key for key in bucket.objects if key.startswith("manifests/")} == before
+        rival.cancel()
+        await asyncio.wait((rival,))
+
+    run(main)
+
+
+def test_what_was_removed_after_the_last_footer_is_no_gap():
+    """No footer knows yet where the streams start: the sealed segment says so itself."""
+
+    async def main() -> None:
+        store = await open_store("", "object", objects=MemoryStore())
+        h = await Harness.open(store, SMALL, clock=VirtualClock())
+        for number in range(20):
+            await h.add(number % 2, b"%d" % number * 9)
+        await h.log.until_quiet()
+        chain = h.log._chain.links
+        for stream in (0, 1):
+            h.log.truncate(stream, 6)
+        await asyncio.sleep(60)
+        assert h.log._chain.links != chain and h.log._chain.links[-1] == chain[-1]
+        report = await check_log(store, SMALL, CountingRng())
+        assert not report.findings, report.findings
 
     run(main)
 

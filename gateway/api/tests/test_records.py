@@ -113,7 +113,7 @@ async def test_what_cannot_be_deleted_from_and_what_can_in_one_request() -> None
             topic("none", (0, 0)),
             topic("t", (0, 4), (1, 0), (-1, 0)),
             topic("kept", (0, -1)),
-            topic("both", (0, -1), (1, 1), (1, 2)),
+            topic("both", (0, -1), (1, 1), (1, 2), (1, 1)),
             topic(OFFSETS_TOPIC, (0, -1)),
         ],
         timeout_ms=1_000,
@@ -127,7 +127,7 @@ async def test_what_cannot_be_deleted_from_and_what_can_in_one_request() -> None
         ("none", [unknown]),
         ("t", [(0, 4), unknown, unknown]),
         ("kept", [(ErrorCode.POLICY_VIOLATION, -1)]),
-        ("both", [(0, 0), (0, 2), (0, 2)]),
+        ("both", [(0, 0), (0, 2), (0, 2), (0, 2)]),
         (OFFSETS_TOPIC, [(ErrorCode.INVALID_TOPIC_EXCEPTION, -1)]),
     ]
     assert world.gateway.broker.log.end_offset(0) == before + 1  # one record for all of it
