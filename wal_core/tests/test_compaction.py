@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random  # noqa: TID251 - seeded
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -349,6 +350,37 @@ def test_a_drop_that_a_fence_prevents_removes_nothing():
         assert {key for key in bucket.objects if key.startswith("manifests/")} == before
         rival.cancel()
         await asyncio.wait((rival,))
+
+    run(main)
+
+
+def test_a_compaction_that_meets_damage_leaves_nothing_of_its_own():
+    """Not even until the next opening: what is tried again and again would fill the store."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        never = dataclasses.replace(SMALL, seal_segments_min_count=1_000)
+        h = await Harness.open(store, never, clock=VirtualClock())
+        for number in range(20):
+            await h.add(number % 2, b"%d" % number * 99)
+        await h.log.close()
+        damaged = f"logs/0/{4:020d}/{1:010d}"
+        bucket.objects[damaged] = bucket.objects[damaged][:-1] + b"\0"
+        created: list[str] = []
+        store = await open_store("", "object", objects=FaultyObjectStore(bucket))
+        create = store.objects.create
+
+        async def noted(key: str, pieces: Sequence[bytes]) -> None:
+            created.append(key)
+            await create(key, pieces)
+
+        store.objects.create = noted
+        copies = dataclasses.replace(SMALL, reference_bytes_min=1 << 20, seal_segments_max_count=9)
+        h = await Harness.open(store, copies, clock=VirtualClock())
+        await asyncio.sleep(60)
+        assert any(key.startswith("sealed/") for key in created)
+        assert not [key for key in bucket.objects if key.startswith("sealed/")]
 
     run(main)
 
