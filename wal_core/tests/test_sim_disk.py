@@ -186,3 +186,22 @@ def test_a_folder_whose_name_is_not_durable_is_not_taken_for_made():
             with files.opened(folder / "f", files.os.O_RDWR | files.os.O_CREAT):
                 files.sync_folder(folder)
             assert list(disk.durable_files(folder)) == ["f"]
+
+
+def test_what_was_deleted_stays_so_through_a_power_cut():
+    """The manifest that named it as garbage forgets it: what came back would stay for ever."""
+
+    async def main(disk: Disk, root: Any) -> None:
+        store = await open_store(str(root), "file")
+        await store.lock(0)
+        await segments.fill(store, 0, 2, final=True)
+        await store.objects.create("sealed/0/x/000000", [b"sealed"])
+        folders = (root / "logs" / "0", root / "sealed" / "0" / "x")
+        assert all(disk.durable_files(folder) for folder in folders)
+        await store.delete_segment(0, 0)
+        await store.objects.delete("sealed/0/x/000000")
+        for folder in folders:
+            assert not [name for name in disk.durable_files(folder) if name != "lock"]
+        await store.close()
+
+    on_disk(main)
