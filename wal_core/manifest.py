@@ -57,6 +57,8 @@ NO_MANIFEST = Manifest(number=-1, term=0)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Manifest)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be."""
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -69,7 +71,7 @@ def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
     """Raises Corrupt."""
     try:
         manifest = _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"manifest {number} is not readable: {error}") from None
     last = -1
     for sealed in manifest.sealed:

@@ -16,6 +16,7 @@ from protocol.testing import fuzz_batches as batches
 from protocol.testing import fuzz_messages as messages
 from wal_core import Corrupt, Invalid
 from wal_core.testing import fuzz_blocks as blocks
+from wal_core.testing import fuzz_sealed as sealed
 from wal_core.testing import fuzz_texts as texts
 
 
@@ -44,6 +45,10 @@ TARGETS: tuple[Target[Any], ...] = (
            blocks.trailer_seeds),
     Target("segment_file", blocks.decode_segment_file, (Corrupt,), blocks.check_segment_file,
            blocks.segment_file_seeds),
+    Target("manifest", sealed.decode_any_manifest, (Corrupt,), sealed.check_manifest,
+           sealed.manifest_seeds),
+    Target("sealed_index", sealed.decode_sealed_index, (Corrupt,), sealed.check_sealed_index,
+           sealed.sealed_index_seeds),
     Target("marker", texts.decode_marker, (Invalid,), _nothing, texts.marker_seeds),
     Target("lock", texts.decode_lock, (), texts.check_lock, texts.lock_seeds),
     # what rides on a log
