@@ -354,6 +354,27 @@ def test_a_drop_that_a_fence_prevents_removes_nothing():
     run(main)
 
 
+def test_all_that_died_at_once_goes_though_each_step_takes_one_link():
+    async def main() -> None:
+        store = await open_store("", "object", objects=MemoryStore())
+        config = dataclasses.replace(
+            SMALL, merge_count=100, seal_segments_min_count=2, seal_segments_max_count=2
+        )
+        h = await Harness.open(store, config, clock=VirtualClock())
+        for number in range(40):
+            await h.add(number % 2, b"%d" % number * 9)
+        await asyncio.sleep(60)
+        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        assert len(sealed) > 2 and all(link.live_bytes for link in sealed)
+        for stream in (0, 1):
+            h.log.truncate(stream, 20)
+        await asyncio.sleep(60)
+        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        assert not any(link.live_bytes for link in sealed), sealed
+
+    run(main)
+
+
 def test_a_compaction_that_meets_damage_leaves_nothing_of_its_own():
     """Not even until the next opening: what is tried again and again would fill the store."""
 

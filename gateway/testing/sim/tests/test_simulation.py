@@ -15,7 +15,7 @@ from gateway.testing.sim.plan import MODES, Mode, Plan, draw_plan
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
 
-SEEDS_COUNT = 500  # per mode, about 45 s on one core
+SEEDS_COUNT = 500  # per mode, about 80 s on one core
 CHUNK_COUNT = 50
 
 HAPPENED = {
