@@ -220,9 +220,12 @@ def read(consumer: Consumer, name: str, partition: int, end: int) -> dict[int, b
     """Digest by offset, up to `end`."""
     consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING)])
     found: dict[int, bytes] = {}
-    deadline = Deadline(TIMEOUT_S)
+    deadline = Deadline(TIMEOUT_S)  # for the next record
     while not deadline.expired:
-        for message in consumer.consume(500, timeout=0.5):
+        messages = consumer.consume(500, timeout=0.5)
+        if messages:
+            deadline = Deadline(TIMEOUT_S)
+        for message in messages:
             error = message.error()
             if error is None:
                 found[message.offset()] = hashlib.sha256(message.value()).digest()
