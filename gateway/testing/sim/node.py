@@ -80,6 +80,10 @@ class Node:
         self.gateway = gateway
         if world.is_healed:
             self.stop_retention()
+            if not world.is_owner(self):
+                # Stopped in its opening until now: as for the others when all was healed.
+                self.kill("is taken out of service")
+                return
         self._stop = asyncio.Event()
         self.is_listening = True
         trace.note(self.name, f"listens, term {gateway.broker.log.term}")
