@@ -32,6 +32,7 @@ from wal_core.entry_checks import STREAM_ID_MAX, check_entry, is_flat
 from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
+from wal_core.handover import Listener
 from wal_core.persistence import Persistence
 from wal_core.places import Slot
 from wal_core.segment_index import SegmentIndex
@@ -105,6 +106,8 @@ class LogWriter:
                 config.writes_per_s_max, config.writes_burst_count, self._loop.time()
             )
 
+        # Where a lock decides, an opener does not race for slots.
+        self._listener = None if store.locks else Listener(store.objects, config.log_id)
         self.tail = Tail(config.tail_bytes_max)
         self.active: SegmentIndex | None = None  # confirmed blocks of the unfinished segment
         self.unconfirmed_bytes = 0
@@ -236,6 +239,9 @@ class LogWriter:
         if block is None:
             return False
         now_s = self._loop.time()
+        if self._listener is not None and now_s < self._listener.held_until_s:
+            self._come_back_at(self._listener.held_until_s)
+            return False
         if self._in_flight_count:
             age_ms = (now_s - block.since_s) * 1000
             waiting = self._config.block_bytes_max if self._queue else block.bytes_count
@@ -287,6 +293,8 @@ class LogWriter:
         self._flights.append(flight)
         self._in_flight_count += 1
         self._spawn(self._flush(flight))
+        if self._listener is not None and self._listener.is_due():
+            self._spawn(self._listener.listen())
 
     async def _flush(self, flight: _Flight) -> None:
         pieces = flight.encoded.pieces

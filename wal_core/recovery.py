@@ -7,7 +7,7 @@ of at most one unfinished segment. Order of the steps is what makes it safe:
 2. Restore state and streams from the newest footer behind what the manifest has sealed.
 3. Replay the unfinished segment behind it, slot by slot, and close it with a footer of our own
    (kind fence) in the first free slot. If another writer fills that slot first, its block counts:
-   replay it and go for the next one.
+   replay it and go for the next one, and ask the writer to hold on (handover.py).
 4. A store without locks: an open is only over when *we* have filled a slot with a fence, in a
    segment of its own if need be. From then on no earlier writer can add anything, and whoever
    opens later fences us the same way.
@@ -27,6 +27,7 @@ from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced
 from wal_core.footer_format import Footer
+from wal_core.handover import call, hang_up
 from wal_core.manifest import NO_MANIFEST, Manifest, Manifests
 from wal_core.persistence import Persistence
 from wal_core.places import Slot, read_block
@@ -56,6 +57,7 @@ class Recovery:
         self._persist = Persistence(config, rng)
         self._log_id = config.log_id
         self._owned = False
+        self._called = False  # asked the writer to hold on
         self._fence_slot: Slot | None = None  # of the last fence that we created
         self.locked = False
         self.term = 0  # before run(): the highest seen; after: ours
@@ -96,6 +98,8 @@ class Recovery:
                 await self._store.note_term(self._log_id, self.term)
         else:
             await self._own_the_past()
+            if self._called:
+                await hang_up(self._store.objects, self._log_id, self._persist)
 
     async def _restore(self, names: list[int]) -> int | None:
         """Start from the newest footer; returns the segment behind it, if there is one."""
@@ -188,6 +192,8 @@ class Recovery:
             await self._store.delete_segment(self._log_id, segment)
             return
         while not await self._fence(index):
+            self._called = True
+            await call(self._store.objects, self._log_id, self._persist)
             slot = Slot(self._log_id, segment, index.block_count, index.bytes_count)
             if self._take(index, await self._read_block(slot), terms):
                 return

@@ -96,6 +96,7 @@ def test_an_opener_that_fell_behind_a_busy_writer_catches_up_at_once():
         loop = asyncio.get_running_loop()
         bucket = MemoryStore()
         a = await opened(bucket, dataclasses.replace(OBJECT, segment_blocks_max=10_000))
+        a.log._writer._listener = None  # else it would hold on when asked
         a.store.objects.latency_s = 0.03
         store = await open_store("", "object", objects=FaultyObjectStore(bucket, latency_s=0.03))
         opening = asyncio.ensure_future(
