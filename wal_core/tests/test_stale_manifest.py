@@ -249,6 +249,37 @@ def test_an_opener_that_was_fenced_before_it_looked_again_owns_nothing(others_co
     run(main)
 
 
+def test_of_two_openers_that_take_the_same_term_one_owns_the_log():
+    """One waits before its fence, the other before its manifest: what they create differs in the
+    nonce alone."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        count = 1_000  # no compaction comes between
+        config = dataclasses.replace(
+            CONFIG, seal_segments_min_count=count, seal_segments_max_count=count
+        )
+        first = await opened(FaultyObjectStore(bucket), config)
+        await write(first, b"first", 7)
+        stores = [_PausingStore(bucket), _PausingStore(bucket)]
+        stores[0].folder = "logs/"
+        openings = []
+        for store in stores:
+            store.armed = True
+            openings.append(asyncio.ensure_future(opened(store, config)))
+            await store.paused.wait()
+        outcomes: list[Harness | BaseException] = []
+        for store, opening in zip(stores, openings, strict=True):
+            store.go_on.set()
+            outcomes += await asyncio.gather(opening, return_exceptions=True)
+        words = [heir.add(0, b"word") for heir in outcomes if isinstance(heir, Harness)]
+        answers = await asyncio.gather(*words, return_exceptions=True)
+        assert answers.count(None) == 1
+        assert len(await (await opened(FaultyObjectStore(bucket))).read_all(0)) == 8
+
+    run(main)
+
+
 @moments
 @pytest.mark.parametrize("others_count", [1, SEGMENTS_COUNT])
 def test_a_stale_compactor_deletes_nothing(moment, others_count):
