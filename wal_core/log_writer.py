@@ -33,16 +33,13 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
 from wal_core.handover import Listener
+from wal_core.off_loop import off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.places import Slot
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream, Tail
 from wal_core.types import Entry, LogState
-
-_THREAD_RUNS_COUNT = 2_000
-"""A footer with more is encoded in a thread, which lets the loop in between every few milliseconds;
-on the loop, a thousand streams in each of 256 blocks would hold up everybody for 0.6 s."""
 
 
 class _Gathering:
@@ -391,10 +388,7 @@ class LogWriter:
             if stream.confirmed and stream_id not in excluded
         ]
         encode = partial(active.encode_footer, rows, checkpoint, self._clock.now_ms())
-        if active.run_count < _THREAD_RUNS_COUNT:
-            payload = encode()
-        else:
-            payload = await self._loop.run_in_executor(None, encode)
+        payload = await off_loop_if_large(active.run_count, encode)
         count = active.block_count
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
         encoded = encode_payload(BlockKind.COMPLETE, ids, payload)

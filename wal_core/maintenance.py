@@ -24,6 +24,7 @@ from wal_core.garbage import collect, garbage_of
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
 from wal_core.manifest import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
+from wal_core.off_loop import off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.sealed_writer import SealedWriter
 from wal_core.segment_store.base import SegmentStore
@@ -35,10 +36,6 @@ RESWEPT_COUNT = 64
 """Folders of so many manifests before the present one are looked at again by the next opener: a
 writer that was fenced in mid-compaction may have left something there meanwhile."""
 _AFTER_FAILURE_S = 60.0
-_THREAD_RUNS_COUNT = 2_000
-"""Tables with more are gone through in a thread, which lets the loop in between every few
-milliseconds; on the loop, a thousand streams in each of 256 blocks would hold up everybody for
-more than half a second."""
 _LONG_S = 60.0
 """Work that takes longer does not keep garbage from being deleted."""
 
@@ -194,9 +191,7 @@ class Maintenance:
     async def _load(self, link: Link, starts: Starts) -> Source:
         tables = await self._persist(lambda: self._reader.tables.get(link))
         source = partial(Source, link, tables, starts, self._reader.place)
-        if tables.run_count < _THREAD_RUNS_COUNT:
-            return source()
-        return await self._loop.run_in_executor(None, source)
+        return await off_loop_if_large(tables.run_count, source)
 
     async def _dead_links(self) -> set[Link]:
         """Links of which most is dead; looked for only after something died, and not too often."""

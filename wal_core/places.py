@@ -12,13 +12,9 @@ from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.off_loop import LARGE_ROWS_COUNT, off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.types import Buffer
-
-_THREAD_ENTRIES_COUNT = 2_000
-"""A block with more entries is parsed in a thread, which lets the loop in between every few
-milliseconds; on the loop, sixty thousand tiny entries would hold up everybody for a sixth of a
-second."""
 
 READS_MAX_COUNT = 64
 READS_MAX_BYTES = 64 * MIB
@@ -52,15 +48,13 @@ async def read_block(objects: ObjectStore, place: Place) -> Block:
         buffer = await objects.get_range(place.key, place.position, place.length)
     except NotFound:
         raise Corrupt(f"{place.key} is missing", **_ids(place)) from None
-    if len(buffer) < HEADER_BYTES + _THREAD_ENTRIES_COUNT * INDEX_ENTRY.size:
-        return verified(place, buffer)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, _verified_and_grouped, place, buffer)
+    entries_max_count = (len(buffer) - HEADER_BYTES) // INDEX_ENTRY.size
+    return await off_loop_if_large(entries_max_count, partial(_verified_and_grouped, place, buffer))
 
 
 def _verified_and_grouped(place: Place, buffer: Buffer) -> Block:
     block = verified(place, buffer)
-    if block.header.entry_count >= _THREAD_ENTRIES_COUNT:
+    if block.header.entry_count >= LARGE_ROWS_COUNT:
         block.group()
     return block
 
