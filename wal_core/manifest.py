@@ -6,6 +6,8 @@ each of them is one atomic act, and whoever builds on an older one than the newe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from wal_core.block_format import BlockIds, BlockKind, encode_payload
@@ -83,9 +85,24 @@ def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
     return manifest
 
 
-def is_number(name: str) -> bool:
-    """Whether an object among the manifests of a log is named as one is."""
-    return len(name) == _NUMBER_DIGITS_COUNT and name.isascii() and name.isdigit()
+def manifest_key(log_id: int, number: int) -> str:
+    """Of the object that a manifest is (FORMAT.md)."""
+    return f"{_prefix(log_id)}{number:0{_NUMBER_DIGITS_COUNT}d}"
+
+
+def manifest_numbers(log_id: int, keys: Iterable[str]) -> list[int]:
+    """Of the manifests among some keys, ascending. What else lies there is no manifest and counts
+    for nothing."""
+    names = [key.removeprefix(_prefix(log_id)) for key in keys]
+    return sorted(
+        int(name)
+        for name in names
+        if len(name) == _NUMBER_DIGITS_COUNT and name.isascii() and name.isdigit()
+    )
+
+
+def _prefix(log_id: int) -> str:
+    return f"manifests/{log_id}/"
 
 
 class Manifests:
@@ -100,12 +117,10 @@ class Manifests:
         self._nonce = nonce
 
     async def numbers(self, behind: str = "") -> list[int]:
-        """Of all that exist, or whose key sorts behind one, ascending. What else lies there is no
-        manifest and counts for nothing."""
-        prefix = f"manifests/{self._log_id}/"
+        """Of all that exist, or whose key sorts behind one, ascending."""
+        prefix = _prefix(self._log_id)
         rows = await self._persist(lambda: self._objects.list(prefix, behind))
-        names = [row.key.removeprefix(prefix) for row in rows]
-        return sorted(int(name) for name in names if is_number(name))
+        return manifest_numbers(self._log_id, (row.key for row in rows))
 
     async def newest(self) -> Manifest:
         """NO_MANIFEST when there is none. Raises Corrupt."""
@@ -171,8 +186,7 @@ class Manifests:
             await self._persist(lambda: self._objects.delete(*keys))
 
     def _place(self, number: int) -> Place:
-        key = f"manifests/{self._log_id}/{number:020d}"
-        return Place(key, 0, None, self._log_id, number, 0)
+        return Place(manifest_key(self._log_id, number), 0, None, self._log_id, number, 0)
 
 
 class _Gone(Unavailable):

@@ -7,7 +7,13 @@ from wal_core.errors import Corrupt
 from wal_core.fsck.findings import Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
-from wal_core.manifest import KEPT_COUNT, NO_MANIFEST, Manifest, decode_manifest
+from wal_core.manifest import (
+    KEPT_COUNT,
+    NO_MANIFEST,
+    Manifest,
+    decode_manifest,
+    manifest_key,
+)
 from wal_core.places import Place
 
 
@@ -40,10 +46,6 @@ async def newest_manifest(look: Look) -> Manifest | None:
             elif is_newest:
                 newest = found
     return newest
-
-
-def manifest_key(log_id: int, number: int) -> str:
-    return f"manifests/{log_id}/{number:020d}"
 
 
 async def _read(look: Look, key: str, number: int) -> Manifest | Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from wal_core.manifest import is_number
+from wal_core.manifest import manifest_numbers
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 
@@ -58,6 +58,4 @@ class Inventory:
 
     def manifests(self, log_id: int) -> list[int]:
         """Numbers of all, ascending."""
-        prefix = f"manifests/{log_id}/"
-        names = [key.removeprefix(prefix) for key in self.under(prefix)]
-        return sorted(int(name) for name in names if is_number(name))
+        return manifest_numbers(log_id, self.under(f"manifests/{log_id}/"))
