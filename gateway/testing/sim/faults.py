@@ -16,6 +16,7 @@ from wal_core.testing.sim_disk import DiskFault
 
 if TYPE_CHECKING:
     from gateway.testing.sim.world import World
+    from wal_core.testing.sim_process import Process
 
 STEPS_MAX_COUNT = 60
 """How many steps after its moment a crash may come: any await of what runs then can be hit."""
@@ -239,10 +240,17 @@ class DieInCall:
     restart_after_s: float
 
     def begin(self, world: World) -> None:
-        node = world.newest
-        if node is not None:
-            world.restart_after_s = self.restart_after_s
-            world.disk.die_at_call(node.process, self.calls)
+        _doom_newest(world, self.calls, self.restart_after_s)
+
+
+def _doom_newest(world: World, calls_count: int, restart_after_s: float) -> Process | None:
+    """Have the newest process die at a system call; returns it, if there is one."""
+    node = world.newest
+    if node is None:
+        return None
+    world.restart_after_s = restart_after_s
+    world.disk.die_at_call(node.process, calls_count)
+    return node.process
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +274,9 @@ class PowerCutInCall:
     restart_after_s: float
 
     def begin(self, world: World) -> None:
-        node = world.newest
-        if node is not None:
-            world.power_ends_with = node.process
-            world.restart_after_s = self.restart_after_s
-            world.disk.die_at_call(node.process, self.calls)
+        doomed = _doom_newest(world, self.calls, self.restart_after_s)
+        if doomed is not None:
+            world.power_ends_with = doomed
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,14 +135,14 @@ class Oracle:
     def _fetched(self, node: Node, reply: Any, sent_s: float) -> None:
         for topic in reply.responses:
             for answer in topic.partitions:
-                stream_id = _stream_of(node, topic.topic, answer.partition_index)
-                if stream_id is None or answer.high_watermark < 0:
+                where = _where(node, topic.topic, answer.partition_index, sent_s)
+                if where is None or answer.high_watermark < 0:
                     continue
-                name = f"{topic.topic}-{answer.partition_index}"
                 mark, start = answer.high_watermark, answer.log_start_offset
                 if start > mark:
-                    self._trace.violation("I3", f"{name} starts at {start} and ends at {mark}")
-                where = (node.term, stream_id, name, sent_s)
+                    self._trace.violation(
+                        "I3", f"{where.name} starts at {start} and ends at {mark}"
+                    )
                 self._high_watermark(node, where, mark)
                 self._log_start(node, where, start)
 
@@ -154,11 +154,9 @@ class Oracle:
         }
         for topic in reply.topics:
             for answer in topic.partitions:
-                stream_id = _stream_of(node, topic.name, answer.partition_index)
-                if stream_id is None or answer.error_code != ErrorCode.NONE:
+                where = _where(node, topic.name, answer.partition_index, sent_s)
+                if where is None or answer.error_code != ErrorCode.NONE:
                     continue
-                name = f"{topic.name}-{answer.partition_index}"
-                where = (node.term, stream_id, name, sent_s)
                 match kinds[topic.name, answer.partition_index]:
                     case OffsetOf.EARLIEST:
                         self._log_start(node, where, answer.offset)
@@ -168,10 +166,8 @@ class Oracle:
     def _deleted(self, node: Node, sent_s: float, reply: Any) -> None:
         for topic in reply.topics:
             for answer in topic.partitions:
-                stream_id = _stream_of(node, topic.name, answer.partition_index)
-                if stream_id is not None and answer.error_code == ErrorCode.NONE:
-                    name = f"{topic.name}-{answer.partition_index}"
-                    where = (node.term, stream_id, name, sent_s)
+                where = _where(node, topic.name, answer.partition_index, sent_s)
+                if where is not None and answer.error_code == ErrorCode.NONE:
                     self._log_start(node, where, answer.low_watermark)
 
     def _there(self, node: Node, answers: Any, *, there: bool) -> None:
@@ -246,8 +242,20 @@ class Oracle:
 
 
 _Stated = dict[int, dict[int, list[tuple[float, int]]]]
-_Where = tuple[int, int, str, float]
-"""Term, stream, the partition's name, and when it was asked."""
+
+
+class _Where(NamedTuple):
+    """Whom an answer is from and which partition it is about."""
+
+    term: int
+    stream_id: int
+    name: str
+    sent_s: float  # when it was asked
+
+
+def _where(node: Node, topic: str, index: int, sent_s: float) -> _Where | None:
+    stream_id = _stream_of(node, topic, index)
+    return None if stream_id is None else _Where(node.term, stream_id, f"{topic}-{index}", sent_s)
 
 
 def _stream_of(node: Node, topic: str, index: int) -> int | None:
