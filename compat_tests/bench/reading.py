@@ -36,8 +36,7 @@ def bench_reading(name: str, target: Target, total_bytes: int) -> None:
     flags = {"environ": target.environ}
     count = total_bytes // RECORD_BYTES
     with gateway(target.data, target.mode, *target.flags, **flags) as broker:
-        settings = {"linger.ms": 20, "batch.size": MB}
-        measured(load.produce, broker.bootstrap, OLD_TOPIC, RECORD_BYTES, count, **settings)
+        _fill(broker.bootstrap, count)
     heading(f"{name}: catch-up read of {total_bytes / 1e6:.0f} MB after a restart")
     rates, raws = [], []
     for _ in range(3):
@@ -55,6 +54,11 @@ def bench_reading(name: str, target: Target, total_bytes: int) -> None:
     bench_tail(name, target, count)
 
 
+def _fill(bootstrap: str, count: int) -> None:
+    settings = {"linger.ms": 20, "batch.size": MB}
+    measured(load.produce, bootstrap, OLD_TOPIC, RECORD_BYTES, count, **settings)
+
+
 def bench_tail(name: str, target: Target, count: int) -> None:
     """The tail's latency with and without a backfill, and beside that of another gateway.
 
@@ -68,8 +72,7 @@ def bench_tail(name: str, target: Target, count: int) -> None:
         gateway(target.data, target.mode, *target.flags, **flags) as broker,
         gateway(f"{target.data}-other", target.mode, *target.flags, **flags) as other,
     ):
-        settings = {"linger.ms": 20, "batch.size": MB}
-        measured(load.produce, other.bootstrap, OLD_TOPIC, RECORD_BYTES, count, **settings)
+        _fill(other.bootstrap, count)
         alone = measured(tail_latency, broker.bootstrap, TAIL_S)
         beside, rate = _tail_beside(broker.bootstrap, broker.bootstrap)
         beside_other, other_rate = _tail_beside(broker.bootstrap, other.bootstrap)

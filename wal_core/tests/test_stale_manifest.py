@@ -25,6 +25,8 @@ CONFIG = dataclasses.replace(
     garbage_grace_ms=10_000,
     store_timeout_ms=10_000_000,
 )
+UNSEALED = dataclasses.replace(CONFIG, seal_segments_min_count=1_000, seal_segments_max_count=1_000)
+"""No compaction comes between."""
 SEGMENTS_COUNT = 120  # many times the segments of one compaction: many manifests
 
 
@@ -102,6 +104,20 @@ def test_a_stray_object_among_the_manifests_is_nobody_who_went_on():
     run(main)
 
 
+async def stopped_opening(
+    bucket: MemoryStore, folder: str, moment: str = "before"
+) -> tuple[_PausingStore, asyncio.Task[Harness]]:
+    """An opening behind some written segments, that waits at its next create in `folder`."""
+    first = await opened(FaultyObjectStore(bucket))
+    await write(first, b"first", 7)
+    sleepy = _PausingStore(bucket, moment=moment)
+    sleepy.folder = folder
+    sleepy.armed = True
+    opening = asyncio.ensure_future(opened(sleepy))
+    await sleepy.paused.wait()
+    return sleepy, opening
+
+
 moments = pytest.mark.parametrize("moment", ["before", "after"])
 
 
@@ -109,12 +125,7 @@ moments = pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_stale_opener_takes_nothing_over(moment):
     async def main() -> None:
         bucket = MemoryStore()
-        first = await opened(FaultyObjectStore(bucket))
-        await write(first, b"first", 7)
-        sleepy = _PausingStore(bucket, moment=moment)
-        sleepy.armed = True
-        opening = asyncio.ensure_future(opened(sleepy))
-        await sleepy.paused.wait()
+        sleepy, opening = await stopped_opening(bucket, "manifests/", moment)
         owner = await opened(FaultyObjectStore(bucket))
         await write(owner, b"owner", SEGMENTS_COUNT)
         await asyncio.sleep(60)  # compacted, collected, pruned
@@ -165,13 +176,7 @@ def test_a_fence_where_others_have_long_deleted_everything_does_not_count():
     async def main() -> None:
         bucket = MemoryStore()
         config = dataclasses.replace(CONFIG, fence_grace_ms=1_000)
-        first = await opened(FaultyObjectStore(bucket))
-        await write(first, b"first", 7)
-        sleepy = _PausingStore(bucket)
-        sleepy.folder = "logs/"
-        sleepy.armed = True
-        opening = asyncio.ensure_future(opened(sleepy))
-        await sleepy.paused.wait()
+        sleepy, opening = await stopped_opening(bucket, "logs/")
         slot = sleepy.calls[-1].key
         owner = await opened(FaultyObjectStore(bucket), config)
         await write(owner, b"owner", SEGMENTS_COUNT)
@@ -197,13 +202,7 @@ def test_a_fence_that_counted_is_left_where_it_is(grace_ms):
     async def main() -> None:
         bucket = MemoryStore()
         config = dataclasses.replace(CONFIG, fence_grace_ms=grace_ms)
-        first = await opened(FaultyObjectStore(bucket))
-        await write(first, b"first", 7)
-        sleepy = _PausingStore(bucket, moment="after")
-        sleepy.folder = "logs/"
-        sleepy.armed = True
-        opening = asyncio.ensure_future(opened(sleepy))
-        await sleepy.paused.wait()
+        sleepy, opening = await stopped_opening(bucket, "logs/", "after")
         slot = sleepy.calls[-1].key
         owner = await opened(FaultyObjectStore(bucket), config)
         await write(owner, b"owner", SEGMENTS_COUNT)
@@ -226,18 +225,8 @@ def test_an_opener_that_was_fenced_before_it_looked_again_owns_nothing(others_co
 
     async def main() -> None:
         bucket = MemoryStore()
-        count = 1_000
-        config = dataclasses.replace(
-            CONFIG, seal_segments_min_count=count, seal_segments_max_count=count
-        )
-        first = await opened(FaultyObjectStore(bucket))
-        await write(first, b"first", 7)
-        sleepy = _PausingStore(bucket, moment="after")
-        sleepy.folder = "logs/"
-        sleepy.armed = True
-        opening = asyncio.ensure_future(opened(sleepy))
-        await sleepy.paused.wait()
-        owner = await opened(FaultyObjectStore(bucket), config)
+        sleepy, opening = await stopped_opening(bucket, "logs/", "after")
+        owner = await opened(FaultyObjectStore(bucket), UNSEALED)
         await write(owner, b"owner", others_count)
         sleepy.go_on.set()
         with pytest.raises(Fenced, match="meanwhile"):
@@ -255,18 +244,14 @@ def test_of_two_openers_that_take_the_same_term_one_owns_the_log():
 
     async def main() -> None:
         bucket = MemoryStore()
-        count = 1_000  # no compaction comes between
-        config = dataclasses.replace(
-            CONFIG, seal_segments_min_count=count, seal_segments_max_count=count
-        )
-        first = await opened(FaultyObjectStore(bucket), config)
+        first = await opened(FaultyObjectStore(bucket), UNSEALED)
         await write(first, b"first", 7)
         stores = [_PausingStore(bucket), _PausingStore(bucket)]
         stores[0].folder = "logs/"
         openings = []
         for store in stores:
             store.armed = True
-            openings.append(asyncio.ensure_future(opened(store, config)))
+            openings.append(asyncio.ensure_future(opened(store, UNSEALED)))
             await store.paused.wait()
         outcomes: list[Harness | BaseException] = []
         for store, opening in zip(stores, openings, strict=True):
