@@ -13,8 +13,8 @@ from wal_core.fsck import Kind
 from wal_core.segment_store.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import SMALL, VirtualClock
 from wal_core.tests.harness import CountingRng, Harness
-from wal_core.tests.test_compaction import SMALL, VirtualClock
 
 CONFIG = dataclasses.replace(
     SMALL,

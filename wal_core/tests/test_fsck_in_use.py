@@ -14,8 +14,8 @@ from wal_core.fsck import LogReport, check_log
 from wal_core.object_store.base import ObjectInfo
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import SMALL, VirtualClock
 from wal_core.tests.harness import CountingRng, Harness
-from wal_core.tests.test_compaction import SMALL, VirtualClock
 
 CONFIG = dataclasses.replace(SMALL, merge_count=50, garbage_grace_ms=10**9, fence_grace_ms=10**9)
 

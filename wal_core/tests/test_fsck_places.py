@@ -28,9 +28,9 @@ from wal_core.segment_store.object import ObjectSegmentStore
 from wal_core.store_opening import open_to_look
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import VirtualClock
 from wal_core.tests.damage import CONFIG, ENTRIES_COUNT, STREAMS_COUNT, Place, scenario
 from wal_core.tests.harness import CountingRng, Harness, Recorder
-from wal_core.tests.test_compaction import VirtualClock
 
 # -- the unfinished segment ------------------------------------------------------------------
 

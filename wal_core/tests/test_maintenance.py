@@ -17,8 +17,8 @@ from wal_core.fsck import check_log
 from wal_core.stream_tables import StreamRow
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import SMALL, VirtualClock
 from wal_core.tests.harness import CountingRng, Harness
-from wal_core.tests.test_compaction import SMALL, VirtualClock
 from wal_core.types import Buffer
 
 APART = dataclasses.replace(SMALL, merge_count=50, table_cache_bytes_max=0)

@@ -15,8 +15,8 @@ from wal_core import Fenced, LogConfig, MemoryStore, SegmentStore, open_store
 from wal_core.fsck import check_log
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import VirtualClock
 from wal_core.tests.harness import CountingRng, Harness
-from wal_core.tests.test_compaction import VirtualClock
 
 CONFIG = dataclasses.replace(
     LogConfig.preset("object"),
