@@ -21,7 +21,8 @@ crc32c = crc32.iscsi
 """CRC-32C (Castagnoli); a second argument continues an earlier value."""
 
 BLOCK_MAGIC = b"WPB1"
-BLOCK_VERSION = 1
+FORMAT_VERSION = 2
+"""Of all bytes of a log: in the header of each block, and in the marker of the location."""
 NONCE_BYTES = 16
 
 _HEADER = struct.Struct("<4sHBBQQQIIIII16sI")
@@ -160,7 +161,7 @@ def _build_header(
 ) -> bytes:
     head = _HEADER.pack(
         BLOCK_MAGIC,
-        BLOCK_VERSION,
+        FORMAT_VERSION,
         kind,
         0,  # flags: none defined yet
         ids.log_id,
@@ -235,8 +236,8 @@ def parse_header(buffer: Buffer) -> BlockHeader:
     magic, version, *fields = _HEADER.unpack_from(buffer)
     if magic != BLOCK_MAGIC:
         raise Corrupt(f"not a block: magic is {magic!r}")
-    if version != BLOCK_VERSION:
-        raise Corrupt(f"block format version {version} is not {BLOCK_VERSION}")
+    if version != FORMAT_VERSION:
+        raise Corrupt(f"a block of format {version}, this program reads format {FORMAT_VERSION}")
     header = BlockHeader(*fields)
     expected = header.entry_count * INDEX_ENTRY.size
     if header.index_bytes != expected:

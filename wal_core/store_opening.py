@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wal_core.block_format import FORMAT_VERSION
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Invalid, Unavailable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from wal_core.object_store.probe import Check
 
 MARKER_KEY = "woodpecker.json"
-FORMAT_VERSION = 1
 _MARKER_BYTES_MAX = 4096
 _DEADLINE_S = 30
 
@@ -46,7 +46,7 @@ async def open_store(
 
     A bucket is probed first. `cloud` says how to reach one. `objects` puts segments (mode object)
     into a given object store instead, unprobed. Raises Invalid when the location holds data of
-    another mode or a newer format, cannot serve the mode, or cannot be trusted.
+    another mode or format, cannot serve the mode, or cannot be trusted.
     """
     rng = rng or SystemRng()
     if mode not in ("file", "object"):
@@ -212,10 +212,16 @@ def _compare(path: str, found: dict[str, Any], mode: Mode) -> None:
     version, found_mode = found.get("format"), found.get("mode")
     if not isinstance(version, int) or found_mode not in ("file", "object"):
         raise Invalid(f"{path} is not a marker this program wrote; use an empty location")
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        remedy = "run the newer version of it that wrote them"
+        if version < FORMAT_VERSION:
+            remedy = (
+                "run the older version of it that wrote them, or start with an empty location "
+                "and produce the records again from there"
+            )
         raise Invalid(
-            f"{path} says format {version}, this program knows up to {FORMAT_VERSION}: "
-            "run a newer version of it"
+            f"{path} says the data there are in format {version}, "
+            f"this program reads format {FORMAT_VERSION}: {remedy}"
         )
     if found_mode != mode:
         raise Invalid(

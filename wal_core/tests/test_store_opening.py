@@ -8,6 +8,7 @@ import pytest
 
 from wal_core import Invalid, MemoryStore, Unavailable, open_store
 from wal_core.object_store.base import AlreadyExists
+from wal_core.store_opening import open_to_look
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 
@@ -19,7 +20,7 @@ async def test_markers_are_written_once_and_compared(tmp_path):
             store = await open_store(str(root), mode)
             assert store.mode == mode
             await store.close()
-        assert json.loads((root / "woodpecker.json").read_text()) == {"format": 1, "mode": mode}
+        assert json.loads((root / "woodpecker.json").read_text()) == {"format": 2, "mode": mode}
         with pytest.raises(Invalid, match=f"start with mode {mode}"):
             await open_store(str(root), other)
 
@@ -31,10 +32,17 @@ async def test_a_foreign_marker_is_refused(tmp_path, content):
         await open_store(str(tmp_path), "file")
 
 
-async def test_a_newer_format_is_refused(tmp_path):
-    (tmp_path / "woodpecker.json").write_text('{"format": 2, "mode": "file", "more": 1}')
-    with pytest.raises(Invalid, match="newer version"):
-        await open_store(str(tmp_path), "file")
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(1, "the older version of it"), (3, "the newer version of it")]
+)
+async def test_data_of_another_format_are_refused_by_name(tmp_path, version, remedy):
+    (tmp_path / "woodpecker.json").write_text(
+        json.dumps({"format": version, "mode": "file", "more": 1})
+    )
+    for opening in (open_store(str(tmp_path), "file"), open_to_look(str(tmp_path))):
+        said = f"format {version}, this program reads format 2: run {remedy}"
+        with pytest.raises(Invalid, match=said):
+            await opening
 
 
 @pytest.mark.parametrize(

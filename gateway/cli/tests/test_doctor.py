@@ -58,14 +58,18 @@ def test_a_folder_that_cannot_be_written_to(
 @pytest.mark.parametrize(
     ("marker", "code", "said"),
     [
-        ('{"format": 1, "mode": "file"}', 0, "ok      stored data: there are some, of mode file"),
+        ('{"format": 2, "mode": "file"}', 0, "ok      stored data: there are some, of mode file"),
         (
-            '{"format": 1, "mode": "object"}',
+            '{"format": 2, "mode": "object"}',
             1,
             "failed  stored data: of mode object, not file\n"
             "        try: --mode object, or another --data",
         ),
-        ('{"format": 99, "mode": "file"}', 1, "run a newer version of it"),
+        (
+            '{"format": 99, "mode": "file"}',
+            1,
+            "format 99, this program reads format 2: run",
+        ),
         ("garbage", 1, "is not a marker this program wrote; use an empty location"),
     ],
 )
