@@ -224,7 +224,8 @@ class Log:
 
     async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         """Like `read_tail`, from wherever the entries are. Raises Truncated below the start,
-        Unavailable when the store is late, Corrupt when what it returns is damaged."""
+        Unavailable when the store is late, Corrupt when what it returns is damaged; when that
+        happens behind entries that were found, returns those."""
         check_read(offset, bytes_max)
         return await self._reader.read(stream_id, offset, bytes_max)
 

@@ -95,7 +95,12 @@ class LogReader:
                 raise self._truncated(stream_id, offset)
             more = stream.tail_from(offset, room)
             if more is None:
-                more = await self._follow(partial(self._read_stored, stream_id, offset, room))
+                try:
+                    more = await self._follow(partial(self._read_stored, stream_id, offset, room))
+                except WalError:
+                    if found:
+                        break  # whoever begins there is told; what lies before it is whole
+                    raise
             if found and len(more[0].payload) > room:
                 break  # "at least one" was only owed to the first
             found += more

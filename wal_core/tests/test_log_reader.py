@@ -154,6 +154,30 @@ def test_a_damaged_block_is_corrupt_and_harms_no_other():
     run(main)
 
 
+def test_a_read_returns_what_lies_before_a_damaged_block():
+    async def main() -> None:
+        h, faulty = await written(3)
+        key = next(k for k in faulty.inner.objects if k.endswith("1/0000000001"))
+        faulty.inner.objects[key] = faulty.inner.objects[key][:-1]
+        assert [entry.base_offset for entry in await h.log.read(0, 0, 10_000)] == [0]
+        with pytest.raises(Corrupt, match="segment 1, block 1"):
+            await h.log.read(0, 2, 10_000)
+        assert [entry.base_offset for entry in await h.log.read(0, 4, 10_000)] == [4]
+
+    run(main)
+
+
+def test_a_read_returns_what_lies_before_a_block_that_is_late():
+    async def main() -> None:
+        config = dataclasses.replace(CONFIG, store_timeout_ms=1000)
+        h, faulty = await written(3, config)
+        faulty.plan = [Planned("get_range", "1/0000000001", Fault.HANG)]
+        assert [entry.base_offset for entry in await h.log.read(0, 0, 10_000)] == [0]
+        assert [entry.base_offset for entry in await h.log.read(0, 2, 10_000)] == [2, 4]
+
+    run(main)
+
+
 def test_a_read_that_runs_while_segments_roll():
     async def main() -> None:
         faulty = FaultyObjectStore(MemoryStore(), latency_s=0.01)
