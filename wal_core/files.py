@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wal_core.segment_store.direct_io import Staging, open_direct
+from wal_core.segment_store.direct_io import FILE_MODE, Staging, open_direct
 from wal_core.types import Buffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FOLDER_MODE = 0o750
 IOV_MAX_COUNT = 1024
 """Buffers one writev may take on Linux (limits.h: IOV_MAX); Python does not split for us."""
 
@@ -62,7 +63,7 @@ def pread_exact(fd: int, length: int, position: int) -> bytes:
 
 
 @contextmanager
-def opened(path: Path | str, flags: int, mode: int = 0o644) -> Iterator[int]:
+def opened(path: Path | str, flags: int, mode: int = FILE_MODE) -> Iterator[int]:
     """A file descriptor that closes itself."""
     fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), mode)
     try:
@@ -90,7 +91,7 @@ def make_folder(path: Path) -> None:
             pass  # somebody else's folder, who made this one for us
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(FOLDER_MODE, exist_ok=True)
     sync_folder(path.parent)
 
 

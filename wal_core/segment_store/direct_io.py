@@ -17,6 +17,8 @@ from pathlib import Path
 
 from wal_core.types import Buffer
 
+FILE_MODE = 0o640
+"""Of all that is stored: records are nobody's business but the owner's and his group's."""
 PAGE_BYTES = 4096
 """At least the logical block of every device met in practice (512 or 4096)."""
 STAGING_BYTES = 4 * 1024 * 1024
@@ -29,7 +31,7 @@ def open_direct(path: Path, flags: int) -> int | None:
     if not direct:
         return None
     try:
-        return os.open(path, flags | direct, 0o644)
+        return os.open(path, flags | direct, FILE_MODE)
     except OSError:
         return None  # the ordinary open tells what is wrong, if it is more than that
 

@@ -27,6 +27,7 @@ from wal_core.footer_format import encode_trailer
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
+from wal_core.segment_store.direct_io import FILE_MODE
 from wal_core.segment_store.file_recovery import (
     FileScan,
     make_footer_durable,
@@ -234,7 +235,7 @@ def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
     """(descriptor holding the lock, noted term)."""
     make_folder(folder)
     path = folder / "lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), FILE_MODE)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wal_core import files
-from wal_core.segment_store.direct_io import PAGE_BYTES, Staging, open_direct
+from wal_core.segment_store.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
 from wal_core.types import Buffer
 
 
@@ -48,7 +48,7 @@ class SystemFileOps:
     def open(self, path: Path) -> tuple[int, bool]:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         fd = open_direct(path, flags) if self._direct else None
-        return (os.open(path, flags, 0o644), False) if fd is None else (fd, True)
+        return (os.open(path, flags, FILE_MODE), False) if fd is None else (fd, True)
 
     def keep_to_cache(self) -> None:
         self._direct = False

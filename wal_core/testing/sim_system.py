@@ -49,7 +49,7 @@ class DiskPath(PurePosixPath):
             if path.is_dir():
                 yield from path.rglob(pattern)
 
-    def mkdir(self, *, exist_ok: bool = False) -> None:
+    def mkdir(self, mode: int = 0o777, *, exist_ok: bool = False) -> None:
         try:
             self.disk.make_folder(self)
         except FileExistsError:

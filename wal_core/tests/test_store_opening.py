@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import pytest
 
@@ -11,6 +13,7 @@ from wal_core.object_store.base import AlreadyExists
 from wal_core.store_opening import open_to_look
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
+from wal_core.tests.harness import Harness
 
 
 async def test_markers_are_written_once_and_compared(tmp_path):
@@ -90,3 +93,20 @@ async def test_a_location_that_is_a_file_is_unusable(tmp_path):
     path.write_text("x")
     with pytest.raises((Invalid, Unavailable), match=str(path)):
         await open_store(str(path), "file")
+
+
+@pytest.mark.parametrize("mode", ["file", "object"])
+async def test_what_is_stored_is_not_for_everybody_to_read(tmp_path, mode):
+    previous = os.umask(0)
+    try:
+        h = await Harness.open(await open_store(str(tmp_path / "data"), mode))
+        await h.add(7, bytes(100_000))  # large enough to bypass the page cache
+        await h.add(7, b"small")
+        await h.log.close()
+        await h.store.close()
+    finally:
+        os.umask(previous)
+    paths = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+    assert len(paths) > 5
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in paths}
+    assert modes == {0o750, 0o640}
