@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.api.call import Call, CloseConnection, error_code
+from gateway.api.call import Call, CloseConnection, error_code, patience_s
 from gateway.broker.broker import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.waiting import wait_confirmed
@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 FIRST_VERSION_WITH_BATCHES = 3
 FIRST_VERSION_WITH_ZSTD = 7
 ZSTD_CODEC = 4
-TIMEOUT_MAX_MS = 300_000  # a request may not be parked for longer than a client would wait
+# With acks=1 Kafka answers when its leader has the batch, and looks at no timeout. Clients know
+# that and send any; what is stored here is told for as long as anybody is likely to wait for it.
+ACKS_ONE_PATIENCE_MS = 10_000
 NO_TIMESTAMP = -1
 
 Waiting = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
@@ -86,7 +88,7 @@ async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None
         for topic in request.topic_data
     ]
     if appending.waiting:
-        await _confirm(appending.waiting, request.timeout_ms)
+        await _confirm(appending.waiting, _patience_s(request))
     if request.acks == 0:
         _close_if_failed(responses)
         return None
@@ -146,9 +148,14 @@ def _check(partition: Partition, header: BatchHeader, version: int, now_ms: int)
         )
 
 
-async def _confirm(waiting: Waiting, timeout_ms: int) -> None:
+def _patience_s(request: ProduceRequest) -> float:
+    timeout_ms = request.timeout_ms
+    return patience_s(max(timeout_ms, ACKS_ONE_PATIENCE_MS) if request.acks == 1 else timeout_ms)
+
+
+async def _confirm(waiting: Waiting, timeout_s: float) -> None:
     confirmations = {confirmation for _, confirmation in waiting}
-    await wait_confirmed(confirmations, min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1000)
+    await wait_confirmed(confirmations, timeout_s)
     for answer, confirmation in waiting:
         if not confirmation.done():
             _fail(

@@ -7,7 +7,7 @@ request are one record in the log.
 
 from __future__ import annotations
 
-from gateway.api.call import Call, error_code
+from gateway.api.call import Call, error_code, patience_s
 from gateway.broker.broker import BrokerError
 from gateway.broker.partition import Partition
 from protocol import ErrorCode
@@ -21,7 +21,6 @@ from protocol.messages.delete_records import (
 
 HIGH_WATERMARK = -1
 NO_OFFSET = -1
-TIMEOUT_MAX_MS = 300_000
 
 _Asked = list[tuple[DeleteRecordsPartitionResult, Partition]]
 
@@ -71,9 +70,8 @@ async def _delete(starts: dict[Partition, int], asked: _Asked, timeout_ms: int, 
     """Fills in the answers of the partitions that can be served."""
     code = ErrorCode.NONE
     if starts:
-        timeout_s = min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1_000
         try:
-            await call.broker.delete_records(starts, timeout_s)
+            await call.broker.delete_records(starts, patience_s(timeout_ms))
         except Exception as error:
             code = error_code(error)
             if code is ErrorCode.UNKNOWN_SERVER_ERROR:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.api.produce import ACKS_ONE_PATIENCE_MS
 from gateway.tests.harness import (
     EPOCH_MS,
     Client,
@@ -294,6 +295,33 @@ async def test_a_store_that_is_away_costs_a_code_that_clients_retry() -> None:
     assert (await client.fetched("t", 0)).high_watermark == 1
     assert (await client.produced("t", batch_of(b"y"))).base_offset == 1
     assert [r.correlation_id for r in client.replies] == list(range(1, 6))
+
+
+@pytest.mark.parametrize("timeout_ms", [-1, 0, 1, 100])
+def test_acks_1_is_answered_when_it_is_stored_whatever_its_timeout(timeout_ms: int) -> None:
+    """Kafka's leader looks at the timeout for acks=all alone."""
+
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        await client.create("t")
+        world.objects.latency_s = 0.3
+        answer = await client.produced("t", batch_of(b"x"), acks=1, timeout_ms=timeout_ms)
+        assert (answer.error_code, answer.base_offset) == (0, 0)
+        answer = await client.produced("t", batch_of(b"x"), acks=-1, timeout_ms=timeout_ms)
+        assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+
+    body()
+
+
+@virtual
+async def test_acks_1_is_not_waited_for_for_ever() -> None:
+    world, client = await started()
+    await client.create("t")
+    world.objects.latency_s = 10_000.0
+    answer = await client.produced("t", batch_of(b"x"), acks=1, timeout_ms=0)
+    assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+    assert loop_ms() == pytest.approx(ACKS_ONE_PATIENCE_MS)
 
 
 @virtual
