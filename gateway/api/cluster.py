@@ -7,7 +7,7 @@ v12.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 
 from gateway.api.call import Call, error_code
 from gateway.broker.broker import BrokerError
@@ -41,8 +41,7 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
         answers = [_describe(topic, call) for topic in broker.topics if topic.is_durable]
     else:
         may_create = call.version < FIRST_VERSION_WITH_FLAG or request.allow_auto_topic_creation
-        asked = request.topics or []
-        answers = list(await asyncio.gather(*(_answer(t, may_create, call) for t in asked)))
+        answers = await _answers(request.topics or [], may_create, call)
     node = broker.node
     return MetadataResponse(
         brokers=[MetadataResponseBroker(node_id=node.node_id, host=node.host, port=node.port)],
@@ -52,40 +51,49 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
     )
 
 
-async def _answer(
+async def _answers(
+    asked: Sequence[MetadataRequestTopic], may_create: bool, call: Call
+) -> list[MetadataResponseTopic]:
+    """What exists is told at once: a topic that comes into being is waited for a moment only, by
+    all who ask for it together, and is then told as one whose leader is not known yet."""
+    found = [_find(topic, may_create, call) for topic in asked]
+    await call.broker.created_soon(one for one in found if isinstance(one, Topic))
+    return [_told(one, call) if isinstance(one, Topic) else one for one in found]
+
+
+def _find(
     asked: MetadataRequestTopic, may_create: bool, call: Call
-) -> MetadataResponseTopic:
+) -> Topic | MetadataResponseTopic:
+    """The topic, made if it is missing and may be; else the answer for it."""
+    topics = call.broker.topics
     if asked.name is None:
-        topic = call.broker.topics.with_id(asked.topic_id)
-        if topic is None:
-            return MetadataResponseTopic(
-                error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id
-            )
-        return _describe(topic, call)
+        return topics.with_id(asked.topic_id) or MetadataResponseTopic(
+            error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id
+        )
     try:
-        topic = await _named(asked.name, may_create, call)
+        topic = call.broker.ensure_topic(asked.name) if may_create else topics.named(asked.name)
+        if topic is not None:
+            return topic
+        call.broker.check_topic_name(asked.name)
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
         return MetadataResponseTopic(error_code=code, name=asked.name, topic_id=ZERO_UUID)
-    if topic is None:
-        return MetadataResponseTopic(
-            error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=asked.name, topic_id=ZERO_UUID
-        )
-    return _describe(topic, call)
+    return MetadataResponseTopic(
+        error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=asked.name, topic_id=ZERO_UUID
+    )
 
 
-async def _named(name: str, may_create: bool, call: Call) -> Topic | None:
-    broker = call.broker
-    if may_create:
-        return await broker.ensure_topic(name)
-    topic = broker.topics.named(name)
-    if topic is not None:
-        await broker.settled(topic)
-        return topic
-    broker.check_topic_name(name)
-    return None
+def _told(topic: Topic, call: Call) -> MetadataResponseTopic:
+    """The topic, or why it cannot be spoken of: what is not durable may vanish."""
+    if topic.is_durable:
+        return _describe(topic, call)
+    created = topic.created
+    code = ErrorCode.LEADER_NOT_AVAILABLE
+    if created is not None and created.done() and not created.cancelled():
+        code = error_code(created.exception() or TimeoutError())
+    return MetadataResponseTopic(error_code=code, name=topic.name, topic_id=ZERO_UUID)
 
 
 def _describe(topic: Topic, call: Call) -> MetadataResponseTopic:

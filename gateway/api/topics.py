@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from gateway.api.call import Call, error_code
+from gateway.api.call import Call, error_code, patience_s
 from gateway.broker.broker import BrokerError
 from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
 from gateway.broker.topics import Topic
@@ -39,16 +39,13 @@ SOURCE_TOPIC, SOURCE_DEFAULT = 1, 5  # ConfigSource as DescribeConfigs numbers i
 async def create_topics(request: CreateTopicsRequest, call: Call) -> CreateTopicsResponse:
     names = Counter(topic.name for topic in request.topics)
     answers = await asyncio.gather(
-        *(
-            _create(topic, names[topic.name] > 1, request.validate_only, call)
-            for topic in request.topics
-        )
+        *(_create(topic, names[topic.name] > 1, request, call) for topic in request.topics)
     )
     return CreateTopicsResponse(topics=list(answers))
 
 
 async def _create(
-    asked: CreatableTopic, is_repeated: bool, validate_only: bool, call: Call
+    asked: CreatableTopic, is_repeated: bool, request: CreateTopicsRequest, call: Call
 ) -> CreatableTopicResult:
     try:
         if is_repeated:
@@ -57,8 +54,9 @@ async def _create(
             )
         count = _partitions_count(asked, call)
         configs = _configs(asked)
-        await call.broker.settled_name(asked.name)
-        if validate_only:
+        timeout_s = patience_s(request.timeout_ms)
+        await call.broker.settled_name(asked.name, timeout_s)
+        if request.validate_only:
             call.broker.check_new_topic(asked.name, count)
             return CreatableTopicResult(
                 name=asked.name,
@@ -68,7 +66,7 @@ async def _create(
                 configs=_echo(configs, call.broker.limits.message_bytes_max),
             )
         topic = call.broker.create_topic(asked.name, count, configs)
-        await call.broker.settled(topic)
+        await call.broker.settled(topic, timeout_s)
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
@@ -144,11 +142,12 @@ async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopic
         asked = [DeleteTopicState(name=name) for name in request.topic_names]
     else:
         asked = request.topics
-    answers = await asyncio.gather(*(_delete(topic, call) for topic in asked))
+    timeout_s = patience_s(request.timeout_ms)
+    answers = await asyncio.gather(*(_delete(topic, timeout_s, call) for topic in asked))
     return DeleteTopicsResponse(responses=list(answers))
 
 
-async def _delete(asked: DeleteTopicState, call: Call) -> DeletableTopicResult:
+async def _delete(asked: DeleteTopicState, timeout_s: float, call: Call) -> DeletableTopicResult:
     answer = DeletableTopicResult(name=asked.name, topic_id=asked.topic_id)
     topic: Topic | None
     if asked.name is None:
@@ -161,15 +160,20 @@ async def _delete(asked: DeleteTopicState, call: Call) -> DeletableTopicResult:
         return answer
     answer.name, answer.topic_id = topic.name, topic.id
     try:
-        deleted = call.broker.delete_topic(topic)
+        deleted = call.broker.delete_topic(topic, timeout_s)
         # At once, not when the deletion is durable: the wait may end with a time-out.
-        await asyncio.gather(deleted, call.services.groups.topic_deleted(topic.name))
+        await asyncio.gather(deleted, _forget_offsets(topic.name, timeout_s, call))
     except Exception as error:
         answer.error_code = error_code(error)
         answer.error_message = str(error) or None
         if answer.error_code == ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
     return answer
+
+
+async def _forget_offsets(topic: str, timeout_s: float, call: Call) -> None:
+    async with asyncio.timeout(timeout_s):
+        await call.services.groups.topic_deleted(topic)
 
 
 def delete_topics_error(request: DeleteTopicsRequest, code: ErrorCode) -> DeleteTopicsResponse:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ from wal_core import Clock, Corrupt, Log, LogConfig, Rng, SegmentStore
 
 PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand producers
 STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
+CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
 
@@ -190,6 +191,7 @@ class Broker:
         topic = self.topics.apply(record)
         assert topic is not None
         topic.created = created
+        topic.created_s = asyncio.get_running_loop().time()
         return topic
 
     def check_new_topic(self, name: str, partitions_count: int) -> None:
@@ -216,11 +218,11 @@ class Broker:
                 f"this gateway is set to {self.limits.partitions_max_count} (partitions_max_count)",
             )
 
-    async def ensure_topic(self, name: str) -> Topic | None:
+    def ensure_topic(self, name: str) -> Topic | None:
         """The topic, created if that is allowed; None when it is missing and must stay so.
 
-        Sixteen parallel first touches create it once: the first applies, the others find it.
-        Raises BrokerError for an illegal name.
+        Sixteen parallel first touches create it once: the first applies, the others find it. It is
+        spoken of once `created_soon` says so. Raises BrokerError for an illegal name.
         """
         topic = self.topics.named(name)
         if topic is None:
@@ -229,22 +231,32 @@ class Broker:
                 return None
             is_internal = name == OFFSETS_TOPIC
             topic = self._create_offsets_topic() if is_internal else self.create_topic(name)
-        await self.settled(topic)
         return topic
 
-    async def settled(self, topic: Topic) -> None:
+    async def created_soon(self, topics: Iterable[Topic]) -> None:
+        """Wait until these are durable, or until their time to become so in is over: that is a
+        moment from their creation on, and whoever asks later does not wait again.
+        """
+        pending = [topic for topic in topics if not topic.is_durable]
+        if pending:
+            until_s = max(topic.created_s for topic in pending) + CREATION_WAIT_S
+            left_s = until_s - asyncio.get_running_loop().time()
+            if left_s > 0:
+                await wait_confirmed([t.created for t in pending if t.created], left_s)
+
+    async def settled(self, topic: Topic, timeout_s: float = STORAGE_TIMEOUT_S) -> None:
         """Wait until the topic's creation is durable, so that no answer speaks of one that may
         vanish.
         """
         if topic.created is not None:
-            await self._durable(topic.created)
+            await self._durable(topic.created, timeout_s)
             topic.created = None
 
-    async def settled_name(self, name: str) -> None:
+    async def settled_name(self, name: str, timeout_s: float) -> None:
         """The same for the topic of that name, if there is one: "exists" must not be taken back."""
         topic = self.topics.named(name)
         if topic is not None:
-            await self.settled(topic)
+            await self.settled(topic, timeout_s)
 
     def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> Awaitable[None]:
         """Let these, which must be valid, be all that is set on a topic; in force at once, the
@@ -258,7 +270,7 @@ class Broker:
         record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
         return self._durable(self._write(record))
 
-    def delete_topic(self, topic: Topic) -> Awaitable[None]:
+    def delete_topic(self, topic: Topic, timeout_s: float = STORAGE_TIMEOUT_S) -> Awaitable[None]:
         """Remove a topic and its streams during the call; the result is awaited for durability. Its
         name may be used again at once.
         """
@@ -275,7 +287,7 @@ class Broker:
                     self.log.drop_stream(partition.stream_id)
 
         deleted.add_done_callback(drop)
-        return self._durable(deleted)
+        return self._durable(deleted, timeout_s)
 
     def _new_topic_id(self) -> bytes:
         """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""

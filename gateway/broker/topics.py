@@ -57,6 +57,7 @@ class Topic:
         "_default_bytes_max",
         "configs",
         "created",
+        "created_s",
         "deletes_old",
         "id",
         "log_append_time",
@@ -75,6 +76,7 @@ class Topic:
         self._default_bytes_max = message_bytes_max
         self.configure(record)
         self.created: asyncio.Future[None] | None = None
+        self.created_s = 0.0  # when that was begun, by the loop's time
         self.partitions = [
             Partition(self, index, record.first_stream_id + index, log)
             for index in range(record.partitions_count)

@@ -3,7 +3,10 @@
 import asyncio
 from typing import Any
 
-from gateway.tests.harness import NODE, Client, batch_of, started, virtual
+import pytest
+
+from gateway.broker.broker import CREATION_WAIT_S
+from gateway.tests.harness import NODE, Client, batch_of, loop_ms, started, virtual
 from protocol import ZERO_UUID, ApiKey, ErrorCode
 from protocol.messages.describe_cluster import DescribeClusterRequest
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -114,9 +117,13 @@ async def test_no_answer_speaks_of_a_topic_that_may_vanish() -> None:
             body = MetadataRequest(topics=form, allow_auto_topic_creation=create)
             asked = world.client().send(ApiKey.METADATA, 12, body)
             await asyncio.sleep(0.05)
-            # Either it is not named yet, or the answer waits until it is durable.
-            assert not asked.done() or not asked.result().topics
+            # It is not named yet, or the answer waits, or it says that there is no leader so far.
+            for told in asked.result().topics if asked.done() else ():
+                assert told.error_code == ErrorCode.LEADER_NOT_AVAILABLE
+                assert told.topic_id == ZERO_UUID
     await making
+    await asyncio.sleep(0.5)
+    assert await _names(world.client(), 12, None) == ["t"]
     await world.crash()
     await world.start()
     assert await _names(world.client(), 12, None) == ["t"]
@@ -172,8 +179,25 @@ async def test_a_store_that_is_away_is_answered_with_what_clients_retry() -> Non
     world, client = await started()
     world.objects.latency_s = 10_000.0
     reply = await client.call(ApiKey.METADATA, 9, _asking("t"))
-    assert reply.topics[0].error_code == ErrorCode.REQUEST_TIMED_OUT
+    assert reply.topics[0].error_code == ErrorCode.LEADER_NOT_AVAILABLE
     assert reply.brokers
+
+
+@virtual
+async def test_what_exists_is_told_while_what_is_new_waits_for_storage() -> None:
+    """As Kafka tells it; and the requests behind it on the connection go on."""
+    world, client = await started()
+    await client.create("old", partitions=2)
+    world.objects.latency_s = 10_000.0
+    took_ms = []
+    for create in (True, True, False):
+        began_ms = loop_ms()
+        reply = await client.call(ApiKey.METADATA, 9, _asking("old", "new", create=create))
+        took_ms.append(loop_ms() - began_ms)
+        assert [t.error_code for t in reply.topics] == [0, ErrorCode.LEADER_NOT_AVAILABLE]
+        assert [len(t.partitions) for t in reply.topics] == [2, 0]
+    assert took_ms == pytest.approx([1_000 * CREATION_WAIT_S, 0, 0])
+    assert await _names(client, 9, None) == ["old"]
 
 
 @virtual

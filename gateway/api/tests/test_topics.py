@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.tests.harness import Client, World, batch_of, started, virtual
+from gateway.tests.harness import Client, World, batch_of, loop_ms, started, virtual
 from protocol import ZERO_UUID, ApiKey, ErrorCode
 from protocol.messages.create_topics import (
     CreatableReplicaAssignment,
@@ -268,6 +268,21 @@ async def test_a_topic_exists_for_nobody_before_it_is_durable() -> None:
     assert not again.done()
     assert await first == [ErrorCode.NONE]
     assert await again == [ErrorCode.TOPIC_ALREADY_EXISTS]
+
+
+@virtual
+async def test_creation_and_deletion_are_answered_within_the_time_of_the_request() -> None:
+    """Committed offsets of the topic, which go with it, included."""
+    world, client = await started()
+    await client.create("t")
+    await _commit(client, 1)
+    world.objects.latency_s = 10_000.0
+    for at_ms in (9_000, 18_000):  # the second finds the first one's topic, not durable yet
+        answer = (await _create(client, _topic("u")))[0]
+        assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+        assert loop_ms() == pytest.approx(at_ms)
+    assert await _delete(client, "t") == [ErrorCode.REQUEST_TIMED_OUT]
+    assert loop_ms() == pytest.approx(27_000)
 
 
 @virtual

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.broker.broker import (
+    CREATION_WAIT_S,
     PRODUCER_IDS_BLOCK_COUNT,
     STORAGE_TIMEOUT_S,
     BrokerError,
@@ -22,29 +23,35 @@ async def test_parallel_first_touches_create_once_and_all_wait_until_it_is_durab
     broker = world.gateway.broker
     world.objects.latency_s = 0.2
     written = world.objects.count("create")
-    touches = [asyncio.ensure_future(broker.ensure_topic("t")) for _ in range(16)]
+    topics = [broker.ensure_topic("t") for _ in range(16)]
+    first = topics[0]
+    assert first is not None
+    assert all(topic is first for topic in topics)
+    touches = [asyncio.ensure_future(broker.created_soon([first])) for _ in range(16)]
     await asyncio.sleep(0.1)
     assert not any(t.done() for t in touches)
-    topics = await asyncio.gather(*touches)
-    assert len({id(t) for t in topics}) == 1
+    await asyncio.gather(*touches)
     assert loop_ms() == pytest.approx(200)
     assert world.objects.count("create") == written + 1
 
 
 @virtual
-async def test_a_creation_that_is_late_times_out_for_the_caller_and_holds_later() -> None:
+async def test_a_creation_that_is_late_is_waited_for_once_and_holds_later() -> None:
     world = await World().start()
     broker = world.gateway.broker
     world.objects.plan += [Planned("create", "", Fault.HANG)] * 5
-    with pytest.raises(TimeoutError):
-        await broker.ensure_topic("t")
-    assert loop_ms() == pytest.approx(1_000 * STORAGE_TIMEOUT_S)
-    topic = broker.topics.named("t")
+    topic = broker.ensure_topic("t")
     assert topic is not None
+    for _ in range(3):
+        await broker.created_soon([topic])
+        assert loop_ms() == pytest.approx(1_000 * CREATION_WAIT_S)
     assert not topic.is_durable
+    with pytest.raises(TimeoutError):
+        await broker.settled(topic)
+    assert loop_ms() == pytest.approx(1_000 * (CREATION_WAIT_S + STORAGE_TIMEOUT_S))
     await asyncio.sleep(100)
     assert topic.is_durable
-    assert await broker.ensure_topic("t") is topic
+    assert broker.ensure_topic("t") is topic
 
 
 @virtual
@@ -52,11 +59,14 @@ async def test_a_cancelled_creator_does_not_take_the_others_with_it() -> None:
     world = await World().start()
     broker = world.gateway.broker
     world.objects.latency_s = 0.2
-    first = asyncio.ensure_future(broker.ensure_topic("t"))
-    second = asyncio.ensure_future(broker.ensure_topic("t"))
+    topic = broker.ensure_topic("t")
+    assert topic is not None
+    first = asyncio.ensure_future(broker.settled(topic))
+    second = asyncio.ensure_future(broker.settled(topic))
     await asyncio.sleep(0.1)
     first.cancel()
-    assert await second is broker.topics.named("t")
+    await second
+    assert topic.is_durable
 
 
 @virtual
@@ -113,10 +123,12 @@ async def test_a_fenced_broker_says_so_to_every_change() -> None:
     other = World()
     other.objects, other.store = world.objects, world.store
     await other.start()
+    first = broker.ensure_topic("t")
+    assert first is not None
     with pytest.raises(Fenced):
-        await broker.ensure_topic("t")
+        await broker.settled(first)
     with pytest.raises(Fenced):
-        await broker.ensure_topic("u")
+        broker.ensure_topic("u")
     with pytest.raises(Fenced):
         await broker.new_producer_id()
     assert other.gateway.broker.topics.named("t") is None
