@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit sim model compat buckets kill chaos soak fuzz teeth bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts unit sim model compat buckets kill chaos soak siege fuzz teeth bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -19,6 +19,7 @@ help:
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make soak    write and delete, then compare the bucket with its tables, ARGS='--minutes 5'"
+	@echo "make siege   attacks on the memory and patience of a broker in 1 GiB, ARGS='--scale 10'"
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
 	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
 	@echo "make buckets part of that suite against a local S3 server"
@@ -89,6 +90,9 @@ chaos: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/stored -m soak -s $(ARGS)
+
+siege: $(VENV)/.dev
+	$(BIN)/python -m compat_tests.siege $(ARGS)
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m gateway.testing.fuzz $(ARGS)

@@ -16,9 +16,14 @@ TIMEOUT_S = 20.0
 
 
 class Connection:
-    def __init__(self, bootstrap: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, bootstrap: str, *, timeout_s: float = TIMEOUT_S, source: str | None = None
+    ) -> None:
+        """`source` is the address to come from: all of 127.0.0.0/8 is this machine."""
         host, port = bootstrap.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=timeout_s)
+        self.socket = socket.create_connection(
+            (host, int(port)), timeout=timeout_s, source_address=(source, 0) if source else None
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._correlation_ids = count(1)
         self._asked: dict[int, tuple[type[ApiMessage], int]] = {}
