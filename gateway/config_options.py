@@ -236,7 +236,7 @@ OPTIONS: tuple[Option, ...] = (
         "store_timeout_ms",
         parse_duration,
         _STORAGE,
-        "Deadline of one attempt to write or read.",
+        "Deadline of one attempt to write or read; for what is large, a second more per 512 KiB.",
         100,
         600_000,
     ),

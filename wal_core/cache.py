@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from wal_core.deadline import Attempts, deadline_s
 from wal_core.errors import Unavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -80,7 +81,7 @@ class LoadingCache(Generic[K, V]):
         self._expected_bytes = expected_bytes
         self._load = load
         self._size_bytes = size_bytes
-        self._deadline_ms = deadline_ms
+        self._attempts = Attempts(deadline_ms)
         self._values: OrderedDict[K, V] = OrderedDict()
         self._loads: dict[K, asyncio.Task[V]] = {}
         self.bytes_count = 0
@@ -95,18 +96,19 @@ class LoadingCache(Generic[K, V]):
     async def get(self, key: K) -> V:
         """The value, loaded if need be. Raises what the load raises, Unavailable when late.
 
-        A load is late after `deadline_ms`, a reader that had to wait for room after twice that. The
-        load keeps its place then: whoever asks again finds it further on.
+        A load is late after `deadline_ms` and what its bytes take (deadline.py), a reader that had
+        to wait for room after twice that. The load keeps its place then: whoever asks again finds
+        it further on.
         """
         value = self.peek(key)
         if value is not None:
             return value
         load = self._start(key)
         try:
-            async with asyncio.timeout(2 * self._deadline_ms / 1000):
+            async with asyncio.timeout(2 * self._deadline_s(key)):
                 return await asyncio.shield(load)
         except TimeoutError:
-            raise Unavailable(f"no answer within {2 * self._deadline_ms} ms") from None
+            raise self._late() from None
 
     def prefetch(self, key: K) -> None:
         """Start loading if it is not here and there is room for it; nobody waits."""
@@ -157,12 +159,21 @@ class LoadingCache(Generic[K, V]):
 
     async def _load_in_time(self, key: K) -> V:
         try:
-            async with asyncio.timeout(self._deadline_ms / 1000):
+            async with self._attempts.one():
                 value = await self._load(key)
         except TimeoutError:
-            raise Unavailable(f"no answer within {self._deadline_ms} ms") from None
+            raise self._late() from None
         self.put(key, value)
         return value
+
+    def _deadline_s(self, key: K) -> float:
+        bytes_count = self._attempts.flying_bytes + self._expected_bytes(key)
+        return deadline_s(self._attempts.timeout_ms, bytes_count)
+
+    def _late(self) -> Unavailable:
+        return Unavailable(
+            f"no answer within {self._attempts.timeout_ms:g} ms, and the time its bytes may take"
+        )
 
     def _done(self, key: K, task: asyncio.Task[V]) -> None:
         del self._loads[key]

@@ -286,7 +286,7 @@ class LogReader:
     async def load_tables(self, link: Link) -> Footer | SealedIndex:
         """The footer or index of a finished segment, from the store."""
         if isinstance(link, Sealed):
-            place = Place(link.index, 0, None, self._log_id, link.last, 0)
+            place = Place(link.index, 0, link.index_bytes, self._log_id, link.last, 0)
             return SealedIndex.of_block(await read_block(self._store.objects, place))
         block = await self._store.read_footer(self._log_id, link.segment)
         if block is None:

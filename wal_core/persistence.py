@@ -1,4 +1,4 @@
-"""Trying a store until it answers: deadline per attempt, growing jittered pauses between them."""
+"""Trying a store until it answers: a deadline per attempt, growing jittered pauses between them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
+from wal_core.deadline import Attempts
 from wal_core.errors import Unavailable, WalError
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class Persistence:
 
     def __init__(self, config: LogConfig, rng: Rng, *, patience_s: float = float("inf")) -> None:
         self._patience_s = patience_s
-        self._deadline_s = config.store_timeout_ms / 1000
+        self._attempts = Attempts(config.store_timeout_ms)
         self._pause_first_s = config.retry_first_ms / 1000
         self._pause_max_s = config.retry_max_ms / 1000
         self._rng = rng
@@ -36,13 +37,15 @@ class Persistence:
         begun_s = asyncio.get_running_loop().time()
         while True:
             try:
-                async with asyncio.timeout(self._deadline_s):
+                tried_s = asyncio.get_running_loop().time()
+                async with self._attempts.one():
                     result = await action()
                 if failed_count:
                     _logger.info("the store took it at attempt %d", failed_count + 1)
                 return result
             except TimeoutError:
-                problem = f"no answer within {self._deadline_s:g} s"
+                took_s = asyncio.get_running_loop().time() - tried_s
+                problem = f"no answer within {took_s:.3g} s"
             except WalError as error:
                 if not error.retriable:
                     raise

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
+from wal_core.deadline import expect
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.off_loop import LARGE_ROWS_COUNT, off_loop_if_large
@@ -44,6 +45,7 @@ class Place(NamedTuple):
 
 async def read_block(objects: ObjectStore, place: Place) -> Block:
     """The verified block at a place. Raises Corrupt when it is damaged or missing, Unavailable."""
+    expect(place.length or 0)
     try:
         buffer = await objects.get_range(place.key, place.position, place.length)
     except NotFound:
@@ -115,6 +117,7 @@ async def create_own(objects: ObjectStore, place: Place, pieces: Sequence[Buffer
     compared; it holds the writer's nonce and the block's CRC, which no other block shares. May be
     repeated after any error. Raises Fenced when the key is another writer's, Unavailable.
     """
+    expect(sum(map(len, pieces)))
     try:
         await objects.create(place.key, pieces)
     except AlreadyExists:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from wal_core.block_format import HEADER_BYTES, Block, BlockHeader, parse_header
 from wal_core.config import MIB
+from wal_core.deadline import expect
 from wal_core.errors import Corrupt
 from wal_core.fsck.findings import Kind
 from wal_core.object_store.base import NotFound, ObjectStore
@@ -88,4 +89,8 @@ class BlockReader:
             await asyncio.gather(*(read for _, read in reads), return_exceptions=True)
 
     async def _read(self, key: str, position: int, length: int | None) -> Buffer:
-        return await self._persist(lambda: self._objects.get_range(key, position, length))
+        async def read() -> Buffer:
+            expect(length or 0)
+            return await self._objects.get_range(key, position, length)
+
+        return await self._persist(read)

@@ -9,11 +9,13 @@ everywhere, and our objects are far below the 5 GiB where one would be needed.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from wal_core.config import CloudSettings
+from wal_core.config import MIB, CloudSettings
+from wal_core.deadline import deadline_s, expect
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
 from wal_core.object_store.cloud_errors import Kind, Problem, understand
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 _SMALL_PIECE_BYTES = 4 * 1024
 """Below this, copying a piece beside its neighbours is cheaper than handing it over by itself."""
+_SMALL_BYTES_MAX = 256 * 1024
+"""So much passes any line that is fast enough in half a second."""
+_BULK_BYTES = 256 * MIB
+"""What may be on its way at once at most, by the bounds of a log: `unconfirmed_bytes_max`."""
 _PIECES_MAX_COUNT = 1_000
 _LIST_CHUNK_COUNT = 1_000
 
@@ -34,11 +40,12 @@ T = TypeVar("T")
 class CloudStore:
     """A bucket, from a prefix on. Make one with `open_cloud`."""
 
-    def __init__(self, backend: Backend, location: str, where: str) -> None:
+    def __init__(self, backend: Backend, bulk: Backend, location: str, where: str) -> None:
         import obstore  # noqa: PLC0415 - only with a bucket; 30 ms of start-up otherwise
 
         self._library = obstore
         self._backend = backend
+        self._bulk = bulk  # the same with more patience: for what moves many bytes
         self.location = location
         self.where = where
         """For people: location, and endpoint where it is not the provider's own."""
@@ -52,17 +59,24 @@ class CloudStore:
     async def create(self, key: str, pieces: Sequence[Buffer]) -> None:
         # The library reads our memory until the request is over, also after a cancel. A task of
         # its own holds the pieces until then, whatever becomes of the caller.
-        put = asyncio.get_running_loop().create_task(self._put(key, hand_over(pieces)))
+        backend = self._for(sum(map(len, pieces)))
+        put = asyncio.get_running_loop().create_task(self._put(backend, key, hand_over(pieces)))
         self._puts.add(put)
         put.add_done_callback(self._put_done)
         await asyncio.shield(put)
 
-    async def _put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def _for(self, bytes_count: int | None) -> Backend:
+        """The library's own deadline of a request is a client's; ours, for every request its own,
+        are shorter (deadline.py). None: nobody knows yet how many."""
+        small = bytes_count is not None and bytes_count <= _SMALL_BYTES_MAX
+        return self._backend if small else self._bulk
+
+    async def _put(self, backend: Backend, key: str, parts: Sequence[Buffer]) -> None:
         await self._call(
             "create",
             key,
             lambda: self._library.put_async(
-                self._backend, key, parts, mode="create", use_multipart=False
+                backend, key, parts, mode="create", use_multipart=False
             ),
         )
 
@@ -82,7 +96,7 @@ class CloudStore:
             return b""
 
     async def _get(self, key: str, start: int, length: int | None) -> Buffer:
-        library, backend = self._library, self._backend
+        library, backend = self._library, self._for(length)
         if length is not None:
             got = await library.get_range_async(backend, key, start=start, length=length)
             return memoryview(got)
@@ -90,6 +104,7 @@ class CloudStore:
             result = await library.get_async(backend, key, options={"range": {"offset": start}})
         else:
             result = await library.get_async(backend, key)
+        expect(result.meta["size"] - start)
         return memoryview(await result.bytes_async())
 
     async def list(self, prefix: str, start_after: str = "") -> Sequence[ObjectInfo]:
@@ -191,9 +206,12 @@ def open_cloud(
     environ = os.environ if environ is None else environ
     parsed = parse_location(location)
     backend = open_backend(parsed, settings, environ)
+    bulk_ms = round(deadline_s(settings.timeout_ms, _BULK_BYTES) * 1000)
+    patient = dataclasses.replace(settings, timeout_ms=bulk_ms)
+    bulk = open_backend(parsed, patient, environ)
     endpoint = endpoint_of(parsed, settings, environ)
     where = f"{parsed} at {endpoint}" if endpoint else str(parsed)
-    return CloudStore(backend, str(parsed), where)
+    return CloudStore(backend, bulk, str(parsed), where)
 
 
 def hand_over(pieces: Sequence[Buffer]) -> Sequence[Buffer]:

@@ -21,6 +21,7 @@ from typing import TypeVar
 from wal_core.block_format import Block
 from wal_core.clock import SystemRng
 from wal_core.config import Mode
+from wal_core.deadline import expect
 from wal_core.errors import Corrupt, Unavailable
 from wal_core.files import make_folder, sync_folder
 from wal_core.footer_format import encode_trailer
@@ -114,6 +115,7 @@ class FileSegmentStore:
     # -- writing ---------------------------------------------------------------------------
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
+        expect(sum(map(len, pieces)))
         future = self._writing.get(slot)
         if future is None:  # else: an earlier attempt is still with the device, wait for it
             future = self._submit(slot, pieces, final=final)

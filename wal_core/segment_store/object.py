@@ -64,7 +64,7 @@ class ObjectSegmentStore:
         try:
             start = await self.objects.get_range(rows[-1].key, 0, _FOOTER_GUESS_BYTES)
             last = parse_header(start)
-            place = self.place(Slot(log_id, segment, last.block, 0), None)
+            place = self.place(Slot(log_id, segment, last.block, 0), last.total_bytes)
             if last.kind in FOOTER_KINDS:
                 if last.total_bytes <= len(start):
                     return verified(place, start)
@@ -78,7 +78,7 @@ class ObjectSegmentStore:
             return None  # deleted this moment
         for head in map(parse_header, heads):
             if head.kind in FOOTER_KINDS:
-                place = self.place(Slot(log_id, segment, head.block, 0), None)
+                place = self.place(Slot(log_id, segment, head.block, 0), head.total_bytes)
                 return await read_block(self.objects, place)
         return None
 
