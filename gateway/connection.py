@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.api import Api, Call, CloseConnection, error_code
+from gateway.broker.turns import Turns
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.hub import Hub
 from gateway.observe.logger import log_event
@@ -69,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0  # in the transport when the stall timer was armed
         self._client_host = ""
+        self._turns = Turns()
 
     # asyncio's side
 
@@ -245,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         assert request.frame is not None
         message = decode_request(header, request.frame, request.at)
         request.frame = None  # from here on only the record views keep its memory
-        call = Call(header, self._client_host, self._hub.services)
+        call = Call(header, self._client_host, self._hub.services, self._turns)
         response = await _handled(api, message, call)
         if response is None:
             return ()

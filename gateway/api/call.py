@@ -14,6 +14,7 @@ from protocol import ApiKey, BatchError, ErrorCode, Message, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
 
 if TYPE_CHECKING:
+    from gateway.broker.turns import Turns
     from gateway.config import Config
     from gateway.groups import GroupCoordinator
 
@@ -34,6 +35,7 @@ class Call:
     header: RequestHeader
     client_host: str
     services: Services
+    turns: Turns  # of the connection's fetches
 
     @property
     def version(self) -> int:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.api.call import Call, error_code
 from gateway.broker.partition import Partition
+from gateway.broker.reading import Reading, Wanted
 from gateway.broker.waiting import Waiter
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.fetch import (
     EpochEndOffset,
@@ -25,7 +27,6 @@ from protocol.messages.fetch import (
     FetchTopic,
     PartitionData,
 )
-from wal_core import Entry, Truncated, WalError
 
 FIRST_VERSION_WITH_TOPIC_IDS = 13
 WAIT_MAX_MS = 300_000  # no fetch is parked for longer, whatever it asks
@@ -35,14 +36,11 @@ FINAL_EPOCH = -1  # a sessionless fetch (KIP-227)
 INITIAL_EPOCH = 0  # "open a session, please": declined by answering session id 0
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(NamedTuple):
     """One asked-for partition: where its answer goes and what to read."""
 
     answer: PartitionData
-    partition: Partition
-    offset: int
-    bytes_max: int
+    wanted: Wanted
 
 
 async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
@@ -55,14 +53,25 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + min(max(request.max_wait_ms, 0), WAIT_MAX_MS) / 1000
     while True:
-        topics, parts, failed = _prepare(request, call)
+        slices = Slices()
+        topics, parts, failed = await _prepare(request, call, slices)
         # Registered before reading: what becomes durable in between wakes the next wait.
-        with Waiter(part.partition for part in parts) as waiter:
-            got_bytes, read_failed = await _read(parts, request, call)
+        with Waiter(part.wanted.partition for part in parts) as waiter:
+            bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
+            reading = Reading(call.turns, slices, bytes_max, deadline_s)
+            await reading.fill([p.wanted for p in parts if p.answer.diverging_epoch is None])
+            _fill_in(parts)
             left_s = deadline_s - loop.time()
-            if failed or read_failed or got_bytes >= request.min_bytes or left_s <= 0:
-                return FetchResponse(responses=topics, session_id=NO_SESSION)
-            if call.broker.closing or not await waiter.wait(left_s):
+            if (
+                not parts  # nothing to wait for: a session that closes (DelayedFetch in Kafka)
+                or failed
+                or reading.has_failed
+                or reading.is_cut
+                or reading.got_bytes >= request.min_bytes
+                or left_s <= 0
+                or call.broker.closing
+                or not await waiter.wait(left_s)
+            ):
                 return FetchResponse(responses=topics, session_id=NO_SESSION)
 
 
@@ -77,8 +86,8 @@ def _session_error(request: FetchRequest) -> ErrorCode:
     return ErrorCode.NONE
 
 
-def _prepare(
-    request: FetchRequest, call: Call
+async def _prepare(
+    request: FetchRequest, call: Call, slices: Slices
 ) -> tuple[list[FetchableTopicResponse], list[_Part], bool]:
     """An answer for every partition, what can be read, and whether any of them failed."""
     topics = []
@@ -93,13 +102,14 @@ def _prepare(
             if partition is not None:
                 _set_offsets(answer, partition)
             if code is ErrorCode.NONE and partition is not None:
-                parts.append(
-                    _Part(answer, partition, asked.fetch_offset, asked.partition_max_bytes)
-                )
+                wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)
+                parts.append(_Part(answer, wanted))
                 failed |= _diverged(answer, partition, asked)
             else:
                 answer.error_code = code
                 failed = True
+            if slices.is_over:
+                await slices.pause()
         topics.append(
             FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=answers)
         )
@@ -159,57 +169,19 @@ def _set_offsets(answer: PartitionData, partition: Partition) -> None:
     answer.log_start_offset = partition.log_start_offset
 
 
-async def _read(parts: Sequence[_Part], request: FetchRequest, call: Call) -> tuple[int, bool]:
-    """Fill in records; returns their bytes and whether a partition failed.
-
-    The byte budget goes round: each request begins with another partition, so that none starves
-    behind a busy one that is always asked for first. The first batch found is returned whole
-    whatever its size.
-    """
-    left_bytes = min(request.max_bytes, call.services.config.fetch_bytes_max)
-    got_bytes = 0
-    failed = False
-    first = call.header.correlation_id % len(parts) if parts else 0
-    for part in (*parts[first:], *parts[:first]):
-        if left_bytes <= 0 and got_bytes:
-            break
-        if part.answer.diverging_epoch is not None:
-            continue
-        try:
-            budget_bytes = max(0, min(part.bytes_max, left_bytes))
-            entries = await _entries(part, budget_bytes)
-        except WalError as error:
-            part.partition.tell_damage(error)
+def _fill_in(parts: Sequence[_Part]) -> None:
+    """What was read, or why it was not, into the answers."""
+    for part in parts:
+        want = part.wanted
+        if want.error is not None:
             part.answer.error_code = (
                 ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                if part.partition.deleted
-                else error_code(error)
+                if want.partition.deleted
+                else error_code(want.error)
             )
-            failed = True
-            continue
-        size_bytes = sum(len(entry.payload) for entry in entries)
-        if not entries or (got_bytes and size_bytes > budget_bytes):
-            continue  # only the very first batch of a reply may be larger than its budget
-        part.answer.records = [entry.payload for entry in entries]
-        _set_offsets(part.answer, part.partition)
-        got_bytes += size_bytes
-        left_bytes -= size_bytes
-    return got_bytes, failed
-
-
-async def _entries(part: _Part, bytes_max: int) -> list[Entry]:
-    """Whole batches from memory or, when they are older, from storage."""
-    partition = part.partition
-    if partition.deleted:
-        raise Truncated("the topic was deleted")
-    if part.offset < partition.log_start_offset:
-        raise Truncated("the records were deleted")  # while another partition was read
-    if part.offset >= partition.high_watermark:
-        return []
-    entries = partition.log.read_tail(partition.stream_id, part.offset, bytes_max)
-    if entries is None:
-        entries = await partition.log.read(partition.stream_id, part.offset, bytes_max)
-    return entries
+        elif want.entries:
+            part.answer.records = [entry.payload for entry in want.entries]
+            _set_offsets(part.answer, want.partition)
 
 
 def fetch_error(request: FetchRequest, code: ErrorCode) -> FetchResponse:

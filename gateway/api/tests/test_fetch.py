@@ -107,19 +107,6 @@ async def test_only_the_very_first_batch_may_exceed_the_limit() -> None:
 
 
 @virtual
-async def test_no_partition_starves_behind_a_busy_one() -> None:
-    """Each request begins with another partition."""
-    world, client = await started()
-    await _filled(world, client, 5_000, partitions=3)
-    offsets = {("t", index): 0 for index in range(3)}
-    served: set[int] = set()
-    for _ in range(3):
-        reply = await client.call(ApiKey.FETCH, 12, fetch_request(offsets, bytes_max=5_100))
-        served |= {p.partition_index for p in reply.responses[0].partitions if p.records}
-    assert served == {0, 1, 2}
-
-
-@virtual
 async def test_only_durable_records_are_seen() -> None:
     world, client = await started()
     await client.create("t")
@@ -185,6 +172,24 @@ async def test_an_empty_answer_waits_its_full_time() -> None:
         began_ms = loop_ms()
         assert _bases(await client.fetched("t", 1, wait_ms=wait_ms)) == []
         assert loop_ms() - began_ms == pytest.approx(wait_ms)
+
+
+@pytest.mark.parametrize("version", [4, 7, 12, 17])
+def test_a_fetch_of_no_partition_is_answered_at_once(version: int) -> None:
+    """There is nothing it could wait for; consumers close their sessions with it."""
+
+    @virtual
+    async def body() -> None:
+        _, client = await started()
+        for asked in ({}, {"topics": [FetchTopic(topic="t" * (version < 13))]}):
+            request = FetchRequest(
+                max_wait_ms=60_000, min_bytes=1, max_bytes=1 << 20, session_epoch=-1, **asked
+            )
+            reply = await client.call(ApiKey.FETCH, version, request)
+            assert reply.error_code == 0
+        assert loop_ms() == 0
+
+    body()
 
 
 @virtual

@@ -1,0 +1,116 @@
+"""Reading from many partitions within the bounds of one reply.
+
+Who has waited longest is read first. A reply ends when its bytes, its share of the loop's time or
+the time the client would wait is used up; the first batch found is in it whatever its size. Does
+not know: messages, versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.slices import Slices
+from wal_core import Truncated, WalError
+
+if TYPE_CHECKING:
+    from gateway.broker.partition import Partition
+    from gateway.broker.turns import Turns
+    from wal_core import Entry
+
+WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What to read from one partition, and what was found."""
+
+    partition: Partition
+    offset: int
+    bytes_max: int
+    entries: Sequence[Entry] = ()
+    error: WalError | None = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reply's worth of reading. Make it, `await fill`, look at what was found."""
+
+    turns: Turns
+    slices: Slices
+    left_bytes: int
+    deadline_s: float  # of the loop's clock: from then on no storage is waited for beside the first
+    got_bytes: int = 0
+    has_failed: bool = False
+    is_cut: bool = False  # something that was ready did not find room
+    _waited: bool = field(default=False, init=False)
+
+    async def fill(self, wanted: Sequence[Wanted]) -> None:
+        """Read what is there."""
+        ready = await self._ready(wanted)
+        if len(ready) > 1:
+            ready.sort(key=lambda want: self.turns.rank(want.partition.stream_id))
+        for want in ready:
+            if self._is_over():
+                self.is_cut = True
+                return
+            if self.slices.is_over:
+                await self.slices.pause()
+            await self._read(want)
+
+    async def _ready(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Those that have records for the reader, or an error."""
+        ready = []
+        for want in wanted:
+            partition = want.partition
+            if partition.deleted or want.offset < partition.high_watermark:
+                ready.append(want)
+            if self.slices.is_over:
+                await self.slices.pause()
+        return ready
+
+    def _is_over(self) -> bool:
+        if not self.got_bytes:
+            return False
+        return (
+            self.left_bytes <= 0
+            or self.slices.spent_s > WORK_S_MAX
+            or (self._waited and asyncio.get_running_loop().time() >= self.deadline_s)
+        )
+
+    async def _read(self, want: Wanted) -> None:
+        budget_bytes = max(0, min(want.bytes_max, self.left_bytes))
+        try:
+            entries = await self._entries(want, budget_bytes)
+        except WalError as error:
+            want.partition.tell_damage(error)
+            want.error = error
+            self.has_failed = True
+            return
+        size_bytes = sum(len(entry.payload) for entry in entries)
+        if self.got_bytes and size_bytes > budget_bytes:
+            self.is_cut = True  # only the very first batch of a reply may be larger than its budget
+            if size_bytes > self.left_bytes:
+                self.left_bytes = 0  # it is the first of the next reply
+            return
+        if entries:
+            want.entries = entries
+            self.turns.served(want.partition.stream_id)
+            self.got_bytes += size_bytes
+            self.left_bytes -= size_bytes
+
+    async def _entries(self, want: Wanted, bytes_max: int) -> list[Entry]:
+        """Whole batches from memory or, when they are older, from storage."""
+        partition = want.partition
+        if partition.deleted:
+            raise Truncated("the topic was deleted")
+        if want.offset < partition.log_start_offset:
+            raise Truncated("the records were deleted")  # while another partition was read
+        entries = partition.log.read_tail(partition.stream_id, want.offset, bytes_max)
+        if entries is None:
+            self._waited = True
+            entries = await partition.log.read(partition.stream_id, want.offset, bytes_max)
+            self.slices.resume()
+        return entries
