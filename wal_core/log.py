@@ -16,6 +16,7 @@ from wal_core.maintenance import Maintenance
 from wal_core.recovery import Recovery
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
+from wal_core.time_search import TimeSearch
 from wal_core.types import Entry, LogState
 
 
@@ -55,6 +56,7 @@ class Log:
         self._reader = LogReader(
             store, config, streams=self._streams, chain=self._chain, writer=self._writer
         )
+        self._times = TimeSearch(self._reader)
         for segment, footer in recovered.newest_footers.items():
             self._reader.tables.put(Completed(segment), footer)
         self._maintenance = Maintenance(
@@ -229,9 +231,17 @@ class Log:
         check_read(offset, bytes_max)
         return await self._reader.read(stream_id, offset, bytes_max)
 
-    async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
-        """The first confirmed entry whose greatest timestamp is >= `timestamp_ms`, or None."""
-        return await self._reader.find_timestamp(stream_id, timestamp_ms)
+    async def find_timestamp(
+        self, stream_id: int, timestamp_ms: int, offset: int = 0
+    ) -> Entry | None:
+        """The first confirmed entry that ends behind `offset` and the stream's start, and whose
+        greatest timestamp is >= `timestamp_ms`; or None."""
+        return await self._times.find(stream_id, timestamp_ms, offset)
+
+    async def find_latest(self, stream_id: int, offset: int = 0) -> Entry | None:
+        """Of the confirmed entries that end behind `offset` and the stream's start, the one with
+        the greatest timestamp, the first of several; None when none has one."""
+        return await self._times.find_latest(stream_id, offset)
 
     # -- retention -------------------------------------------------------------------------
 
@@ -239,10 +249,11 @@ class Log:
         """The offset from which on everything has to stay if all older than `timestamp_ms` may go.
 
         As exact as the index, which knows blocks: never too high, so that some older records may
-        stay with a younger neighbour. The confirmed end when all may go. A stream that never saw a
-        timestamp keeps all. Between start and confirmed end.
+        stay with a younger neighbour in their block, and all that is left behind them. The
+        confirmed end when all may go. Entries without a time go with their neighbours, and stay
+        where none of these has one. Between start and confirmed end.
         """
-        return await self._reader.offset_for_time(stream_id, timestamp_ms)
+        return await self._times.offset_for_time(stream_id, timestamp_ms)
 
     async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
         """The highest offset the index can name that leaves at least `bytes_count` of payload;

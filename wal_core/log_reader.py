@@ -6,7 +6,7 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -72,20 +72,21 @@ class LogReader:
             config.store_timeout_ms,
         )
 
-    def _live(self, stream_id: int) -> Stream | None:
+    def live(self, stream_id: int) -> Stream | None:
+        """A stream that was not dropped."""
         stream = self._streams.get(stream_id)
         return None if stream is None or stream.dropped else stream
 
     def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
         """See Log.read_tail."""
-        stream = self._live(stream_id)
+        stream = self.live(stream_id)
         if stream is None or offset >= stream.confirmed:
             return []
         return stream.tail_from(offset, bytes_max)
 
     async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         """See Log.read."""
-        stream = self._live(stream_id)
+        stream = self.live(stream_id)
         found: list[Entry] = []
         room = bytes_max
         while stream is not None and offset < stream.confirmed:
@@ -96,7 +97,7 @@ class LogReader:
             more = stream.tail_from(offset, room)
             if more is None:
                 try:
-                    more = await self._follow(partial(self._read_stored, stream_id, offset, room))
+                    more = await self.follow(partial(self._read_stored, stream_id, offset, room))
                 except WalError:
                     if found:
                         break  # whoever begins there is told; what lies before it is whole
@@ -110,7 +111,7 @@ class LogReader:
                 break
         return found
 
-    async def _follow(self, look: Callable[[], Awaitable[T]]) -> T:
+    async def follow(self, look: Callable[[], Awaitable[T]]) -> T:
         """Look again where what was looked at is gone because a compaction has replaced it.
 
         What it replaces stays for a grace time; a look that takes longer (a store that is slow or
@@ -129,11 +130,11 @@ class LogReader:
         """Entries of the one block that holds `offset`."""
         view = await self._first_segment(stream_id, lambda row: row.end_offset > offset)
         runs = view.runs(stream_id)
-        at = _run_of_offset(runs, offset)
+        at = run_of_offset(runs, offset)
         if at < 0:
             raise self._lost(stream_id, offset)
         self._read_ahead(view, runs, at + 1)
-        entries = (await self._block(view, runs[at].block)).of_stream(stream_id)
+        entries = (await self.block(view, runs[at].block)).of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
             raise self._lost(stream_id, offset)
@@ -151,66 +152,15 @@ class LogReader:
 
     # -- questions to the index ------------------------------------------------------------
 
-    async def find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
-        """See Log.find_timestamp."""
-        return await self._follow(lambda: self._find_timestamp(stream_id, timestamp_ms))
-
-    async def _find_timestamp(self, stream_id: int, timestamp_ms: int) -> Entry | None:
-        stream = self._live(stream_id)
-        if stream is None or stream.max_ts_ms < timestamp_ms:
-            return None
-        view = await self._first_segment(
-            stream_id, lambda row: row.max_timestamp_ms >= timestamp_ms
-        )
-        # The index knows running maxima: nothing before this run is late enough. The entry that
-        # raised the maximum may be truncated; then a later one has to be looked for.
-        runs = view.runs(stream_id)
-        at = bisect_left(runs, timestamp_ms, key=lambda run: run.max_timestamp_ms)
-        offset = stream.start
-        found: Sequence[Entry] = ()
-        if at < len(runs) and runs[at].first_offset >= offset:
-            found = (await self._block(view, runs[at].block)).of_stream(stream_id)
-        while True:
-            for entry in found:
-                if entry.max_timestamp_ms >= timestamp_ms and entry.end_offset > stream.start:
-                    return entry
-                offset = entry.end_offset
-            offset = max(offset, stream.start)
-            if offset >= stream.confirmed:
-                return None
-            found = stream.tail_from(offset, _SCAN_BYTES) or await self._read_stored(
-                stream_id, offset, _SCAN_BYTES
-            )
-
-    async def offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
-        """See Log.offset_for_time."""
-        return await self._follow(lambda: self._offset_for_time(stream_id, timestamp_ms))
-
-    async def _offset_for_time(self, stream_id: int, timestamp_ms: int) -> int:
-        stream = self._live(stream_id)
-        if stream is None or stream.max_ts_ms < 0:
-            return stream.start if stream else 0
-        if stream.max_ts_ms < timestamp_ms:
-            return stream.confirmed
-        first = await self._first_run(stream_id, stream)
-        if first is None or first.max_timestamp_ms >= timestamp_ms:
-            return stream.start
-        view = await self._first_segment(
-            stream_id, lambda row: row.max_timestamp_ms >= timestamp_ms
-        )
-        runs = view.runs(stream_id)
-        at = bisect_left(runs, timestamp_ms, key=lambda run: run.max_timestamp_ms)
-        return max(stream.start, runs[at].first_offset) if at < len(runs) else stream.start
-
     async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
         """See Log.offset_for_size."""
-        return await self._follow(lambda: self._offset_for_size(stream_id, bytes_count))
+        return await self.follow(lambda: self._offset_for_size(stream_id, bytes_count))
 
     async def _offset_for_size(self, stream_id: int, bytes_count: int) -> int:
-        stream = self._live(stream_id)
+        stream = self.live(stream_id)
         if stream is None:
             return 0
-        first = await self._first_run(stream_id, stream)
+        first = await self.first_run(stream_id, stream)
         # The stream's byte that the kept part has to begin at or before: at most its last one.
         limit = stream.payload_bytes - max(bytes_count, 1)
         if first is None or first.bytes_before >= limit:
@@ -222,13 +172,13 @@ class LogReader:
 
     async def size_bytes(self, stream_id: int) -> int:
         """See Log.size_bytes."""
-        stream = self._live(stream_id)
+        stream = self.live(stream_id)
         if stream is None:
             return 0
-        first = await self._follow(lambda: self._first_run(stream_id, stream))
+        first = await self.follow(lambda: self.first_run(stream_id, stream))
         return stream.payload_bytes - first.bytes_before if first else 0
 
-    async def _first_run(self, stream_id: int, stream: Stream) -> Run | None:
+    async def first_run(self, stream_id: int, stream: Stream) -> Run | None:
         """The run that holds the stream's start; None when the stream is empty."""
         start = stream.start
         if start >= stream.confirmed:
@@ -237,7 +187,7 @@ class LogReader:
             return stream.first_run
         view = await self._first_segment(stream_id, lambda row: row.end_offset > start)
         runs = view.runs(stream_id)
-        at = _run_of_offset(runs, start)
+        at = run_of_offset(runs, start)
         if at < 0:
             raise self._lost(stream_id, start)
         if start == stream.start:  # else: truncated meanwhile
@@ -248,6 +198,13 @@ class LogReader:
         self, stream_id: int, reached: Callable[[StreamRow], bool]
     ) -> SegmentView:
         """The first segment where the monotone `reached` holds; the caller knows there is one."""
+        return await self.view((await self.segments_from(stream_id, reached))[0])
+
+    async def segments_from(
+        self, stream_id: int, reached: Callable[[StreamRow], bool]
+    ) -> list[Link | SegmentIndex]:
+        """All from the first one on where the monotone `reached` holds, which the caller knows
+        there is; as they were when it was called."""
         active = self._writer.active
         links = self._chain.links
         low, high = 0, len(links)
@@ -258,13 +215,19 @@ class LogReader:
                 high = middle
             else:
                 low = middle + 1
-        if low < len(links):
-            return await self.tables.get(links[low])
-        if active is None:
+        found: list[Link | SegmentIndex] = [*links[low:]]
+        if active is not None:
+            found.append(active)
+        if not found:
             raise Corrupt(f"stream {stream_id} is in no segment", log_id=self._log_id)
-        return active
+        return found
 
-    async def _block(self, view: SegmentView, number: int) -> Block:
+    async def view(self, segment: Link | SegmentIndex) -> SegmentView:
+        """The tables of a segment."""
+        return segment if isinstance(segment, SegmentIndex) else await self.tables.get(segment)
+
+    async def block(self, view: SegmentView, number: int) -> Block:
+        """One of a segment, through the cache."""
         return await self.blocks.get(self.place(view, number))
 
     def place(self, view: SegmentView, number: int) -> Place:
@@ -308,7 +271,7 @@ class LogReader:
         )
 
 
-def _run_of_offset(runs: Sequence[Run], offset: int) -> int:
+def run_of_offset(runs: Sequence[Run], offset: int) -> int:
     """Index of the run that holds `offset`, if any does; -1 when all begin behind it."""
     return bisect_right(runs, offset, key=lambda run: run.first_offset) - 1
 

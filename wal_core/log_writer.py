@@ -313,7 +313,7 @@ class LogWriter:
         active.add_block(flight.encoded.length, flight.encoded.data_bytes)
         ends: dict[int, int] = {}
         for entry, stream in zip(entries, flight.owners, strict=True):
-            active.note_entry(entry[0], entry[1], *stream.confirm(entry))
+            active.note_entry(entry[0], entry[1], entry[3], stream.confirm(entry))
             ends[entry[0]] = stream.confirmed
         self.tail.add(entries, flight.owners)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES

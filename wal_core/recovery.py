@@ -134,7 +134,7 @@ class Recovery:
             self.chain.append(Completed(name))
         if footer is not None:
             for row in footer.streams():
-                self.streams[row.stream_id] = Stream(*row[1:])
+                self.streams[row.stream_id] = Stream(*row[1:5])
             self._state.restore(footer.checkpoint)
         return unfinished
 
@@ -241,7 +241,8 @@ class Recovery:
                     index,
                 )
             stream.end = entry.end_offset
-            index.note_entry(entry.stream_id, entry.base_offset, *stream.confirm(entry))
+            before = stream.confirm(entry)
+            index.note_entry(entry.stream_id, entry.base_offset, entry.max_timestamp_ms, before)
             self._state.apply(entry)
 
     async def _fence(self, index: SegmentIndex) -> bool:

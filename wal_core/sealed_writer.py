@@ -31,13 +31,12 @@ _BLOCK_ENTRIES_MAX_COUNT = 2_000
 class _Gathered:
     """Entries of one stream that wait for their block."""
 
-    __slots__ = ("bytes_before", "bytes_count", "entries", "max_timestamp_ms")
+    __slots__ = ("bytes_before", "bytes_count", "entries")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.bytes_count = 0
         self.bytes_before = 0  # of the stream, before the first of them
-        self.max_timestamp_ms = NO_TIMESTAMP_MS  # running, over what was written of the stream
 
 
 class SealedWriter:
@@ -122,10 +121,7 @@ class SealedWriter:
             BlockRow(place.position, place.length, data_bytes, number, place.segment, place.block)
         )
         for run, _, payload_bytes in live:
-            gathered = self._gathered.setdefault(run.stream_id, _Gathered())
-            maximum = max(gathered.max_timestamp_ms, run.max_timestamp_ms)
-            gathered.max_timestamp_ms = maximum
-            self._runs.append(run._replace(block=block, max_timestamp_ms=maximum))
+            self._runs.append(run._replace(block=block))
             self.live_bytes += payload_bytes
         await self._breathe(0)
 
@@ -186,15 +182,14 @@ class SealedWriter:
         """One run per stream: its entries lie side by side."""
         for entry in entries:
             gathered = self._gathered[entry.stream_id]
-            maximum = max(gathered.max_timestamp_ms, entry.max_timestamp_ms)
-            gathered.max_timestamp_ms = maximum
+            stream_id, base_offset, _, timestamp_ms, _ = entry
             last = self._runs[-1] if self._runs else None
-            if last and last.stream_id == entry.stream_id and last.block == block:
+            if last and last.stream_id == stream_id and last.block == block:
+                maximum = max(last.max_timestamp_ms, timestamp_ms)
                 self._runs[-1] = last._replace(max_timestamp_ms=maximum)
             else:
-                self._runs.append(
-                    Run(entry.stream_id, block, entry.base_offset, maximum, gathered.bytes_before)
-                )
+                before = gathered.bytes_before
+                self._runs.append(Run(stream_id, block, base_offset, timestamp_ms, before))
             gathered.bytes_before += len(entry.payload)
             self.live_bytes += len(entry.payload)
 
@@ -216,12 +211,19 @@ class SealedWriter:
         await self._write_streams([s for s in sorted(self._gathered) if self._has(s)])
         if self._pieces:
             await self._put_object()
+        maxima: dict[int, int] = {}
+        for run in self._runs:
+            so_far = maxima.get(run.stream_id, NO_TIMESTAMP_MS)
+            maxima[run.stream_id] = max(so_far, run.max_timestamp_ms)
         payload = encode_index(
             first=self._first,
             last=self._last,
             objects=self._objects,
             blocks=self._blocks,
-            streams=streams,
+            streams=[
+                row._replace(segment_max_timestamp_ms=maxima.get(row.stream_id, NO_TIMESTAMP_MS))
+                for row in streams
+            ],
             runs=sorted(self._runs, key=lambda run: run[:2]),
             created_ms=created_ms,
         )

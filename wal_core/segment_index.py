@@ -11,21 +11,32 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, overload
 
 from wal_core.footer_format import BlockExtent, encode_footer_payload
-from wal_core.stream_tables import Run, StreamRow
+from wal_core.stream_tables import NO_RUNS, NO_TIMESTAMP_MS, Run, Runs, StreamRow
 
 
 class SegmentView(Protocol):
     """What a reader asks of a segment, finished or not."""
 
-    def runs(self, stream_id: int) -> Sequence[Run]:
-        """Of one stream, in order: blocks and first offsets rise, running maxima never fall."""
+    def runs(self, stream_id: int) -> Runs:
+        """Of one stream."""
+        ...
+
+    def max_timestamp_ms(self, stream_id: int) -> int:
+        """The greatest of them, NO_TIMESTAMP_MS when there are none."""
         ...
 
 
-class _StreamRuns(Sequence[Run]):
+class _StreamRuns(Runs):
     """Columns of one stream's runs; may grow while a reader is on its way."""
 
-    __slots__ = ("_blocks", "_bytes_before", "_first_offsets", "_max_timestamps_ms", "_stream_id")
+    __slots__ = (
+        "_blocks",
+        "_bytes_before",
+        "_first_offsets",
+        "_max_timestamps_ms",
+        "_stream_id",
+        "max_timestamp_ms",
+    )
 
     def __init__(self, stream_id: int) -> None:
         self._stream_id = stream_id
@@ -33,16 +44,21 @@ class _StreamRuns(Sequence[Run]):
         self._first_offsets = array("q")
         self._max_timestamps_ms = array("q")
         self._bytes_before = array("Q")
+        self.max_timestamp_ms = NO_TIMESTAMP_MS  # of all of them
 
-    def note(self, block: int, first_offset: int, max_timestamp_ms: int, bytes_before: int) -> None:
+    def note(self, block: int, first_offset: int, timestamp_ms: int, bytes_before: int) -> None:
         """An entry: of the run in this block, which is the last one or new."""
+        self.max_timestamp_ms = max(self.max_timestamp_ms, timestamp_ms)
         if self._blocks and self._blocks[-1] == block:
-            self._max_timestamps_ms[-1] = max_timestamp_ms
+            self._max_timestamps_ms[-1] = max(self._max_timestamps_ms[-1], timestamp_ms)
             return
         self._blocks.append(block)
         self._first_offsets.append(first_offset)
-        self._max_timestamps_ms.append(max_timestamp_ms)
+        self._max_timestamps_ms.append(timestamp_ms)
         self._bytes_before.append(bytes_before)
+
+    def maxima(self, at: int) -> Iterable[int]:
+        return self._max_timestamps_ms[at:]
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -90,26 +106,33 @@ class SegmentIndex:
         self.bytes_count += length
 
     def note_entry(
-        self, stream_id: int, base_offset: int, max_timestamp_ms: int, bytes_before: int
+        self, stream_id: int, base_offset: int, timestamp_ms: int, bytes_before: int
     ) -> None:
-        """An entry of the block added last; the timestamp is the stream's running maximum, the
-        bytes are the stream's before this entry."""
+        """An entry of the block added last; the bytes are the stream's before this entry."""
         runs = self._runs.get(stream_id)
         if runs is None:
             runs = self._runs[stream_id] = _StreamRuns(stream_id)
-        runs.note(len(self._positions) - 1, base_offset, max_timestamp_ms, bytes_before)
+        runs.note(len(self._positions) - 1, base_offset, timestamp_ms, bytes_before)
 
     def extent(self, block: int) -> BlockExtent:
         return BlockExtent(self._positions[block], self._lengths[block], self._data_bytes[block])
 
-    def runs(self, stream_id: int) -> Sequence[Run]:
-        return self._runs.get(stream_id, ())
+    def runs(self, stream_id: int) -> Runs:
+        return self._runs.get(stream_id, NO_RUNS)
+
+    def max_timestamp_ms(self, stream_id: int) -> int:
+        runs = self._runs.get(stream_id)
+        return NO_TIMESTAMP_MS if runs is None else runs.max_timestamp_ms
 
     def encode_footer(
         self, streams: Iterable[StreamRow], checkpoint: bytes, created_ms: int
     ) -> bytes:
-        """The footer's payload; runs of streams that are no longer alive are left out."""
-        alive = sorted(streams)
+        """The footer's payload; runs of streams that are no longer alive are left out. What the
+        rows say of this segment is filled in."""
+        alive = [
+            row._replace(segment_max_timestamp_ms=self.max_timestamp_ms(row.stream_id))
+            for row in sorted(streams)
+        ]
         runs = (run for row in alive for run in self.runs(row.stream_id))
         blocks = (self.extent(block) for block in range(self.block_count))
         return encode_footer_payload(blocks, alive, runs, checkpoint, created_ms)

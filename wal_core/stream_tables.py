@@ -8,17 +8,19 @@ Pure: no I/O here.
 from __future__ import annotations
 
 import struct
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
 from wal_core.types import Buffer
 
-_STREAM_ROW = struct.Struct("<QqqqQ")
+_STREAM_ROW = struct.Struct("<QqqqQq")
 _RUN_ROW = struct.Struct("<QIqqQ")
+_RUN_MAXIMUM = struct.Struct("<20xq8x")
 _STREAM_ID = struct.Struct("<Q")
 
 NO_TIMESTAMP_MS = -(1 << 63)
-"""Running maximum of a stream without entries: below every timestamp."""
+"""The maximum of no entries: below every timestamp."""
 
 
 class StreamRow(NamedTuple):
@@ -27,8 +29,9 @@ class StreamRow(NamedTuple):
     stream_id: int
     start_offset: int
     end_offset: int
-    max_timestamp_ms: int  # running maximum over the whole stream
+    max_timestamp_ms: int  # no entry up to here is later, those that are gone included
     payload_bytes: int  # of all entries it ever had
+    segment_max_timestamp_ms: int  # of its runs in this segment
 
 
 class Run(NamedTuple):
@@ -37,8 +40,18 @@ class Run(NamedTuple):
     stream_id: int
     block: int
     first_offset: int
-    max_timestamp_ms: int  # running maximum of the stream up to and including this block
+    max_timestamp_ms: int  # of these entries
     bytes_before: int  # payload bytes of the stream before this run
+
+
+class Runs(Sequence[Run]):
+    """The runs of one stream in one segment, in order: blocks and first offsets rise."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def maxima(self, at: int) -> Iterable[int]:
+        """Greatest timestamps of the runs from index `at` on, as they are now."""
 
 
 def encode_streams(streams: Iterable[StreamRow]) -> bytes:
@@ -83,12 +96,17 @@ class StreamTables:
         )
         return row if row.stream_id == stream_id else None
 
+    def max_timestamp_ms(self, stream_id: int) -> int:
+        """The greatest of a stream's runs in this segment, NO_TIMESTAMP_MS without one."""
+        row = self.stream(stream_id)
+        return NO_TIMESTAMP_MS if row is None else row.segment_max_timestamp_ms
+
     def all_runs(self) -> Iterator[Run]:
         """Every run, by (stream, block)."""
         rows = self._buffer[self._runs_at : self.tables_end]
         return map(Run._make, _RUN_ROW.iter_unpack(rows))
 
-    def runs(self, stream_id: int) -> Sequence[Run]:
+    def runs(self, stream_id: int) -> RunRows:
         """The runs of one stream, in order; read where they lie."""
         low = self._first(self._runs_at, self.run_count, _RUN_ROW.size, stream_id)
         high = self._first(self._runs_at, self.run_count, _RUN_ROW.size, stream_id + 1)
@@ -107,7 +125,7 @@ class StreamTables:
         return low
 
 
-class RunRows(Sequence[Run]):
+class RunRows(Runs):
     """Packed run rows as a sequence."""
 
     __slots__ = ("_rows",)
@@ -117,6 +135,10 @@ class RunRows(Sequence[Run]):
 
     def __len__(self) -> int:
         return len(self._rows) // _RUN_ROW.size
+
+    def maxima(self, at: int) -> Iterable[int]:
+        rows = self._rows[at * _RUN_ROW.size :]
+        return (maximum for (maximum,) in _RUN_MAXIMUM.iter_unpack(rows))
 
     @overload
     def __getitem__(self, at: int) -> Run: ...
@@ -128,3 +150,6 @@ class RunRows(Sequence[Run]):
         if not 0 <= at < len(self):
             raise IndexError(at)
         return Run._make(_RUN_ROW.unpack_from(self._rows, at * _RUN_ROW.size))
+
+
+NO_RUNS = RunRows(memoryview(b""))

@@ -22,6 +22,7 @@ class Stream:
         "dropped",
         "end",
         "entries",
+        "first_max_ms",
         "first_run",
         "gone",
         "max_ts_ms",
@@ -39,34 +40,43 @@ class Stream:
         self.start = start
         self.end = end  # assigned
         self.confirmed = end
-        self.max_ts_ms = max_ts_ms  # running maximum over confirmed entries
+        self.max_ts_ms = max_ts_ms  # no confirmed entry is later, those that are gone included
         self.payload_bytes = payload_bytes  # of all confirmed entries ever
         self.dropped = False
         # What is known of the run that holds `start`, so that retention asks the index only when
         # there is something to remove.
         self.first_run: Run | None = None
+        self.first_max_ms: int | None = None  # of what is left of it, once that was looked at
         # The tail: parallel lists in offset order, of which the first `gone` are evicted.
         self.bases: list[int] = []
         self.entries: list[Entry] = []
         self.gone = 0
 
     def row(self, stream_id: int) -> StreamRow:
-        return StreamRow(stream_id, self.start, self.confirmed, self.max_ts_ms, self.payload_bytes)
+        """As of now; what it says of a segment is for whoever knows the segment to say."""
+        return StreamRow(
+            stream_id,
+            self.start,
+            self.confirmed,
+            self.max_ts_ms,
+            self.payload_bytes,
+            NO_TIMESTAMP_MS,
+        )
 
-    def confirm(self, entry: Entry) -> tuple[int, int]:
-        """The next entry became durable: (running maximum with it, payload bytes before it)."""
+    def confirm(self, entry: Entry) -> int:
+        """The next entry became durable; returns the payload bytes before it."""
         _, base_offset, record_count, timestamp_ms, payload = entry
         before_bytes = self.payload_bytes
         self.payload_bytes = before_bytes + len(payload)
         self.confirmed = base_offset + record_count
         self.max_ts_ms = max(self.max_ts_ms, timestamp_ms)
-        return self.max_ts_ms, before_bytes
+        return before_bytes
 
     def truncate(self, offset: int) -> None:
         """Let it start at `offset` if that is further on."""
         if offset > self.start:
             self.start = offset
-            self.first_run = None
+            self.first_run = self.first_max_ms = None
 
     def evict_oldest(self) -> None:
         self.gone += 1

@@ -1,8 +1,8 @@
 """Finding records by their time, among those that are left.
 
-The log's index knows batches and running maxima. What it cannot know is which record of a batch it
-is, and which of several batches is the latest once the one that was is deleted: then batches are
-looked at one after the other. Batches may have to be decompressed, which is done off the loop.
+The log's index knows batches. What it cannot know is which record of a batch it is, and whether the
+records of the batch that the log starts in are late themselves. Batches may have to be
+decompressed, which is done off the loop.
 """
 
 from __future__ import annotations
@@ -28,18 +28,17 @@ async def find_timestamp(partition: Partition, timestamp_ms: int) -> Found:
 
     Raises WalError, and BatchError for a batch that does not decompress.
     """
-    entry = await partition.log.find_timestamp(partition.stream_id, timestamp_ms)
-    if entry is None:
-        return NOT_FOUND
-    start = partition.log_start_offset
-    found = await _inside(find_offset_for_timestamp, entry, start, timestamp_ms)
-    if found is not None or entry.base_offset >= start:
-        return found or NOT_FOUND
-    # The log starts inside this batch, and its late records are those that were deleted.
-    async for later in _entries(partition, entry.end_offset):
-        if later.max_timestamp_ms >= timestamp_ms:
-            return await _inside(find_offset_for_timestamp, later, 0, timestamp_ms) or NOT_FOUND
-    return NOT_FOUND
+    offset = 0
+    while True:
+        entry = await partition.log.find_timestamp(partition.stream_id, timestamp_ms, offset)
+        if entry is None:
+            return NOT_FOUND
+        start = partition.log_start_offset
+        found = await _inside(find_offset_for_timestamp, entry, start, timestamp_ms)
+        if found is not None:
+            return found
+        # Its late records are those that were deleted, or none of them has a time.
+        offset = entry.end_offset
 
 
 async def find_latest(partition: Partition) -> Found:
@@ -48,28 +47,29 @@ async def find_latest(partition: Partition) -> Found:
 
     Raises as `find_timestamp` does.
     """
-    _, batch_offset = partition.max_timestamp_position()
-    start = partition.log_start_offset
-    if not 0 <= batch_offset < partition.high_watermark:
-        return NOT_FOUND
-    if batch_offset < start:
-        return await _scan_for_latest(partition, start)
-    entries = await partition.log.read(partition.stream_id, batch_offset, 0)
-    return await _inside(find_max_timestamp, entries[0], start) or NOT_FOUND
+    log, start = partition.log, partition.log_start_offset
+    best = NOT_FOUND
+    entry = await log.find_latest(partition.stream_id)
+    if entry is not None and entry.base_offset < start:
+        # Its greatest timestamp may be that of a deleted record.
+        best = await _latest_inside(entry, start)
+        entry = await log.find_latest(partition.stream_id, entry.end_offset)
+    if entry is None or entry.max_timestamp_ms <= best[1]:
+        return best
+    found = await _latest_inside(entry, start)
+    if found[1] == entry.max_timestamp_ms:
+        return found
+    # A batch without times, which has that of its arrival: only records can tell now.
+    async for other in _entries(partition, start):
+        if other.max_timestamp_ms > best[1]:
+            found = await _latest_inside(other, start)
+            best = max(best, found, key=lambda pair: pair[1])
+    return best
 
 
-async def _scan_for_latest(partition: Partition, start: int) -> Found:
-    best: Entry | None = None
-    first = NOT_FOUND
-    async for entry in _entries(partition, start):
-        if entry.base_offset < start:
-            # Its greatest timestamp may be that of a deleted record.
-            first = await _inside(find_max_timestamp, entry, start) or NOT_FOUND
-        elif best is None or entry.max_timestamp_ms > best.max_timestamp_ms:
-            best = entry
-    if best is None or best.max_timestamp_ms <= first[1]:
-        return first
-    return await _inside(find_max_timestamp, best, start) or NOT_FOUND
+async def _latest_inside(entry: Entry, start: int) -> Found:
+    found = await _inside(find_max_timestamp, entry, start)
+    return NOT_FOUND if found is None or found[1] < 0 else found
 
 
 async def _entries(partition: Partition, offset: int) -> AsyncIterator[Entry]:

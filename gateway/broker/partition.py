@@ -27,7 +27,6 @@ NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
 PLACES_TOLD_COUNT = 16  # of damage in one partition; fsck lists them all
-MAXIMA_PRUNED_COUNT = 64  # beyond it, those that no longer matter are forgotten
 
 
 class Appended(NamedTuple):
@@ -43,8 +42,6 @@ class SavedPartition(NamedTuple):
 
     stream_id: int
     epochs: list[tuple[int, int]]
-    max_timestamp_ms: int
-    max_timestamp_offset: int
     producers: list[SavedProducer]
 
 
@@ -58,7 +55,6 @@ class Partition:
     __slots__ = (
         "_damage_told",
         "_log",
-        "_maxima",
         "deleted",
         "deleted_below",
         "epochs",
@@ -80,9 +76,6 @@ class Partition:
         self.producers = ProducerStates()
         # (leader epoch, first offset written in it), both rising.
         self.epochs: list[tuple[int, int]] = []
-        # (max timestamp, base offset) of the batches that raised the maximum, rising in both: the
-        # newest durable one, or the first, and those after it.
-        self._maxima: list[tuple[int, int]] = [(NO_TIMESTAMP, NO_OFFSET)]
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
         self._damage_told: tuple[str, ...] = ()
 
@@ -137,7 +130,7 @@ class Partition:
         )
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, steady_ms, confirmation)
-        self._remember(base_offset, log.term, max_timestamp_ms)
+        self._remember_epoch(base_offset, log.term)
         return Appended(base_offset, confirmation, append_time_ms)
 
     def apply(self, entry: Entry, now_ms: int) -> None:
@@ -145,28 +138,13 @@ class Partition:
         header = read_header(entry.payload)
         if header.producer_id >= 0:
             self.producers.record(header, entry.base_offset, now_ms, None)
-        self._remember(entry.base_offset, header.partition_leader_epoch, entry.max_timestamp_ms)
+        self._remember_epoch(entry.base_offset, header.partition_leader_epoch)
 
-    def _remember(self, base_offset: int, epoch: int, max_timestamp_ms: int) -> None:
+    def _remember_epoch(self, base_offset: int, epoch: int) -> None:
         if not self.epochs or self.epochs[-1][0] < epoch:
             if self.epochs and self.epochs[-1][1] == base_offset:
                 self.epochs.pop()  # all it wrote was deleted
             self.epochs.append((epoch, base_offset))
-        if max_timestamp_ms > self._maxima[-1][0]:
-            if self._log is None:
-                self._maxima.clear()  # what is replayed is durable
-            self._maxima.append((max_timestamp_ms, base_offset))
-            if len(self._maxima) > MAXIMA_PRUNED_COUNT:
-                self.max_timestamp_position()
-
-    def max_timestamp_position(self) -> tuple[int, int]:
-        """(max timestamp, base offset of the batch that holds it) of what is durable, -1 and -1
-        when that is nothing.
-        """
-        maxima = self._maxima
-        at = bisect.bisect_left(maxima, self.high_watermark, key=lambda m: m[1]) - 1
-        del maxima[: max(at, 0)]
-        return maxima[0]
 
     def start_at(self, offset: int) -> None:
         """Let the log start at `offset`; for what is durable alone, for clients see it at once.
@@ -235,16 +213,10 @@ class Partition:
         )
 
     def save(self, now_ms: int) -> SavedPartition:
-        return SavedPartition(
-            self.stream_id,
-            self.epochs,
-            *self._maxima[-1],
-            self.producers.save(now_ms),
-        )
+        return SavedPartition(self.stream_id, self.epochs, self.producers.save(now_ms))
 
     def load(self, saved: SavedPartition) -> None:
         self.epochs = list(saved.epochs)
-        self._maxima = [(saved.max_timestamp_ms, saved.max_timestamp_offset)]
         self.producers.load(saved.producers)
 
 

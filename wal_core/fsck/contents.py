@@ -60,8 +60,11 @@ def _against(live: LiveRun, found: _Held | None) -> str:
             f"it has {found.payload_bytes} bytes of stream {run.stream_id}, "
             f"the table says {wanted.payload_bytes}"
         )
-    if found.max_timestamp_ms > wanted.max_timestamp_ms:  # a running maximum may well be higher
-        return f"stream {run.stream_id} has later timestamps in it than the table says"
+    if found.max_timestamp_ms != wanted.max_timestamp_ms:
+        return (
+            f"stream {run.stream_id} has timestamps up to {found.max_timestamp_ms} in it, "
+            f"the table says {wanted.max_timestamp_ms}"
+        )
     return ""
 
 

@@ -54,7 +54,7 @@ def sealed_index_seeds() -> Iterator[tuple[str, bytes]]:
             last=4,
             objects=[ObjectRow("sealed/1/5-b/000000", 700), ObjectRow("logs/1/4/0", 90)],
             blocks=[BlockRow(0, 300, 200, 0, 4, 0), BlockRow(300, 400, 300, 0, 4, 1)],
-            streams=[StreamRow(7, 1, 9, _TIME_MS, 400), StreamRow(9, 0, 2, -1, 100)],
+            streams=[StreamRow(7, 1, 9, _TIME_MS, 400, _TIME_MS), StreamRow(9, 0, 2, -1, 100, -1)],
             runs=[Run(7, 0, 1, _TIME_MS, 0), Run(7, 1, 5, _TIME_MS, 200), Run(9, 1, 0, -1, 0)],
             created_ms=_TIME_MS,
         ),

@@ -138,8 +138,8 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (113, 197)
-    assert content.endswith(encode_trailer(113, 197))
+    assert (position, length) == (113, 205)
+    assert content.endswith(encode_trailer(113, 205))
     block = parse_block(content)
     entry = Entry(7, 0, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
@@ -149,12 +149,12 @@ def test_the_worked_example_is_what_we_write_and_read():
     footer = Footer.of_block(parse_block(content[position:]))
     assert footer.checkpoint == b"state"
     assert footer.extent(0) == (0, 113, 5)
-    assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5)]
+    assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5, 1_700_000_000_000)]
     assert footer.created_ms == 1_700_000_000_500
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
     rewritten = b"".join(encode_payload(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[113 : 113 + 197]
+    assert rewritten == content[113 : 113 + 205]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wal_core import Corrupt, Entry
 from wal_core.footer_format import Footer, encode_trailer, parse_trailer
 from wal_core.segment_index import SegmentIndex
-from wal_core.stream_tables import Run, StreamRow
+from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.streams import Stream
 
 # Per block: (stream, record count, timestamp) of each entry.
@@ -32,16 +32,26 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
             stream = streams.setdefault(stream_id, Stream())
             base = stream.confirmed
             entry = Entry(stream_id, base, count, timestamp, b"x" * (number + count))
-            maximum, before = stream.confirm(entry)
-            index.note_entry(stream_id, base, maximum, before)
+            before = stream.confirm(entry)
+            index.note_entry(stream_id, base, timestamp, before)
             runs = flat.setdefault(stream_id, [])
             if runs and runs[-1].block == number:
+                maximum = max(runs[-1].max_timestamp_ms, timestamp)
                 runs[-1] = runs[-1]._replace(max_timestamp_ms=maximum)
             else:
-                runs.append(Run(stream_id, number, base, maximum, before))
+                runs.append(Run(stream_id, number, base, timestamp, before))
     rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
-    rows.append(StreamRow(77, 5, 9, 4, 12))  # alive, but not in this segment
+    rows.append(StreamRow(77, 5, 9, 4, 12, NO_TIMESTAMP_MS))  # alive, but not in this segment
     footer = Footer(2, 3, 1, index.encode_footer(rows, b"check", 12))
+    rows = [
+        row._replace(
+            segment_max_timestamp_ms=max(
+                (run.max_timestamp_ms for run in flat.get(row.stream_id, [])),
+                default=NO_TIMESTAMP_MS,
+            )
+        )
+        for row in rows
+    ]
     assert (footer.checkpoint, footer.created_ms, footer.segment) == (b"check", 12, 3)
     assert list(footer.streams()) == sorted(rows)
     assert list(footer.all_runs()) == [run for _, own in sorted(flat.items()) for run in own]
@@ -57,13 +67,16 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
             own = flat.get(stream_id, [])
             assert list(view.runs(stream_id)) == own
             assert view.runs(stream_id)[1:3] == own[1:3] or not own
+            maxima = [run.max_timestamp_ms for run in own]
+            assert list(view.runs(stream_id).maxima(1)) == maxima[1:]
+            assert view.max_timestamp_ms(stream_id) == max(maxima, default=NO_TIMESTAMP_MS)
 
 
 def test_sizes_that_do_not_fit_are_corrupt():
     index = SegmentIndex(0)
     index.add_block(10, 7)
     index.note_entry(1, 0, 5, 0)
-    payload = index.encode_footer([StreamRow(1, 0, 1, 5, 7)], b"checkpoint", 0)
+    payload = index.encode_footer([StreamRow(1, 0, 1, 5, 7, 5)], b"checkpoint", 0)
     for cut in range(len(payload)):
         with pytest.raises(Corrupt):
             Footer(2, 0, 1, payload[:cut])

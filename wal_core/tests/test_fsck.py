@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from wal_core import Records
-from wal_core.block_format import BlockIds, BlockKind, encode_payload
+from wal_core.block_format import BlockIds, BlockKind, encode_payload, parse_block
 from wal_core.chain import Sealed
+from wal_core.footer_format import Footer
 from wal_core.fsck import Kind
 from wal_core.manifest import Manifest, Manifests
 from wal_core.persistence import Persistence
+from wal_core.stream_tables import encode_streams
+from wal_core.testing.fuzz_blocks import repair_crc
 from wal_core.testing.sim_loop import run
 from wal_core.tests.damage import CONFIG, ENTRIES_COUNT, STREAMS_COUNT, Place, scenario
 from wal_core.tests.harness import CountingRng
@@ -136,6 +139,23 @@ async def test_a_block_with_other_records(place):
     ):
         place.put_block(key, other)
         assert await place.found() == [(Kind.DAMAGED, key)]
+
+
+@scenario
+async def test_a_footer_whose_rows_say_other_times_than_its_runs(place):
+    """Whoever looks for a time would pass over the segment, or look into it in vain."""
+    key = place.footer(place.sealed[-1].last + 1)
+    body = bytearray(place.bucket.objects[key])
+    footer = Footer.of_block(parse_block(bytes(body)))
+    row = next(row for row in footer.streams() if footer.runs(row.stream_id))
+    packed = encode_streams([row])
+    at = body.index(packed)
+    body[at : at + len(packed)] = encode_streams([row._replace(segment_max_timestamp_ms=-7)])
+    repair_crc(body)
+    place.bucket.objects[key] = bytes(body)
+    report = await place.check()
+    assert [(f.kind, f.place) for f in report.findings] == [(Kind.DAMAGED, key)]
+    assert "greatest times" in report.findings[0].text
 
 
 @scenario

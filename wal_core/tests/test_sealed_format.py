@@ -22,7 +22,7 @@ INDEX = {
     "last": 9,
     "objects": [ObjectRow("sealed/0/x/000000", 500), ObjectRow("logs/0/1/ü", 70)],
     "blocks": [BlockRow(0, 200, 100, 0, 2, 0), BlockRow(200, 300, 250, 0, 2, 1)],
-    "streams": [StreamRow(1, 0, 5, 9, 20), StreamRow(4, 3, 6, -1, 30)],
+    "streams": [StreamRow(1, 0, 5, 9, 20, 9), StreamRow(4, 3, 6, -1, 30, -1)],
     "runs": [Run(1, 0, 0, 9, 0), Run(4, 0, 2, -1, 5), Run(4, 1, 4, -1, 12)],
 }
 

@@ -26,6 +26,7 @@ from protocol.messages.list_offsets import (
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
+from wal_core import Entry
 
 LATEST, EARLIEST, MAX_TIMESTAMP = -1, -2, -3
 
@@ -160,6 +161,43 @@ async def test_a_start_inside_a_batch_hides_its_first_records_from_every_search(
     client = await world.restart()
     assert await _offset(client, MAX_TIMESTAMP) == 7
     assert await _offset(client, EARLIEST) == 7
+
+
+@virtual
+async def test_the_latest_of_what_is_left_is_found_by_the_index_and_not_by_reading_all() -> None:
+    world, client = await started()
+    await client.create("t")
+    for time in (100, 900, *range(200, 260), 500, *range(300, 320)):
+        await client.produced("t", batch_of(b"x" * 10, times=[time]))
+    await client.deleted("t", 2)
+    partition = world.gateway.broker.partition("t", 0)
+    assert partition is not None
+    reads: list[int] = []
+    original = partition.log.read
+
+    async def counting(stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
+        reads.append(offset)
+        return await original(stream_id, offset, bytes_max)
+
+    partition.log.read = counting  # type: ignore[method-assign]
+    assert await _offset(client, MAX_TIMESTAMP) == 62
+    assert await _offset(client, 600) == -1
+    assert reads == []
+
+
+@virtual
+async def test_a_batch_without_times_hides_no_record_that_has_one() -> None:
+    world, client = await started()
+    await client.create("t")
+    now_ms = world.gateway.broker.now_ms()
+    await client.produced("t", batch_of(b"a", times=[now_ms - 5_000]))
+    await client.produced("t", batch_of(b"b", b"c", times=[-1, -1]))
+    await client.produced("t", batch_of(b"d", times=[now_ms - 2_000]))
+    await client.produced("t", batch_of(b"e", times=[-1]))
+    assert await _offset(client, now_ms - 3_000) == 3
+    assert await _offset(client, MAX_TIMESTAMP) == 3
+    await client.deleted("t", 1)
+    assert await _offset(client, MAX_TIMESTAMP) == 3
 
 
 @virtual

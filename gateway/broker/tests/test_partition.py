@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.broker.metadata_records import TopicCreated
-from gateway.broker.partition import MAXIMA_PRUNED_COUNT, Partition
+from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
@@ -67,37 +67,6 @@ async def test_offsets_are_assigned_at_once_and_seen_when_durable() -> None:
 
 
 @virtual
-async def test_the_maximum_is_that_of_what_is_durable() -> None:
-    partition, log = _partition()
-    assert partition.max_timestamp_position() == (-1, -1)
-    _append(partition, 10)
-    assert partition.max_timestamp_position()[1] >= partition.high_watermark or (
-        partition.max_timestamp_position() == (-1, -1)
-    )
-    log.confirm()
-    assert partition.max_timestamp_position() == (10, 0)
-    _append(partition, 5)
-    _append(partition, 30)
-    _append(partition, 20)
-    assert partition.max_timestamp_position() == (10, 0)
-    log.confirm()
-    assert partition.max_timestamp_position() == (30, 2)
-    _append(partition, 30)  # not later: the first of several counts
-    log.confirm()
-    assert partition.max_timestamp_position() == (30, 2)
-
-
-@virtual
-async def test_maxima_that_no_longer_matter_are_forgotten() -> None:
-    partition, log = _partition()
-    for n in range(10 * MAXIMA_PRUNED_COUNT):
-        _append(partition, n)
-        log.confirm()
-    assert len(partition._maxima) <= MAXIMA_PRUNED_COUNT + 1
-    assert partition.max_timestamp_position() == (n, n)
-
-
-@virtual
 async def test_replay_rebuilds_what_appending_built() -> None:
     log = FakeLog(term=5)
     partition, _ = _partition(log)
@@ -121,7 +90,6 @@ async def test_replay_rebuilds_what_appending_built() -> None:
     for entry in entries:
         replayed.apply(entry, 0)
     assert replayed.save(0) == partition.save(0)
-    assert len(replayed._maxima) == 1
     loaded = _partition()[0]
     loaded.load(partition.save(0))
     assert loaded.save(0) == partition.save(0)

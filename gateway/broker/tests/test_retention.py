@@ -14,6 +14,7 @@ from gateway.broker.retention import (
 from gateway.broker.topics import OFFSETS_TOPIC
 from gateway.tests.harness import (
     EPOCH_MS,
+    VirtualClock,
     World,
     batch_of,
     produce_request,
@@ -26,6 +27,11 @@ from wal_core import Corrupt, Unavailable
 
 HOUR_MS = 3_600_000
 INTERVAL_S = 300.0
+
+
+class _Ahead(VirtualClock):
+    def now_ms(self) -> int:
+        return super().now_ms() + HOUR_MS
 
 
 def _start(world: World, topic: str = "t", index: int = 0) -> int:
@@ -115,6 +121,51 @@ async def test_what_the_settings_of_a_topic_say(configs: dict[str, str], start: 
     await _topic(world, [-8 * 24 * HOUR_MS, -HOUR_MS, HOUR_MS], **configs)
     await world.gateway.retention.sweep()
     assert _start(world) == start
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("by", ["DeleteRecords", "retention.bytes"])
+@virtual
+async def test_a_record_ahead_of_its_time_keeps_nothing_once_it_is_gone(
+    by: str, restart: bool
+) -> None:
+    world, client = await started()
+    await _topic(world, [0, 50 * 60_000, 1, 2, 3], retention_ms="60000", retention_bytes="1000000")
+    await asyncio.sleep(120)
+    assert await world.gateway.retention.sweep() == 1
+    assert _start(world) == 1  # that one keeps what lies behind it, as its segment does in Kafka
+    topic = world.gateway.broker.topics.named("t")
+    assert topic is not None
+    if by == "DeleteRecords":
+        await client.deleted("t", 2)
+    else:
+        topic.retention_ms, topic.retention_bytes = -1, 300
+        await world.gateway.retention.sweep()
+        topic.retention_ms, topic.retention_bytes = 60_000, 1_000_000
+    assert 2 <= _start(world) < 5
+    if restart:
+        await world.restart()
+    await world.gateway.retention.sweep()
+    assert _start(world) == 5
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@virtual
+async def test_nor_do_records_stamped_while_the_brokers_clock_was_ahead(restart: bool) -> None:
+    world, client = await started()
+    await _topic(world, [0], retention_ms="60000", message_timestamp_type="LogAppendTime")
+    right = world.gateway.broker._clock
+    world.gateway.broker._clock = _Ahead()
+    await client.produced("t", batch_of(b"x"))
+    world.gateway.broker._clock = right
+    await client.produced("t", batch_of(b"y"))
+    await client.deleted("t", 2)
+    await client.produced("t", batch_of(b"z"))
+    if restart:
+        await world.restart()
+    await asyncio.sleep(61)
+    await world.gateway.retention.sweep()
+    assert _start(world) == 4
 
 
 @virtual

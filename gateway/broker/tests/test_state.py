@@ -189,7 +189,7 @@ def test_a_checkpoint_of_a_newer_release_is_refused() -> None:
 
 
 def test_a_checkpoint_is_read_as_it_was_written() -> None:
-    saved = SavedPartition(4, [(1, 0)], 7, 0, [(9, 0, 5, [(0, 1, 0)])])
+    saved = SavedPartition(4, [(1, 0)], [(9, 0, 5, [(0, 1, 0)])])
     record = ProducerIdsReserved(end=3)
     encoded = _encoder.encode(_Checkpoint(1, [record], 6, [saved], [(b"k", b"v")]))
     decoded = _decoder.decode(encoded)
