@@ -67,6 +67,7 @@ class Config:
         55 * MIB
     )  # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB
     connections_max_count: int = 10_000
+    connections_max_idle_ms: int = 600_000  # Kafka's connections.max.idle.ms; 0: never closed
     connection_requests_in_flight_max_count: int = (
         1_000  # read but not yet answered, per connection
     )

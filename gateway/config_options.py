@@ -134,6 +134,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("fetch_bytes_max", parse_size, _LIMITS, "Largest reply to a fetch.", 64 * KIB, GIB),
     Option("connections_max_count", parse_count, _LIMITS, "Most connections.", 1, _COUNT_MAX),
     Option(
+        "connections_max_idle_ms",
+        parse_duration,
+        _LIMITS,
+        "How long a connection may be unused before it is closed; 0: for ever.",
+        0,
+        365 * 86_400_000,
+    ),
+    Option(
         "connection_requests_in_flight_max_count",
         parse_count,
         _LIMITS,

@@ -91,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         hub.connections[self] = None
+        hub.idle_watch.watch(self)
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -173,6 +174,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hub.budget.hand_over(self, request)
         if not request.is_produce:
             self._hub.budget.has_finished(request)  # it may be parked for minutes
+        self._hub.idle_watch.used(self)
         self._in_flight.append(request)
         self._waiting.append(request)
         self._start_waiting()
@@ -273,8 +275,10 @@ class Connection(asyncio.BufferedProtocol):
             elif request.reply and not transport.is_closing():
                 transport.writelines(request.reply)
             self._release(request)
-        if self._is_ending and not self._in_flight:
-            transport.close()
+        if not self._in_flight:
+            self._hub.idle_watch.used(self)
+            if self._is_ending:
+                transport.close()
 
     # Back-pressure
 
@@ -388,6 +392,19 @@ class Connection(asyncio.BufferedProtocol):
             self._reading_paused = True
             self._transport.pause_reading()
         self._stop_stall_timer()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, or what has a deadline of its own: a frame, replies."""
+        return bool(self._in_flight) or self._reader.is_inside_frame or self._writing_paused
+
+    def close_idle(self) -> None:
+        assert self._transport is not None
+        log_event(logger, logging.DEBUG, "idle connection closed", client=self._client_host)
+        if self._transport.get_write_buffer_size():
+            self.abort()  # it has not even taken its last reply in all that time
+        else:
+            self.close()
 
     def close(self) -> None:
         """Send what is left and close."""

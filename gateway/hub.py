@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.buffers import BlockPool, ByteBudget
+from gateway.idle_watch import IdleWatch
 
 if TYPE_CHECKING:
     from gateway.api import Services
@@ -20,6 +21,7 @@ class ConnectionLimits:
     requests_in_flight_max_count: int
     buffered_bytes_max: int
     connections_max_count: int
+    idle_max_ms: int
 
 
 class Hub:
@@ -32,6 +34,7 @@ class Hub:
         self.limits = limits
         self.pool = pool
         self.budget = budget
+        self.idle_watch = IdleWatch(limits.idle_max_ms)
         # Both in order of their coming, so that a stop goes the same way each time.
         self.connections: dict[Connection, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.
@@ -46,6 +49,7 @@ class Hub:
 
     def gone(self, connection: Connection) -> None:
         self.connections.pop(connection, None)
+        self.idle_watch.forget(connection)
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
 

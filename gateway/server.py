@@ -19,6 +19,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from gateway import descriptors
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
 from gateway.broker.retention import Retention
@@ -47,6 +48,8 @@ from wal_core import (
 logger = logging.getLogger(__name__)
 
 LISTEN_BACKLOG_COUNT = 1024
+# Seconds of silence before the first probe and between the next, and how many there are.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
 _LISTEN_REMEDY_OTHERWISE = "choose another address with --listen"
@@ -98,6 +101,7 @@ class Gateway:
                 requests_in_flight_max_count=config.connection_requests_in_flight_max_count,
                 buffered_bytes_max=config.connection_buffered_bytes_max,
                 connections_max_count=config.connections_max_count,
+                idle_max_ms=config.connections_max_idle_ms,
             ),
             # Blocks come back from the tail cache and from requests in flight.
             BlockPool(config.tail_cache_bytes + config.connection_buffered_bytes_max),
@@ -195,6 +199,8 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    allowed_count = descriptors.connections_max_count(config.connections_max_count)
+    config = dataclasses.replace(config, connections_max_count=allowed_count)
     listener = _bind(config)
     try:
         port = listener.getsockname()[1]
@@ -251,6 +257,7 @@ def _bind(config: Config) -> socket.socket:
         ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _find_dead_peers(listener)
         listener.setblocking(False)
         listener.bind(address)
     except OSError as error:
@@ -260,6 +267,15 @@ def _bind(config: Config) -> socket.socket:
             f"{error.strerror}; {_LISTEN_REMEDIES.get(error.errno or 0, _LISTEN_REMEDY_OTHERWISE)}"
         ) from None
     return listener
+
+
+def _find_dead_peers(listener: socket.socket) -> None:
+    """Who vanished without a word is gone after two minutes; accepted sockets inherit this."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _broker_limits(config: Config) -> BrokerLimits:

@@ -4,6 +4,7 @@ A finding that failed keeps the broker from serving well; a warning may be what 
 """
 
 import asyncio
+import math
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from gateway.cli.client import METADATA, KafkaClient
 from gateway.cli.errors import ClientError
 from gateway.config import Config
 from gateway.config_values import show_address, show_size
+from gateway.descriptors import connections_allowed, limit_needed, raise_limit
 from protocol.messages.metadata import MetadataRequest
 from wal_core import (
     CloudSettings,
@@ -33,7 +35,6 @@ FREE_BYTES_MIN = 1024 * MIB
 SYNC_MS_MAX = 50.0
 _SYNCS_COUNT = 9
 _SYNC_BYTES = 4096  # whole pages: what O_DIRECT wants
-_DESCRIPTORS_SPARE_COUNT = 100  # segments, logs, sockets of our own
 _LOOPBACK = ("127.", "::1")
 BUCKET_TIMEOUT_S = 60
 
@@ -172,18 +173,15 @@ def _sync_ms(file: int) -> float:
 
 def check_limits(config: Config) -> Iterator[Finding]:
     """What the system lets one process have."""
-    try:
-        import resource  # noqa: PLC0415 - not on every system
-    except ImportError:
-        return
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = config.connections_max_count + _DESCRIPTORS_SPARE_COUNT
-    unlimited = soft == resource.RLIM_INFINITY
-    detail = f"{'no limit' if unlimited else soft} for {config.connections_max_count} connections"
-    if unlimited or soft >= wanted:
+    limit = raise_limit()
+    shown = "no limit" if math.isinf(limit) else f"{limit:.0f}"
+    detail = f"{shown} for {config.connections_max_count} connections"
+    allowed = connections_allowed(limit)
+    if allowed >= config.connections_max_count:
         yield Finding("ok", "file descriptors", detail)
     else:
-        remedy = f"`ulimit -n {wanted}`, or --connections-max-count {soft - 100}"
+        wanted = limit_needed(config.connections_max_count)
+        remedy = f"`ulimit -Hn {wanted}`, or --connections-max-count {allowed:.0f}"
         yield Finding("warning", "file descriptors", detail, remedy)
 
 

@@ -260,9 +260,51 @@ def test_nothing_is_lost_and_nobody_is_stuck_under_random_pressure(seed: int) ->
 
 
 @virtual
-async def test_an_idle_connection_lives_for_ever() -> None:
+async def test_an_idle_connection_is_closed_after_a_while() -> None:
+    """Kafka's connections.max.idle.ms; it begins anew with each request and with its answer."""
     world, client = await started()
-    await asyncio.sleep(100 * STALL_TIMEOUT_S)
+    silent = world.client()
+    await asyncio.sleep(599)
+    assert silent.is_open
+    assert await client.create("t") == [0]
+    await asyncio.sleep(2)
+    assert silent.transport.lost
+    assert client.is_open
+    await asyncio.sleep(599)
+    assert client.transport.lost
+    assert not world.gateway.hub.connections
+    world.assert_idle()
+
+
+@virtual
+async def test_a_connection_with_a_request_under_way_is_not_idle() -> None:
+    world, client = await started(connections_max_idle_ms=1_000)
+    await client.create("t")
+    asked = fetch_request({("t", 0): 0}, wait_ms=10_000)
+    fetch = client.send(ApiKey.FETCH, 12, asked)
+    await asyncio.sleep(10.5)
+    assert fetch.done()
+    assert client.is_open
+    await asyncio.sleep(1)
+    assert client.transport.lost
+    world.assert_idle()
+
+
+@virtual
+async def test_who_does_not_take_the_last_reply_is_idle_too() -> None:
+    world, client = await started()
+    await client.create("t")
+    client.transport.stall()
+    client.produce("t", batch_of(b"x"))
+    await asyncio.sleep(601)
+    assert client.transport.lost
+    world.assert_idle()
+
+
+@virtual
+async def test_idle_connections_live_for_ever_where_that_is_set() -> None:
+    world, client = await started(connections_max_idle_ms=0)
+    await asyncio.sleep(86_400)
     assert await client.create("t") == [0]
     await asyncio.sleep(0)
     world.assert_idle()

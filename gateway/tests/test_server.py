@@ -3,12 +3,21 @@
 import asyncio
 import json
 import math
+import socket
 
 import pytest
 
 from gateway.config import Config
 from gateway.observe.logger import JsonFormatter
-from gateway.server import EXIT_FAILED, StartError, _bind, _log_config, cloud_settings, run
+from gateway.server import (
+    EXIT_FAILED,
+    KEEPALIVE,
+    StartError,
+    _bind,
+    _log_config,
+    cloud_settings,
+    run,
+)
 from gateway.tests.harness import World, batch_of, fetch_request, loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -34,7 +43,7 @@ async def test_stop_acknowledges_what_was_read() -> None:
 async def test_stop_serves_what_was_read_behind_a_request_that_holds_it_back() -> None:
     world, client = await started()
     await client.create("t")
-    world.objects.latency_s = 0.5
+    world.objects.latency_s = 0.2
     names = [MetadataRequestTopic(name="made-by-metadata")]
     metadata = client.send(ApiKey.METADATA, 9, MetadataRequest(topics=names))
     produces = [client.produce("t", batch_of(b"x")) for _ in range(3)]
@@ -153,6 +162,19 @@ async def test_a_gateway_that_lost_its_log_says_so() -> None:
         await waiting
     await world.stop()
     assert (await other.client().fetched("t", 0)).high_watermark == 0
+
+
+def test_peers_that_vanish_are_found_by_the_system() -> None:
+    """Who accepts inherits what the listener has."""
+    listener = _bind(Config(listen_port=0))
+    listener.setblocking(True)
+    listener.listen()
+    with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as taken:
+        assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle_s, pause_s, count = (
+            taken.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in KEEPALIVE
+        )
+        assert idle_s + pause_s * count == 120
 
 
 def test_an_address_in_use_is_named() -> None:

@@ -96,11 +96,12 @@ def test_little_space_is_a_warning(
 def test_few_descriptors_are_a_warning(
     doctor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (512, 1024))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     code, report = doctor("--data", str(tmp_path))
     assert code == 0
     assert "warning file descriptors: 1024 for 10000 connections" in report
-    assert "`ulimit -n 10100`" in report
+    assert "`ulimit -Hn 10256`, or --connections-max-count 768" in report
 
 
 def test_memory_is_a_warning(doctor: Any) -> None:
