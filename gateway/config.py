@@ -99,6 +99,11 @@ class Config:
     group_session_timeout_max_ms: int = 1_800_000
     groups_max_count: int = 100_000
     group_members_max_count: int = 5_000
+    group_id_bytes_max: int = 1_024  # every committed offset repeats it
+    group_member_bytes_max: int = MIB
+    group_state_bytes_max: int = 128 * MIB  # a member of a usual consumer takes about 2 KB
+    group_offsets_bytes_max: int = 16 * MIB  # what one reply to OffsetFetch may have to hold
+    offsets_bytes_max: int = 256 * MIB
     offset_metadata_bytes_max: int = 4_096
     offsets_retention_ms: int = 7 * 86_400_000
     # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.
@@ -164,6 +169,7 @@ _NOT_ABOVE = (
     ("connection_buffered_bytes_max", "buffered_bytes_max"),
     ("block_bytes_max", "segment_bytes_max"),
     ("default_partitions_count", "partitions_max_count"),
+    ("group_offsets_bytes_max", "offsets_bytes_max"),
     ("group_session_timeout_min_ms", "group_session_timeout_max_ms"),
 )
 

@@ -276,6 +276,39 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "group_members_max_count", parse_count, _GROUPS, "Most members of one group.", 1, 100_000
     ),
+    Option("group_id_bytes_max", parse_size, _GROUPS, "Longest group id.", 1, 32_000),
+    Option(
+        "group_member_bytes_max",
+        parse_size,
+        _GROUPS,
+        "Names and metadata of one member's protocols.",
+        KIB,
+        GIB,
+    ),
+    Option(
+        "group_state_bytes_max",
+        parse_size,
+        _GROUPS,
+        "Memory for the members of all groups; clients of one address get half of it at most.",
+        MIB,
+        1024 * GIB,
+    ),
+    Option(
+        "group_offsets_bytes_max",
+        parse_size,
+        _GROUPS,
+        "Memory for the committed offsets of one group, about 600 bytes each.",
+        KIB,
+        1024 * GIB,
+    ),
+    Option(
+        "offsets_bytes_max",
+        parse_size,
+        _GROUPS,
+        "The same for all groups together; clients of one address get half of it at most.",
+        MIB,
+        1024 * GIB,
+    ),
     Option(
         "offset_metadata_bytes_max",
         parse_size,

@@ -112,10 +112,9 @@ class Gateway:
         """Recover the data; requests may come after it returns."""
         await self.broker.open(self._store, self.log_config)
         self.groups.start()
-        for topic in self.groups.topics():
-            if self.broker.topics.named(topic) is None:
-                # Stopped between the topic's deletion and that of its committed offsets.
-                await self.groups.topic_deleted(topic)
+        # Stopped between a topic's deletion and that of its committed offsets.
+        known = self.broker.topics.named
+        await self.groups.topics_deleted(t for t in self.groups.topics() if known(t) is None)
         self.retention.start()
 
     def connection(self) -> Connection:
@@ -295,6 +294,13 @@ def _group_config(config: Config) -> GroupConfig:
         initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
         members_max_count=config.group_members_max_count,
         groups_max_count=config.groups_max_count,
+        group_id_bytes_max=config.group_id_bytes_max,
+        member_metadata_bytes_max=config.group_member_bytes_max,
+        group_record_bytes_max=config.message_bytes_max,
+        state_bytes_max=config.group_state_bytes_max,
+        commit_bytes_max=config.message_bytes_max,
+        group_offsets_bytes_max=config.group_offsets_bytes_max,
+        offsets_bytes_max=config.offsets_bytes_max,
         offset_metadata_bytes_max=config.offset_metadata_bytes_max,
         offsets_partitions_count=config.offsets_partitions_count,
         offsets_retention_ms=config.offsets_retention_ms,

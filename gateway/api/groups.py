@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.api.call import Call
-from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
+from gateway.groups.offsets import OffsetToCommit
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
     Coordinator,
@@ -241,6 +241,7 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
             Identity(request.member_id, request.group_instance_id),
             request.generation_id_or_member_epoch,
             offsets,
+            call.client_host,
         )
     )
     codes = [
@@ -307,10 +308,13 @@ def _fetch_group(
     topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics] | None,
     call: Call,
 ) -> OffsetFetchResponseGroup:
-    asked = None if topics is None else [(t.name, p) for t in topics for p in t.partition_indexes]
+    if topics is None:
+        asked = call.services.groups.committed_partitions(group_id)
+    else:
+        asked = [(t.name, p) for t in topics for p in t.partition_indexes]
     code, offsets = call.services.groups.fetch(group_id, asked)
     if code is not ErrorCode.NONE:
-        offsets = dict.fromkeys(asked or ())
+        offsets = dict.fromkeys(asked)
     by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
     for (name, index), committed in offsets.items():
         answer = OffsetFetchResponsePartitions(

@@ -173,7 +173,7 @@ async def _delete(asked: DeleteTopicState, timeout_s: float, call: Call) -> Dele
 
 async def _forget_offsets(topic: str, timeout_s: float, call: Call) -> None:
     async with asyncio.timeout(timeout_s):
-        await call.services.groups.topic_deleted(topic)
+        await call.services.groups.topics_deleted([topic])
 
 
 def delete_topics_error(request: DeleteTopicsRequest, code: ErrorCode) -> DeleteTopicsResponse:

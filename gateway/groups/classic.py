@@ -22,8 +22,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 
+from gateway.groups.admission import refusal_by_group
 from gateway.groups.host import GroupHost
 from gateway.groups.members import (
+    CLIENT_ID_CHARS_MAX,
     Identity,
     JoinRequest,
     JoinResult,
@@ -31,9 +33,8 @@ from gateway.groups.members import (
     Membership,
     SyncRequest,
     SyncResult,
-    protocols_bytes,
 )
-from gateway.groups.sessions import PendingIds, Sessions, answered
+from gateway.groups.sessions import Sessions, answered
 from gateway.groups.states import (
     COMMIT_CODES,
     HEARTBEAT_CODES,
@@ -50,15 +51,15 @@ _EMPTY, _PREPARING, _COMPLETING, _STABLE, _DEAD = State
 
 
 class ClassicGroup:
-    def __init__(self, group_id: str, host: GroupHost) -> None:
+    def __init__(self, group_id: str, host: GroupHost, owner: str = "") -> None:
         self.group_id = group_id
+        self.owner = owner  # the address that answers for its memory
         self.state = _EMPTY
         self.generation = 0
         self.protocol_type: str | None = None
         self.protocol_name: str | None = None
         self.members = Membership(host.budget)
         self._sessions = Sessions(self.members, self._lose)
-        self.pending_ids = PendingIds(self.report_if_unused)
         self.journaled = False
         # When the group was last journaled, by the wall clock; for the retention of its offsets.
         self.state_since_ms = -1
@@ -106,59 +107,39 @@ class ClassicGroup:
 
     def join(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
         """Join or rejoin; the answer may have to wait for the other members."""
-        refusal = self._refusal_of(request)
+        refusal = ErrorCode.COORDINATOR_NOT_AVAILABLE
+        if self.state is not _DEAD:
+            refusal = refusal_by_group(
+                request, self.members, self.protocol_type, self._config, self._host.budget
+            )
         if refusal is not ErrorCode.NONE:
             return answered(JoinResult(refusal, request.member_id))
         if request.member_id == "":
             return self._join_as_new(request)
-        if request.member_id in self.pending_ids:
-            if request.group_instance_id is not None:
-                return answered(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
-            self.pending_ids.take(request.member_id)
+        if request.group_instance_id is None and self._host.pending_ids.take(
+            self.group_id, request.member_id
+        ):
             return self._add_member(request, request.member_id, id_known=True)
         return self._rejoin(request)
 
-    def _refusal_of(self, request: JoinRequest) -> ErrorCode:
-        if self.state is _DEAD:
-            return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        known = self.members.named_by(request)
-        is_expected = known is not None or request.member_id in self.pending_ids
-        places_taken_count = len(self.members) + len(self.pending_ids)
-        if not is_expected and places_taken_count >= self._config.members_max_count:
-            return ErrorCode.GROUP_MAX_SIZE_REACHED
-        if not self._suits(request, known):
-            return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
-        metadata_bytes = protocols_bytes(request.protocols)
-        if metadata_bytes > self._config.member_metadata_bytes_max:
-            return ErrorCode.MESSAGE_TOO_LARGE
-        is_affordable = self._host.budget.allows(metadata_bytes)
-        return ErrorCode.NONE if is_affordable else ErrorCode.GROUP_MAX_SIZE_REACHED
-
-    def _suits(self, request: JoinRequest, known: Member | None) -> bool:
-        """Whether the group would still share a protocol with this member in it."""
-        if not request.protocol_type or not request.protocols:
-            return False
-        return not len(self.members) or (
-            request.protocol_type == self.protocol_type
-            and self.members.supports_any(request.protocols, besides=known)
-        )
-
     def _join_as_new(self, request: JoinRequest) -> asyncio.Future[JoinResult]:
         instance_id = request.group_instance_id
-        # Bounded, because ids are stored as strings of at most 32,767 bytes.
-        prefix = (request.client_id if instance_id is None else instance_id)[:255]
+        prefix = (request.client_id if instance_id is None else instance_id)[:CLIENT_ID_CHARS_MAX]
         member_id = self._host.new_member_id(prefix)
         if instance_id is not None:
             if instance_id in self.members.static_ids:
                 return self._replace_static(request, member_id)
         elif request.require_known_member_id:
-            self.pending_ids.hand_out(member_id, request.session_timeout_ms)
+            self._host.pending_ids.hand_out(
+                self.group_id, member_id, request.client_host, request.session_timeout_ms
+            )
             return answered(JoinResult(ErrorCode.MEMBER_ID_REQUIRED, member_id))
         return self._add_member(request, member_id, id_known=instance_id is not None)
 
-    def report_if_unused(self) -> None:
-        if self.state is _EMPTY and not len(self.pending_ids) and not self.journaled:
-            self._host.unused(self)
+    @property
+    def is_unused(self) -> bool:
+        """Nobody is in it, nothing of it is stored: it need not be there."""
+        return self.state is _EMPTY and not self.journaled
 
     def _add_member(
         self, request: JoinRequest, member_id: str, *, id_known: bool
@@ -166,7 +147,7 @@ class ClassicGroup:
         member = Member(
             member_id=member_id,
             group_instance_id=request.group_instance_id,
-            client_id=request.client_id,
+            client_id=request.client_id[:CLIENT_ID_CHARS_MAX],
             client_host=request.client_host,
             session_timeout_ms=request.session_timeout_ms,
             rebalance_timeout_ms=request.rebalance_timeout_ms,
@@ -355,7 +336,10 @@ class ClassicGroup:
         assignments = {m.member_id: bytes(given.get(m.member_id, b"")) for m in self.members}
         size_bytes = sum(map(len, assignments.values()))
         fits = size_bytes <= self._config.assignment_bytes_max
-        if not fits or not self._host.budget.allows(size_bytes):
+        held_bytes = sum(len(m.assignment) for m in self.members)
+        leader = self.members.get(self.members.leader_id or "")
+        owner = "" if leader is None else leader.client_host
+        if not fits or not self._host.budget.allows(owner, size_bytes - held_bytes):
             self._drop_assignment(ErrorCode.MESSAGE_TOO_LARGE)
             self._rebalance()
             return
@@ -442,8 +426,7 @@ class ClassicGroup:
 
     def leave(self, leaving: Identity) -> ErrorCode:
         """Remove one member, or forget an id handed out."""
-        if leaving.member_id in self.pending_ids:
-            self.pending_ids.forget(leaving.member_id)
+        if self._host.pending_ids.take(self.group_id, leaving.member_id):
             return ErrorCode.NONE
         member_id, instance_id = leaving
         if member_id == "" and instance_id is not None:
@@ -482,7 +465,6 @@ class ClassicGroup:
         self._enter(_DEAD)
         self._rebalance_timer.cancel()
         self._sync_timer.cancel()
-        self.pending_ids.clear()
         for member in self.members:
             self._sessions.end(member, error)
             self.members.remove(member)

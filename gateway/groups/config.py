@@ -25,18 +25,25 @@ class GroupConfig:
     members_max_count: int = 5_000
     # Groups with members or a remembered generation, and (separately) groups with offsets.
     groups_max_count: int = 100_000
-    # Protocol metadata of one JoinGroup, all protocols together.
-    member_metadata_bytes_max: int = 4 * 1024 * 1024
+    # Kafka bounds neither, but every offset committed repeats the id.
+    group_id_bytes_max: int = 1_024
+    # Names and metadata of one JoinGroup, all protocols together.
+    member_metadata_bytes_max: int = 1024 * 1024
     # Assignments of one SyncGroup, all members together; they become one record of the journal.
     assignment_bytes_max: int = 8 * 1024 * 1024
-    # One group in the journal: members, the chosen protocol's metadata, assignments.
-    group_record_bytes_max: int = 32 * 1024 * 1024
-    # Metadata and assignments of all groups together, in memory.
-    metadata_total_bytes_max: int = 256 * 1024 * 1024
+    # message.max.bytes: one group in the journal, its members, the chosen protocol's metadata and
+    # assignments. Metadata of all protocols of its members, too, and so a leader's answer.
+    group_record_bytes_max: int = 10 * 1024 * 1024
+    # Memory of all groups together: members, what they said, assignments.
+    state_bytes_max: int = 128 * 1024 * 1024
     # offset.metadata.max.bytes
     offset_metadata_bytes_max: int = 4_096
-    # Committed offsets of all groups together; about 0.5 KB each.
-    offsets_max_count: int = 2_000_000
+    # message.max.bytes, too: what one commit makes of the journal.
+    commit_bytes_max: int = 10 * 1024 * 1024
+    # Committed offsets in memory, about 0.6 KB each: of one group (and so of one answer to
+    # OffsetFetch), and of all together.
+    group_offsets_bytes_max: int = 16 * 1024 * 1024
+    offsets_bytes_max: int = 256 * 1024 * 1024
     # offsets.topic.num.partitions: must never change for existing data.
     offsets_partitions_count: int = 50
     # offsets.retention.minutes, counted from the moment a group lost its last member.
@@ -48,3 +55,4 @@ class GroupConfig:
     journal_timeout_ms: int = 5_000
     # Writes handed to the journal and not confirmed yet; beyond it commits are refused (retriable).
     pending_writes_max_count: int = 20_000
+    pending_bytes_max: int = 64 * 1024 * 1024

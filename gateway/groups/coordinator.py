@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.groups import records
+from gateway.groups.admission import refusal_of_request
+from gateway.groups.budget import StateBudget
 from gateway.groups.classic import ClassicGroup
-from gateway.groups.committed import CommittedOffset, CommittedOffsets, TopicPartition
+from gateway.groups.committed import CommittedOffset, TopicPartition
 from gateway.groups.config import GroupConfig
-from gateway.groups.journal import GroupJournal, JournalWriter, Record
+from gateway.groups.journal import GroupJournal, JournalWriter
 from gateway.groups.members import (
     Identity,
     JoinRequest,
     JoinResult,
-    MemoryBudget,
     SyncRequest,
     SyncResult,
 )
+from gateway.groups.offsets import GroupOffsets, OffsetToCommit
+from gateway.groups.pending_ids import PendingIds
 from gateway.groups.sessions import answered
 from gateway.groups.states import State
 from gateway.observe.logger import log_event
@@ -34,17 +37,11 @@ from wal_core import Clock, Rng
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_STEP_GROUPS_COUNT = 500
-"""Groups looked at in one go, so that the sweep never holds the loop for more than some ms."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetToCommit:
-    topic: str
-    partition: int
-    offset: int
-    leader_epoch: int
-    metadata: str
+GROUP_BYTES = 2_500
+"""What a group takes beside its members, here and in the journal's newest values: 3.5 KB with one
+ordinary member."""
+_SWEEP_STEP_COUNT = 2_000
+"""Groups and offsets looked at in one go, so that the sweep holds the loop for some ms only."""
 
 
 class GroupCoordinator:
@@ -52,47 +49,36 @@ class GroupCoordinator:
         self, journal: GroupJournal, config: GroupConfig, *, clock: Clock, rng: Rng
     ) -> None:
         self.config = config
-        self.budget = MemoryBudget(config.metadata_total_bytes_max)
+        self.budget = StateBudget(config.state_bytes_max)
+        self.pending_ids = PendingIds()
         self._clock = clock
         self._rng = rng
         self._groups: dict[str, ClassicGroup] = {}
-        self._committed = CommittedOffsets()
         self._writer = JournalWriter(
             journal,
             timeout_ms=config.journal_timeout_ms,
             pending_writes_max_count=config.pending_writes_max_count,
+            pending_bytes_max=config.pending_bytes_max,
         )
+        self._offsets = GroupOffsets(config, self._writer, clock)
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweep_queue: list[str] = []
+        # What an expired group still has: its id, since when, and slices of its offsets.
+        self._expiring: deque[tuple[str, Sequence[TopicPartition]]] = deque()
         self._closed = False
 
     # ---- membership
 
     async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
         """JoinGroup; waits until the group's next generation begins."""
-        error = self._refusal_of_group(group_id)
-        config = self.config
-        if error is ErrorCode.NONE and not (
-            config.session_timeout_min_ms
-            <= request.session_timeout_ms
-            <= config.session_timeout_max_ms
-        ):
-            error = ErrorCode.INVALID_SESSION_TIMEOUT
-        if error is ErrorCode.NONE and _any_too_long(request):
-            error = ErrorCode.INVALID_REQUEST
-        group = self._groups.get(group_id)
-        if error is ErrorCode.NONE and group is None:
-            if request.member_id != "":
-                error = ErrorCode.UNKNOWN_MEMBER_ID
-            elif len(self._groups) >= config.groups_max_count:
-                log_event(logger, logging.WARNING, "group refused, too many", group=group_id)
-                error = ErrorCode.GROUP_MAX_SIZE_REACHED
+        error = self._refusal_of_join(group_id, request)
         if error is not ErrorCode.NONE:
             return JoinResult(error, request.member_id)
-        if group is None:
-            group = self._groups[group_id] = ClassicGroup(group_id, self)
+        # A new one is kept only if it gets a member: an id handed out, a refusal need no group.
+        group = self._groups.get(group_id) or ClassicGroup(group_id, self, request.client_host)
         answer = group.join(request)
-        group.report_if_unused()
+        if not group.is_unused and group_id not in self._groups:
+            self._add(group)
         return await answer
 
     async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
@@ -111,9 +97,10 @@ class GroupCoordinator:
         group, error = self._find(group_id)
         if group is not None:
             return ErrorCode.NONE, [group.leave(member) for member in members]
-        if error is ErrorCode.UNKNOWN_MEMBER_ID:
-            return ErrorCode.NONE, [error] * len(members)
-        return error, []
+        if error is not ErrorCode.UNKNOWN_MEMBER_ID:
+            return error, []
+        taken = [self.pending_ids.take(group_id, member.member_id) for member in members]
+        return ErrorCode.NONE, [ErrorCode.NONE if counted else error for counted in taken]
 
     # ---- offsets
 
@@ -123,37 +110,15 @@ class GroupCoordinator:
         member: Identity,
         generation: int,
         offsets: Sequence[OffsetToCommit],
+        client_host: str = "",
     ) -> list[ErrorCode]:
         """OffsetCommit; NONE for an offset means it is durable and visible to `fetch`."""
-        error = self._refusal_of_commit(group_id, member, generation)
-        if error is not ErrorCode.NONE:
-            return [error] * len(offsets)
-        now_ms = self._clock.now_ms()
-        bytes_max = self.config.offset_metadata_bytes_max
-        accepted: dict[TopicPartition, CommittedOffset] = {}
-        codes = []
-        for asked in offsets:
-            if len(asked.metadata.encode()) > bytes_max:
-                codes.append(ErrorCode.OFFSET_METADATA_TOO_LARGE)
-                continue
-            codes.append(ErrorCode.NONE)
-            # The last one wins when a request names a partition twice.
-            accepted[asked.topic, asked.partition] = CommittedOffset(
-                asked.offset, asked.leader_epoch, asked.metadata, now_ms
-            )
-        if not accepted:
-            return codes
-        error = self._refusal_by_limits(group_id, accepted)
-        if error is ErrorCode.NONE:
-            error = await self._writer.write(
-                group_id,
-                [
-                    (records.encode_offset_key(group_id, *where), records.encode_offset_value(what))
-                    for where, what in accepted.items()
-                ],
-                lambda: self._committed.put(group_id, accepted),
-            )
-        return [error if code is ErrorCode.NONE else code for code in codes]
+        return await self._offsets.commit(
+            group_id,
+            client_host,
+            offsets,
+            lambda: self._refusal_of_commit(group_id, member, generation),
+        )
 
     def fetch(
         self, group_id: str, partitions: Iterable[TopicPartition] | None
@@ -161,31 +126,23 @@ class GroupCoordinator:
         """OffsetFetch; `partitions` None means all. None in the answer: nothing was committed."""
         if self._closed:
             return ErrorCode.NOT_COORDINATOR, {}
-        known = self._committed.of(group_id)
         if partitions is None:
-            return ErrorCode.NONE, dict(known)
-        return ErrorCode.NONE, {partition: known.get(partition) for partition in partitions}
+            partitions = self._offsets.partitions(group_id)
+        return ErrorCode.NONE, {
+            where: self._offsets.fetch(group_id, *where) for where in partitions
+        }
+
+    def committed_partitions(self, group_id: str) -> list[TopicPartition]:
+        """Those that a group has offsets for."""
+        return self._offsets.partitions(group_id)
 
     def topics(self) -> list[str]:
         """The topics with committed offsets."""
-        return self._committed.topics()
+        return self._offsets.topics()
 
-    async def topic_deleted(self, topic: str) -> None:
-        """Forget the offsets committed for `topic`, those under way included.
-
-        They are gone for `fetch` at once, and for good when this returns, the journal permitting.
-        """
-        doomed: dict[str, dict[TopicPartition, None]] = {}
-        for group_id, partitions in self._committed.of_topic(topic):
-            doomed.setdefault(group_id, {}).update(dict.fromkeys(partitions))
-            self._committed.remove(group_id, partitions)
-        for encoded in self._writer.pending_keys():
-            key = records.decode_key(encoded)
-            if isinstance(key, records.OffsetKey) and key.topic == topic:
-                doomed.setdefault(key.group_id, {})[key.topic, key.partition] = None
-        outcomes = [self._remove_offsets(*item) for item in doomed.items()]
-        if outcomes:
-            await asyncio.wait(outcomes)
+    async def topics_deleted(self, topics: Iterable[str]) -> None:
+        """See `GroupOffsets`."""
+        await self._offsets.topics_deleted(topics)
 
     def group_partition(self, group_id: str) -> int:
         """The partition of ``__consumer_offsets`` that holds the group, as Kafka computes it."""
@@ -202,14 +159,8 @@ class GroupCoordinator:
         try:
             found = records.decode_key(key)
             match found:
-                case records.OffsetKey(group_id, topic, partition):
-                    if value is None:
-                        self._committed.remove(group_id, [(topic, partition)])
-                    else:
-                        offset = records.decode_offset_value(value)
-                        if offset.commit_timestamp_ms < 0:
-                            offset = offset._replace(commit_timestamp_ms=timestamp_ms)
-                        self._committed.put(group_id, {(topic, partition): offset})
+                case records.OffsetKey():
+                    self._offsets.replay(found, value, timestamp_ms)
                 case records.GroupKey(group_id):
                     self._replay_group(group_id, value)
         except DecodeError as error:
@@ -219,7 +170,9 @@ class GroupCoordinator:
 
     def _replay_group(self, group_id: str, value: bytes | None) -> None:
         stored = None if value is None else records.decode_group_value(value)
-        known = self._groups.pop(group_id, None)
+        known = self._groups.get(group_id)
+        if known is not None:
+            self._drop(known, ErrorCode.NOT_COORDINATOR)
         if stored is not None:
             restored = ClassicGroup(group_id, self)
             restored.restore(
@@ -230,9 +183,7 @@ class GroupCoordinator:
                 members=records.restored_members(stored),
                 state_since_ms=stored.current_state_timestamp,
             )
-            self._groups[group_id] = restored
-        if known is not None:
-            known.die(ErrorCode.NOT_COORDINATOR)
+            self._add(restored)
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """The newest value of every key the log has, writes under way included; for `replay`."""
@@ -249,9 +200,8 @@ class GroupCoordinator:
         self._closed = True
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
-        for group in self._groups.values():
-            group.die(ErrorCode.NOT_COORDINATOR)
-        self._groups.clear()
+        for group in list(self._groups.values()):
+            self._drop(group, ErrorCode.NOT_COORDINATOR)
         await self._writer.close()
 
     # ---- what groups ask of their host
@@ -276,20 +226,40 @@ class GroupCoordinator:
             return answered(ErrorCode.UNKNOWN_SERVER_ERROR)  # Kafka's code for this
         group.state_since_ms = now_ms
         group.journaled = True
-        return self._writer.write(group.group_id, [(key, value)], _nothing)
+        return self._writer.write(group.group_id, [(key, value)])
 
-    def unused(self, group: ClassicGroup) -> None:
-        if self._groups.get(group.group_id) is group:
-            del self._groups[group.group_id]
-            group.die(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    def _add(self, group: ClassicGroup) -> None:
+        self._groups[group.group_id] = group
+        self.budget.take(group.owner, GROUP_BYTES + len(group.group_id))
+
+    def _drop(self, group: ClassicGroup, error: ErrorCode) -> None:
+        del self._groups[group.group_id]
+        self.budget.take(group.owner, -GROUP_BYTES - len(group.group_id))
+        group.die(error)
 
     # ---- refusals
 
     def _refusal_of_group(self, group_id: str) -> ErrorCode:
         if self._closed:
             return ErrorCode.NOT_COORDINATOR
-        if group_id == "" or len(group_id.encode()) > records.STRING_BYTES_MAX:
+        if group_id == "" or len(group_id.encode()) > self.config.group_id_bytes_max:
             return ErrorCode.INVALID_GROUP_ID
+        return ErrorCode.NONE
+
+    def _refusal_of_join(self, group_id: str, request: JoinRequest) -> ErrorCode:
+        error = self._refusal_of_group(group_id)
+        if error is not ErrorCode.NONE:
+            return error
+        error = refusal_of_request(request, self.config)
+        if error is not ErrorCode.NONE or group_id in self._groups:
+            return error
+        if request.member_id != "" and not self.pending_ids.has(group_id, request.member_id):
+            return ErrorCode.UNKNOWN_MEMBER_ID
+        if len(self._groups) >= self.config.groups_max_count:
+            log_event(logger, logging.WARNING, "group refused, too many", group=group_id)
+            return ErrorCode.GROUP_MAX_SIZE_REACHED
+        if not self.budget.allows(request.client_host, GROUP_BYTES):
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
         return ErrorCode.NONE
 
     def _find(self, group_id: str) -> tuple[ClassicGroup | None, ErrorCode]:
@@ -303,7 +273,7 @@ class GroupCoordinator:
         if self._closed:
             return ErrorCode.NOT_COORDINATOR
         # The empty group id may commit: old simple consumers have no other.
-        if len(group_id.encode()) > records.STRING_BYTES_MAX:
+        if len(group_id.encode()) > self.config.group_id_bytes_max:
             return ErrorCode.INVALID_GROUP_ID
         group = self._groups.get(group_id)
         if group is not None:
@@ -311,29 +281,7 @@ class GroupCoordinator:
         # A group without members stores offsets only; a generation then speaks of a forgotten one.
         return ErrorCode.NONE if generation < 0 else ErrorCode.ILLEGAL_GENERATION
 
-    def _refusal_by_limits(
-        self, group_id: str, accepted: Mapping[TopicPartition, CommittedOffset]
-    ) -> ErrorCode:
-        known = self._committed.of(group_id)
-        new_count = sum(where not in known for where in accepted)
-        if self._committed.count + new_count > self.config.offsets_max_count:
-            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        if not known and self._committed.groups_count >= self.config.groups_max_count:
-            return ErrorCode.GROUP_MAX_SIZE_REACHED
-        return ErrorCode.NONE
-
     # ---- retention
-
-    def _remove_offsets(
-        self, group_id: str, partitions: Iterable[TopicPartition]
-    ) -> asyncio.Future[ErrorCode]:
-        gone = list(partitions)
-        tombstones: list[Record] = [
-            (records.encode_offset_key(group_id, *partition), None) for partition in gone
-        ]
-        return self._writer.write(
-            group_id, tombstones, lambda: self._committed.remove(group_id, gone)
-        )
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -342,19 +290,26 @@ class GroupCoordinator:
         )
 
     def _begin_sweep(self) -> None:
-        self._sweep_queue = list(dict.fromkeys((*self._groups, *self._committed.group_ids())))
+        self._sweep_queue = list(dict.fromkeys((*self._groups, *self._offsets.group_ids())))
         self._sweep_step()
 
     def _sweep_step(self) -> None:
+        """Some of it, and the rest in later turns of the loop."""
         now_ms = self._clock.now_ms()
-        for _ in range(min(_SWEEP_STEP_GROUPS_COUNT, len(self._sweep_queue))):
-            self._expire(self._sweep_queue.pop(), now_ms)
-        if self._sweep_queue:
+        limit_ms = now_ms - self.config.offsets_retention_ms
+        left_count = _SWEEP_STEP_COUNT
+        while left_count > 0 and self._sweep_queue and not self._expiring:
+            group_id = self._sweep_queue.pop()
+            left_count -= 1 + self._offsets.count_of(group_id)
+            self._expire(group_id, limit_ms)
+        if self._expiring:
+            self._offsets.expire(*self._expiring.popleft(), limit_ms)
+        if self._sweep_queue or self._expiring:
             self._sweep_timer = asyncio.get_running_loop().call_later(0, self._sweep_step)
         else:
             self._schedule_sweep()
 
-    def _expire(self, group_id: str, now_ms: int) -> None:
+    def _expire(self, group_id: str, limit_ms: int) -> None:
         """Drop what nobody used for the retention time: offsets first, then the empty group.
 
         KIP-211: the time runs from the last commit or from the loss of the last member, whichever
@@ -364,18 +319,15 @@ class GroupCoordinator:
         if group is not None and group.state is not State.EMPTY:
             return
         since_ms = -1 if group is None else group.state_since_ms
-        limit_ms = now_ms - self.config.offsets_retention_ms
-        old = [
-            partition
-            for partition, offset in self._committed.of(group_id).items()
-            if max(since_ms, offset.commit_timestamp_ms) <= limit_ms
-        ]
+        old = self._offsets.expired(group_id, since_ms, limit_ms)
         if old:
-            self._remove_offsets(group_id, old)
-        elif group is not None and group_id not in self._committed and not len(group.pending_ids):
+            self._expiring += [(group_id, some) for some in old]
+        elif group is not None and group_id not in self._offsets:
+            if self.pending_ids.has_any(group_id):
+                return
             # Forgotten at once: should the tombstone be lost, a restart brings an empty group back.
-            self._writer.write(group_id, [(records.encode_group_key(group_id), None)], _nothing)
-            self.unused(group)
+            self._writer.write(group_id, [(records.encode_group_key(group_id), None)])
+            self._drop(group, ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
 
 def java_hash(text: str) -> int:
@@ -385,17 +337,3 @@ def java_hash(text: str) -> int:
     for at in range(0, len(units), 2):
         value = (value * 31 + (units[at] << 8) + units[at + 1]) & 0xFFFFFFFF
     return value
-
-
-def _any_too_long(request: JoinRequest) -> bool:
-    names = [request.group_instance_id or "", request.protocol_type]
-    names += [name for name, _ in request.protocols]
-    return any(len(name.encode()) > _NAME_BYTES_MAX for name in names)
-
-
-_NAME_BYTES_MAX = 1_024
-"""Instance ids, protocol types and names; clients allow 249 characters of an instance id."""
-
-
-def _nothing() -> None:
-    """A group's own state changes when the outcome is known, not when the record is."""

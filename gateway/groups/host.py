@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.groups.budget import StateBudget
 from gateway.groups.config import GroupConfig
-from gateway.groups.members import MemoryBudget
+from gateway.groups.pending_ids import PendingIds
 from protocol.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 class GroupHost(Protocol):
     config: GroupConfig
-    budget: MemoryBudget
+    budget: StateBudget
+    pending_ids: PendingIds
 
     def new_member_id(self, prefix: str) -> str:
         """An id that nobody else has or had."""
@@ -25,6 +27,3 @@ class GroupHost(Protocol):
         self, group: ClassicGroup, assignments: Mapping[str, bytes]
     ) -> asyncio.Future[ErrorCode]:
         """Journal the group as it is, with these assignments; see `JournalWriter.write`."""
-
-    def unused(self, group: ClassicGroup) -> None:
-        """The group has neither members nor ids handed out, and nothing of it was journaled."""

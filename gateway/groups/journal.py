@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from gateway.observe.logger import log_event
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 Record: TypeAlias = tuple[bytes, bytes | None]
 """Key and value of one record of ``__consumer_offsets``; no value means: delete the key."""
+
+
+def _nothing() -> None:
+    """For those to whom only the outcome matters."""
 
 
 class GroupJournal(Protocol):
@@ -38,16 +42,28 @@ class GroupJournal(Protocol):
 
 
 class _Write:
-    __slots__ = ("apply", "confirmed", "deadline", "outcome", "records", "task")
+    __slots__ = (
+        "apply",
+        "confirmed",
+        "deadline",
+        "ended",
+        "outcome",
+        "records",
+        "size_bytes",
+        "task",
+    )
 
     def __init__(
         self,
         records: Sequence[Record],
         apply: Callable[[], None],
+        ended: Callable[[], None],
         outcome: asyncio.Future[ErrorCode],
     ) -> None:
         self.records = records
+        self.size_bytes = sum(len(key) + len(value or b"") for key, value in records)
         self.apply = apply
+        self.ended = ended
         self.outcome = outcome
         # None while under way, then whether the records are durable.
         self.confirmed: bool | None = None
@@ -59,12 +75,19 @@ class JournalWriter:
     """Writes records in order and keeps the newest durable value of every key."""
 
     def __init__(
-        self, journal: GroupJournal, *, timeout_ms: int, pending_writes_max_count: int
+        self,
+        journal: GroupJournal,
+        *,
+        timeout_ms: int,
+        pending_writes_max_count: int,
+        pending_bytes_max: int,
     ) -> None:
         self._journal = journal
         self._timeout_ms = timeout_ms
         self._pending_max_count = pending_writes_max_count
         self._pending_count = 0
+        self._pending_bytes_max = pending_bytes_max
+        self._pending_bytes = 0
         self._pending: dict[str, deque[_Write]] = {}
         self._durable: dict[bytes, bytes] = {}
 
@@ -93,9 +116,6 @@ class JournalWriter:
                 newest[key] = value
         return list(newest.items())
 
-    def pending_keys(self) -> Iterable[bytes]:
-        return [key for key, _ in self._pending_records()]
-
     def _pending_records(self) -> Iterator[Record]:
         for writes in self._pending.values():
             for write in writes:
@@ -106,22 +126,31 @@ class JournalWriter:
     # ---- writing
 
     def write(
-        self, group_id: str, records: Sequence[Record], apply: Callable[[], None]
+        self,
+        group_id: str,
+        records: Sequence[Record],
+        apply: Callable[[], None] = _nothing,
+        ended: Callable[[], None] = _nothing,
     ) -> asyncio.Future[ErrorCode]:
-        """Append `records`; run `apply` when they and all earlier ones of the group are durable.
+        """Append `records`; run `apply` when they and all earlier ones of the group are durable,
+        and then, or when it is known that they never will be, `ended`.
 
         The future always gets a result, never an exception, within `timeout_ms`: NONE after
         `apply` has run, else the code for the client. Its cancellation changes nothing here.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[ErrorCode] = loop.create_future()
-        if self._pending_count >= self._pending_max_count:
+        write = _Write(records, apply, ended, outcome)
+        # Whatever its size, one write is always possible.
+        is_too_much = self._pending_bytes + write.size_bytes > self._pending_bytes_max
+        if self._pending_count >= self._pending_max_count or (self._pending and is_too_much):
             outcome.set_result(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+            ended()
             return outcome
-        write = _Write(records, apply, outcome)
         # Before the append: it may end a segment, whose checkpoint must have these records.
         self._pending.setdefault(group_id, deque()).append(write)
         self._pending_count += 1
+        self._pending_bytes += write.size_bytes
         task: asyncio.Future[None]
         try:
             task = asyncio.ensure_future(self._journal.append(group_id, records))
@@ -157,13 +186,16 @@ class JournalWriter:
 
     def _settle(self, write: _Write) -> None:
         self._pending_count -= 1
+        self._pending_bytes -= write.size_bytes
         if write.deadline is not None:
             write.deadline.cancel()
         if not write.confirmed:
+            write.ended()
             return
         for key, value in write.records:
             self.restore(key, value)
         write.apply()
+        write.ended()
         if not write.outcome.done():
             write.outcome.set_result(ErrorCode.NONE)
 

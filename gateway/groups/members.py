@@ -8,12 +8,24 @@ future that is done counts as not there.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from gateway.groups.budget import StateBudget
 from gateway.groups.timers import RenewableTimer
 from protocol.error_codes import ErrorCode
+
+MEMBER_BYTES = 1_500
+"""What a member holds beside what its client sent: the object, a timer, a parked request."""
+PROTOCOL_BYTES = 150
+"""The same for one of its protocols, and for the name in the table of who supports what."""
+PROTOCOLS_MAX_COUNT = 100
+"""Of one member. A consumer has one for each assignor it may use: two or three."""
+
+CLIENT_ID_CHARS_MAX = 255
+"""So much of a client id, of up to 32 KB, is kept with the member and in its own id."""
 
 Protocols: TypeAlias = tuple[tuple[str, bytes], ...]
 """(protocol name, metadata) in the member's order of preference; metadata is opaque to a broker."""
@@ -79,21 +91,8 @@ class Identity(NamedTuple):
     group_instance_id: str | None = None
 
 
-class MemoryBudget:
-    """Bytes of metadata and assignments that all groups hold together."""
-
-    __slots__ = ("bytes_max", "used_bytes")
-
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.used_bytes = 0
-
-    def allows(self, more_bytes: int) -> bool:
-        return self.used_bytes + more_bytes <= self.bytes_max
-
-
 def protocols_bytes(protocols: Protocols) -> int:
-    return sum(len(name) + len(metadata) for name, metadata in protocols)
+    return sum(len(name) + len(metadata) + PROTOCOL_BYTES for name, metadata in protocols)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -128,7 +127,13 @@ class Member:
 
     @property
     def held_bytes(self) -> int:
-        return protocols_bytes(self.protocols) + len(self.assignment)
+        named = (self.member_id, self.group_instance_id or "", self.client_id, self.client_host)
+        return (
+            MEMBER_BYTES
+            + sum(map(len, named))
+            + protocols_bytes(self.protocols)
+            + len(self.assignment)
+        )
 
     def metadata_for(self, protocol_name: str | None) -> bytes:
         return next((metadata for name, metadata in self.protocols if name == protocol_name), b"")
@@ -138,12 +143,16 @@ class Membership:
     """Who is in the group: by id, by instance id, and which of them leads.
 
     Invariants: `leader_id` is None or a member; every static member is in `static_ids` and the
-    other way round; every two members share a protocol.
+    other way round; a protocol is known to all; `_supporters` counts who knows which, and
+    `_parked_count` whose JoinGroup is parked, done or not.
     """
 
-    def __init__(self, budget: MemoryBudget) -> None:
+    def __init__(self, budget: StateBudget) -> None:
         self._budget = budget
         self._members: dict[str, Member] = {}
+        self._supporters: Counter[str] = Counter()
+        self._parked_count = 0
+        self.protocols_bytes = 0
         self.static_ids: dict[str, str] = {}
         self.leader_id: str | None = None
 
@@ -176,15 +185,38 @@ class Membership:
             self.static_ids[member.group_instance_id] = member.member_id
         if self.leader_id is None:
             self.leader_id = member.member_id
-        self._budget.used_bytes += member.held_bytes
+        self._budget.take(member.client_host, member.held_bytes)
+        self._support(member.protocols, 1)
 
     def remove(self, member: Member) -> None:
+        assert member.joining is None, "its session has ended"
         del self._members[member.member_id]
         if member.group_instance_id is not None:
             self.static_ids.pop(member.group_instance_id, None)
         if self.leader_id == member.member_id:
             self.leader_id = next(iter(self._members), None)
-        self._budget.used_bytes -= member.held_bytes
+        self._budget.take(member.client_host, -member.held_bytes)
+        self._support(member.protocols, -1)
+
+    def _support(self, protocols: Protocols, sign: int) -> None:
+        self.protocols_bytes += sign * protocols_bytes(protocols)
+        for name in {name for name, _ in protocols}:
+            self._supporters[name] += sign
+            if not self._supporters[name]:
+                del self._supporters[name]
+
+    def park(self, member: Member, joining: asyncio.Future[JoinResult]) -> None:
+        """The member waits for the next generation; it waits for nothing else."""
+        assert member.joining is None
+        member.joining = joining
+        self._parked_count += 1
+
+    def unpark(self, member: Member) -> asyncio.Future[JoinResult] | None:
+        """What it waited for, if it did."""
+        joining, member.joining = member.joining, None
+        if joining is not None:
+            self._parked_count -= 1
+        return joining
 
     def rename(self, member: Member, member_id: str) -> None:
         """Give a static member the id of its new incarnation; place, assignment, lead stay."""
@@ -195,6 +227,7 @@ class Membership:
         }
         if self.leader_id == member.member_id:
             self.leader_id = member_id
+        self._budget.take(member.client_host, len(member_id) - len(member.member_id))
         member.member_id = member_id
         self.static_ids[member.group_instance_id] = member_id
 
@@ -206,13 +239,15 @@ class Membership:
         return self._members.get(member_id)
 
     def update(self, member: Member, request: JoinRequest) -> None:
-        self._budget.used_bytes -= protocols_bytes(member.protocols)
-        self._budget.used_bytes += protocols_bytes(request.protocols)
+        self._budget.take(member.client_host, -member.held_bytes)
+        self._support(member.protocols, -1)
         member.protocols = request.protocols
         member.session_timeout_ms = request.session_timeout_ms
         member.rebalance_timeout_ms = request.rebalance_timeout_ms
-        member.client_id = request.client_id
+        member.client_id = request.client_id[:CLIENT_ID_CHARS_MAX]
         member.client_host = request.client_host
+        self._support(member.protocols, 1)
+        self._budget.take(member.client_host, member.held_bytes)
 
     def described(self, protocol_name: str | None) -> list[JoinedMember]:
         """What the leader needs in order to assign."""
@@ -222,14 +257,17 @@ class Membership:
         ]
 
     def set_assignment(self, member: Member, assignment: bytes) -> None:
-        self._budget.used_bytes += len(assignment) - len(member.assignment)
+        self._budget.take(member.client_host, len(assignment) - len(member.assignment))
         member.assignment = assignment
 
     def rebalance_timeout_ms(self) -> int:
         return max((member.rebalance_timeout_ms for member in self._members.values()), default=0)
 
     def all_joined(self) -> bool:
-        return all(member.awaits_join for member in self._members.values())
+        # Asked at every join: looking at each member waits until all have parked one.
+        return self._parked_count == len(self._members) and all(
+            member.awaits_join for member in self._members.values()
+        )
 
     def elect_joined_leader(self) -> bool:
         """Make sure that the leader is one who has rejoined; False when nobody has."""
@@ -243,11 +281,9 @@ class Membership:
 
     def supports_any(self, protocols: Protocols, *, besides: Member | None) -> bool:
         """Whether one of `protocols` is known to every member other than `besides`."""
-        names = {name for name, _ in protocols}
-        for member in self._members.values():
-            if member is not besides:
-                names.intersection_update(name for name, _ in member.protocols)
-        return bool(names)
+        own = set() if besides is None else {name for name, _ in besides.protocols}
+        others_count = len(self._members) - (besides is not None)
+        return any(self._supporters[name] - (name in own) == others_count for name, _ in protocols)
 
     def select_protocol(self) -> str:
         """The protocol known to all with the most votes; each member votes for its first choice.
@@ -256,9 +292,9 @@ class Membership:
         depends on the members alone.
         """
         members = list(self._members.values())
-        common = {name for name, _ in members[0].protocols}
-        for member in members[1:]:
-            common.intersection_update(name for name, _ in member.protocols)
+        common = {
+            name for name, _ in members[0].protocols if self._supporters[name] == len(members)
+        }
         assert common, "members without a common protocol are refused when they join"
         votes = {name: 0 for name, _ in members[0].protocols if name in common}
         for member in members:

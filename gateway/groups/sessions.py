@@ -45,7 +45,7 @@ class Sessions:
         # A second request of the member means that it has given the first one up.
         self.answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
         parked: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
-        member.joining = parked
+        self._members.park(member, parked)
         parked.add_done_callback(lambda done: self._join_let_go(member, done))
         return parked
 
@@ -57,7 +57,7 @@ class Sessions:
         return parked
 
     def answer_join(self, member: Member, result: JoinResult) -> None:
-        parked, member.joining = member.joining, None
+        parked = self._members.unpark(member)
         self._answer(member, parked, result)
 
     def answer_sync(self, member: Member, result: SyncResult) -> None:
@@ -74,7 +74,7 @@ class Sessions:
     def _join_let_go(self, member: Member, parked: asyncio.Future[JoinResult]) -> None:
         if not parked.cancelled() or member.joining is not parked:
             return
-        member.joining = None
+        self._members.unpark(member)
         if self._members.get(member.member_id) is not member:
             return
         if member.id_known:
@@ -97,37 +97,6 @@ class Sessions:
             self.renew(member)
             return
         self._on_lost(member, "its session expired")
-
-
-class PendingIds:
-    """Member ids handed out and not used yet (KIP-394); each is forgotten after a session."""
-
-    def __init__(self, on_forgotten: Callable[[], None]) -> None:
-        self._on_forgotten = on_forgotten
-        self._timers: dict[str, RenewableTimer] = {}
-
-    def __len__(self) -> int:
-        return len(self._timers)
-
-    def __contains__(self, member_id: str) -> bool:
-        return member_id in self._timers
-
-    def hand_out(self, member_id: str, timeout_ms: int) -> None:
-        timer = self._timers[member_id] = RenewableTimer(lambda: self.forget(member_id))
-        timer.renew(timeout_ms)
-
-    def take(self, member_id: str) -> None:
-        """Its owner joins with it."""
-        self._timers.pop(member_id).cancel()
-
-    def forget(self, member_id: str) -> None:
-        self.take(member_id)
-        self._on_forgotten()
-
-    def clear(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
 
 
 def answered(result: ResultT) -> asyncio.Future[ResultT]:

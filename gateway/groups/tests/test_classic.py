@@ -96,13 +96,23 @@ async def test_a_pending_id_holds_nobody_up_and_is_forgotten_after_a_session():
 
 
 @virtual
-async def test_a_group_of_nothing_but_a_forgotten_pending_id_is_gone():
+async def test_an_id_handed_out_makes_no_group():
+    coordinator = make(groups_max_count=1)
+    for n in range(100):
+        refused = await Client(coordinator, group=f"g{n}", session_ms=1_800_000).join_once()
+        assert refused.error is E.MEMBER_ID_REQUIRED
+    assert (coordinator._groups, coordinator.budget.used_bytes) == ({}, 0)
+    assert (await Client(coordinator).enter()).error is E.NONE
+
+
+@virtual
+async def test_a_pending_id_of_no_group_may_leave():
     coordinator = make()
-    await Client(coordinator).join_once()
-    assert GROUP in coordinator._groups
-    await asyncio.sleep(11)
-    assert GROUP not in coordinator._groups
-    assert coordinator.snapshot() == []
+    ghost = Client(coordinator)
+    ghost.member_id = (await ghost.join_once()).member_id
+    assert ghost.leave() is E.NONE
+    assert ghost.leave() is E.UNKNOWN_MEMBER_ID
+    assert (await ghost.join_once()).error is E.UNKNOWN_MEMBER_ID
 
 
 @virtual
@@ -434,35 +444,63 @@ async def test_everything_about_an_unknown_group():
 
 
 @virtual
-async def test_members_ids_and_metadata_are_bounded():
-    coordinator = make(members_max_count=2, member_metadata_bytes_max=100)
+async def test_members_and_metadata_are_bounded_and_ids_handed_out_take_no_place():
+    coordinator = make(members_max_count=2, member_metadata_bytes_max=300)
     client = Client(coordinator)
-    assert (await client.join_once(protocols=(("range", bytes(100)),))).error is E.MESSAGE_TOO_LARGE
+    assert (await client.join_once(protocols=(("range", bytes(300)),))).error is E.MESSAGE_TOO_LARGE
     await client.enter()
-    assert (await Client(coordinator).join_once()).error is E.MEMBER_ID_REQUIRED
+    for _ in range(5):
+        assert (await Client(coordinator).join_once()).error is E.MEMBER_ID_REQUIRED
+    second = Client(coordinator)
+    second.member_id = (await second.join_once()).member_id
+    await enter_all(client, second)
     assert (await Client(coordinator).join_once()).error is E.GROUP_MAX_SIZE_REACHED
-    assert (await client.join()).error is E.NONE
+    assert (await client.join_once()).error is E.NONE
+
+
+@virtual
+async def test_the_metadata_of_all_members_fits_the_record_of_the_group():
+    coordinator = make(group_record_bytes_max=3_000)
+    first, second = (Client(coordinator, protocols=(("range", bytes(1_300)),)) for _ in range(2))
+    await first.enter()
+    assert (await second.join_once()).error is E.MEMBER_ID_REQUIRED
+    third = Client(coordinator, protocols=(("range", bytes(1_800)),))
+    assert (await third.join_once()).error is E.GROUP_MAX_SIZE_REACHED
+
+
+@virtual
+async def test_too_many_protocols_are_refused():
+    coordinator = make()
+    names = tuple((f"p{n}", b"") for n in range(101))
+    assert (await Client(coordinator).join_once(protocols=names)).error is E.INVALID_REQUEST
+    assert (await Client(coordinator, protocols=names[:100]).enter()).error is E.NONE
 
 
 @virtual
 async def test_a_group_beyond_one_record_of_the_journal_does_not_become_stable():
-    coordinator = make(group_record_bytes_max=500)
+    coordinator = make(group_record_bytes_max=1_000)
     client = Client(coordinator)
     await client.join()
-    assert (await client.sync({client.member_id: bytes(500)})).error is E.UNKNOWN_SERVER_ERROR
+    assert (await client.sync({client.member_id: bytes(1_000)})).error is E.UNKNOWN_SERVER_ERROR
     await client.join()
     assert (await client.sync({client.member_id: bytes(10)})).error is E.NONE
 
 
 @virtual
 async def test_all_groups_share_one_memory_budget_and_give_it_back():
-    coordinator = make(metadata_total_bytes_max=1_000)
-    big = (("range", bytes(800)),)
-    first = Client(coordinator, group="g1", protocols=big)
-    await first.enter()
-    second = Client(coordinator, group="g2", protocols=big)
-    assert (await second.join_once()).error is E.GROUP_MAX_SIZE_REACHED
-    assert "g2" not in coordinator._groups
-    first.leave()
+    coordinator = make(state_bytes_max=300_000)
+    big = (("range", bytes(9_000)),)
+    clients = [Client(coordinator, group=f"g{n}", protocols=big) for n in range(20)]
+    codes = [(await client.join()).error for client in clients]
+    joined_count = codes.index(E.COORDINATOR_NOT_AVAILABLE)
+    assert set(codes[joined_count:]) == {E.COORDINATOR_NOT_AVAILABLE}
+    assert f"g{joined_count}" not in coordinator._groups
+    # What small ones need is there, also for the same client, and all the more for others.
+    assert (await Client(coordinator, group="small").enter()).error is E.NONE
+    elsewhere = Client(coordinator, group="elsewhere", protocols=big)
+    assert (await elsewhere.join_once(client_host="/192.0.2.7")).error is E.MEMBER_ID_REQUIRED
+    for client in clients[:joined_count]:
+        client.leave()
+    assert (await clients[joined_count].enter()).error is E.NONE
+    await coordinator.close()
     assert coordinator.budget.used_bytes == 0
-    assert (await second.enter()).error is E.NONE

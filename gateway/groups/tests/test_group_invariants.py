@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gateway.groups.coordinator import GROUP_BYTES
 from gateway.groups.members import Identity
 from gateway.groups.states import State
 from gateway.groups.tests.harness import (
@@ -241,6 +242,7 @@ class GroupLife(RuleBasedStateMachine):
         self.generation = group.generation
         members = list(group.members)
         held_bytes = sum(member.held_bytes for member in members)
+        held_bytes += GROUP_BYTES + len(GROUP)
         assert self.coordinator.budget.used_bytes == held_bytes
         assert (group.members.leader_id is None) == (not members)
         assert group.members.leader_id is None or group.members.leader_id in group.members

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.groups.members import Member, Membership, MemoryBudget
+from gateway.groups.budget import StateBudget
+from gateway.groups.members import JoinRequest, Member, Membership
 from protocol.error_codes import ErrorCode as E
 
 
@@ -21,7 +22,7 @@ def member(member_id: str, *protocols: str, instance: str | None = None) -> Memb
 
 
 def membership(*members: Member) -> Membership:
-    table = Membership(MemoryBudget(1_000_000))
+    table = Membership(StateBudget(1_000_000))
     for one in members:
         table.add(one)
     return table
@@ -88,18 +89,66 @@ def test_supports_any_counts_the_others_only():
 
 
 def test_memory_is_given_back():
-    budget = MemoryBudget(100)
+    budget = StateBudget(1_000_000)
     table = Membership(budget)
     one = member("1", "abc")
     table.add(one)
-    assert budget.used_bytes == 5
+    empty_bytes = budget.used_bytes
     table.set_assignment(one, bytes(10))
     table.set_assignment(one, bytes(4))
-    assert budget.used_bytes == 9
-    assert budget.allows(91)
-    assert not budget.allows(92)
+    assert budget.used_bytes == empty_bytes + 4 == one.held_bytes
+    table.update(one, request(client_host="elsewhere", protocols=(("abc", bytes(100)),)))
+    assert budget.used_bytes == empty_bytes + 4 + 98 + len("elsewhere") - len("h")
     table.remove(one)
-    assert budget.used_bytes == 0
+    assert (budget.used_bytes, table.protocols_bytes, dict(table._supporters)) == (0, 0, {})
+
+
+def request(**changes) -> JoinRequest:
+    usual = {
+        "member_id": "",
+        "group_instance_id": None,
+        "client_id": "c",
+        "client_host": "h",
+        "session_timeout_ms": 10_000,
+        "rebalance_timeout_ms": 60_000,
+        "protocol_type": "consumer",
+        "protocols": (("range", b"12"),),
+        "require_known_member_id": False,
+        "supports_skip_assignment": False,
+    }
+    return JoinRequest(**(usual | changes))
+
+
+class CountedName(str):
+    """A protocol name that counts how often one is looked up or compared."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __hash__(self) -> int:
+        CountedName.looks += 1
+        return str.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.looks += 1
+        return str.__eq__(self, other)
+
+
+def looks_of_the_last_of(members_count: int) -> int:
+    """The work for one more member of a group of so many, each with twenty protocols."""
+    table = membership(*(member(f"m{n}", *names()) for n in range(members_count)))
+    CountedName.looks = 0
+    assert table.supports_any(tuple((name, b"") for name in names()), besides=None)
+    assert not table.all_joined()
+    return CountedName.looks
+
+
+def names() -> list[str]:
+    return [CountedName(f"p{n}") for n in range(20)]
+
+
+def test_a_join_costs_what_was_sent_not_what_is_there():
+    assert looks_of_the_last_of(10) == looks_of_the_last_of(20) == looks_of_the_last_of(40)
 
 
 def test_the_longest_rebalance_timeout_counts():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.groups.members import JoinResult, Membership, MemoryBudget
-from gateway.groups.sessions import PendingIds, Sessions
+from gateway.groups.budget import StateBudget
+from gateway.groups.members import JoinResult, Membership
+from gateway.groups.sessions import Sessions
 from gateway.groups.tests.harness import settle, virtual
 from gateway.groups.tests.test_members import member
 from protocol.error_codes import ErrorCode as E
 
 
 def watched(**changes):
-    table = Membership(MemoryBudget(1_000))
+    table = Membership(StateBudget(10_000))
     one = member("m")
     for name, value in changes.items():
         setattr(one, name, value)
@@ -70,21 +71,3 @@ async def test_the_end_answers_both_kinds():
     join, sync = sessions.park_join(one), sessions.park_sync(one)
     sessions.end(one, E.NOT_COORDINATOR)
     assert (await join).error is (await sync).error is E.NOT_COORDINATOR
-
-
-@virtual
-async def test_pending_ids_are_taken_or_forgotten():
-    forgotten: list[int] = []
-    ids = PendingIds(lambda: forgotten.append(1))
-    for member_id in ("taken", "left", "late", "last"):
-        ids.hand_out(member_id, 10_000)
-    ids.take("taken")
-    assert forgotten == []
-    ids.forget("left")
-    assert forgotten == [1]
-    await asyncio.sleep(11)
-    assert (len(forgotten), len(ids)) == (3, 0)
-    ids.hand_out("closing", 10_000)
-    ids.clear()
-    await asyncio.sleep(11)
-    assert len(forgotten) == 3
