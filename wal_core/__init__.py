@@ -6,6 +6,7 @@ layers use the names below and nothing else.
 
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
+from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
@@ -19,6 +20,7 @@ __all__ = [
     "FLUSH_PRESETS",
     "Clock",
     "CloudSettings",
+    "CopyReport",
     "Corrupt",
     "Entry",
     "Fenced",
@@ -41,9 +43,11 @@ __all__ = [
     "Unavailable",
     "WalError",
     "check_log",
+    "copy_log",
     "examine_bucket",
     "is_cloud",
     "open_store",
+    "open_to_copy",
     "open_to_look",
     "stored_mode",
 ]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from wal_core.object_store.probe import Check
 
 MARKER_KEY = "woodpecker.json"
+COPYING_KEY = "copying.json"
+"""Is there, and the marker is not, until a copy to this location is whole (wal_core/copy)."""
 _MARKER_BYTES_MAX = 4096
 _DEADLINE_S = 30
 
@@ -87,7 +89,7 @@ async def open_to_look(
     here, Unavailable when nobody answers.
     """
     rng = rng or SystemRng()
-    objects = _objects_to_look_at(location, cloud, rng)
+    objects = objects_to_look_at(location, cloud, rng)
     try:
         mode = await _read_mode(objects)
         if mode is None:
@@ -110,14 +112,14 @@ async def stored_mode(
     Nothing is written, locked or probed. Raises Invalid when they are of no format known here,
     Unavailable when nobody answers.
     """
-    objects = _objects_to_look_at(location, cloud, rng or SystemRng())
+    objects = objects_to_look_at(location, cloud, rng or SystemRng())
     try:
         return await _read_mode(objects)
     finally:
         await objects.close()
 
 
-def _objects_to_look_at(location: str, cloud: CloudSettings | None, rng: Rng) -> ObjectStore:
+def objects_to_look_at(location: str, cloud: CloudSettings | None, rng: Rng) -> ObjectStore:
     if is_cloud(location):
         # With a folder nobody pays for loading this.
         from wal_core.object_store.cloud import open_cloud  # noqa: PLC0415
@@ -188,16 +190,30 @@ async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
     try:
         return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
     except NotFound:
-        marker = {"format": FORMAT_VERSION, "mode": mode}
-        try:
-            await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
-        except AlreadyExists:
-            pass  # somebody opened it for the first time together with us: theirs counts
+        await _refuse_unfinished_copy(objects)
+        await create_marker(objects, mode)
     try:
         return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
     except NotFound:
         # Some stores answer "conflict" to a create racing another that then fails.
         raise Unavailable("the first opening met another one that left nothing") from None
+
+
+async def create_marker(objects: ObjectStore, mode: Mode) -> None:
+    """Make a location one that holds a log of this mode; of several who do, the first counts."""
+    marker = {"format": FORMAT_VERSION, "mode": mode}
+    try:
+        await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
+    except AlreadyExists:
+        pass  # somebody opened it for the first time together with us: theirs counts
+
+
+async def _refuse_unfinished_copy(objects: ObjectStore) -> None:
+    if await objects.size(COPYING_KEY) is not None:
+        raise Invalid(
+            f"{objects.location} holds a copy that was cut short ({COPYING_KEY} says of what): "
+            "repeat that `woodpecker-gateway copy` to complete it, or use an empty location"
+        )
 
 
 def _parse(stored: bytes) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from compat_tests.repo.commands import our_arguments, parse, shell_lines
 from compat_tests.repo.files import ROOT, read
 from compat_tests.support.gateway import Remote
 
-DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md")
+)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
 
 
@@ -51,7 +53,7 @@ def test_links_lead_somewhere(document: str) -> None:
         for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)
     }
     for target, anchor in _LINK.findall(text):
-        assert not target or (ROOT / target).exists(), target
+        assert not target or ((ROOT / document).parent / target).exists(), target
         assert target or anchor in anchors, anchor
 
 

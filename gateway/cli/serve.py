@@ -61,6 +61,11 @@ def _show_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
+def option_parameter(option: Option) -> click.Option:
+    """The flag of one setting; None means: not given here, look further."""
+    return click.Option([_flags(option), option.key], default=None, help=option.help)
+
+
 def setting_parameters() -> list[click.Parameter]:
     """An option for every setting, all of them optional."""
     # The key is the parameter's name; None means: not given here, look further.

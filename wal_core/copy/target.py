@@ -1,0 +1,71 @@
+"""Where a copy goes: an empty location, or the same copy that was cut short before.
+
+While a copy is under way `copying.json` says from where, and there is no marker, so nobody takes
+the location for a log, nor for an empty one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from wal_core.block_format import FORMAT_VERSION
+from wal_core.clock import Rng
+from wal_core.config import CloudSettings, Mode, is_cloud
+from wal_core.errors import Invalid
+from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.object_store.local_folder import LocalFolderStore
+from wal_core.segment_store.base import SegmentStore
+from wal_core.segment_store.file import FileSegmentStore
+from wal_core.segment_store.object import ObjectSegmentStore
+from wal_core.store_opening import COPYING_KEY, create_marker, objects_to_look_at
+
+_NOTE_BYTES_MAX = 8192
+
+
+async def open_to_copy(
+    location: str, mode: Mode, source: str, *, cloud: CloudSettings | None, rng: Rng
+) -> SegmentStore:
+    """The store to copy the log at `source` into. Raises Invalid when something else is there."""
+    if mode == "file" and is_cloud(location):
+        raise Invalid(f"{location}: a bucket works in mode object only")
+    objects = objects_to_look_at(location, cloud, rng)
+    try:
+        if isinstance(objects, LocalFolderStore):
+            await objects.open()
+        await _claim(objects, {"format": FORMAT_VERSION, "mode": mode, "from": source})
+    except BaseException:
+        await objects.close()
+        raise
+    if mode == "file":
+        assert isinstance(objects, LocalFolderStore)
+        return FileSegmentStore(Path(location), objects=objects)
+    return ObjectSegmentStore(objects)
+
+
+async def _claim(objects: ObjectStore, note: dict[str, object]) -> None:
+    try:
+        found = bytes(await objects.get_range(COPYING_KEY, 0, _NOTE_BYTES_MAX))
+    except NotFound:
+        rows = await objects.list("")
+        if rows:
+            raise Invalid(
+                f"{objects.location} is not empty (there is {rows[0].key}): "
+                "name an empty or a new location to copy to"
+            ) from None
+        try:
+            await objects.create(COPYING_KEY, [json.dumps(note).encode() + b"\n"])
+        except AlreadyExists:
+            raise Invalid(f"another copy to {objects.location} has just begun") from None
+        return
+    if found != json.dumps(note).encode() + b"\n":
+        raise Invalid(
+            f"{objects.location} holds another copy that was cut short: "
+            f"{found.decode(errors='replace').strip()}; name an empty location, or repeat that one"
+        )
+
+
+async def finish_target(objects: ObjectStore, mode: Mode) -> None:
+    """From now on it is a log."""
+    await create_marker(objects, mode)
+    await objects.delete(COPYING_KEY)
