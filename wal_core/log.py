@@ -220,16 +220,24 @@ class Log:
 
     def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
         """Confirmed entries from memory, the one holding `offset` first: at least one, more
-        while they fit `bytes_max`. [] at or beyond the confirmed end; None: use `read`."""
+        while they fit `bytes_max`. [] at or beyond the confirmed end; None: use `read`, for it
+        is not in memory, or too many entries for one step of the loop."""
         check_read(offset, bytes_max)
         return self._reader.read_tail(stream_id, offset, bytes_max)
 
-    async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
+    async def read(
+        self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None
+    ) -> list[Entry]:
         """Like `read_tail`, from wherever the entries are. Raises Truncated below the start,
         Unavailable when the store is late, Corrupt when what it returns is damaged; when that
-        happens behind entries that were found, returns those."""
+        happens behind entries that were found, returns those.
+
+        Once it has `bytes_enough` it returns what it has, rather than wait for the store or use
+        more than some milliseconds of the loop. Before that, and without, it lets others have the
+        loop every now and then.
+        """
         check_read(offset, bytes_max)
-        return await self._reader.read(stream_id, offset, bytes_max)
+        return await self._reader.read(stream_id, offset, bytes_max, bytes_enough)
 
     async def find_timestamp(
         self, stream_id: int, timestamp_ms: int, offset: int = 0

@@ -6,12 +6,12 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-from wal_core.block_format import Block
 from wal_core.cache import LoadingCache, Room
 from wal_core.chain import Chain, Link, Sealed
 from wal_core.config import MIB, LogConfig
@@ -24,15 +24,30 @@ from wal_core.segment_index import SegmentIndex, SegmentView
 from wal_core.segment_store.base import SegmentStore
 from wal_core.stream_tables import Run, StreamRow
 from wal_core.streams import Stream, take
+from wal_core.stretches import (
+    STRETCH_BLOCKS_MAX_COUNT,
+    STRETCH_BYTES_MAX,
+    Blocks,
+    Stretch,
+    read_stretch,
+    stretches_around,
+)
 from wal_core.types import Entry
 
 _READ_AHEAD_COUNT = 8
 _READ_AHEAD_BYTES = 4 * MIB
+_READ_AHEAD_BLOCKS_COUNT = 2 * STRETCH_BLOCKS_MAX_COUNT
 """Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
 and throws away more when the reader does not go on."""
 
-_SCAN_BYTES = 16 * MIB
-"""How much of one block is looked at in one go when the index cannot name the entry."""
+_STRETCHES_IN_CACHE_COUNT = 8
+"""Where the block cache is so small that fewer would fit, stretches are smaller."""
+
+_TURN_ENTRIES_COUNT = 1_000
+"""A read that has found so many lets others have the loop: that took it about a millisecond."""
+
+_DAMAGED_MAX_COUNT = 1_000
+"""So many damaged stretches are remembered, a few hundred bytes each."""
 
 _LOOKS_MAX_COUNT = 3
 """So often at most something is looked for that a compaction has moved meanwhile."""
@@ -57,14 +72,20 @@ class LogReader:
         self._streams = streams
         self._chain = chain
         self._writer = writer
-        self.blocks: LoadingCache[Place, Block] = LoadingCache(
+        self.blocks: LoadingCache[Stretch, Blocks] = LoadingCache(
             config.block_cache_bytes_max,
-            self._load_block,
-            lambda block: len(block.buffer) + 400 * block.header.entry_count,
+            lambda stretch: read_stretch(store.objects, stretch),
+            lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
             config.store_timeout_ms,
             room=Room(config.catch_up_bytes_max),
-            expected_bytes=lambda place: place.length or 0,
+            expected_bytes=lambda stretch: stretch.length,
         )
+        self._stretch_bytes_max = min(
+            STRETCH_BYTES_MAX, config.block_cache_bytes_max // _STRETCHES_IN_CACHE_COUNT
+        )
+        # Stretches with damage in them, so that what is whole is not read again with it each time.
+        self._damaged: set[Stretch] = set()
+        self._far = not store.segment_is_one_object
         self.tables: LoadingCache[Link, Footer | SealedIndex] = LoadingCache(
             config.table_cache_bytes_max,
             self.load_tables,
@@ -82,29 +103,42 @@ class LogReader:
         stream = self.live(stream_id)
         if stream is None or offset >= stream.confirmed:
             return []
-        return stream.tail_from(offset, bytes_max)
+        found = stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
+        return None if found is None or len(found) == _TURN_ENTRIES_COUNT else found
 
-    async def read(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
+    async def read(
+        self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None
+    ) -> list[Entry]:
         """See Log.read."""
         stream = self.live(stream_id)
         found: list[Entry] = []
         room = bytes_max
+        least_room = 0 if bytes_enough is None else max(bytes_max - bytes_enough, 0)
+        turn_count = 0
         while stream is not None and offset < stream.confirmed:
             if offset < stream.start:
                 if found:
                     break  # it was truncated meanwhile; what was read before that counts
                 raise self._truncated(stream_id, offset)
-            more = stream.tail_from(offset, room)
+            enough = bool(found) and room <= least_room
+            if turn_count >= _TURN_ENTRIES_COUNT:
+                if enough:
+                    break
+                turn_count = 0
+                await asyncio.sleep(0)
+            more = stream.tail_from(offset, room, _TURN_ENTRIES_COUNT)
             if more is None:
+                look = partial(self._read_stored, stream_id, offset, room, wait=not enough)
                 try:
-                    more = await self.follow(partial(self._read_stored, stream_id, offset, room))
+                    more = await self.follow(look)
                 except WalError:
                     if found:
                         break  # whoever begins there is told; what lies before it is whole
                     raise
-            if found and len(more[0].payload) > room:
+            if not more or (found and len(more[0].payload) > room):
                 break  # "at least one" was only owed to the first
             found += more
+            turn_count += len(more)
             room -= sum(len(entry.payload) for entry in more)
             offset = found[-1].end_offset
             if room <= 0:
@@ -126,29 +160,81 @@ class LogReader:
                     raise  # at most appended to: it is damage
         return await look()
 
-    async def _read_stored(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
-        """Entries of the one block that holds `offset`."""
+    async def _read_stored(
+        self, stream_id: int, offset: int, bytes_max: int, *, wait: bool = True
+    ) -> list[Entry]:
+        """Entries from the one that holds `offset` on, as far as its stretch and
+        `_TURN_ENTRIES_COUNT` go; none if they would have to be waited for and `wait` is False."""
         view = await self._first_segment(stream_id, lambda row: row.end_offset > offset)
         runs = view.runs(stream_id)
         at = run_of_offset(runs, offset)
         if at < 0:
             raise self._lost(stream_id, offset)
-        self._read_ahead(view, runs, at + 1)
-        entries = (await self.block(view, runs[at].block)).of_stream(stream_id)
+        blocks = await self._blocks(view, runs, at, wait=wait)
+        if blocks is None:
+            return []
+        entries = blocks.of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
             raise self._lost(stream_id, offset)
-        return take(entries, at, bytes_max)
+        return take(entries, at, bytes_max, _TURN_ENTRIES_COUNT)
+
+    async def _blocks(
+        self, view: SegmentView, runs: Sequence[Run], at: int, *, wait: bool
+    ) -> Blocks | None:
+        """The block of a run, with neighbours; None if it is not here and `wait` is False.
+
+        One that is damaged must not spoil its neighbours: then smaller stretches are tried, the
+        block alone last.
+        """
+        for stretch, end in self._stretches(view, runs, at):
+            blocks = self.blocks.peek(stretch)
+            following = _run_of_block(runs, end, at)
+            if blocks is None and not wait:
+                self._read_ahead(view, runs, at)
+                return None
+            if blocks is None:
+                if self._far:
+                    # Each read takes long, however many there are at once.
+                    self.blocks.prefetch(stretch)
+                    self._read_ahead(view, runs, following)
+                try:
+                    blocks = await self.blocks.get(stretch)
+                except Corrupt:
+                    if stretch.block_count == 1:
+                        raise
+                    self._note_damaged(stretch)
+                    continue
+            self._read_ahead(view, runs, following)
+            return blocks
+        raise AssertionError("a block alone is always tried")
+
+    def _note_damaged(self, stretch: Stretch) -> None:
+        if len(self._damaged) >= _DAMAGED_MAX_COUNT:
+            self._damaged.clear()
+        self._damaged.add(stretch)
+
+    def _stretches(
+        self, view: SegmentView, runs: Sequence[Run], at: int
+    ) -> Iterator[tuple[Stretch, int]]:
+        """Those that may be read to get the block of `runs[at]`, and the number behind each."""
+        place_of = partial(self.place, view)
+        found = stretches_around(view.block_count, place_of, runs, at, self._stretch_bytes_max)
+        return (pair for pair in found if pair[0] not in self._damaged)
 
     def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
         """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
-        ahead_bytes = 0
-        for index in range(at, min(at + _READ_AHEAD_COUNT, len(runs))):
-            place = self.place(view, runs[index].block)
-            self.blocks.prefetch(place)
-            ahead_bytes += place.length or 0
-            if ahead_bytes >= _READ_AHEAD_BYTES:
+        ahead_bytes = ahead_blocks = 0
+        for _ in range(_READ_AHEAD_COUNT):
+            if at >= len(runs):
                 return
+            stretch, end = next(self._stretches(view, runs, at))
+            self.blocks.prefetch(stretch)
+            ahead_bytes += stretch.length
+            ahead_blocks += stretch.block_count
+            if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
+                return
+            at = _run_of_block(runs, end, at)
 
     # -- questions to the index ------------------------------------------------------------
 
@@ -226,9 +312,10 @@ class LogReader:
         """The tables of a segment."""
         return segment if isinstance(segment, SegmentIndex) else await self.tables.get(segment)
 
-    async def block(self, view: SegmentView, number: int) -> Block:
+    async def block(self, view: SegmentView, number: int) -> Blocks:
         """One of a segment, through the cache."""
-        return await self.blocks.get(self.place(view, number))
+        place = self.place(view, number)
+        return await self.blocks.get(Stretch.between(place, place))
 
     def place(self, view: SegmentView, number: int) -> Place:
         """Where a block of a segment is."""
@@ -242,9 +329,6 @@ class LogReader:
         """End loads in progress."""
         await self.blocks.close()
         await self.tables.close()
-
-    async def _load_block(self, place: Place) -> Block:
-        return await read_block(self._store.objects, place)
 
     async def load_tables(self, link: Link) -> Footer | SealedIndex:
         """The footer or index of a finished segment, from the store."""
@@ -274,6 +358,12 @@ class LogReader:
 def run_of_offset(runs: Sequence[Run], offset: int) -> int:
     """Index of the run that holds `offset`, if any does; -1 when all begin behind it."""
     return bisect_right(runs, offset, key=lambda run: run.first_offset) - 1
+
+
+def _run_of_block(runs: Sequence[Run], number: int, at: int) -> int:
+    """Index of the first run, from `at` on, in a block from `number` on."""
+    high = min(len(runs), at + number - runs[at].block)
+    return bisect_left(runs, number, at, high, key=lambda run: run.block)
 
 
 def check_read(offset: int, bytes_max: int) -> None:

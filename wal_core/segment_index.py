@@ -17,6 +17,9 @@ from wal_core.stream_tables import NO_RUNS, NO_TIMESTAMP_MS, Run, Runs, StreamRo
 class SegmentView(Protocol):
     """What a reader asks of a segment, finished or not."""
 
+    @property
+    def block_count(self) -> int: ...
+
     def runs(self, stream_id: int) -> Runs:
         """Of one stream."""
         ...

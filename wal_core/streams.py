@@ -87,27 +87,31 @@ class Stream:
             # Let the payload go now, not at the next compaction of the lists.
             self.entries[self.gone - 1] = _EVICTED
 
-    def tail_from(self, offset: int, bytes_max: int) -> list[Entry] | None:
-        """Entries from the one holding `offset`, at least one, else up to `bytes_max`; None when
+    def tail_from(self, offset: int, bytes_max: int, count_max: int) -> list[Entry] | None:
+        """Entries from the one holding `offset`, at least one, else up to both bounds; None when
         that one is no longer in memory."""
         at = bisect_right(self.bases, offset, self.gone) - 1
         if at < self.gone:
             return None
-        return take(self.entries, at, bytes_max)
+        return take(self.entries, at, bytes_max, count_max)
 
 
 _EVICTED = Entry(0, 0, 0, 0, b"")
 
 
-def take(entries: Sequence[Entry], at: int, bytes_max: int) -> list[Entry]:
-    """Entries from index `at`: the first always, more while their payloads fit `bytes_max`."""
+def take(entries: Sequence[Entry], at: int, bytes_max: int, count_max: int) -> list[Entry]:
+    """Entries from index `at` on: the first always, more while their payloads fit `bytes_max` and
+    each begins where the one before ends."""
     taken = [entries[at]]
+    offset = taken[0].end_offset
     room = bytes_max - len(taken[0].payload)
-    for index in range(at + 1, len(entries)):
+    for index in range(at + 1, min(at + count_max, len(entries))):
         entry = entries[index]
-        room -= len(entry.payload)
-        if room < 0:
+        _, base_offset, record_count, _, payload = entry
+        room -= len(payload)
+        if room < 0 or base_offset != offset:
             break
+        offset += record_count
         taken.append(entry)
     return taken
 

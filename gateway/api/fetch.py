@@ -58,7 +58,7 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
         # Registered before reading: what becomes durable in between wakes the next wait.
         with Waiter(part.wanted.partition for part in parts) as waiter:
             bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
-            reading = Reading(call.turns, slices, bytes_max, deadline_s)
+            reading = Reading(call.turns, slices, bytes_max, request.min_bytes, deadline_s)
             await reading.fill([p.wanted for p in parts if p.answer.diverging_epoch is None])
             _fill_in(parts)
             left_s = deadline_s - loop.time()

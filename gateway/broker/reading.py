@@ -41,6 +41,7 @@ class Reading:
     turns: Turns
     slices: Slices
     left_bytes: int
+    enough_bytes: int  # once there are so many, more is taken from storage only if it is at hand
     deadline_s: float  # of the loop's clock: from then on no storage is waited for beside the first
     got_bytes: int = 0
     has_failed: bool = False
@@ -111,6 +112,9 @@ class Reading:
         entries = partition.log.read_tail(partition.stream_id, want.offset, bytes_max)
         if entries is None:
             self._waited = True
-            entries = await partition.log.read(partition.stream_id, want.offset, bytes_max)
+            enough_bytes = max(0, self.enough_bytes - self.got_bytes)
+            entries = await partition.log.read(
+                partition.stream_id, want.offset, bytes_max, enough_bytes
+            )
             self.slices.resume()
         return entries

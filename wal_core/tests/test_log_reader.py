@@ -201,3 +201,52 @@ def test_a_read_that_runs_while_segments_roll():
         assert one == list(range(1, 60, 2))
 
     run(main)
+
+
+def test_a_read_of_what_is_in_memory_lets_others_have_the_loop():
+    async def main() -> None:
+        for tail_bytes_max in (0, 1 << 30):
+            config = dataclasses.replace(
+                CONFIG, tail_bytes_max=tail_bytes_max, segment_blocks_max=100
+            )
+            faulty = FaultyObjectStore(MemoryStore())
+            h = await Harness.open(await open_store("", "object", objects=faulty), config)
+            for _ in range(50):
+                await asyncio.gather(*(h.add(0, b"x") for _ in range(100)))
+            await h.read_all(0)
+            faulty.calls.clear()
+            turns_count = 0
+
+            async def other() -> None:
+                nonlocal turns_count
+                while True:
+                    turns_count += 1
+                    await asyncio.sleep(0)
+
+            beside = asyncio.ensure_future(other())
+            assert len(await h.log.read(0, 0, 1 << 20)) == 5_000
+            assert turns_count >= 4
+            turns_count = 0
+            assert 500 <= len(await h.log.read(0, 0, 1 << 20, 1)) <= 1_500
+            assert turns_count <= 1
+            assert not faulty.calls
+            beside.cancel()
+            await h.log.close()
+
+    run(main)
+
+
+def test_a_read_that_has_enough_does_not_wait_for_more():
+    async def main() -> None:
+        h, faulty = await written(8, dataclasses.replace(CONFIG, segment_blocks_max=100))
+        await h.log._reader.tables.get(h.log._chain.links[0])  # not what is measured here
+        loop = asyncio.get_running_loop()
+        faulty.latency_s = lambda _, key: 0.1 if key.endswith("0") else 5
+        start = loop.time()
+        assert [entry.base_offset for entry in await h.log.read(0, 0, 10_000, 100)] == [0]
+        assert loop.time() - start < 0.2
+        found = await h.log.read(0, 0, 10_000, 101)  # the others were read ahead
+        assert [entry.base_offset for entry in found] == list(range(0, 16, 2))
+        assert 4.9 < loop.time() - start < 5.2
+
+    run(main)

@@ -42,19 +42,26 @@ def test_the_tail_is_a_suffix_of_what_was_confirmed(blocks, bytes_max):
         kept += sum(len(entry.payload) + _ENTRY_OVERHEAD_BYTES for entry in in_memory)
         for at, entry in enumerate(entries):
             for offset in range(entry.base_offset, entry.end_offset):
-                found = stream.tail_from(offset, 400)
+                found = stream.tail_from(offset, 400, 1000)
                 if at < len(entries) - len(in_memory):
                     assert found is None
                 else:
-                    assert found == take(entries, at, 400)
+                    assert found == take(entries, at, 400, 1000)
     assert kept == tail.bytes_count
 
 
 def test_take_gives_one_at_least_and_no_more_than_fits():
     entries = [Entry(0, n, 1, 0, bytes(10)) for n in range(5)]
     for bytes_max, count in ((0, 1), (9, 1), (10, 1), (19, 1), (20, 2), (35, 3), (1000, 5)):
-        assert len(take(entries, 0, bytes_max)) == count
-    assert take(entries, 3, 1000) == entries[3:]
+        assert len(take(entries, 0, bytes_max, 5)) == count
+    assert take(entries, 3, 1000, 5) == entries[3:]
+    assert take(entries, 1, 1000, 2) == entries[1:3]
+
+
+def test_take_stops_where_entries_lie_elsewhere():
+    entries = [Entry(0, n, 2, 0, bytes(10)) for n in (0, 2, 6, 8)]
+    assert take(entries, 0, 1000, 5) == entries[:2]
+    assert take(entries, 2, 1000, 5) == entries[2:]
 
 
 def test_an_evicted_entry_lets_its_payload_go_at_once():

@@ -61,8 +61,8 @@ def test_a_truncation_meanwhile_ends_a_read_at_what_it_has():
             await h.add(0, b"%d" % n)
         original = h.log._reader._read_stored
 
-        async def truncating(*args: int):
-            found = await original(*args)
+        async def truncating(*args: int, wait: bool):
+            found = await original(*args, wait=wait)
             if args[1] == 1:
                 h.log.truncate(0, 5)
             return found
