@@ -71,6 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent_bytes = 0  # in the transport when the stall timer was armed
         self._client_host = ""
         self._turns = Turns()
+        self._lookups = hub.services.lookups.share()
 
     # asyncio's side
 
@@ -249,7 +250,7 @@ class Connection(asyncio.BufferedProtocol):
         assert request.frame is not None
         message = decode_request(header, request.frame, request.at)
         request.frame = None  # from here on only the record views keep its memory
-        call = Call(header, self._client_host, self._hub.services, self._turns)
+        call = Call(header, self._client_host, self._hub.services, self._turns, self._lookups)
         response = await _handled(api, message, call)
         if response is None:
             return ()

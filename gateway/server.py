@@ -26,6 +26,7 @@ from gateway.broker.retention import Retention
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.config import Config
 from gateway.connection import LATE_READ_BYTES_MAX, Connection
+from gateway.fair_threads import FairThreads
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
@@ -36,12 +37,14 @@ from wal_core import (
     CloudSettings,
     Corrupt,
     Fenced,
+    Lane,
     LogConfig,
     Rng,
     SegmentStore,
     SystemClock,
     SystemRng,
     WalError,
+    close_lanes,
     open_store,
 )
 
@@ -50,6 +53,7 @@ logger = logging.getLogger(__name__)
 LISTEN_BACKLOG_COUNT = 1024
 # Seconds of silence before the first probe and between the next, and how many there are.
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would only take turns
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
 _LISTEN_REMEDY_OTHERWISE = "choose another address with --listen"
@@ -94,8 +98,9 @@ class Gateway:
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         journal.broker = self.broker
         journal.partition_of = self.groups.group_partition
+        self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
-            Services(config, self.broker, self.groups),
+            Services(config, self.broker, self.groups, self.lookups),
             ConnectionLimits(
                 request_bytes_max=config.request_bytes_max,
                 requests_in_flight_max_count=config.connection_requests_in_flight_max_count,
@@ -148,6 +153,7 @@ class Gateway:
         for connection in tuple(hub.connections):
             connection.abort()
         await self.broker.close()
+        self.lookups.close()
 
     async def failed(self) -> None:
         """Returns never; raises WalError once the log had to step down."""
@@ -165,6 +171,8 @@ def run(config: Config) -> int:
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_OK
+    finally:
+        close_lanes()
     return EXIT_OK
 
 

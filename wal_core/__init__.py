@@ -12,6 +12,7 @@ from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.object_store.memory import MemoryStore
+from wal_core.off_loop import Lane, close_lanes
 from wal_core.segment_store.base import SegmentStore
 from wal_core.store_opening import examine_bucket, open_store, open_to_look, stored_mode
 from wal_core.types import Entry, LogState
@@ -27,6 +28,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Invalid",
+    "Lane",
     "Log",
     "LogConfig",
     "LogReport",
@@ -43,6 +45,7 @@ __all__ = [
     "Unavailable",
     "WalError",
     "check_log",
+    "close_lanes",
     "copy_log",
     "examine_bucket",
     "is_cloud",

@@ -16,6 +16,7 @@ from wal_core.chain import Completed, Link, Sealed
 from wal_core.config import MIB, LogConfig
 from wal_core.footer_format import Footer
 from wal_core.object_store.base import ObjectStore
+from wal_core.off_loop import UPKEEP
 from wal_core.persistence import Persistence
 from wal_core.places import Place, read_in_order
 from wal_core.sealed_format import SealedIndex
@@ -126,6 +127,7 @@ class Compaction:
             self._objects,
             copied,
             self._persist,
+            lane=UPKEEP,
             count_max=_READS_AHEAD_COUNT,
             bytes_max=_READS_AHEAD_BYTES,
         )

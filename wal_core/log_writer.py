@@ -33,7 +33,7 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
 from wal_core.handover import Listener
-from wal_core.off_loop import off_loop_if_large
+from wal_core.off_loop import WRITER, off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.places import Slot
 from wal_core.segment_index import SegmentIndex
@@ -388,7 +388,7 @@ class LogWriter:
             if stream.confirmed and stream_id not in excluded
         ]
         encode = partial(active.encode_footer, rows, checkpoint, self._clock.now_ms())
-        payload = await off_loop_if_large(active.run_count, encode)
+        payload = await off_loop_if_large(WRITER, active.run_count, encode)
         count = active.block_count
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
         encoded = encode_payload(BlockKind.COMPLETE, ids, payload)

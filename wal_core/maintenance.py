@@ -24,7 +24,7 @@ from wal_core.garbage import collect, garbage_of
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
 from wal_core.manifest import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
-from wal_core.off_loop import off_loop_if_large
+from wal_core.off_loop import UPKEEP, off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.sealed_writer import SealedWriter
 from wal_core.segment_store.base import SegmentStore
@@ -191,7 +191,7 @@ class Maintenance:
     async def _load(self, link: Link, starts: Starts) -> Source:
         tables = await self._persist(lambda: self._reader.tables.get(link))
         source = partial(Source, link, tables, starts, self._reader.place)
-        return await off_loop_if_large(tables.run_count, source)
+        return await off_loop_if_large(UPKEEP, tables.run_count, source)
 
     async def _dead_links(self) -> set[Link]:
         """Links of which most is dead; looked for only after something died, and not too often."""

@@ -13,7 +13,7 @@ from wal_core.config import MIB
 from wal_core.deadline import expect
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
-from wal_core.off_loop import LARGE_ROWS_COUNT, off_loop_if_large
+from wal_core.off_loop import LARGE_ROWS_COUNT, READER, Lane, off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.types import Buffer
 
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     block: int
 
 
-async def read_block(objects: ObjectStore, place: Place) -> Block:
+async def read_block(objects: ObjectStore, place: Place, lane: Lane = READER) -> Block:
     """The verified block at a place. Raises Corrupt when it is damaged or missing, Unavailable."""
     expect(place.length or 0)
     try:
@@ -51,7 +51,8 @@ async def read_block(objects: ObjectStore, place: Place) -> Block:
     except NotFound:
         raise Corrupt(f"{place.key} is missing", **_ids(place)) from None
     entries_max_count = (len(buffer) - HEADER_BYTES) // INDEX_ENTRY.size
-    return await off_loop_if_large(entries_max_count, partial(_verified_and_grouped, place, buffer))
+    work = partial(_verified_and_grouped, place, buffer)
+    return await off_loop_if_large(lane, entries_max_count, work)
 
 
 def _verified_and_grouped(place: Place, buffer: Buffer) -> Block:
@@ -66,6 +67,7 @@ async def read_in_order(
     places: Iterable[Place],
     persist: Persistence,
     *,
+    lane: Lane = READER,
     count_max: int = READS_MAX_COUNT,
     bytes_max: int = READS_MAX_BYTES,
 ) -> AsyncGenerator[Block, None]:
@@ -81,7 +83,7 @@ async def read_in_order(
                 not reads
                 or (len(reads) < count_max and flying_bytes + (ahead.length or 0) <= bytes_max)
             ):
-                read = partial(read_block, objects, ahead)
+                read = partial(read_block, objects, ahead, lane)
                 reads.append((asyncio.ensure_future(persist(read)), ahead.length or 0))
                 flying_bytes += ahead.length or 0
                 ahead = next(coming, None)

@@ -16,7 +16,7 @@ from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
 from wal_core.errors import Corrupt
 from wal_core.object_store.base import NotFound, ObjectStore
-from wal_core.off_loop import LARGE_ROWS_COUNT, off_loop_if_large
+from wal_core.off_loop import LARGE_ROWS_COUNT, READER, off_loop_if_large
 from wal_core.places import Place, verified
 from wal_core.stream_tables import Run
 from wal_core.types import Buffer, Entry
@@ -87,7 +87,7 @@ async def read_stretch(objects: ObjectStore, stretch: Stretch) -> Blocks:
     except NotFound:
         raise _corrupt(stretch, "is missing") from None
     entries_max_count = (len(buffer) - stretch.block_count * HEADER_BYTES) // INDEX_ENTRY.size
-    return await off_loop_if_large(entries_max_count, partial(_verified, stretch, buffer))
+    return await off_loop_if_large(READER, entries_max_count, partial(_verified, stretch, buffer))
 
 
 def _verified(stretch: Stretch, buffer: Buffer) -> Blocks:

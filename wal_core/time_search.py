@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from wal_core.log_reader import LogReader, run_of_offset
-from wal_core.off_loop import off_loop_if_large
+from wal_core.off_loop import READER, off_loop_if_large
 from wal_core.segment_index import SegmentView
 from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, Runs
 from wal_core.types import Entry
@@ -155,7 +155,7 @@ async def _first_reaching(runs: Runs, timestamp_ms: int, at: int) -> int:
     """Index of the first run from `at` on that has something so late; `len(runs)` without one."""
     count = len(runs)
     work = partial(_position, runs.maxima(at), timestamp_ms)
-    found = await off_loop_if_large(count - at, work)
+    found = await off_loop_if_large(READER, count - at, work)
     return count if found is None else at + found
 
 
@@ -169,4 +169,4 @@ def _position(maxima: Iterable[int], timestamp_ms: int) -> int | None:
 async def _greatest(runs: Runs, at: int) -> int:
     """Of the runs from `at` on, NO_TIMESTAMP_MS without one."""
     work = partial(max, runs.maxima(at), default=NO_TIMESTAMP_MS)
-    return await off_loop_if_large(len(runs) - at, work)
+    return await off_loop_if_large(READER, len(runs) - at, work)

@@ -16,6 +16,7 @@ from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
 if TYPE_CHECKING:
     from gateway.broker.turns import Turns
     from gateway.config import Config
+    from gateway.fair_threads import FairThreads, Share
     from gateway.groups import GroupCoordinator
 
 
@@ -26,6 +27,7 @@ class Services:
     config: Config
     broker: Broker
     groups: GroupCoordinator
+    lookups: FairThreads
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Call:
     client_host: str
     services: Services
     turns: Turns  # of the connection's fetches
+    lookups: Share  # the connection's, of the threads that look into batches
 
     @property
     def version(self) -> int:

@@ -8,9 +8,13 @@ exactly, also inside a compressed batch.
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.api.call import Call, error_code
 from gateway.broker.lookup import NOT_FOUND, find_latest, find_timestamp
 from gateway.broker.partition import Partition
+from gateway.fair_threads import Share
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -27,22 +31,28 @@ from protocol.messages.offset_for_leader_epoch import (
 )
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
+LOOKUPS_S_MAX = 20.0  # for one request; below the 30 s that clients wait for an answer
 
 
 async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsResponse:
-    """One answer per partition; one that fails harms no other."""
+    """One answer per partition; one that fails harms no other. What is not found by the deadline
+    of the request gets REQUEST_TIMED_OUT, which clients try again."""
     topics = []
+    slices = Slices()
+    deadline_s = asyncio.get_running_loop().time() + LOOKUPS_S_MAX
     for topic in request.topics:
         answers = []
         for asked in topic.partitions:
             partition = call.broker.partition(topic.name, asked.partition_index)
-            answers.append(await _list_one(partition, asked))
+            answers.append(await _list_one(partition, asked, call.lookups, deadline_s))
+            if slices.is_over:
+                await slices.pause()
         topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
     return ListOffsetsResponse(topics=topics)
 
 
 async def _list_one(
-    partition: Partition | None, asked: ListOffsetsPartition
+    partition: Partition | None, asked: ListOffsetsPartition, threads: Share, deadline_s: float
 ) -> ListOffsetsPartitionResponse:
     answer = ListOffsetsPartitionResponse(
         partition_index=asked.partition_index, timestamp=-1, offset=-1, leader_epoch=-1
@@ -55,7 +65,8 @@ async def _list_one(
         answer.error_code = code
         return answer
     try:
-        offset, answer.timestamp = await _find(partition, asked.timestamp)
+        async with asyncio.timeout_at(deadline_s):
+            offset, answer.timestamp = await _find(partition, asked.timestamp, threads)
     except Exception as error:
         partition.tell_damage(error)
         answer.error_code = error_code(error)
@@ -68,7 +79,7 @@ async def _list_one(
     return answer
 
 
-async def _find(partition: Partition, timestamp_ms: int) -> tuple[int, int]:
+async def _find(partition: Partition, timestamp_ms: int, threads: Share) -> tuple[int, int]:
     """(offset, timestamp) for one of the special values or a time; (-1, -1) when there is none."""
     match timestamp_ms:
         case -1:
@@ -76,10 +87,10 @@ async def _find(partition: Partition, timestamp_ms: int) -> tuple[int, int]:
         case -2 | -4:
             return partition.log_start_offset, -1
         case -3:
-            return await find_latest(partition)
+            return await find_latest(partition, threads)
         case _ if timestamp_ms < 0:
             return NOT_FOUND
-    return await find_timestamp(partition, timestamp_ms)
+    return await find_timestamp(partition, timestamp_ms, threads)
 
 
 def list_offsets_error(request: ListOffsetsRequest, code: ErrorCode) -> ListOffsetsResponse:

@@ -2,13 +2,12 @@
 
 The log's index knows batches. What it cannot know is which record of a batch it is, and whether the
 records of the batch that the log starts in are late themselves. Batches may have to be
-decompressed, which is done off the loop.
+decompressed: in threads of their own, which clients share.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from protocol import find_max_timestamp, find_offset_for_timestamp
 
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
+    from gateway.fair_threads import Share
     from wal_core import Entry
 
 Found = tuple[int, int]  # (offset, timestamp)
@@ -23,7 +23,7 @@ NOT_FOUND: Found = (-1, -1)
 SCAN_BYTES = 4 << 20  # of one read while batches are looked at one after the other
 
 
-async def find_timestamp(partition: Partition, timestamp_ms: int) -> Found:
+async def find_timestamp(partition: Partition, timestamp_ms: int, threads: Share) -> Found:
     """The first record at or after `timestamp_ms`; NOT_FOUND without one.
 
     Raises WalError, and BatchError for a batch that does not decompress.
@@ -34,14 +34,16 @@ async def find_timestamp(partition: Partition, timestamp_ms: int) -> Found:
         if entry is None:
             return NOT_FOUND
         start = partition.log_start_offset
-        found = await _inside(find_offset_for_timestamp, entry, start, timestamp_ms)
+        found = await threads.run(
+            partial(find_offset_for_timestamp, entry.payload, timestamp_ms, from_offset=start)
+        )
         if found is not None:
             return found
         # Its late records are those that were deleted, or none of them has a time.
         offset = entry.end_offset
 
 
-async def find_latest(partition: Partition) -> Found:
+async def find_latest(partition: Partition, threads: Share) -> Found:
     """The record with the greatest timestamp, the first of several; NOT_FOUND when no record that
     is left has one.
 
@@ -52,23 +54,23 @@ async def find_latest(partition: Partition) -> Found:
     entry = await log.find_latest(partition.stream_id)
     if entry is not None and entry.base_offset < start:
         # Its greatest timestamp may be that of a deleted record.
-        best = await _latest_inside(entry, start)
+        best = await _latest_inside(entry, start, threads)
         entry = await log.find_latest(partition.stream_id, entry.end_offset)
     if entry is None or entry.max_timestamp_ms <= best[1]:
         return best
-    found = await _latest_inside(entry, start)
+    found = await _latest_inside(entry, start, threads)
     if found[1] == entry.max_timestamp_ms:
         return found
     # A batch without times, which has that of its arrival: only records can tell now.
     async for other in _entries(partition, start):
         if other.max_timestamp_ms > best[1]:
-            found = await _latest_inside(other, start)
+            found = await _latest_inside(other, start, threads)
             best = max(best, found, key=lambda pair: pair[1])
     return best
 
 
-async def _latest_inside(entry: Entry, start: int) -> Found:
-    found = await _inside(find_max_timestamp, entry, start)
+async def _latest_inside(entry: Entry, start: int, threads: Share) -> Found:
+    found = await threads.run(partial(find_max_timestamp, entry.payload, from_offset=start))
     return NOT_FOUND if found is None or found[1] < 0 else found
 
 
@@ -82,10 +84,3 @@ async def _entries(partition: Partition, offset: int) -> AsyncIterator[Entry]:
         for entry in entries:
             yield entry
         offset = entries[-1].end_offset
-
-
-async def _inside(
-    look: Callable[..., Found | None], entry: Entry, start: int, *wanted: int
-) -> Found | None:
-    work = partial(look, entry.payload, *wanted, from_offset=start)
-    return await asyncio.get_running_loop().run_in_executor(None, work)

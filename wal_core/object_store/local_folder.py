@@ -22,7 +22,8 @@ from wal_core.segment_store.direct_io import Staging
 from wal_core.types import Buffer
 
 _TEMPORARY = ".creating"
-_THREADS_MAX_COUNT = 8
+_READERS_MAX_COUNT = 8
+_CREATORS_MAX_COUNT = 8
 _STAGING_BYTES = 1024 * 1024
 """Per thread. Larger: fewer system calls per object."""
 
@@ -40,7 +41,10 @@ class LocalFolderStore:
         self._created_count = 0
         self._folders_known: set[Path] = set()
         self._local = threading.local()
-        self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "wal-folder")
+        # Apart, so that none waits for another: whoever writes for readers, or for a deletion.
+        self._readers = ThreadPoolExecutor(_READERS_MAX_COUNT, "wal-folder-read")
+        self._creators = ThreadPoolExecutor(_CREATORS_MAX_COUNT, "wal-folder-create")
+        self._deleter = ThreadPoolExecutor(1, "wal-folder-delete")
 
     async def open(self) -> None:
         """Make the folder ready and clear what creates cut short by a crash have left.
@@ -48,7 +52,7 @@ class LocalFolderStore:
         Another process may be writing one of those this moment: its link then fails, it sees
         Unavailable and repeats the create, so clearing is safe.
         """
-        await self._run(self._prepare)
+        await self._run(self._creators, self._prepare)
 
     def _prepare(self) -> None:
         make_folder(self._temporary)
@@ -59,7 +63,7 @@ class LocalFolderStore:
         path = self._path(key)
         self._created_count += 1
         temporary = self._temporary / f"{self._unique}-{self._created_count}"
-        await self._run(lambda: self._create(path, pieces, temporary))
+        await self._run(self._creators, lambda: self._create(path, pieces, temporary))
 
     def _create(self, path: Path, pieces: Sequence[Buffer], temporary: Path) -> None:
         known = path.parent in self._folders_known
@@ -96,7 +100,7 @@ class LocalFolderStore:
                 return pread_exact(fd, max(wanted, 0), start)
 
         try:
-            return await self._run(read)
+            return await self._run(self._readers, read)
         except _Missing:
             raise NotFound(key) from None
 
@@ -116,31 +120,32 @@ class LocalFolderStore:
                         found.append(ObjectInfo(key, status.st_size))
             return sorted(found)
 
-        return await self._run(walk)
+        return await self._run(self._readers, walk)
 
     async def size(self, key: str) -> int | None:
         path = self._path(key)
         try:
-            return await self._run(lambda: path.stat().st_size)
+            return await self._run(self._readers, lambda: path.stat().st_size)
         except _Missing:
             return None
 
     async def delete(self, *keys: str) -> None:
         paths = [self._path(key) for key in keys]
-        await self._run(lambda: _unlink(self.root, paths))
+        await self._run(self._deleter, lambda: _unlink(self.root, paths))
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._readers, self._creators, self._deleter):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _path(self, key: str) -> Path:
         if not key or any(part in ("", ".", "..") or part[0] == "." for part in key.split("/")):
             raise Invalid(f"not an object key: {key!r}")
         return self.root / key
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         """Run in a thread; what the system refuses may pass, so it becomes Unavailable."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         except FileNotFoundError as error:
             raise _Missing(f"{self.location}: {error}") from error
         except OSError as error:

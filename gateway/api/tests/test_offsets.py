@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.api.offsets import LOOKUPS_S_MAX
 from gateway.tests.harness import Client, batch_of, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.list_offsets import (
@@ -128,6 +129,28 @@ async def test_a_batch_that_does_not_decompress_fails_alone() -> None:
     found = await _listed(client, 50)
     assert found.error_code == ErrorCode.CORRUPT_MESSAGE
     assert (await _listed(client, LATEST)).offset == 1
+
+
+@virtual
+async def test_a_look_up_that_does_not_get_its_turn_times_out_before_the_client_does() -> None:
+    world, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"a", times=[100]))
+    threads, share = world.gateway.lookups, world.gateway.lookups.share()
+    busy = [asyncio.ensure_future(share.run(lambda: None)) for _ in range(2)]
+    threads._lane.start = lambda work: asyncio.Future()  # type: ignore[method-assign]
+    await asyncio.sleep(0)
+    asked = [ListOffsetsPartition(partition_index=0, timestamp=when) for when in (50, LATEST)]
+    body = ListOffsetsRequest(
+        replica_id=-1, topics=[ListOffsetsTopic(name="t", partitions=[one]) for one in asked]
+    )
+    reply = await client.call(ApiKey.LIST_OFFSETS, 9, body)
+    answers = [topic.partitions[0] for topic in reply.topics]
+    assert [a.error_code for a in answers] == [ErrorCode.REQUEST_TIMED_OUT, ErrorCode.NONE]
+    assert answers[1].offset == 1
+    assert asyncio.get_running_loop().time() == pytest.approx(LOOKUPS_S_MAX, abs=1)
+    for task in busy:
+        task.cancel()
 
 
 async def _epoch_end(client: Client, epoch: int, *, current: int = -1, topic: str = "t") -> Any:
