@@ -30,6 +30,7 @@ from gateway.fair_threads import FairThreads
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
+from gateway.observe.collector import settle
 from gateway.observe.logger import log_event
 from wal_core import (
     FLUSH_PRESETS,
@@ -218,6 +219,7 @@ async def _serve(config: Config) -> None:
     except BaseException:
         listener.close()
         raise
+    settle()
     server = await loop.create_server(
         gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT
     )

@@ -1,0 +1,22 @@
+"""The garbage collector of a serving process.
+
+What a server keeps lives long and holds few cycles: reference counts free nearly all. Left as it
+is, the collector goes through everything kept again and again, with all clients waiting: 10 to
+270 ms each time behind some hundred thousand batches.
+"""
+
+from __future__ import annotations
+
+import gc
+
+THRESHOLDS = (25_000, 10, 100)
+"""Of the three generations. A young collection follows once there are so many more objects that may
+be in cycles, and looks at these: 0.1 us each, so 2 to 3 ms. A server that replaces what it keeps by
+as much makes hardly any. The higher the others, the rarer those that look at older objects."""
+
+
+def settle() -> None:
+    """Call once, when all that was loaded at the start is there: it is not looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)

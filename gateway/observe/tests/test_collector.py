@@ -1,0 +1,50 @@
+"""That serving begins with a collector that does not hold up clients."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+from gateway.observe.collector import THRESHOLDS, settle
+
+SERVE = """
+import gc, os, signal, sys
+import gateway.server
+from gateway.config import Config
+
+def ready(*_):
+    print(gc.get_threshold(), gc.get_freeze_count())
+    os.kill(os.getpid(), signal.SIGTERM)
+
+gateway.server.announce_ready = ready
+sys.exit(gateway.server.run(Config(data=sys.argv[1], listen_host="127.0.0.1", listen_port=0)))
+"""
+
+
+def test_what_was_there_is_not_looked_at_again():
+    before = gc.get_threshold()
+    try:
+        settle()
+        assert gc.get_threshold() == THRESHOLDS
+        assert gc.get_freeze_count() > 10_000
+        kept = [[number] for number in range(100)]
+        assert len(gc.get_objects()) < 10_000
+        assert kept
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def test_a_server_that_accepts_connections_has_settled(tmp_path: Path):
+    process = subprocess.run(
+        [sys.executable, "-c", SERVE, str(tmp_path / "data")],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    thresholds, _, frozen_count = process.stdout.rpartition(" ")
+    assert thresholds == str(THRESHOLDS)
+    assert int(frozen_count) > 10_000
