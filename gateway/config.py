@@ -77,6 +77,9 @@ class Config:
     buffered_bytes_max: int = (
         512 * MIB
     )  # the same over all connections; bounds the memory of a burst
+    # Replies on their way to clients, over all connections; larger: more who read slowly, or not at
+    # all, before others get smaller replies.
+    reply_bytes_max: int = 256 * MIB
 
     tail_cache_bytes: int = 64 * MIB  # newest data, shared by all consumers that keep up
     block_cache_bytes: int = 64 * MIB  # older data, shared by consumers that catch up

@@ -165,6 +165,14 @@ OPTIONS: tuple[Option, ...] = (
         64 * KIB,
         1024 * GIB,
     ),
+    Option(
+        "reply_bytes_max",
+        parse_size,
+        _LIMITS,
+        "Replies that clients have not taken yet, of all connections together.",
+        MIB,
+        1024 * GIB,
+    ),
     Option("tail_cache_bytes", parse_size, _STORAGE, "Memory for the newest data.", 0, 1024 * GIB),
     Option(
         "block_cache_bytes",

@@ -25,6 +25,7 @@ from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.hub import Hub
 from gateway.observe.logger import log_event
 from gateway.pending_request import PendingRequest
+from gateway.reply_share import ReplyShare
 from protocol import (
     ApiKey,
     DecodeError,
@@ -39,15 +40,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WRITE_BUFFER_HIGH_BYTES = (
-    1024 * 1024
-)  # replies held for a client that does not read, before we stop reading it
 LATE_READ_BYTES_MAX = 4096  # per connection, once all together have reached their limit
 STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
 # Replies are bound by what may run beside each other: a client that sends a thousand fetches and
 # reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
 FETCHES_IN_FLIGHT_MAX_COUNT = 2
-REPLIES_HELD_BYTES_MAX = 8 * 1024 * 1024  # done, but behind one that is not
+REPLIES_HELD_BYTES_MAX = 1024 * 1024  # done, but behind one that is not
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -72,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._client_host = ""
         self._turns = Turns()
         self._lookups = hub.services.lookups.share()
+        self._share = ReplyShare(hub.replies, self._write_buffer_bytes, self._let_go)
 
     # asyncio's side
 
@@ -93,7 +92,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         hub.connections[self] = None
         hub.idle_watch.watch(self)
-        self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH_BYTES)
+        hub.replies.shares[self._share] = None
+        # Paused means that the system does not take more: what is unsent is a reply of ours.
+        self._transport.set_write_buffer_limits(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         hub = self._hub
@@ -101,6 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         hub.budget.forget(self._resume_after_budget)
         hub.budget.has_finished(self)
         hub.budget.give_back(self._reader.large_bytes)
+        self._share.lost()
         self._stop_stall_timer()
         # What was received whole is still written, as the client of acks=0 expects. What runs goes
         # on to its end, unless all it does is wait for the client's sake.
@@ -137,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
                     break
         except FrameTooLarge as error:
             self._stop_stall_timer()
-            self._end_with(PendingRequest(memoryview(b"")), str(error))
+            self._end_with(PendingRequest(memoryview(b""), self._share), str(error))
         if not was_inside:
             budget.take(reader.large_bytes)  # the head of a large frame that has just begun
         self._pause_reading_if_full()
@@ -155,6 +157,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self._stop_stall_timer()
+        self._share.all_taken()
         self._reply()
         self._start_waiting()
         self._resume_reading_if_room()
@@ -165,7 +168,7 @@ class Connection(asyncio.BufferedProtocol):
         if not is_large(len(frame)):  # a large one was charged as it came
             self._hub.budget.take(len(frame))
         self._buffered_bytes += len(frame)
-        request = PendingRequest(frame)
+        request = PendingRequest(frame, self._share)
         try:
             request.parse_header()
         except DecodeError as error:
@@ -173,6 +176,8 @@ class Connection(asyncio.BufferedProtocol):
             self._end_with(request, f"a request header cannot be parsed: {error}")
             return
         self._hub.budget.hand_over(self, request)
+        if not self._in_flight:
+            self._share.asked()
         if not request.is_produce:
             self._hub.budget.has_finished(request)  # it may be parked for minutes
         self._hub.idle_watch.used(self)
@@ -227,6 +232,8 @@ class Connection(asyncio.BufferedProtocol):
             for behind in self._waiting:
                 behind.reply = ()
             self._waiting.clear()
+        reply_bytes = sum(map(len, request.reply or ()))
+        request.room.done(reply_bytes)
         self._release(request)
         if not request.is_pipelined:
             self._barrier = False
@@ -236,7 +243,7 @@ class Connection(asyncio.BufferedProtocol):
             and self._in_flight[0] is not request
             and not self._transport.is_closing()
         ):
-            request.held_bytes = sum(map(len, request.reply or ()))
+            request.held_bytes = reply_bytes
             self._held_bytes += request.held_bytes
         self._reply()
         self._start_waiting()
@@ -250,8 +257,12 @@ class Connection(asyncio.BufferedProtocol):
         assert request.frame is not None
         message = decode_request(header, request.frame, request.at)
         request.frame = None  # from here on only the record views keep its memory
-        call = Call(header, self._client_host, self._hub.services, self._turns, self._lookups)
-        response = await _handled(api, message, call)
+        if api.has_large_reply and not await request.room.may_begin():
+            response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
+        else:
+            host, services = self._client_host, self._hub.services
+            call = Call(header, host, services, self._turns, self._lookups, request.room)
+            response = await _handled(api, message, call)
         if response is None:
             return ()
         return encode_response(header.api_key, header.api_version, header.correlation_id, response)
@@ -275,6 +286,8 @@ class Connection(asyncio.BufferedProtocol):
             # its dead descriptor again (gh-136234): so ask.
             elif request.reply and not transport.is_closing():
                 transport.writelines(request.reply)
+                request.room.sent(transport.get_write_buffer_size())
+            request.room.close()
             self._release(request)
         if not self._in_flight:
             self._hub.idle_watch.used(self)
@@ -365,14 +378,26 @@ class Connection(asyncio.BufferedProtocol):
         if self._writing_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
             self._watch_for_stall()  # slow, but reading
             return
+        self._abort(f"no progress for {STALL_TIMEOUT_S:g} s")
+
+    def _abort(self, reason: str) -> None:
+        assert self._transport is not None
         log_event(
             logger,
             logging.WARNING,
             "connection closed",
             client=self._client_host,
-            reason=f"no progress for {STALL_TIMEOUT_S:g} s",
+            reason=reason,
         )
         self._transport.abort()
+
+    def _write_buffer_bytes(self) -> int:
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size()
+
+    def _let_go(self) -> None:
+        """Others need the memory of replies that the peer does not take."""
+        self._abort("it takes no replies, whose memory others need")
 
     def _close(self, reason: str) -> None:
         assert self._transport is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.idle_watch import IdleWatch
+from gateway.reply_budget import ReplyBudget
 
 if TYPE_CHECKING:
     from gateway.api import Services
@@ -28,13 +29,19 @@ class Hub:
     """What all connections share."""
 
     def __init__(
-        self, services: Services, limits: ConnectionLimits, pool: BlockPool, budget: ByteBudget
+        self,
+        services: Services,
+        limits: ConnectionLimits,
+        pool: BlockPool,
+        budget: ByteBudget,
+        replies: ReplyBudget,
     ) -> None:
         self.services = services
         self.limits = limits
         self.pool = pool
         self.budget = budget
         self.idle_watch = IdleWatch(limits.idle_max_ms)
+        self.replies = replies
         # Both in order of their coming, so that a stop goes the same way each time.
         self.connections: dict[Connection, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.api import API_TABLE, Api
+from gateway.reply_share import ReplyRoom
 from protocol import ApiKey, RequestHeader, decode_request_header
 
 if TYPE_CHECKING:
+    from gateway.reply_share import ReplyShare
     from protocol import Buffer
 
 # Those that may wait for long and that only their client has a use for.
@@ -30,11 +32,12 @@ class PendingRequest:
         "header",
         "held_bytes",
         "reply",
+        "room",
         "size_bytes",
         "task",
     )
 
-    def __init__(self, frame: memoryview) -> None:
+    def __init__(self, frame: memoryview, share: ReplyShare) -> None:
         self.frame: memoryview | None = frame
         self.size_bytes = len(frame)
         self.header = _NO_HEADER
@@ -42,6 +45,7 @@ class PendingRequest:
         self.api: Api | None = None
         self.task: asyncio.Task[None] | None = None
         self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
+        self.room = ReplyRoom(share)
         self.held_bytes = 0  # of the reply, when it had to wait for an earlier one
         self.close_reason: str | None = None  # set: its reply is that the connection is closed
 

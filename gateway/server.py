@@ -32,6 +32,7 @@ from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.collector import settle
 from gateway.observe.logger import log_event
+from gateway.reply_budget import ReplyBudget
 from wal_core import (
     FLUSH_PRESETS,
     Clock,
@@ -112,6 +113,7 @@ class Gateway:
             # Blocks come back from the tail cache and from requests in flight.
             BlockPool(config.tail_cache_bytes + config.connection_buffered_bytes_max),
             ByteBudget(config.buffered_bytes_max),
+            ReplyBudget(config.reply_bytes_max),
         )
 
     async def start(self) -> None:

@@ -33,6 +33,7 @@ SIZES = {
     "block-cache-bytes": 8 * MIB,
     "request-bytes-max": 4 * MIB,
     "fetch-bytes-max": 4 * MIB,
+    "reply-bytes-max": 16 * MIB,
     "connection-buffered-bytes-max": 16 * MIB,
     "buffered-bytes-max": 32 * MIB,
     "segment-bytes-max": MIB,
@@ -41,7 +42,7 @@ SIZES = {
 }
 # What a process may take beyond what it has when it is ready. By the settings: both caches;
 # requests, and the last one of each kind beyond the budget (server.py); blocks kept for reuse;
-# replies to four readers. Besides: 16 MiB of footers, and as much for fragments and libraries.
+# replies. Besides: 16 MiB of footers, and as much for fragments and libraries.
 GROWTH_BYTES_MAX = (
     SIZES["tail-cache-bytes"]
     + SIZES["block-cache-bytes"]
@@ -49,7 +50,7 @@ GROWTH_BYTES_MAX = (
     + 2 * SIZES["request-bytes-max"]
     + SIZES["tail-cache-bytes"]
     + SIZES["connection-buffered-bytes-max"]
-    + 4 * SIZES["fetch-bytes-max"]
+    + SIZES["reply-bytes-max"]
     + 32 * MIB
 )
 FLAGS = (

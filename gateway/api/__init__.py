@@ -59,10 +59,12 @@ _ROWS = (
     # (KIP-890).
     Api(K.PRODUCE, 0, 11, produce.produce, produce.produce_error, pipelined=True),
     Api(K.FETCH, 4, 17, fetch, fetch_error, pipelined=True),
-    Api(K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error),
-    Api(K.METADATA, 0, 13, cluster.metadata, cluster.metadata_error),
+    Api(
+        K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error, has_large_reply=True
+    ),
+    Api(K.METADATA, 0, 13, cluster.metadata, cluster.metadata_error, has_large_reply=True),
     Api(K.OFFSET_COMMIT, 2, 9, groups.offset_commit, groups.offset_commit_error),
-    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, groups.offset_fetch_error),
+    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, groups.offset_fetch_error, has_large_reply=True),
     Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, groups.find_coordinator_error),
     Api(K.JOIN_GROUP, 0, 9, groups.join_group, groups.join_group_error),
     Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error),
@@ -80,9 +82,23 @@ _ROWS = (
         offsets.offset_for_leader_epoch,
         offsets.offset_for_leader_epoch_error,
     ),
-    Api(K.DESCRIBE_CONFIGS, 1, 4, configs.describe_configs, configs.describe_configs_error),
+    Api(
+        K.DESCRIBE_CONFIGS,
+        1,
+        4,
+        configs.describe_configs,
+        configs.describe_configs_error,
+        has_large_reply=True,
+    ),
     Api(K.ALTER_CONFIGS, 0, 2, alter_configs.alter_configs, alter_configs.alter_configs_error),
-    Api(K.DESCRIBE_LOG_DIRS, 1, 4, log_dirs.describe_log_dirs, log_dirs.describe_log_dirs_error),
+    Api(
+        K.DESCRIBE_LOG_DIRS,
+        1,
+        4,
+        log_dirs.describe_log_dirs,
+        log_dirs.describe_log_dirs_error,
+        has_large_reply=True,
+    ),
     Api(
         K.INCREMENTAL_ALTER_CONFIGS,
         0,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.fair_threads import FairThreads, Share
     from gateway.groups import GroupCoordinator
+    from gateway.reply_share import ReplyRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Call:
     services: Services
     turns: Turns  # of the connection's fetches
     lookups: Share  # the connection's, of the threads that look into batches
+    room: ReplyRoom  # for the reply to this request
 
     @property
     def version(self) -> int:
@@ -73,6 +75,9 @@ class Api:
     on_error: Callable[[Any, ErrorCode], Message | None]
     # True: requests behind it on the same connection start while it waits (replies stay in order).
     pipelined: bool = False
+    # True: a small request may have a large reply, so it begins only while there is room for
+    # replies. (A fetch takes room for what it reads.)
+    has_large_reply: bool = False
 
     @property
     def name(self) -> str:

@@ -30,6 +30,7 @@ from protocol.messages.fetch import (
 
 FIRST_VERSION_WITH_TOPIC_IDS = 13
 WAIT_MAX_MS = 300_000  # no fetch is parked for longer, whatever it asks
+STORAGE_S_MIN = 0.1  # how long a fetch that does not wait at all reads from storage
 READ_COMMITTED = 1
 NO_SESSION = 0
 FINAL_EPOCH = -1  # a sessionless fetch (KIP-227)
@@ -58,7 +59,9 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
         # Registered before reading: what becomes durable in between wakes the next wait.
         with Waiter(part.wanted.partition for part in parts) as waiter:
             bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
-            reading = Reading(call.turns, slices, bytes_max, request.min_bytes, deadline_s)
+            patience_s = max(deadline_s, loop.time() + STORAGE_S_MIN)
+            enough_bytes = request.min_bytes
+            reading = Reading(call.turns, call.room, slices, bytes_max, enough_bytes, patience_s)
             await reading.fill([p.wanted for p in parts if p.answer.diverging_epoch is None])
             _fill_in(parts)
             left_s = deadline_s - loop.time()
@@ -70,8 +73,14 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
                 or reading.got_bytes >= request.min_bytes
                 or left_s <= 0
                 or call.broker.closing
-                or not await waiter.wait(left_s)
             ):
+                return FetchResponse(responses=topics, session_id=NO_SESSION)
+            if reading.got_bytes:
+                # Too little to answer with: it is read again, and not kept while it waits.
+                topics, parts = [], []
+                call.room.become(0)
+                await waiter.wait(left_s)
+            elif not await waiter.wait(left_s):
                 return FetchResponse(responses=topics, session_id=NO_SESSION)
 
 

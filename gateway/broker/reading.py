@@ -1,8 +1,8 @@
 """Reading from many partitions within the bounds of one reply.
 
-Who has waited longest is read first. A reply ends when its bytes, its share of the loop's time or
-the time the client would wait is used up; the first batch found is in it whatever its size. Does
-not know: messages, versions.
+Who has waited longest is read first. A reply ends when its bytes, its part of the memory for
+replies, its share of the loop's time or the time the client would wait is used up; the first batch
+found is in it whatever its size. Does not know: messages, versions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from wal_core import Truncated, WalError
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
     from gateway.broker.turns import Turns
+    from gateway.reply_share import ReplyRoom
     from wal_core import Entry
 
 WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
@@ -39,10 +40,11 @@ class Reading:
     """One reply's worth of reading. Make it, `await fill`, look at what was found."""
 
     turns: Turns
+    room: ReplyRoom
     slices: Slices
     left_bytes: int
     enough_bytes: int  # once there are so many, more is taken from storage only if it is at hand
-    deadline_s: float  # of the loop's clock: from then on no storage is waited for beside the first
+    deadline_s: float  # of the loop's clock: later no storage is waited for but for the first batch
     got_bytes: int = 0
     has_failed: bool = False
     is_cut: bool = False  # something that was ready did not find room
@@ -76,26 +78,39 @@ class Reading:
         if not self.got_bytes:
             return False
         return (
-            self.left_bytes <= 0
+            min(self.left_bytes, self.room.allowed_bytes) <= 0
             or self.slices.spent_s > WORK_S_MAX
             or (self._waited and asyncio.get_running_loop().time() >= self.deadline_s)
         )
 
     async def _read(self, want: Wanted) -> None:
-        budget_bytes = max(0, min(want.bytes_max, self.left_bytes))
+        most_bytes = max(0, min(self.left_bytes, self.room.allowed_bytes))
+        budget_bytes = max(0, min(want.bytes_max, most_bytes))
         try:
             entries = await self._entries(want, budget_bytes)
+            size_bytes = _size_of(entries)
+            if not self.got_bytes and size_bytes > most_bytes and not self.room.fits(size_bytes):
+                # Others need the memory: it is read again when there is room.
+                entries = []
+                if not await self.room.wait_for(size_bytes):
+                    self.is_cut = True
+                    return
+                entries = await self._entries(want, budget_bytes)
+                size_bytes = _size_of(entries)
+            if not self.got_bytes or size_bytes <= budget_bytes:
+                self._found(want, entries, size_bytes)
+                return
+            self.is_cut = True  # only the very first batch of a reply may be larger than its budget
+            if size_bytes > most_bytes:
+                self.left_bytes = 0  # it is the first of the next reply
         except WalError as error:
             want.partition.tell_damage(error)
             want.error = error
             self.has_failed = True
-            return
-        size_bytes = sum(len(entry.payload) for entry in entries)
-        if self.got_bytes and size_bytes > budget_bytes:
-            self.is_cut = True  # only the very first batch of a reply may be larger than its budget
-            if size_bytes > self.left_bytes:
-                self.left_bytes = 0  # it is the first of the next reply
-            return
+        finally:
+            self.room.become(self.got_bytes)
+
+    def _found(self, want: Wanted, entries: Sequence[Entry], size_bytes: int) -> None:
         if entries:
             want.entries = entries
             self.turns.served(want.partition.stream_id)
@@ -113,8 +128,13 @@ class Reading:
         if entries is None:
             self._waited = True
             enough_bytes = max(0, self.enough_bytes - self.got_bytes)
-            entries = await partition.log.read(
-                partition.stream_id, want.offset, bytes_max, enough_bytes
-            )
+            with self.room.reserved(self.got_bytes + bytes_max):
+                entries = await partition.log.read(
+                    partition.stream_id, want.offset, bytes_max, enough_bytes
+                )
             self.slices.resume()
         return entries
+
+
+def _size_of(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.payload) for entry in entries)

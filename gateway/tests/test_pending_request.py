@@ -1,13 +1,17 @@
 import pytest
 
 from gateway.pending_request import PendingRequest
+from gateway.reply_budget import ReplyBudget
+from gateway.reply_share import ReplyShare
 from protocol import ApiKey, DecodeError, encode_request, message_classes
+
+SHARE = ReplyShare(ReplyBudget(1 << 20), lambda: 0, lambda: None)
 
 
 def _arrived(key: ApiKey) -> PendingRequest:
     classes = message_classes(key)
     pieces = encode_request(key, classes.max_version, 7, "c", classes.request())
-    request = PendingRequest(memoryview(b"".join(pieces)[4:]))
+    request = PendingRequest(memoryview(b"".join(pieces)[4:]), SHARE)
     request.parse_header()
     return request
 
@@ -27,14 +31,14 @@ def test_what_its_api_says_about_it() -> None:
 
 
 def test_an_unknown_api_holds_back_what_follows() -> None:
-    request = PendingRequest(memoryview(b"\x03\xe7\x00\x00\x00\x00\x00\x63\xff\xff"))
+    request = PendingRequest(memoryview(b"\x03\xe7\x00\x00\x00\x00\x00\x63\xff\xff"), SHARE)
     request.parse_header()
     assert (request.header.api_key, request.header.correlation_id) == (999, 99)
     assert not (request.is_pipelined or request.is_produce or request.is_fetch)
 
 
 def test_a_header_that_is_none_is_refused() -> None:
-    request = PendingRequest(memoryview(b"\x00\x03\x00"))
+    request = PendingRequest(memoryview(b"\x00\x03\x00"), SHARE)
     with pytest.raises(DecodeError):
         request.parse_header()
     request.end("why")
