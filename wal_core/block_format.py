@@ -8,7 +8,8 @@ I/O here.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -91,19 +92,27 @@ class EncodedBlock(NamedTuple):
     pieces: list[Buffer]
     length: int
     data_bytes: int  # of the payloads
-    entries: list[Entry]  # as given, small payloads now pointing into a joined piece
+    # Where the payload of each entry is and from which byte on: for a small one, which was joined
+    # with its neighbours, in the joined piece; else as it was given.
+    holders: Sequence[Buffer] = ()
+    starts: Sequence[int] = ()
+
+    def rows(self) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """The index of a data block: stream, base offset, record count, greatest timestamp,
+        position and length of the payload, of each entry."""
+        return INDEX_ENTRY.iter_unpack(memoryview(self.pieces[0])[HEADER_BYTES:])
 
 
 def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
     """A data block. Large payloads are handed on as they are, neighbouring small ones joined."""
     index = bytearray(INDEX_ENTRY.size * len(entries))
     pieces: list[Buffer] = []
-    kept: list[Entry] = []
+    holders: list[Buffer] = []
+    starts = array("I")
     small: list[Buffer] = []
-    small_first = 0
     position = at = 0
     pack_into = INDEX_ENTRY.pack_into
-    for number, entry in enumerate(entries):
+    for entry in entries:
         stream_id, base_offset, record_count, max_timestamp_ms, payload = entry
         length = len(payload)
         pack_into(
@@ -115,45 +124,36 @@ def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
             small.append(payload)
             continue
         if small:
-            _join_small(small, entries[small_first:number], pieces, kept)
+            _join_small(small, pieces, holders, starts)
             small = []
-        small_first = number + 1
         pieces.append(payload)
-        kept.append(entry)
+        holders.append(payload)
+        starts.append(0)
     if small:
-        _join_small(small, entries[small_first:], pieces, kept)
+        _join_small(small, pieces, holders, starts)
     header = _build_header(BlockKind.DATA, ids, index, pieces, data_bytes=position)
     length = HEADER_BYTES + len(index) + position
-    return EncodedBlock([header + index, *pieces], length, position, kept)
+    return EncodedBlock([header + index, *pieces], length, position, holders, starts)
 
 
 def _join_small(
-    small: list[Buffer], entries: Sequence[Entry], pieces: list[Buffer], kept: list[Entry]
+    small: list[Buffer], pieces: list[Buffer], holders: list[Buffer], starts: array[int]
 ) -> None:
-    """Copy small payloads into one piece; entries over foreign memory point into the copy, so
-    that a kept 100-byte entry does not pin the caller's whole receive buffer."""
-    if len(small) == 1 and isinstance(small[0], bytes):
-        pieces.append(small[0])
-        kept.extend(entries)
-        return
-    joined = b"".join(small)
+    """Copy small payloads into one piece, which holds them from now on, so that a kept 100-byte
+    entry does not pin the caller's whole receive buffer."""
+    joined = small[0] if len(small) == 1 and isinstance(small[0], bytes) else b"".join(small)
     pieces.append(joined)
-    view = memoryview(joined)
     at = 0
-    for entry in entries:
-        payload = entry.payload
-        end = at + len(payload)
-        if isinstance(payload, bytes):
-            kept.append(entry)
-        else:
-            kept.append(entry._replace(payload=view[at:end]))
-        at = end
+    for payload in small:
+        holders.append(joined)
+        starts.append(at)
+        at += len(payload)
 
 
 def encode_payload(kind: BlockKind, ids: BlockIds, payload: bytes) -> EncodedBlock:
     """A block of any kind but data around its payload: a footer, a manifest, an index."""
     header = _build_header(kind, ids, b"", [payload], data_bytes=len(payload))
-    return EncodedBlock([header, payload], HEADER_BYTES + len(payload), len(payload), [])
+    return EncodedBlock([header, payload], HEADER_BYTES + len(payload), len(payload))
 
 
 def _build_header(

@@ -38,7 +38,8 @@ from wal_core.persistence import Persistence
 from wal_core.places import Slot
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
-from wal_core.streams import Stream, Tail
+from wal_core.streams import Stream
+from wal_core.tail import Tail
 from wal_core.types import Entry, LogState
 
 
@@ -309,13 +310,16 @@ class LogWriter:
         active = self.active
         assert active is not None
         assert flight.slot.block == active.block_count
-        entries = flight.encoded.entries
-        active.add_block(flight.encoded.length, flight.encoded.data_bytes)
+        encoded = flight.encoded
+        active.add_block(encoded.length, encoded.data_bytes)
         ends: dict[int, int] = {}
-        for entry, stream in zip(entries, flight.owners, strict=True):
-            active.note_entry(entry[0], entry[1], entry[3], stream.confirm(entry))
-            ends[entry[0]] = stream.confirmed
-        self.tail.add(entries, flight.owners)
+        for row, stream in zip(encoded.rows(), flight.owners, strict=True):
+            stream_id, base_offset, record_count, timestamp_ms, _, payload_bytes = row
+            end_offset = base_offset + record_count
+            before_bytes = stream.confirm(end_offset, timestamp_ms, payload_bytes)
+            active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)
+            ends[stream_id] = end_offset
+        self.tail.add(encoded, flight.owners)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
         self._state.confirmed(ends)
         if not flight.future.done():

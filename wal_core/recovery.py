@@ -241,7 +241,7 @@ class Recovery:
                     index,
                 )
             stream.end = entry.end_offset
-            before = stream.confirm(entry)
+            before = stream.confirm(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
             index.note_entry(entry.stream_id, entry.base_offset, entry.max_timestamp_ms, before)
             self._state.apply(entry)
 

@@ -1,33 +1,27 @@
-"""Streams of a log: their offsets, and the confirmed tail kept in memory for readers."""
+"""Streams of a log: their offsets, and what is in memory of them."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
 
 from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
+from wal_core.tail import StreamTail
 from wal_core.types import Entry
-
-_ENTRY_OVERHEAD_BYTES = 400
-"""What an entry costs besides its payload: tuple, ints, view, two list slots (measured)."""
 
 
 class Stream:
     """One stream. Invariant: start <= confirmed <= end; the tail ends at confirmed."""
 
     __slots__ = (
-        "bases",
         "confirmed",
         "dropped",
         "end",
-        "entries",
         "first_max_ms",
         "first_run",
-        "gone",
         "max_ts_ms",
         "payload_bytes",
         "start",
+        "tail",
     )
 
     def __init__(
@@ -47,10 +41,7 @@ class Stream:
         # there is something to remove.
         self.first_run: Run | None = None
         self.first_max_ms: int | None = None  # of what is left of it, once that was looked at
-        # The tail: parallel lists in offset order, of which the first `gone` are evicted.
-        self.bases: list[int] = []
-        self.entries: list[Entry] = []
-        self.gone = 0
+        self.tail: StreamTail | None = None  # from the first entry confirmed here on
 
     def row(self, stream_id: int) -> StreamRow:
         """As of now; what it says of a segment is for whoever knows the segment to say."""
@@ -63,13 +54,12 @@ class Stream:
             NO_TIMESTAMP_MS,
         )
 
-    def confirm(self, entry: Entry) -> int:
+    def confirm(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
         """The next entry became durable; returns the payload bytes before it."""
-        _, base_offset, record_count, timestamp_ms, payload = entry
         before_bytes = self.payload_bytes
-        self.payload_bytes = before_bytes + len(payload)
-        self.confirmed = base_offset + record_count
-        self.max_ts_ms = max(self.max_ts_ms, timestamp_ms)
+        self.payload_bytes = before_bytes + payload_bytes
+        self.confirmed = end_offset
+        self.max_ts_ms = max(self.max_ts_ms, max_timestamp_ms)
         return before_bytes
 
     def truncate(self, offset: int) -> None:
@@ -78,25 +68,12 @@ class Stream:
             self.start = offset
             self.first_run = self.first_max_ms = None
 
-    def evict_oldest(self) -> None:
-        self.gone += 1
-        if self.gone >= 64 and self.gone * 2 >= len(self.bases):
-            del self.bases[: self.gone], self.entries[: self.gone]
-            self.gone = 0
-        else:
-            # Let the payload go now, not at the next compaction of the lists.
-            self.entries[self.gone - 1] = _EVICTED
-
     def tail_from(self, offset: int, bytes_max: int, count_max: int) -> list[Entry] | None:
         """Entries from the one holding `offset`, at least one, else up to both bounds; None when
         that one is no longer in memory."""
-        at = bisect_right(self.bases, offset, self.gone) - 1
-        if at < self.gone:
+        if self.tail is None:
             return None
-        return take(self.entries, at, bytes_max, count_max)
-
-
-_EVICTED = Entry(0, 0, 0, 0, b"")
+        return self.tail.entries_from(offset, self.confirmed, bytes_max, count_max)
 
 
 def take(entries: Sequence[Entry], at: int, bytes_max: int, count_max: int) -> list[Entry]:
@@ -114,28 +91,3 @@ def take(entries: Sequence[Entry], at: int, bytes_max: int, count_max: int) -> l
         offset += record_count
         taken.append(entry)
     return taken
-
-
-class Tail:
-    """The newest confirmed blocks, evicted oldest first when over `bytes_max`."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._blocks: deque[tuple[list[Entry], list[Stream], int]] = deque()
-        self.bytes_count = 0
-
-    def add(self, entries: list[Entry], owners: list[Stream]) -> None:
-        """Take over a confirmed block; `owners[i]` is the stream of `entries[i]`."""
-        size = 0
-        for entry, stream in zip(entries, owners, strict=True):
-            stream.bases.append(entry[1])
-            stream.entries.append(entry)
-            size += len(entry[4])
-        size += _ENTRY_OVERHEAD_BYTES * len(entries)
-        self._blocks.append((entries, owners, size))
-        self.bytes_count += size
-        while self.bytes_count > self._bytes_max and self._blocks:
-            _, evicted, size = self._blocks.popleft()
-            self.bytes_count -= size
-            for stream in evicted:
-                stream.evict_oldest()

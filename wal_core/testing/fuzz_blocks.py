@@ -61,7 +61,9 @@ def _footer_payload(blocks_count: int) -> bytes:
         block = _data_block(number)
         index.add_block(block.length, block.data_bytes)
         for entry in _entries(2 * number):
-            before = streams[entry.stream_id].confirm(entry)
+            before = streams[entry.stream_id].confirm(
+                entry.end_offset, entry.max_timestamp_ms, len(entry.payload)
+            )
             index.note_entry(*entry[:2], entry.max_timestamp_ms, before)
     rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
     return index.encode_footer(rows, b"checkpoint", _TIME_MS)
