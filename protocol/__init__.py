@@ -30,9 +30,11 @@ from protocol.record_batch import (
     iter_records,
     read_header,
     set_log_append_time,
+    set_max_timestamp,
     stamp,
     validate_batch,
 )
+from protocol.record_check import RecordCheck, RecordRules, check_records, plain_records
 
 __all__ = [
     "HEADER_BYTES",
@@ -47,11 +49,14 @@ __all__ = [
     "MessageClasses",
     "ProtocolError",
     "Record",
+    "RecordCheck",
+    "RecordRules",
     "Records",
     "RequestHeader",
     "UnsupportedVersion",
     "Writer",
     "build_batch",
+    "check_records",
     "crc_of",
     "decode_request",
     "decode_request_header",
@@ -62,8 +67,10 @@ __all__ = [
     "find_offset_for_timestamp",
     "iter_records",
     "message_classes",
+    "plain_records",
     "read_header",
     "set_log_append_time",
+    "set_max_timestamp",
     "stamp",
     "validate_batch",
 ]

@@ -19,6 +19,7 @@ is record_batch.py). Layout (Kafka message format, KIP-98):
     57     4  record count
 """
 
+from collections.abc import Sequence
 from struct import Struct
 
 import msgspec
@@ -56,12 +57,17 @@ _MAGIC_AT = 16
 
 
 class BatchError(Exception):
-    """A batch that may not be stored or cannot be read; `code` is what the client is told."""
+    """A batch that may not be stored or cannot be read; `code` is what the client is told, and of
+    which records it holds: (index in the batch, reason), empty for the batch as a whole (KIP-467).
+    """
 
-    def __init__(self, code: ErrorCode, reason: str) -> None:
+    def __init__(
+        self, code: ErrorCode, reason: str, records: Sequence[tuple[int, str]] = ()
+    ) -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.records = records
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.reason}"
@@ -186,11 +192,18 @@ def stamp(buf: bytearray | memoryview, base_offset: int, leader_epoch: int) -> N
     _LEADER_EPOCH.pack_into(buf, _LEADER_EPOCH_AT, leader_epoch)
 
 
+def set_max_timestamp(buf: bytearray | memoryview, timestamp_ms: int) -> None:
+    """Let the header say what the greatest timestamp of its records is, in place; the CRC follows.
+    As Kafka does (LogValidator), so that nobody who reads the header alone is misled.
+    """
+    _MAX_TIMESTAMP.pack_into(buf, _MAX_TIMESTAMP_AT, timestamp_ms)
+    _CRC.pack_into(buf, CRC_AT, crc_of(buf))
+
+
 def set_log_append_time(buf: bytearray | memoryview, timestamp_ms: int) -> None:
     """Replace the producer's times by the broker's, in place (KIP-32): attribute bit, max
     timestamp, and the CRC over them. Readers then take the max timestamp for every record.
     """
     (attributes,) = _ATTRIBUTES.unpack_from(buf, CRC_START)
     _ATTRIBUTES.pack_into(buf, CRC_START, attributes | LOG_APPEND_TIME)
-    _MAX_TIMESTAMP.pack_into(buf, _MAX_TIMESTAMP_AT, timestamp_ms)
-    _CRC.pack_into(buf, CRC_AT, crc_of(buf))
+    set_max_timestamp(buf, timestamp_ms)

@@ -1,8 +1,8 @@
 """Record batch compression by codec number, with a bound on what comes out.
 
-The gateway stores batches as they came and looks inside one only to answer questions about records
-(a timestamp lookup, say). Then the input is a stranger's, so every decompressor here writes into a
-buffer of our own size and fails rather than grow past `bytes_max`. Codec numbers are bits 0-2 of a
+The gateway stores batches as they came, but looks inside before it does and to answer questions
+about records (a timestamp lookup, say). The input is a stranger's, so every decompressor here
+writes into a buffer of our own size and fails rather than grow past `bytes_max`. Codec numbers are bits 0-2 of a
 batch's attributes (Kafka message format; KIP-110 for zstd).
 
 Read: gzip (any number of members), snappy raw and in the xerial framing Java writes, LZ4 frames,
@@ -39,6 +39,10 @@ class CompressionError(Exception):
     """The data are not what the codec says, or larger than allowed."""
 
 
+class PlainTooLarge(CompressionError):
+    """Decompressed, the data are larger than allowed."""
+
+
 def compress(codec: int, data: Buffer) -> bytes:
     """`data` in the codec's form. ValueError for a codec that does not exist."""
     if codec == NONE:
@@ -63,7 +67,7 @@ def decompress(codec: int, data: Buffer, bytes_max: int) -> Buffer:
     """
     if codec == NONE:
         if len(data) > bytes_max:
-            raise CompressionError(f"more than {bytes_max} bytes")
+            raise PlainTooLarge(f"more than {bytes_max} bytes")
         return data
     import cramjam  # noqa: PLC0415
 
@@ -91,6 +95,7 @@ def _grow(decompress_into: Any, view: memoryview, bytes_max: int) -> Buffer:
 
     size_bytes = min(bytes_max, max(_OUTPUT_BYTES_MIN, _GROWTH_FACTOR * len(view)))
     while True:
+        output = bytearray()  # the last try's memory is free before the next one's is taken
         output = bytearray(size_bytes)
         try:
             written_bytes = decompress_into(view, output)
@@ -98,7 +103,7 @@ def _grow(decompress_into: Any, view: memoryview, bytes_max: int) -> Buffer:
             if "failed to write whole buffer" not in str(error):
                 raise
             if size_bytes >= bytes_max:
-                raise CompressionError(f"more than {bytes_max} bytes") from None
+                raise PlainTooLarge(f"more than {bytes_max} bytes") from None
             size_bytes = min(bytes_max, size_bytes * _GROWTH_FACTOR)
             continue
         return memoryview(output)[:written_bytes]
@@ -124,8 +129,10 @@ def _snappy(cramjam: Any, view: memoryview, bytes_max: int) -> Buffer:
 def _snappy_block(cramjam: Any, view: memoryview, bytes_max: int) -> Buffer:
     """A raw block names its plain size first; snappy cannot make more than 64 bytes of 3."""
     size_bytes = cramjam.snappy.decompress_raw_len(view)
-    if size_bytes > min(bytes_max, 64 * len(view)):
+    if size_bytes > 64 * len(view):
         raise CompressionError(f"a snappy block claims {size_bytes} bytes")
+    if size_bytes > bytes_max:
+        raise PlainTooLarge(f"more than {bytes_max} bytes")
     output = bytearray(size_bytes)
     if cramjam.snappy.decompress_raw_into(view, output) != size_bytes:
         raise CompressionError("a snappy block is shorter than it claims")

@@ -1,7 +1,8 @@
 """Record batches: the header's names, and what looks inside: records, building, timestamps.
 
-What looks inside is not on the produce or fetch path. A batch may come from anyone, so every size
-is checked against the bytes that are there, and compressed batches are opened only up to
+A produce checks batches without making records of them (record_check); what is here is for tools,
+tests and questions about single records. A batch may come from anyone, so every size is checked
+against the bytes that are there, and compressed batches are opened only up to
 `decompressed_bytes_max`. Record layout (KIP-98): varint length, int8 attributes, varint timestamp
 delta, varint offset delta, varint-sized key and value (-1 is null), varint count of headers;
 varints are zigzag.
@@ -25,6 +26,7 @@ from protocol.batch_header import (
     crc_of,
     read_header,
     set_log_append_time,
+    set_max_timestamp,
     stamp,
     validate_batch,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "iter_records",
     "read_header",
     "set_log_append_time",
+    "set_max_timestamp",
     "stamp",
     "validate_batch",
 ]

@@ -21,6 +21,7 @@ from protocol.record_batch import (
     stamp,
     validate_batch,
 )
+from protocol.record_check import check_records
 
 PLAIN_BYTES_MAX = 64 * 1024
 """What the batches here may decompress to."""
@@ -77,6 +78,30 @@ def check_batch(decoded: tuple[bytes, list[Record]]) -> None:
     for number, (was, now) in enumerate(zip(records, iter_records(rebuilt), strict=True)):
         was.offset = number
         assert now == was
+
+
+def decode_produced(data: bytes) -> tuple[bytes, int]:
+    """One batch as a produce takes it, its checksum put right, and the greatest time inside. Raises
+    BatchError."""
+    batch = bytearray(data)
+    if len(batch) >= HEADER_BYTES:
+        batch[CRC_AT : CRC_AT + 4] = crc_of(batch).to_bytes(4, "big")
+    header = validate_batch(batch)
+    return bytes(batch), check_records(batch, header, PLAIN_BYTES_MAX)
+
+
+def check_produced(decoded: tuple[bytes, int]) -> None:
+    """Whoever reads it finds as many records as it says, offset by offset."""
+    batch, max_timestamp_ms = decoded
+    header = read_header(batch)
+    try:
+        records = list(iter_records(batch, decompressed_bytes_max=PLAIN_BYTES_MAX))
+    except BatchError as error:
+        assert "utf-8" in error.reason  # a header's name, of which Kafka does not look at the text
+        return
+    assert [r.offset for r in records] == [header.base_offset + i for i in range(len(records))]
+    assert len(records) == header.record_count
+    assert max_timestamp_ms == max(-1, *(r.timestamp_ms for r in records), -1)
 
 
 def _check_search(batch: bytes, records: list[Record]) -> None:

@@ -36,6 +36,8 @@ TARGETS: tuple[Target[Any], ...] = (
            messages.consumer_seeds),
     Target("batch", batches.decode_batch, (BatchError, DecodeError), batches.check_batch,
            batches.batch_seeds),
+    Target("produced_batch", batches.decode_produced, (BatchError,), batches.check_produced,
+           batches.batch_seeds),
     Target("compression", batches.decode_compressed, (CompressionError,), batches.check_compressed,
            batches.compression_seeds),
     # what a log is made of
