@@ -62,6 +62,9 @@ class Config:
 
     # 10 MiB of records, Milvus's largest, and room for the batch around them.
     message_bytes_max: int = 10 * MIB + 64 * KIB
+    # Of one batch. Clients fill batches up to 1 MiB by default, before or after compression, and
+    # few data shrink sixtyfold. One batch beyond 4 MiB is open at a time.
+    decompressed_bytes_max: int = 64 * MIB
     request_bytes_max: int = 100 * MIB  # Kafka's socket.request.max.bytes
     fetch_bytes_max: int = (
         55 * MIB

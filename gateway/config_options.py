@@ -130,6 +130,14 @@ OPTIONS: tuple[Option, ...] = (
         GIB,
         default="10MiB + 64KiB",
     ),
+    Option(
+        "decompressed_bytes_max",
+        parse_size,
+        _LIMITS,
+        "What a compressed record batch may decompress to; larger ones are refused.",
+        MIB,
+        128 * MIB,  # what look-ups open (protocol.record_batch.DECOMPRESSED_BYTES_MAX)
+    ),
     Option("request_bytes_max", parse_size, _LIMITS, "Largest request.", 64 * KIB, 2**31 - 1),
     Option("fetch_bytes_max", parse_size, _LIMITS, "Largest reply to a fetch.", 64 * KIB, GIB),
     Option("connections_max_count", parse_count, _LIMITS, "Most connections.", 1, _COUNT_MAX),

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.api import Api, Call, CloseConnection, error_code
+from gateway.broker.order_line import OrderLine
 from gateway.broker.turns import Turns
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.hub import Hub
@@ -69,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent_bytes = 0  # in the transport when the stall timer was armed
         self._client_host = ""
         self._turns = Turns()
+        self._produces = OrderLine()
         self._lookups = hub.services.lookups.share()
         self._share = ReplyShare(hub.replies, self._write_buffer_bytes, self._let_go)
 
@@ -261,7 +263,8 @@ class Connection(asyncio.BufferedProtocol):
             response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
         else:
             host, services = self._client_host, self._hub.services
-            call = Call(header, host, services, self._turns, self._lookups, request.room)
+            shared = self._turns, self._produces, self._lookups
+            call = Call(header, host, services, *shared, request.room)
             response = await _handled(api, message, call)
         if response is None:
             return ()

@@ -292,6 +292,7 @@ def _find_dead_peers(listener: socket.socket) -> None:
 def _broker_limits(config: Config) -> BrokerLimits:
     return BrokerLimits(
         message_bytes_max=config.message_bytes_max,
+        decompressed_bytes_max=config.decompressed_bytes_max,
         auto_create_topics=config.auto_create_topics,
         default_partitions_count=config.default_partitions_count,
         partitions_max_count=config.partitions_max_count,

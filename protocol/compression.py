@@ -2,8 +2,8 @@
 
 The gateway stores batches as they came, but looks inside before it does and to answer questions
 about records (a timestamp lookup, say). The input is a stranger's, so every decompressor here
-writes into a buffer of our own size and fails rather than grow past `bytes_max`. Codec numbers are bits 0-2 of a
-batch's attributes (Kafka message format; KIP-110 for zstd).
+writes into a buffer of our own size and fails rather than grow past `bytes_max`. Codec numbers are
+bits 0-2 of a batch's attributes (Kafka message format; KIP-110 for zstd).
 
 Read: gzip (any number of members), snappy raw and in the xerial framing Java writes, LZ4 frames,
 zstd frames with or without a content size. Written: gzip, snappy raw (as librdkafka does), LZ4 with

@@ -64,8 +64,8 @@ def check_records(
     when all that is wrong are times that the rules exclude.
     """
     check = RecordCheck(header, plain_records(batch, header, bytes_max), rules)
-    while not check.step(header.record_count):
-        pass
+    while not check.is_done:
+        check.step(header.record_count)
     return check.max_timestamp_ms
 
 
@@ -109,18 +109,23 @@ class RecordCheck:
         self._faults: list[tuple[int, str]] = []
         self._faults_count = self._keyless_count = 0
         self.max_timestamp_ms = NO_TIMESTAMP
+        self.is_done = False
 
-    def step(self, units: int) -> bool:
-        """Look at about as many records, many more where that is cheap; True when it was the last
-        step. Raises BatchError as `check_records` does.
+    def step(self, units: int) -> int:
+        """Look at about as many records, many more where that is cheap; returns the units it took.
+        Raises BatchError as `check_records` does.
         """
-        while self._index < self._count and units > 0:
-            count = min(units, self._pause_count, self._count - self._index)
+        used = 0
+        while self._index < self._count and used < units:
+            count = min(units - used, self._pause_count, self._count - self._index)
             self._walk(self._index + count)
-            units -= count
-            units -= self._take_runs(units)
-        if self._index < self._count:
-            return False
+            used += count
+            used += self._take_runs(units - used)
+        if self._index == self._count:
+            self._end()
+        return used
+
+    def _end(self) -> None:
         if self._at != len(self._plain):
             raise BatchError(
                 ErrorCode.INVALID_RECORD,
@@ -128,11 +133,11 @@ class RecordCheck:
             )
         if self._faults_count:
             raise self._refused()
-        return True
+        self.is_done = True
 
     # One after the other
 
-    def _walk(self, stop: int) -> None:
+    def _walk(self, stop: int) -> None:  # noqa: PLR0912, PLR0915 - calls would double its time
         """The hot loop: most varints of one and two bytes are read in place."""
         plain, index, at = self._plain, self._index, self._at
         size_bytes = len(plain)
@@ -247,9 +252,9 @@ class RecordCheck:
         if not (self._takes(self._base_ms + (run.time_low >> 1)) and self._takes(high_ms)):
             return 0  # each of them is named
         self.max_timestamp_ms = max(self.max_timestamp_ms, high_ms)
-        self._index += run.count
-        self._at += run.count * layout.size
-        return run.count
+        self._index += run.records_count
+        self._at += run.records_count * layout.size
+        return run.records_count
 
     # What is wrong
 

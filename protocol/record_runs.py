@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 class Run(NamedTuple):
     """Timestamp deltas are as zigzag has them: even numbers, none negative."""
 
-    count: int
+    records_count: int
     time_low: int
     time_high: int
 
@@ -120,7 +120,9 @@ def _offset_columns(index: int, count: int) -> list[bytes]:
 
 
 def _times_range(columns: list[bytes]) -> tuple[int, int] | None:
-    """The least and the greatest of them. `columns` have the bytes of varints of one width, the lowest of each first."""
+    """The least and the greatest of varints of one width, given by their bytes: first the lowest
+    of each.
+    """
     if len(columns) == 1:
         allowed = [_EVEN_LAST]
     else:

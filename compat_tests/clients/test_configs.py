@@ -47,7 +47,7 @@ def test_a_smaller_limit_and_a_shorter_retention_hold_at_once(
 ) -> None:
     gateway = own_gateway("file", "--retention-check-interval-ms", "50")
     client = launch(need("confluent-kafka"), gateway)
-    client.create_topic(topic, cleanup_policy="compact")
+    client.create_topic(topic, retention_ms="-1")
     old = Record(b"old" * 1_000, timestamp_ms=wall_ms() - 2 * HOUR_MS)
     with client.producer() as producer:
         producer.send(topic, [old])

@@ -75,11 +75,11 @@ def test_old_records_go_by_themselves(
     client.create_topic("timed", retention_ms=str(HOUR_MS))
     client.create_topic("sized", retention_ms="-1", retention_bytes="20000")
     client.create_topic("kept", retention_ms="1", cleanup_policy="compact")
-    old = [Record(b"old", timestamp_ms=wall_ms() - 2 * HOUR_MS)]
+    old = [Record(b"old", key=b"k", timestamp_ms=wall_ms() - 2 * HOUR_MS)]
     with client.producer() as producer:
         for topic in ("timed", "kept"):
             producer.send(topic, old * 3)
-            producer.send(topic, [b"new"] * 2)
+            producer.send(topic, [Record(b"new", key=b"k")] * 2)
         for _ in range(8):
             producer.send("sized", [b"s" * 5_000])
     expected = {"timed": (3, 5), "sized": (4, 8), "kept": (0, 5)}

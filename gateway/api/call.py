@@ -14,6 +14,7 @@ from protocol import ApiKey, BatchError, ErrorCode, Message, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
 
 if TYPE_CHECKING:
+    from gateway.broker.order_line import OrderLine
     from gateway.broker.turns import Turns
     from gateway.config import Config
     from gateway.fair_threads import FairThreads, Share
@@ -39,6 +40,7 @@ class Call:
     client_host: str
     services: Services
     turns: Turns  # of the connection's fetches
+    produces: OrderLine  # of the connection
     lookups: Share  # the connection's, of the threads that look into batches
     room: ReplyRoom  # for the reply to this request
 

@@ -2,23 +2,28 @@
 
 Produce versions 0-11; 0-2 are answered UNSUPPORTED_VERSION per partition: they can only carry the
 old message formats, but old librdkafka sends uncompressed unless the advertised range begins at 0
-(KAFKA-18659). acks 1 and all mean the same here: durable (I1). With acks 0 nothing is answered; a
-failure closes the connection, as in Kafka, so that the client asks for metadata again.
+(KAFKA-18659). Records that a topic refuses are named one by one from version 8 on (KIP-467). acks 1
+and all mean the same here: durable (I1). With acks 0 nothing is answered; a failure closes the
+connection, as in Kafka, so that the client asks for metadata again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 from gateway.api.call import Call, CloseConnection, error_code, patience_s
+from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.broker import BrokerError
 from gateway.broker.partition import Partition
+from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
 from gateway.observe.logger import log_event
-from protocol import BatchHeader, ErrorCode, validate_batch
+from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, validate_batch
 from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -39,56 +44,129 @@ NO_TIMESTAMP = -1
 Waiting = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
 
 
-class _Appending:
-    """One request's way through its partitions: what each is answered and what is awaited."""
+class _Part:
+    """One partition's part of a request, on its way: found, checked, appended or failed."""
 
-    def __init__(self, call: Call, refusal: BrokerError | None) -> None:
+    __slots__ = ("answer", "check", "partition", "records", "topic")
+
+    def __init__(self, topic: str, data: PartitionProduceData) -> None:
+        self.topic = topic
+        self.records = data.records
+        self.answer = PartitionProduceResponse(index=data.index, base_offset=-1)
+        self.partition: Partition | None = None
+        self.check: BatchCheck | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        return self.answer.error_code != ErrorCode.NONE
+
+
+class _Appending:
+    """One request's way through its partitions; one bad batch harms no other (I8)."""
+
+    def __init__(self, request: ProduceRequest, call: Call) -> None:
         self._call = call
-        self._refusal = refusal
-        self._now_ms = call.broker.now_ms()
-        self._steady_ms = call.broker.state.steady.now_ms()
+        self._refusal = _refusal(request, call.version)
+        self._request = request
+        self._parts = [
+            [_Part(topic.name, data) for data in topic.partition_data]
+            for topic in request.topic_data
+        ]
         self.waiting: Waiting = []
 
-    def append(self, topic: str, data: PartitionProduceData) -> PartitionProduceResponse:
-        """Append one partition's batch; one bad batch harms no other (I8)."""
-        answer = PartitionProduceResponse(index=data.index, base_offset=-1)
-        try:
-            if self._refusal is not None:
-                raise self._refusal
-            partition = self._call.broker.partition(topic, data.index)
-            if partition is None:
-                raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            records = data.records
-            if not isinstance(records, memoryview):
-                raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
-            header = validate_batch(records)
-            _check(partition, header, self._call.version, self._now_ms)
-            appended = partition.append(records, header, self._now_ms, self._steady_ms)
-        except Exception as error:
-            _fail(answer, error)
-            return answer
+    def _each(self) -> Iterator[_Part]:
+        for parts in self._parts:
+            for part in parts:
+                if not part.has_failed:
+                    yield part
+
+    def check_at_once(self) -> bool:
+        """Whether all batches are checked, or failed, in the time that one step may take."""
+        allowance = Allowance()
+        is_done = True
+        for part in self._each():
+            try:
+                if part.check is None:
+                    part.check = self._begin(part)
+                is_done = part.check.at_once(allowance) and is_done
+            except Exception as error:
+                _fail(part.answer, error)
+        return is_done
+
+    async def check_rest(self) -> None:
+        for part in self._each():
+            assert part.check is not None
+            if not part.check.is_done:
+                try:
+                    await self._call.broker.check_lanes.finish(part.check)
+                except Exception as error:
+                    _fail(part.answer, error)
+
+    def _begin(self, part: _Part) -> BatchCheck:
+        if self._refusal is not None:
+            raise self._refusal
+        broker = self._call.broker
+        part.partition = broker.partition(part.topic, part.answer.index)
+        if part.partition is None:
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if not isinstance(part.records, memoryview):
+            raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
+        header = validate_batch(part.records)
+        topic = part.partition.topic
+        _check(topic, header, self._call.version)
+        return BatchCheck(part.records, header, topic.record_rules(broker.now_ms()))
+
+    def append(self) -> None:
+        """All that was found good, in order; nothing waits."""
+        now_ms, steady_ms = self._call.broker.now_ms(), self._call.broker.state.steady.now_ms()
+        for part in self._each():
+            try:
+                self._append(part, now_ms, steady_ms)
+            except Exception as error:
+                _fail(part.answer, error)
+
+    def _append(self, part: _Part, now_ms: int, steady_ms: int) -> None:
+        check, partition, answer = part.check, part.partition, part.answer
+        assert check is not None
+        assert partition is not None
+        assert isinstance(part.records, memoryview)
+        if partition.deleted:  # while its batch was checked
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        header, latest_ms = check.header, check.max_timestamp_ms
+        if header.max_timestamp_ms != latest_ms and not partition.topic.log_append_time:
+            header.max_timestamp_ms = latest_ms
+            set_max_timestamp(part.records, latest_ms)
+        appended = partition.append(part.records, header, now_ms, steady_ms)
         answer.base_offset = appended.base_offset
         answer.log_start_offset = partition.log_start_offset
         answer.log_append_time_ms = appended.log_append_time_ms
         if appended.confirmation is not None:
             self.waiting.append((answer, appended.confirmation))
-        return answer
+
+    def responses(self) -> list[TopicProduceResponse]:
+        return [
+            TopicProduceResponse(
+                name=topic.name, partition_responses=[part.answer for part in parts]
+            )
+            for topic, parts in zip(self._request.topic_data, self._parts, strict=True)
+        ]
 
 
 async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None:
-    """Append every batch now, in order; answer when all are durable or the request's time is up."""
-    appending = _Appending(call, _refusal(request, call.version))
-    responses = [
-        TopicProduceResponse(
-            name=topic.name,
-            partition_responses=[
-                appending.append(topic.name, data) for data in topic.partition_data
-            ],
-        )
-        for topic in request.topic_data
-    ]
+    """Check and append every batch, in order, most of them before the first wait; answer when all
+    are durable or the request's time is up.
+    """
+    appending = _Appending(request, call)
+    if call.produces.is_free and appending.check_at_once():
+        appending.append()
+    else:
+        async with call.produces.turn():
+            if not appending.check_at_once():
+                await appending.check_rest()
+            appending.append()
     if appending.waiting:
         await _confirm(appending.waiting, _patience_s(request))
+    responses = appending.responses()
     if request.acks == 0:
         _close_if_failed(responses)
         return None
@@ -119,8 +197,7 @@ def _refusal(request: ProduceRequest, version: int) -> BrokerError | None:
     return None
 
 
-def _check(partition: Partition, header: BatchHeader, version: int, now_ms: int) -> None:
-    topic = partition.topic
+def _check(topic: Topic, header: BatchHeader, version: int) -> None:
     if header.total_bytes > topic.message_bytes_max:
         raise BrokerError(
             ErrorCode.MESSAGE_TOO_LARGE,
@@ -134,13 +211,6 @@ def _check(partition: Partition, header: BatchHeader, version: int, now_ms: int)
     if header.codec == ZSTD_CODEC and version < FIRST_VERSION_WITH_ZSTD:
         raise BrokerError(
             ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 (KIP-110)"
-        )
-    if not topic.log_append_time and header.max_timestamp_ms > now_ms + topic.timestamp_ahead_ms:
-        # As LogValidator does. A time far ahead would also hold retention up for as long.
-        raise BrokerError(
-            ErrorCode.INVALID_TIMESTAMP,
-            f"timestamp {header.max_timestamp_ms} is more than {topic.timestamp_ahead_ms} ms ahead "
-            "(message.timestamp.after.max.ms)",
         )
     if topic.is_internal:
         raise BrokerError(
@@ -174,6 +244,11 @@ def _fail(answer: PartitionProduceResponse, error: BaseException) -> None:
         log_event(logger, logging.ERROR, "append failed", error=error, partition=answer.index)
     answer.error_code = code
     answer.error_message = str(error) or None
+    if isinstance(error, BatchError):
+        answer.record_errors = [
+            BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=reason)
+            for index, reason in error.records
+        ]
     answer.base_offset = -1
     answer.log_start_offset = -1
     answer.log_append_time_ms = NO_TIMESTAMP

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from gateway.broker.batch_checks import CheckLanes
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
@@ -61,6 +62,7 @@ class BrokerLimits(NamedTuple):
     """The part of the configuration that the broker acts on."""
 
     message_bytes_max: int
+    decompressed_bytes_max: int
     auto_create_topics: bool
     default_partitions_count: int
     partitions_max_count: int
@@ -76,6 +78,7 @@ class Broker:
         self.node = node
         self.limits = limits
         self.topics = TopicRegistry(limits.message_bytes_max)
+        self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.state = BrokerState(self.topics, groups, clock)
         self._clock = clock
         self._rng = rng
@@ -124,6 +127,7 @@ class Broker:
 
     async def close(self) -> None:
         """Confirm what is pending and release the log."""
+        self.check_lanes.close()
         if self._log is not None:
             await self._log.close()
 

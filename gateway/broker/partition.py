@@ -1,7 +1,7 @@
 """A Kafka partition over one stream of the log.
 
 It assigns offsets, stamps batches, watches sequences and epochs, and wakes parked fetches. The
-records themselves stay opaque: only the 61-byte batch header is read (DESIGN section 3).
+records themselves stay opaque: they were checked before, only the 61-byte header is read here.
 """
 
 from __future__ import annotations
@@ -106,9 +106,11 @@ class Partition:
     def append(
         self, batch: memoryview, header: BatchHeader, now_ms: int, steady_ms: int
     ) -> Appended:
-        """Assign offsets to a validated batch and hand it to the log; `batch` is stamped in place.
+        """Assign offsets to a checked batch and hand it to the log; `batch` is stamped in place.
 
-        `now_ms` is what a topic with LogAppendTime stamps, `steady_ms` what producers age by.
+        The header's greatest timestamp is that of the records. `now_ms` is what a topic with
+        LogAppendTime stamps and the time of a batch that has none, `steady_ms` what producers age
+        by.
         Does not wait: `confirmation` resolves when the batch is durable, in order.
         Raises SequenceError, wal_core.Unavailable, wal_core.Fenced.
         """
@@ -117,8 +119,8 @@ class Partition:
             if kept is not None:
                 return _repeated(kept)
         append_time_ms = NO_TIMESTAMP
-        # Kafka takes any time; for the index all before 1970 is as if there were none.
-        max_timestamp_ms = max(header.max_timestamp_ms, NO_TIMESTAMP)
+        # Without a time, or before 1970: it is as old as its arrival.
+        max_timestamp_ms = header.max_timestamp_ms if header.max_timestamp_ms >= 0 else now_ms
         if self.topic.log_append_time:
             append_time_ms = max_timestamp_ms = now_ms
             set_log_append_time(batch, now_ms)

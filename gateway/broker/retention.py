@@ -4,8 +4,8 @@ Every now and then all partitions are asked what retention.ms and retention.byte
 metadata record says so for all of them (METADATA.md). As in Kafka it is whole parts of the log that
 go, here blocks: a record goes with the youngest one of its block, and what lies behind a block that
 stays does too. What is gone does not count, however far ahead of its time it was. The times are
-those of the records, so what a producer stamps with an old time may go at once; a partition whose
-records have no time keeps them until retention.bytes lets them go. Nothing expired costs no write.
+those of the records, so what a producer stamps with an old time may go at once; records without a
+time are as old as their arrival. Nothing expired costs no write.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from gateway.broker.metadata_records import (
     TopicDeleted,
 )
 from gateway.broker.partition import Partition
-from gateway.broker.topic_configs import SETTINGS
+from gateway.broker.topic_configs import LONG_MAX, SETTINGS
+from protocol import RecordRules
 
 if TYPE_CHECKING:
     from wal_core import Log
@@ -60,6 +61,7 @@ class Topic:
         "created_s",
         "deletes_old",
         "id",
+        "is_compacted",
         "log_append_time",
         "message_bytes_max",
         "name",
@@ -68,6 +70,7 @@ class Topic:
         "retention_bytes",
         "retention_ms",
         "timestamp_ahead_ms",
+        "timestamp_behind_ms",
     )
 
     def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
@@ -90,10 +93,25 @@ class Topic:
         self.message_bytes_max = int(own_max) if own_max else self._default_bytes_max
         self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
         self.timestamp_ahead_ms = int(self.config("message.timestamp.after.max.ms"))
-        policies = self.config("cleanup.policy").split(",")
-        self.deletes_old = "delete" in (policy.strip() for policy in policies)
+        self.timestamp_behind_ms = int(self.config("message.timestamp.before.max.ms"))
+        policies = [policy.strip() for policy in self.config("cleanup.policy").split(",")]
+        self.deletes_old = "delete" in policies
+        self.is_compacted = "compact" in policies
         self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
         self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
+
+    def record_rules(self, now_ms: int) -> RecordRules:
+        """What a producer's records must be like, as LogValidator has it: keys where the newest of
+        each is kept, and times near the clock unless the broker sets them itself.
+        """
+        if self.log_append_time:
+            return RecordRules(needs_keys=self.is_compacted)
+        behind_ms, ahead_ms = self.timestamp_behind_ms, self.timestamp_ahead_ms
+        return RecordRules(
+            -LONG_MAX - 1 if behind_ms == LONG_MAX else now_ms - behind_ms,
+            LONG_MAX if ahead_ms == LONG_MAX else now_ms + ahead_ms,
+            self.is_compacted,
+        )
 
     @property
     def is_internal(self) -> bool:

@@ -370,9 +370,17 @@ def fetch_request(
     )
 
 
-def batch_of(*values: bytes, codec: int = 0, times: Sequence[int] = (), **fields: Any) -> bytearray:
+def batch_of(
+    *values: bytes,
+    codec: int = 0,
+    times: Sequence[int] = (),
+    key: bytes | None = None,
+    **fields: Any,
+) -> bytearray:
     stamps = times or [EPOCH_MS] * len(values)
-    records = [Record(value=v, timestamp_ms=t) for v, t in zip(values, stamps, strict=True)]
+    records = [
+        Record(key=key, value=v, timestamp_ms=t) for v, t in zip(values, stamps, strict=True)
+    ]
     return build_batch(records, codec=codec, **fields)
 
 

@@ -80,6 +80,12 @@ def check_batch(decoded: tuple[bytes, list[Record]]) -> None:
         assert now == was
 
 
+def produced_seeds() -> Iterator[tuple[str, bytes]]:
+    for codec, name in enumerate(_CODECS):
+        yield name, bytes(build_batch(_RECORDS, codec=codec, producer_id=3, base_sequence=0))
+    yield "a-run", bytes(build_batch([Record(timestamp_ms=_RECORDS[0].timestamp_ms)] * 70))
+
+
 def decode_produced(data: bytes) -> tuple[bytes, int]:
     """One batch as a produce takes it, its checksum put right, and the greatest time inside. Raises
     BatchError."""

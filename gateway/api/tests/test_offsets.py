@@ -7,7 +7,7 @@ import pytest
 
 from gateway.api.offsets import LOOKUPS_S_MAX
 from gateway.tests.harness import Client, batch_of, started, virtual
-from protocol import ApiKey, ErrorCode
+from protocol import ApiKey, ErrorCode, read_header
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
@@ -118,14 +118,18 @@ async def test_unknown_partitions_and_epochs_are_refused_one_by_one() -> None:
 
 @virtual
 async def test_a_batch_that_does_not_decompress_fails_alone() -> None:
-    """The broker never looked inside when it was produced."""
-    _, client = await started()
+    """No producer gets it in; stored bytes may be anything all the same."""
+    world, client = await started()
     await client.create("t")
     batch = batch_of(b"x" * 100, times=[100], codec=1)
     batch[61:] = bytes(len(batch) - 61)
     crc = __import__("protocol").crc_of(batch)
     batch[17:21] = crc.to_bytes(4, "big")
-    assert (await client.produced("t", batch)).error_code == 0
+    partition = world.gateway.broker.partition("t", 0)
+    assert partition is not None
+    appended = partition.append(memoryview(batch), read_header(batch), 0, 0)
+    assert appended.confirmation is not None
+    await asyncio.wait_for(asyncio.shield(appended.confirmation), 10)
     found = await _listed(client, 50)
     assert found.error_code == ErrorCode.CORRUPT_MESSAGE
     assert (await _listed(client, LATEST)).offset == 1

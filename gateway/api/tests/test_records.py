@@ -102,7 +102,7 @@ async def test_what_cannot_be_deleted_from_and_what_can_in_one_request() -> None
     await client.create("kept", configs={"cleanup.policy": "compact"})
     await client.create("both", partitions=2, configs={"cleanup.policy": "compact, delete"})
     await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
-    await client.produced("both", batch_of(b"a", b"b", b"c"), index=1)
+    await client.produced("both", batch_of(b"a", b"b", b"c", key=b"k"), index=1)
     before = world.gateway.broker.log.end_offset(0)
 
     def topic(name: str, *wanted: tuple[int, int]) -> DeleteRecordsTopic:

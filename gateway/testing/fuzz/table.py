@@ -37,7 +37,7 @@ TARGETS: tuple[Target[Any], ...] = (
     Target("batch", batches.decode_batch, (BatchError, DecodeError), batches.check_batch,
            batches.batch_seeds),
     Target("produced_batch", batches.decode_produced, (BatchError,), batches.check_produced,
-           batches.batch_seeds),
+           batches.produced_seeds),
     Target("compression", batches.decode_compressed, (CompressionError,), batches.check_compressed,
            batches.compression_seeds),
     # what a log is made of
