@@ -256,6 +256,8 @@ class Connection(asyncio.BufferedProtocol):
         header, api = request.header, request.api
         if api is None or not api.min_version <= header.api_version <= api.max_version:
             return _refuse_version(header, api)
+        if request.is_fetch or api.has_large_reply:
+            await self._hub.services.pace.enter()
         assert request.frame is not None
         message = decode_request(header, request.frame, request.at)
         request.frame = None  # from here on only the record views keep its memory

@@ -32,6 +32,7 @@ from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.collector import settle
 from gateway.observe.logger import log_event
+from gateway.pace import Pace
 from gateway.reply_budget import ReplyBudget
 from wal_core import (
     FLUSH_PRESETS,
@@ -102,7 +103,7 @@ class Gateway:
         journal.partition_of = self.groups.group_partition
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
-            Services(config, self.broker, self.groups, self.lookups),
+            Services(config, self.broker, self.groups, self.lookups, Pace()),
             ConnectionLimits(
                 request_bytes_max=config.request_bytes_max,
                 requests_in_flight_max_count=config.connection_requests_in_flight_max_count,

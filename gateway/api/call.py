@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.fair_threads import FairThreads, Share
     from gateway.groups import GroupCoordinator
+    from gateway.pace import Pace
     from gateway.reply_share import ReplyRoom
 
 
@@ -30,6 +31,7 @@ class Services:
     broker: Broker
     groups: GroupCoordinator
     lookups: FairThreads
+    pace: Pace  # of what may take long on the loop
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
                 await waiter.wait(left_s)
             elif not await waiter.wait(left_s):
                 return FetchResponse(responses=topics, session_id=NO_SESSION)
+        await call.services.pace.enter()  # a crowd may have been woken
 
 
 def _session_error(request: FetchRequest) -> ErrorCode:

@@ -142,6 +142,26 @@ def test_a_fetch_lets_others_have_the_loop(monkeypatch: pytest.MonkeyPatch) -> N
     body()
 
 
+def test_a_crowd_of_fetches_lets_others_have_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is quick: it is their number that takes long."""
+
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        await _filled(client, 1)
+        tail = _SlowTail(monkeypatch, 0.001)
+        crowd = [world.client() for _ in range(60)]
+        fetches = [c.send(ApiKey.FETCH, 12, fetch_request({("t", 0): 0})) for c in crowd]
+        counts = [0]
+        while tail.count < len(crowd):
+            await asyncio.sleep(0)
+            counts.append(tail.count)
+        await asyncio.gather(*fetches)
+        assert max(b - a for a, b in itertools.pairwise(counts)) <= 5
+
+    body()
+
+
 def test_a_fetch_that_has_used_its_time_answers_with_what_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
