@@ -59,6 +59,10 @@ class Config:
     auto_create_topics: bool = True
     default_partitions_count: int = 1
     partitions_max_count: int = 10_000  # all topics together; each costs about 2 KB of memory
+    # Of idempotent producers, each in each partition: about 220 bytes. Once it is full a producer
+    # that is new in a partition is refused; none is forgotten before its time.
+    producer_state_bytes_max: int = 64 * MIB
+    producer_id_expiration_ms: int = 86_400_000  # Kafka's producer.id.expiration.ms
 
     # 10 MiB of records, Milvus's largest, and room for the batch around them.
     message_bytes_max: int = 10 * MIB + 64 * KIB

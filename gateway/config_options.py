@@ -122,6 +122,22 @@ OPTIONS: tuple[Option, ...] = (
         _COUNT_MAX,
     ),
     Option(
+        "producer_state_bytes_max",
+        parse_size,
+        _LIMITS,
+        "Memory for what idempotent producers sent last, about 220 bytes each in each partition.",
+        64 * KIB,
+        1024 * GIB,
+    ),
+    Option(
+        "producer_id_expiration_ms",
+        parse_duration,
+        _LIMITS,
+        "When an idempotent producer that sends nothing is forgotten.",
+        60_000,
+        365 * 86_400_000,
+    ),
+    Option(
         "message_bytes_max",
         parse_size,
         _LIMITS,

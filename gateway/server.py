@@ -298,6 +298,8 @@ def _broker_limits(config: Config) -> BrokerLimits:
         default_partitions_count=config.default_partitions_count,
         partitions_max_count=config.partitions_max_count,
         offsets_partitions_count=config.offsets_partitions_count,
+        producer_state_bytes_max=config.producer_state_bytes_max,
+        producer_id_expiration_ms=config.producer_id_expiration_ms,
     )
 
 

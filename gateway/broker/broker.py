@@ -24,6 +24,7 @@ from gateway.broker.metadata_records import (
     encode_metadata,
 )
 from gateway.broker.partition import Partition
+from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.state import BrokerState, GroupRecords
 from gateway.broker.topics import (
     METADATA_STREAM_ID,
@@ -67,6 +68,8 @@ class BrokerLimits(NamedTuple):
     default_partitions_count: int
     partitions_max_count: int
     offsets_partitions_count: int
+    producer_state_bytes_max: int
+    producer_id_expiration_ms: int
 
 
 class Broker:
@@ -77,7 +80,10 @@ class Broker:
     ) -> None:
         self.node = node
         self.limits = limits
-        self.topics = TopicRegistry(limits.message_bytes_max)
+        self.topics = TopicRegistry(
+            limits.message_bytes_max,
+            ProducerMemory(limits.producer_state_bytes_max, limits.producer_id_expiration_ms),
+        )
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.state = BrokerState(self.topics, groups, clock)
         self._clock = clock

@@ -11,7 +11,12 @@ import bisect
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.broker.producer_state import KeptBatch, ProducerStates, SavedProducer
+from gateway.broker.producer_state import (
+    KeptBatch,
+    ProducerMemory,
+    ProducerStates,
+    SavedProducer,
+)
 from gateway.observe.logger import log_event
 from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
 from wal_core import Corrupt
@@ -65,7 +70,14 @@ class Partition:
         "waiters",
     )
 
-    def __init__(self, topic: Topic, index: int, stream_id: int, log: Log | None) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        index: int,
+        stream_id: int,
+        log: Log | None,
+        producer_memory: ProducerMemory | None = None,
+    ) -> None:
         self.topic = topic
         self.index = index
         self.stream_id = stream_id
@@ -73,7 +85,7 @@ class Partition:
         self.deleted = False
         # As the log's entries have it, durable or not: what `start_at` will follow.
         self.deleted_below = 0
-        self.producers = ProducerStates()
+        self.producers = ProducerStates(producer_memory)
         # (leader epoch, first offset written in it), both rising.
         self.epochs: list[tuple[int, int]] = []
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first

@@ -4,12 +4,15 @@ Kafka's rules (KIP-98, `ProducerStateManager`): the last five batches of each pr
 a repeat of one of them is answered with its original offset, the next batch must continue the
 sequence, an older epoch is refused and a newer one starts again at sequence 0. A producer the
 partition does not know may start anywhere: its state may have expired (KIP-360).
+
+Who is known is forgotten by time alone, for what is forgotten earlier would be stored a second time
+when it is sent again. So what bounds the memory is a refusal of producers who are not known yet.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,10 +20,15 @@ from protocol import BatchHeader, ErrorCode
 
 KEPT_BATCHES_COUNT = 5  # Kafka's max.in.flight of an idempotent producer: all that can be repeated
 SEQUENCE_MAX = 2**31 - 1
-PRODUCERS_MAX_COUNT = 10_000  # per partition; the least recently used is forgotten beyond it
 EXPIRATION_MS = 86_400_000  # producer.id.expiration.ms of Kafka: one day
+BYTES_MAX = 64 << 20
+PRODUCER_BYTES = 176
+"""One producer in one partition with its id and its place in the table, beside its batches."""
 
 SavedProducer = tuple[int, int, int, list[tuple[int, int, int]]]
+
+_HEAD = struct.Struct("<hq")  # epoch, last seen (ms)
+_BATCH = struct.Struct("<IIq")  # first and last sequence, base offset
 
 
 class SequenceError(Exception):
@@ -44,28 +52,40 @@ class KeptBatch(NamedTuple):
     confirmation: asyncio.Future[None] | None
 
 
-class _Producer:
-    __slots__ = ("batches", "epoch", "seen_ms")
-
-    def __init__(self, epoch: int, seen_ms: int) -> None:
-        self.epoch = epoch
-        self.seen_ms = seen_ms
-        self.batches: deque[KeptBatch] = deque(maxlen=KEPT_BATCHES_COUNT)
-
-
 def sequence_after(sequence: int, steps: int) -> int:
     """`sequence` advanced by `steps`, wrapping to 0 after 2^31 - 1 as Kafka's clients do."""
     return (sequence + steps) & SEQUENCE_MAX
 
 
+class ProducerMemory:
+    """What the producers of all partitions share."""
+
+    __slots__ = ("bytes_max", "expiration_ms", "used_bytes")
+
+    def __init__(self, bytes_max: int = BYTES_MAX, expiration_ms: int = EXPIRATION_MS) -> None:
+        self.bytes_max = bytes_max
+        self.expiration_ms = expiration_ms
+        self.used_bytes = 0
+
+    def has_room_beside(self, own_bytes: int) -> bool:
+        """Whether a partition that uses so much may have one more: only as long as it leaves as
+        much to all others, so that nobody fills it up by one partition alone."""
+        return own_bytes + PRODUCER_BYTES + _BATCH.size <= self.bytes_max - self.used_bytes
+
+
 class ProducerStates:
     """The producers of one partition. `check` decides, `record` remembers; no I/O, no clock."""
 
-    __slots__ = ("_producers",)
+    __slots__ = ("_bytes_count", "_memory", "_pending", "_producers")
 
-    def __init__(self) -> None:
-        # Insertion order is order of last use: the first is the one to forget.
-        self._producers: dict[int, _Producer] = {}
+    def __init__(self, memory: ProducerMemory | None = None) -> None:
+        self._memory = memory or ProducerMemory()
+        self._bytes_count = 0
+        # A head and up to five batches, packed: there may be very many. Insertion order is order
+        # of last use: the first is the one to forget.
+        self._producers: dict[int, bytes] = {}
+        # By base offset, in order: of batches whose block is, or may be, on its way.
+        self._pending: dict[int, asyncio.Future[None]] = {}
 
     def __len__(self) -> int:
         return len(self._producers)
@@ -73,19 +93,23 @@ class ProducerStates:
     def check(self, header: BatchHeader) -> KeptBatch | None:
         """The kept batch that `header` repeats, or None when it may be appended.
 
-        Raises SequenceError with INVALID_PRODUCER_EPOCH or OUT_OF_ORDER_SEQUENCE_NUMBER.
+        Raises SequenceError with INVALID_PRODUCER_EPOCH or OUT_OF_ORDER_SEQUENCE_NUMBER; with
+        POLICY_VIOLATION for a producer that is new while there is no room to remember it.
         """
-        producer = self._producers.get(header.producer_id)
-        if producer is None:
+        packed = self._producers.get(header.producer_id)
+        if packed is None:
+            if not self._memory.has_room_beside(self._bytes_count):
+                raise self._full(header.producer_id)
             return None
-        if header.producer_epoch < producer.epoch:
+        epoch, _ = _HEAD.unpack_from(packed)
+        if header.producer_epoch < epoch:
             raise SequenceError(
                 ErrorCode.INVALID_PRODUCER_EPOCH,
-                f"producer {header.producer_id} has epoch {producer.epoch}, "
+                f"producer {header.producer_id} has epoch {epoch}, "
                 f"the batch says {header.producer_epoch}",
             )
         first = header.base_sequence
-        if header.producer_epoch > producer.epoch:
+        if header.producer_epoch > epoch:
             if first != 0:
                 raise SequenceError(
                     ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
@@ -93,16 +117,26 @@ class ProducerStates:
                 )
             return None
         last = sequence_after(first, header.record_count - 1)
-        for kept in producer.batches:
-            if kept.first_sequence == first and kept.last_sequence == last:
-                return kept
-        expected = sequence_after(producer.batches[-1].last_sequence, 1)
+        kept_last = -1
+        for kept_first, kept_last, base_offset in _BATCH.iter_unpack(packed[_HEAD.size :]):
+            if kept_first == first and kept_last == last:
+                return KeptBatch(first, last, base_offset, self._pending.get(base_offset))
+        expected = sequence_after(kept_last, 1)
         if first != expected:
             raise SequenceError(
                 ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
                 f"producer {header.producer_id} continues with sequence {expected}, not {first}",
             )
         return None
+
+    def _full(self, producer_id: int) -> SequenceError:
+        return SequenceError(
+            ErrorCode.POLICY_VIOLATION,
+            f"no room to remember producer {producer_id}: {self._memory.used_bytes} of "
+            f"{self._memory.bytes_max} bytes are in use (producer_state_bytes_max), here for "
+            f"{len(self)} producers; one is forgotten when it has sent nothing for "
+            f"{self._memory.expiration_ms} ms (producer_id_expiration_ms)",
+        )
 
     def record(
         self,
@@ -112,35 +146,69 @@ class ProducerStates:
         confirmation: asyncio.Future[None] | None,
     ) -> None:
         """Remember a batch that was appended at `base_offset`."""
-        producer = self._producers.pop(header.producer_id, None)
-        if producer is None or producer.epoch != header.producer_epoch:
-            producer = _Producer(header.producer_epoch, now_ms)
-        producer.seen_ms = now_ms
+        before = self._remove(header.producer_id)
+        batches = b""
+        if before and _HEAD.unpack_from(before)[0] == header.producer_epoch:
+            batches = before[_HEAD.size :][-_BATCH.size * (KEPT_BATCHES_COUNT - 1) :]
         last = sequence_after(header.base_sequence, header.record_count - 1)
-        producer.batches.append(KeptBatch(header.base_sequence, last, base_offset, confirmation))
-        self._producers[header.producer_id] = producer
-        if len(self._producers) > PRODUCERS_MAX_COUNT:
-            del self._producers[next(iter(self._producers))]
+        batch = _BATCH.pack(header.base_sequence, last, base_offset)
+        self._put(header.producer_id, _HEAD.pack(header.producer_epoch, now_ms) + batches + batch)
+        self._forget_confirmed()
+        if confirmation is not None:
+            self._pending[base_offset] = confirmation
+
+    def forget(self, now_ms: int) -> None:
+        """Let go of producers that have sent nothing for too long."""
+        self._forget_confirmed()
+        for producer_id in list(self._expired(now_ms)):
+            self._remove(producer_id)
+
+    def clear(self) -> None:
+        """The partition is gone."""
+        for producer_id in list(self._producers):
+            self._remove(producer_id)
+        self._pending.clear()
 
     def save(self, now_ms: int) -> list[SavedProducer]:
         """(producer id, epoch, last seen, [(first, last, base offset)]) of each producer not
         expired.
         """
-        for producer_id in list(self._expired(now_ms)):
-            del self._producers[producer_id]
+        self.forget(now_ms)
         return [
-            (producer_id, p.epoch, p.seen_ms, [(b[0], b[1], b[2]) for b in p.batches])
+            (producer_id, *_HEAD.unpack_from(p), list(_BATCH.iter_unpack(p[_HEAD.size :])))
             for producer_id, p in self._producers.items()
         ]
 
     def load(self, saved: list[SavedProducer]) -> None:
         for producer_id, epoch, seen_ms, batches in saved:
-            producer = _Producer(epoch, seen_ms)
-            producer.batches.extend(KeptBatch(f, last, base, None) for f, last, base in batches)
-            self._producers[producer_id] = producer
+            packed = b"".join(_BATCH.pack(*batch) for batch in batches)
+            self._put(producer_id, _HEAD.pack(epoch, seen_ms) + packed)
+
+    def _put(self, producer_id: int, packed: bytes) -> None:
+        self._producers[producer_id] = packed
+        self._count(PRODUCER_BYTES + len(packed))
+
+    def _remove(self, producer_id: int) -> bytes:
+        packed = self._producers.pop(producer_id, b"")
+        if packed:
+            self._count(-PRODUCER_BYTES - len(packed))
+        return packed
+
+    def _count(self, bytes_count: int) -> None:
+        self._bytes_count += bytes_count
+        self._memory.used_bytes += bytes_count
+
+    def _forget_confirmed(self) -> None:
+        """What failed stays: a repeat of it must fail as well (I1)."""
+        while self._pending:
+            oldest = next(iter(self._pending))
+            confirmation = self._pending[oldest]
+            if not confirmation.done() or confirmation.cancelled() or confirmation.exception():
+                return
+            del self._pending[oldest]
 
     def _expired(self, now_ms: int) -> Iterator[int]:
-        for producer_id, producer in self._producers.items():
-            if now_ms - producer.seen_ms <= EXPIRATION_MS:
+        for producer_id, packed in self._producers.items():
+            if now_ms - _HEAD.unpack_from(packed)[1] <= self._memory.expiration_ms:
                 return  # in order of last use: the rest is younger
             yield producer_id

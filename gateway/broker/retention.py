@@ -70,12 +70,13 @@ class Retention:
 
     async def _expired(self) -> dict[Partition, int]:
         """The partitions that may lose records, and where each may start."""
-        now_ms = self._broker.now_ms()
+        now_ms, steady_ms = self._broker.now_ms(), self._broker.state.steady.now_ms()
         unavailable_count = 0
         starts: dict[Partition, int] = {}
         for number, partition in enumerate(list(self._broker.topics.partitions()), 1):
             if not number % PARTITIONS_PER_TURN_COUNT:
                 await asyncio.sleep(0)
+            partition.producers.forget(steady_ms)
             try:
                 offset = await _kept_from(partition, now_ms)
             except Exception as error:

@@ -23,6 +23,7 @@ from gateway.broker.metadata_records import (
     TopicDeleted,
 )
 from gateway.broker.partition import Partition
+from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topic_configs import LONG_MAX, SETTINGS
 from protocol import RecordRules
 
@@ -73,7 +74,13 @@ class Topic:
         "timestamp_behind_ms",
     )
 
-    def __init__(self, record: TopicCreated, message_bytes_max: int, log: Log | None) -> None:
+    def __init__(
+        self,
+        record: TopicCreated,
+        message_bytes_max: int,
+        log: Log | None,
+        producer_memory: ProducerMemory,
+    ) -> None:
         self.name = record.name
         self.id = record.topic_id
         self._default_bytes_max = message_bytes_max
@@ -81,7 +88,7 @@ class Topic:
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
         self.partitions = [
-            Partition(self, index, record.first_stream_id + index, log)
+            Partition(self, index, record.first_stream_id + index, log, producer_memory)
             for index in range(record.partitions_count)
         ]
 
@@ -130,8 +137,11 @@ class Topic:
 class TopicRegistry:
     """Topics by name and by id, partitions by stream; plus the counters that live beside them."""
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(
+        self, message_bytes_max: int, producer_memory: ProducerMemory | None = None
+    ) -> None:
         self._message_bytes_max = message_bytes_max
+        self._producer_memory = producer_memory or ProducerMemory()
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[bytes, Topic] = {}
         self._by_stream: dict[int, Partition] = {}
@@ -198,7 +208,7 @@ class TopicRegistry:
         return records
 
     def _add(self, record: TopicCreated) -> Topic:
-        topic = Topic(record, self._message_bytes_max, self._log)
+        topic = Topic(record, self._message_bytes_max, self._log, self._producer_memory)
         self._by_name[topic.name] = topic
         self._by_id[topic.id] = topic
         for partition in topic.partitions:
@@ -226,6 +236,7 @@ class TopicRegistry:
         del self._by_name[topic.name]
         for partition in topic.partitions:
             partition.deleted = True
+            partition.producers.clear()
             del self._by_stream[partition.stream_id]
             partition.wake()
         return topic

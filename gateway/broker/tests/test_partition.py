@@ -7,6 +7,7 @@ import pytest
 
 from gateway.broker.metadata_records import TopicCreated
 from gateway.broker.partition import Partition
+from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
@@ -49,7 +50,7 @@ class FakeLog:
 def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     log = log or FakeLog()
     record = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=3, partitions_count=1)
-    return Topic(record, 1_000, log).partitions[0], log  # type: ignore[arg-type]
+    return Topic(record, 1_000, log, ProducerMemory()).partitions[0], log  # type: ignore[arg-type]
 
 
 def _append(partition: Partition, *times: int, **fields: Any) -> Any:

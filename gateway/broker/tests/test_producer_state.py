@@ -1,16 +1,17 @@
 """The producer states against a model of Kafka's rules, written down a second time."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.broker import producer_state
 from gateway.broker.producer_state import (
     EXPIRATION_MS,
     KEPT_BATCHES_COUNT,
     SEQUENCE_MAX,
+    ProducerMemory,
     ProducerStates,
     SequenceError,
     sequence_after,
@@ -19,6 +20,7 @@ from protocol import BatchHeader, ErrorCode, Record, build_batch, read_header
 
 OUT_OF_ORDER = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 OLD_EPOCH = ErrorCode.INVALID_PRODUCER_EPOCH
+FULL = ErrorCode.POLICY_VIOLATION
 
 
 def _header(sequence: int, count: int = 1, *, epoch: int = 0, pid: int = 7) -> BatchHeader:
@@ -33,7 +35,7 @@ class Partition:
     """Appends as gateway.broker.partition does."""
 
     def __init__(self, states: ProducerStates | None = None, end: int = 0) -> None:
-        self.states = states or ProducerStates()
+        self.states = ProducerStates() if states is None else states
         self.end = end
 
     def append(self, header: BatchHeader, now_ms: int = 0) -> int | ErrorCode:
@@ -102,16 +104,93 @@ def test_the_sequence_goes_on_from_0_after_its_maximum() -> None:
     assert partition.append(_header(SEQUENCE_MAX, 3)) == over
 
 
-def test_the_least_recently_used_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producer_state, "PRODUCERS_MAX_COUNT", 3)
+def test_a_repeat_is_recognised_however_many_others_came_between() -> None:
     partition = Partition()
-    for pid in (1, 2, 3):
-        partition.append(_header(0, pid=pid))
-    partition.append(_header(1, pid=1))
-    partition.append(_header(0, pid=4))
-    assert len(partition.states) == 3
-    assert partition.append(_header(9, pid=1)) is OUT_OF_ORDER  # still known
-    assert partition.append(_header(9, pid=2)) == 5  # forgotten
+    first = partition.append(_header(0, pid=1))
+    other = _header(0)
+    for pid in range(2, 20_002):
+        other.producer_id = pid
+        partition.append(other)
+    assert partition.append(_header(0, pid=1)) == first
+    assert partition.append(_header(1, pid=1)) == partition.end - 1
+
+
+def test_time_alone_makes_a_producer_unknown() -> None:
+    partition = Partition()
+    partition.append(_header(0, pid=1), now_ms=0)
+    partition.append(_header(0, pid=2), now_ms=10)
+    partition.states.forget(EXPIRATION_MS)
+    assert partition.append(_header(9, pid=1)) is OUT_OF_ORDER
+    partition.states.forget(EXPIRATION_MS + 1)
+    assert partition.append(_header(9, pid=1), now_ms=EXPIRATION_MS + 1) == 2
+    assert partition.append(_header(9, pid=2)) is OUT_OF_ORDER
+
+
+def test_who_is_new_is_refused_when_there_is_no_room_and_who_is_known_goes_on() -> None:
+    memory = ProducerMemory(bytes_max=20_000)
+    crowded, other = Partition(ProducerStates(memory)), Partition(ProducerStates(memory))
+    known = 0
+    while crowded.append(_header(0, pid=known)) is not FULL:
+        known += 1
+    # Nobody fills it up by one partition alone.
+    assert memory.used_bytes == pytest.approx(memory.bytes_max / 2, abs=300)
+    assert other.append(_header(0, pid=known)) == 0
+    assert crowded.append(_header(0, pid=0)) == 0
+    for pid in range(known):
+        for sequence in range(1, 8):
+            assert crowded.append(_header(sequence, pid=pid)) not in (FULL, OUT_OF_ORDER)
+    assert memory.used_bytes <= memory.bytes_max
+    with pytest.raises(SequenceError, match="producer_state_bytes_max"):
+        crowded.states.check(_header(0, pid=known))
+
+
+def test_what_goes_gives_its_room_back() -> None:
+    memory = ProducerMemory(bytes_max=2_000)
+    partition, again = Partition(ProducerStates(memory)), Partition(ProducerStates(memory))
+    while partition.append(_header(0, pid=partition.end)) is not FULL:
+        pass
+    saved = partition.states.save(0)
+    partition.states.forget(EXPIRATION_MS + 1)
+    assert memory.used_bytes == 0
+    # What is stored comes back, however small the room has become.
+    memory.bytes_max = 1
+    again.states.load(saved)
+    assert len(again.states) == len(saved)
+    assert again.append(_header(0, pid=99)) is FULL
+    again.states.clear()
+    assert memory.used_bytes == 0
+
+
+def test_the_memory_counted_is_the_memory_used() -> None:
+    memory = ProducerMemory(1 << 40)
+    states = ProducerStates(memory)
+    header = _header(0)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for header.base_sequence in range(3):
+        for header.producer_id in range(10**6, 10**6 + 5_000):
+            states.record(header, header.producer_id, 10**12, None)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert 0.5 < used / memory.used_bytes <= 1.1
+
+
+def test_what_is_durable_is_not_waited_for_and_pins_nothing() -> None:
+    async def body() -> None:
+        states = ProducerStates()
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[None]] = [loop.create_future() for _ in range(4)]
+        for sequence, future in enumerate(futures):
+            states.record(_header(sequence), sequence, 0, future)
+        futures[0].set_result(None)
+        futures[1].set_result(None)
+        futures[2].set_exception(KeyError("failed"))
+        states.forget(0)
+        assert list(states._pending.values()) == futures[2:]
+        kept = [states.check(_header(sequence)) for sequence in range(4)]
+        assert [k and k.confirmation for k in kept] == [None, None, *futures[2:]]
+
+    asyncio.run(body())
 
 
 def test_what_is_saved_comes_back_without_what_expired() -> None:

@@ -326,6 +326,26 @@ async def test_a_topic_deleted_during_the_sweep_is_left_out() -> None:
 
 
 @virtual
+async def test_producers_are_forgotten_by_the_task_and_with_their_topic() -> None:
+    world = await World(producer_id_expiration_ms=600_000).start()
+    client = world.client()
+    await client.create("t", "u", configs={"retention.ms": "-1"})
+    for topic in "tu":
+        batch = batch_of(b"x", producer_id=7, producer_epoch=0, base_sequence=0)
+        await client.produced(topic, batch)
+    memory = world.gateway.broker.topics._producer_memory
+    both = memory.used_bytes
+    assert both > 0
+    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="u")], timeout_ms=9_000)
+    await client.call(ApiKey.DELETE_TOPICS, 6, body)
+    assert memory.used_bytes == both / 2
+    await asyncio.sleep(590)
+    assert memory.used_bytes == both / 2
+    await asyncio.sleep(310)
+    assert memory.used_bytes == 0
+
+
+@virtual
 async def test_an_outage_is_outlived(caplog: pytest.LogCaptureFixture) -> None:
     world, _ = await started()
     await _topic(world, [0], retention_ms="1")

@@ -85,8 +85,9 @@ async def _work(world: World, rng: random.Random, rounds: int) -> None:
             producer = {}
             if rng.random() < 0.6:
                 pid = rng.randrange(4)
-                states = topic.partitions[index].producers._producers
-                due = states[pid].batches[-1].last_sequence + 1 if pid in states else 0
+                known = topic.partitions[index].producers.save(0)
+                last = {row[0]: row[3][-1][1] for row in known}
+                due = last.get(pid, -1) + 1
                 producer = {"producer_id": pid, "producer_epoch": 0, "base_sequence": due}
             batch = batch_of(*[bytes(rng.randrange(3_000))] * len(times), times=times, **producer)
             assert (await client.produced(name, batch, index=index)).error_code == 0
