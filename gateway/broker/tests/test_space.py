@@ -38,7 +38,7 @@ async def test_space_is_given_back_and_the_neighbour_keeps_all(
     delete: Callable[[World, Client], Awaitable[None]],
 ) -> None:
     rng = random.Random(1)
-    world, client = await started(**SMALL_SEGMENTS)
+    world, client = await started(**SMALL_SEGMENTS, connections_max_idle_ms=0)
     retention = {"retention.ms": "600000"} if delete is _by_time else {}
     await client.create("t", configs=retention)
     await client.create("kept")
