@@ -119,6 +119,12 @@ class Config:
     # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.
     offsets_partitions_count: int = 50
 
+    # A bucket has room. Clients may add records while so much is left on a folder's disk: for
+    # metadata, compaction and the ends of segments, which go on.
+    disk_free_bytes_min: int = 128 * MIB
+    # Set aside in a file, and given up once others have filled the disk: room for deletions.
+    disk_reserve_bytes: int = 32 * MIB
+
     # How often records are looked for that retention.ms and retention.bytes no longer keep. Kafka's
     # log.retention.check.interval.ms.
     retention_check_interval_ms: int = 300_000

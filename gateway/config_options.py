@@ -241,6 +241,22 @@ OPTIONS: tuple[Option, ...] = (
         default="8 in file mode, 64 in object mode",
     ),
     Option(
+        "disk_free_bytes_min",
+        parse_size,
+        _STORAGE,
+        "Folder: records are refused while less is free on its disk; 0: until it is full.",
+        0,
+        1024 * GIB,
+    ),
+    Option(
+        "disk_reserve_bytes",
+        parse_size,
+        _STORAGE,
+        "Folder: set aside in a file, for deletions on a disk that is full; 0: none.",
+        0,
+        1024 * GIB,
+    ),
+    Option(
         "retention_check_interval_ms",
         parse_duration,
         _STORAGE,

@@ -57,6 +57,7 @@ LISTEN_BACKLOG_COUNT = 1024
 # Seconds of silence before the first probe and between the next, and how many there are.
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would only take turns
+FULL_DISK_PATIENCE_S = 1.0  # at stop
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
 _LISTEN_REMEDY_OTHERWISE = "choose another address with --listen"
@@ -138,12 +139,15 @@ class Gateway:
             connection.stop_reading()
         self.broker.stop_waiting()
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._config.drain_ms / 1000
-        await self.groups.close()
+        began_s = loop.time()
+        deadline_s = began_s + self._patience_s()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline_s):
+                await self.groups.close()
         await self.retention.stop()
         # One that ends may let others start, which were read and wait behind it.
-        while hub.tasks and (left_s := deadline_s - loop.time()) > 0:
-            await asyncio.wait(tuple(hub.tasks), timeout=left_s)
+        while hub.tasks and (left_s := began_s + self._patience_s() - loop.time()) > 0:
+            await asyncio.wait(tuple(hub.tasks), timeout=min(left_s, FULL_DISK_PATIENCE_S))
         for connection in tuple(hub.connections):
             connection.give_up()
         for task in tuple(hub.tasks):
@@ -158,6 +162,12 @@ class Gateway:
             connection.abort()
         await self.broker.close()
         self.lookups.close()
+
+    def _patience_s(self) -> float:
+        """How long a stop waits for what was read. What a full disk does not take was promised to
+        nobody."""
+        drain_s = self._config.drain_ms / 1000
+        return min(drain_s, FULL_DISK_PATIENCE_S) if self.broker.log.room.is_spent else drain_s
 
     async def failed(self) -> None:
         """Returns never; raises WalError once the log had to step down."""
@@ -353,6 +363,8 @@ def _log_config(config: Config) -> LogConfig:
         unconfirmed_bytes_max=config.buffered_bytes_max
         + 2 * config.request_bytes_max
         + config.connections_max_count * LATE_READ_BYTES_MAX,
+        free_bytes_min=config.disk_free_bytes_min,
+        reserve_bytes=config.disk_reserve_bytes,
         tail_bytes_max=config.tail_cache_bytes,
         block_cache_bytes_max=config.block_cache_bytes,
         garbage_grace_ms=config.garbage_grace_ms,

@@ -7,7 +7,7 @@ layers use the names below and nothing else.
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
-from wal_core.errors import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
+from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
 from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
@@ -35,6 +35,7 @@ __all__ = [
     "LogState",
     "MemoryStore",
     "Mode",
+    "NoRoom",
     "Records",
     "Rng",
     "SegmentStore",

@@ -66,6 +66,12 @@ class LogConfig:
     """For as long a fence goes on stopping an earlier writer that was paused: longer than any
     conceivable pause."""
 
+    # Room, where that is limited (see room.py).
+    free_bytes_min: int = 0
+    """Clients may add to the log as long as this would be left on the disk. 0: until it is full."""
+    reserve_bytes: int = 0
+    """Set aside in a file, and given up once the disk is full all the same. 0: none."""
+
     # Memory.
     unconfirmed_bytes_max: int = 256 * MIB
     """`append` raises Unavailable rather than hold more than this that is not yet durable."""
@@ -113,6 +119,8 @@ class LogConfig:
 _MAY_BE_ZERO = frozenset(
     {
         "log_id",
+        "free_bytes_min",
+        "reserve_bytes",
         "gather_ms",
         "gather_bytes",
         "tail_bytes_max",

@@ -41,6 +41,10 @@ class Unavailable(WalError):
     retriable = True
 
 
+class NoRoom(Unavailable):
+    """The store is full, or nearly: it becomes available once something has been deleted."""
+
+
 class Truncated(WalError):
     """Move forward: the offset lies below the start of the stream."""
 

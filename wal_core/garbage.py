@@ -15,6 +15,8 @@ from wal_core.persistence import Persistence
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_store.base import SegmentStore
 
+HURRIED_GRACE_MS = 15_000
+"""For want of room: as long as a read that has begun usually takes, not the longest conceivable."""
 _KEYS_PER_DELETE_COUNT = 200
 
 
@@ -43,9 +45,19 @@ def garbage_of(
         # it had sent for the slots behind may arrive as late, and goes with the fence.
         rows = [
             Garbage(due_ms=due_ms, segment=segment, keep=[*keep, tables.block_count]),
-            Garbage(due_ms=now_ms + config.fence_grace_ms, segment=segment, keep=keep),
+            Garbage(
+                due_ms=now_ms + config.fence_grace_ms, segment=segment, keep=keep, is_fence=True
+            ),
         ]
     return rows
+
+
+def when_due_ms(row: Garbage, config: LogConfig, *, in_want: bool) -> int:
+    """When a row may be deleted; for want of room soon, though some late reader may miss it."""
+    if not in_want or row.is_fence:
+        return row.due_ms
+    spared_ms = config.garbage_grace_ms - HURRIED_GRACE_MS
+    return row.due_ms - max(spared_ms, 0)
 
 
 async def collect(

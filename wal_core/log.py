@@ -19,6 +19,9 @@ from wal_core.streams import Stream
 from wal_core.time_search import TimeSearch
 from wal_core.types import Entry, LogState
 
+_FULL_PATIENCE_S = 1.0
+"""At a close, for a disk that was full."""
+
 
 class Log:
     """Open with `Log.open`. All methods belong to the event loop it was opened on."""
@@ -74,6 +77,8 @@ class Log:
             rng=rng,
         )
         self._maintenance.start()
+        self.room = store.room
+        self.room.watch(lambda: self._writer.unconfirmed_bytes, self._maintenance.poke)
         self.failed = self._writer.failed
         """Holds the exception once the writer had to step down (Fenced, Corrupt); else pending."""
 
@@ -90,8 +95,10 @@ class Log:
         nonce = rng.random_bytes(NONCE_BYTES)
         recovery = Recovery(store, state, config, nonce=nonce, clock=clock, rng=rng)
         try:
+            await store.room.open(config)  # a full disk takes a recovery by its reserve alone
             await recovery.run()
         except BaseException:
+            await store.room.close()
             if recovery.locked:
                 await store.unlock(config.log_id)
             raise
@@ -117,6 +124,11 @@ class Log:
         `unconfirmed_bytes_max` waits; whatever stopped the log, if it has stopped.
         """
         return self._writer.append(stream_id, base_offset, record_count, max_timestamp_ms, payload)
+
+    def complete_segment(self) -> None:
+        """End the unfinished segment now: what is deleted from it can go once another has followed.
+        For want of room only, since small segments cost everybody."""
+        self._writer.complete_segment()
 
     @property
     def unconfirmed_bytes(self) -> int:
@@ -150,29 +162,47 @@ class Log:
     async def close(self) -> None:
         """Confirm what was appended, complete the segment, let the next writer in.
 
-        Raises Unavailable if the store did not take everything in `close_timeout_ms`; what is
-        unconfirmed then has failed. A log that has stopped just lets go.
+        Raises Unavailable if the store did not take everything in `close_timeout_ms`, or in a
+        moment where it is full; what is unconfirmed then has failed. A log that has stopped just
+        lets go.
         """
         if self._closed:
             return
         self._closed = True
         late = False
         try:
-            async with asyncio.timeout(self._config.close_timeout_ms / 1000):
-                await self._writer.drain()
-        except TimeoutError:
-            late = True
+            late = not await self._drained()
         finally:
+            await self.room.close()
             await self._maintenance.stop()
             await self._writer.stop()
             await self._reader.close()
             await self._unlock()
         if late:
             raise Unavailable(
-                f"{self._store.location} did not take everything within "
-                f"{self._config.close_timeout_ms} ms",
+                f"{self._store.location} did not take everything in time",
                 log_id=self._config.log_id,
             )
+
+    async def _drained(self) -> bool:
+        """Whether the store took everything in time. What no full disk takes in a moment nobody was
+        told to be there."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        draining = loop.create_task(self._writer.drain())
+        try:
+            while not draining.done():
+                patience_s = self._config.close_timeout_ms / 1000
+                if self.room.is_spent:
+                    patience_s = min(patience_s, _FULL_PATIENCE_S)
+                left_s = begun_s + patience_s - loop.time()
+                if left_s <= 0:
+                    return False
+                await asyncio.wait((draining,), timeout=min(left_s, _FULL_PATIENCE_S))
+            draining.result()
+            return True
+        finally:
+            draining.cancel()
 
     async def until_quiet(self) -> None:
         """Returns once compaction and deletion have nothing to do at the moment."""

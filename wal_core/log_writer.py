@@ -272,7 +272,7 @@ class LogWriter:
             self._next_segment += 1
             self._cut_blocks = self._cut_bytes = 0
             age_s = self._config.segment_age_max_ms / 1000
-            self._age_timer = self._loop.call_later(age_s, self._roll_by_age)
+            self._age_timer = self._loop.call_later(age_s, self.complete_segment)
         segment = self.active.segment
         number = self._cut_blocks
         ids = BlockIds(
@@ -360,8 +360,11 @@ class LogWriter:
         self._roll_left_count = len(self._queue)
         self._roll_checkpoint = self._state.checkpoint()
 
-    def _roll_by_age(self) -> None:
-        if self._error is None and self._roll_checkpoint is None and not self._closing:
+    def complete_segment(self) -> None:
+        """End the unfinished segment now, with all that has been appended; if there is one."""
+        if self._error is not None or self._roll_checkpoint is not None or self._closing:
+            return
+        if self.active is not None or self._open is not None or self._queue:
             try:
                 self._start_roll()
             except Exception as error:

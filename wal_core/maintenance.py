@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -20,7 +20,7 @@ from wal_core.compaction import Compaction, Source
 from wal_core.compaction_plan import next_run
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
-from wal_core.garbage import collect, garbage_of
+from wal_core.garbage import collect, garbage_of, when_due_ms
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
 from wal_core.manifest import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
@@ -87,7 +87,9 @@ class Maintenance:
         self._task = self._loop.create_task(self._run())
 
     def poke(self) -> None:
-        """A segment was finished."""
+        """A segment was finished, or room lacks: then what is dead is looked for at once."""
+        if self._store.room.is_low:
+            self._starts_changed = True
         self._wanted.set()
 
     def starts_changed(self) -> None:
@@ -145,12 +147,15 @@ class Maintenance:
 
     def _idle_s(self) -> float:
         """How long nothing is due, if nothing happens."""
-        waits = [(row.due_ms - self._clock.now_ms()) / 1000 for row in self.manifest.garbage]
+        now_ms = self._clock.now_ms()
+        waits = [(self._when_due_ms(row) - now_ms) / 1000 for row in self.manifest.garbage]
         if self._starts_changed:
             waits.append(self._dead_check_due_s() - self._loop.time())
         return min(waits, default=float("inf"))
 
     def _dead_check_due_s(self) -> float:
+        if self._store.room.is_low:
+            return self._loop.time()
         return self._dead_checked_s + self._config.dead_check_ms / 1000
 
     async def _step(self) -> bool:
@@ -159,10 +164,13 @@ class Maintenance:
             dead = await self._dead_links()
             # The last piece first: what was completed waits there.
             runs = (next_run(piece, dead, self._config) for piece in reversed(self._workable()))
-            run = next(filter(None, runs), None)
+            # What gives back less than it takes meanwhile has to wait while room lacks.
+            lacks_room = self._store.room.is_low and not dead
+            run = None if lacks_room else next(filter(None, runs), None)
             if run is None:
                 return False
-            await self._beside_deletion(self._compact(run))
+            room = self._store.room
+            await self._beside_deletion(self._compact(run, room.take if dead else room.admit))
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
@@ -220,25 +228,28 @@ class Maintenance:
         for piece in self._workable():
             yield from piece[:-1] if isinstance(piece[-1], Completed) else piece
 
-    async def _compact(self, run: Sequence[Link]) -> None:
+    async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before
         # anything is committed.
         starts, barrier = self._starts(), self._writer.barrier()
         number = self.manifest.number + 1
         unique = self._rng.random_bytes(8).hex()
+        # A run that finds no room gives back what it has taken, and is tried again later.
+        persist = Persistence(self._config, self._rng, waits_for_room=False)
         writer = SealedWriter(
             self._store.objects,
             self._config,
-            self._persist,
+            persist,
             folder=f"sealed/{self._config.log_id}/{number:020d}-{unique}/",
             segments=(run[0].first, run[-1].last),
             term=self._term,
             nonce=self._nonce,
+            take_room=take_room,
         )
         compaction = Compaction(
             self._store.objects,
             self._config,
-            self._persist,
+            persist,
             writer,
             one_object=self._store.segment_is_one_object,
         )
@@ -317,7 +328,10 @@ class Maintenance:
 
     def _due(self) -> list[Garbage]:
         now_ms = self._clock.now_ms()
-        return [row for row in self.manifest.garbage if row.due_ms <= now_ms]
+        return [row for row in self.manifest.garbage if self._when_due_ms(row) <= now_ms]
+
+    def _when_due_ms(self, row: Garbage) -> int:
+        return when_due_ms(row, self._config, in_want=self._store.room.is_low)
 
     async def _beside_deletion(self, work: Coroutine[None, None, None]) -> None:
         """Do what may take long, and meanwhile delete what becomes due.

@@ -38,6 +38,7 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     segment: int | None = None
     keep: list[int] = []
     keys: list[str] = []
+    is_fence: bool = False  # kept for `fence_grace_ms`, for want of room as well
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import TypeVar
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
 from wal_core.deadline import Attempts
-from wal_core.errors import Unavailable, WalError
+from wal_core.errors import NoRoom, Unavailable, WalError
 
 T = TypeVar("T")
 
@@ -24,8 +24,16 @@ class Persistence:
     not wait so long cancels. Anything else is raised.
     """
 
-    def __init__(self, config: LogConfig, rng: Rng, *, patience_s: float = float("inf")) -> None:
+    def __init__(
+        self,
+        config: LogConfig,
+        rng: Rng,
+        *,
+        patience_s: float = float("inf"),
+        waits_for_room: bool = True,
+    ) -> None:
         self._patience_s = patience_s
+        self._waits_for_room = waits_for_room
         self._attempts = Attempts(config.store_timeout_ms)
         self._pause_first_s = config.retry_first_ms / 1000
         self._pause_max_s = config.retry_max_ms / 1000
@@ -48,6 +56,8 @@ class Persistence:
                 problem = f"no answer within {took_s:.3g} s"
             except WalError as error:
                 if not error.retriable:
+                    raise
+                if isinstance(error, NoRoom) and not self._waits_for_room:
                     raise
                 problem = str(error)
             # Nobody else hears of it: callers only see that it takes long.

@@ -7,7 +7,7 @@ stream's data may lie in several places, each of them large.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wal_core.block_format import BlockIds, BlockKind, encode_entries, encode_payload
 from wal_core.chain import Sealed
@@ -52,6 +52,7 @@ class SealedWriter:
         segments: tuple[int, int],
         term: int,
         nonce: bytes,
+        take_room: Callable[[int], None],
     ) -> None:
         self._store = objects
         self._config = config
@@ -60,6 +61,7 @@ class SealedWriter:
         self._first, self._last = segments
         self._term = term
         self._nonce = nonce
+        self._take_room = take_room  # raises NoRoom
         self._gathered: dict[int, _Gathered] = {}
         self._gathered_bytes = 0
         self._objects: list[ObjectRow] = []
@@ -203,6 +205,7 @@ class SealedWriter:
 
     async def _create(self, key: str, pieces: Sequence[Buffer]) -> None:
         place = Place(key, 0, None, self._config.log_id, self._last, 0)
+        self._take_room(sum(map(len, pieces)))
         self.created.append(key)
         await self._persist(lambda: create_own(self._store, place, pieces))
 

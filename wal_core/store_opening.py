@@ -20,6 +20,7 @@ from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.object_store.memory import MemoryStore
 from wal_core.persistence import Persistence
+from wal_core.room import FolderDisk, Room
 from wal_core.segment_store.base import SegmentStore
 from wal_core.segment_store.file import FileSegmentStore
 from wal_core.segment_store.object import ObjectSegmentStore
@@ -68,7 +69,8 @@ async def open_store(
         return await _open_bucket(location, cloud or CloudSettings(), clock or SystemClock(), rng)
     if "://" in location:
         raise Invalid(f"{location}: expected a folder, memory: or s3://BUCKET/PREFIX")
-    folder = LocalFolderStore(Path(location), rng)
+    room = Room(FolderDisk(Path(location)))
+    folder = LocalFolderStore(Path(location), rng, room)
     try:
         await folder.open()
         await _check_marker(folder, mode, rng)
@@ -76,8 +78,8 @@ async def open_store(
         await folder.close()
         raise
     if mode == "object":
-        return ObjectSegmentStore(folder)
-    return FileSegmentStore(Path(location), objects=folder)
+        return ObjectSegmentStore(folder, room=room)
+    return FileSegmentStore(Path(location), objects=folder, room=room)
 
 
 async def open_to_look(

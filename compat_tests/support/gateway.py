@@ -19,6 +19,8 @@ from compat_tests.support.deadline import wait_until
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_LINES_KEPT_COUNT = 400
+# The folders of many brokers stay until a run is over: each with a small reserve.
+_ENVIRON = {"PYTHONUNBUFFERED": "1", "WOODPECKER_DISK_RESERVE_BYTES": "1MiB"}
 
 
 def default_command() -> list[str]:
@@ -99,7 +101,7 @@ class Gateway:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environ},
+            env={**os.environ, **_ENVIRON, **self._environ},
         )
         self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
         self._reader.start()

@@ -131,10 +131,11 @@ def produce(
     *,
     partition: int = 0,
     acks: int = -1,
+    timeout_ms: int = 30_000,
     version: int = PRODUCE_VERSION,
 ) -> Any:
     """The partition's part of the response: error_code, base_offset and so on."""
-    request = produce_request({topic: {partition: records}}, acks=acks)
+    request = produce_request({topic: {partition: records}}, acks=acks, timeout_ms=timeout_ms)
     response = connection.call(request, version)
     return only_partition(response)
 

@@ -197,8 +197,8 @@ class Broker:
             partitions_count=partitions_count,
             configs=dict(configs),
         )
-        created = self._append(record)
-        topic = self.topics.apply(record)
+        created = self._write(record)
+        topic = self.topics.with_id(record.topic_id)
         assert topic is not None
         topic.created = created
         topic.created_s = asyncio.get_running_loop().time()
@@ -288,6 +288,7 @@ class Broker:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
             )
+        self._hurry()
         deleted = self._write(TopicDeleted(topic_id=topic.id))
 
         def drop(confirmation: asyncio.Future[None]) -> None:
@@ -295,6 +296,7 @@ class Broker:
             if _failure(confirmation) is None:
                 for partition in topic.partitions:
                     self.log.drop_stream(partition.stream_id)
+                self._hurry()
 
         deleted.add_done_callback(drop)
         return self._durable(deleted, timeout_s)
@@ -316,6 +318,7 @@ class Broker:
         moved = asyncio.get_running_loop().create_future()
         record = RecordsDeleted(starts={p.stream_id: offset for p, offset in starts.items()})
         left = iter(starts.items())
+        self._hurry()
         self._write(record).add_done_callback(lambda done: self._move_starts(done, left, moved))
         return self._durable(moved, timeout_s)
 
@@ -335,6 +338,7 @@ class Broker:
         for partition, offset in some:
             partition.start_at(offset)
         if len(some) < STARTS_MOVED_AT_ONCE_COUNT:
+            self._hurry()
             moved.set_result(None)
         else:
             asyncio.get_running_loop().call_soon(self._move_starts, written, left, moved)
@@ -369,6 +373,7 @@ class Broker:
         if topic is None:
             topic = self._create_offsets_topic()
         now_ms = self._clock.now_ms()
+        self.log.room.admit_change()
         batch = build_batch([Record(key=k, value=v, timestamp_ms=now_ms) for k, v in records])
         view = memoryview(batch)
         partition = topic.partitions[partition_index % len(topic.partitions)]
@@ -379,9 +384,18 @@ class Broker:
     # The log
 
     def _write(self, record: MetadataRecord) -> asyncio.Future[None]:
+        """Append a change and apply it. Raises NoRoom where deletions alone are still written."""
+        if not isinstance(record, TopicDeleted | RecordsDeleted):
+            self.log.room.admit_change()
         confirmation = self._append(record)
         self.topics.apply(record)
         return confirmation
+
+    def _hurry(self) -> None:
+        """Before and after a deletion: where room lacks, what it deletes from is ended, and so is
+        what the deletion itself is in; for the newest segment of all gives nothing back."""
+        if self.log.room.is_low:
+            self.log.complete_segment()
 
     def _append(self, record: MetadataRecord) -> asyncio.Future[None]:
         log = self.log

@@ -124,7 +124,7 @@ class Partition:
         LogAppendTime stamps and the time of a batch that has none, `steady_ms` what producers age
         by.
         Does not wait: `confirmation` resolves when the batch is durable, in order.
-        Raises SequenceError, wal_core.Unavailable, wal_core.Fenced.
+        Raises SequenceError, wal_core.Unavailable (NoRoom for want of that), wal_core.Fenced.
         """
         if header.producer_id >= 0:
             kept = self.producers.check(header)
@@ -137,6 +137,8 @@ class Partition:
             append_time_ms = max_timestamp_ms = now_ms
             set_log_append_time(batch, now_ms)
         log = self.log
+        if not self.topic.is_internal:
+            log.room.admit(len(batch))
         base_offset = log.end_offset(self.stream_id)
         stamp(batch, base_offset, log.term)
         confirmation = log.append(

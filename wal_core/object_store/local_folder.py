@@ -18,6 +18,7 @@ from wal_core.clock import Rng
 from wal_core.errors import Invalid, Unavailable
 from wal_core.files import create_file, make_folder, opened, pread_exact, sync_folder
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
+from wal_core.room import Room
 from wal_core.segment_store.direct_io import Staging
 from wal_core.types import Buffer
 
@@ -33,8 +34,9 @@ T = TypeVar("T")
 class LocalFolderStore:
     """An object store over `root`. All file work happens in a few threads."""
 
-    def __init__(self, root: Path, rng: Rng) -> None:
+    def __init__(self, root: Path, rng: Rng, room: Room | None = None) -> None:
         self.root = root
+        self._room = room or Room()
         self.location = str(root)
         self._temporary = root / _TEMPORARY
         self._unique = rng.random_bytes(8).hex()
@@ -149,7 +151,7 @@ class LocalFolderStore:
         except FileNotFoundError as error:
             raise _Missing(f"{self.location}: {error}") from error
         except OSError as error:
-            raise Unavailable(f"{self.location}: {error}") from error
+            raise self._room.refused(self.location, error) from error
 
 
 def _unlink(root: Path, paths: Sequence[Path]) -> None:

@@ -16,6 +16,7 @@ from wal_core.config import Mode
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
+from wal_core.room import Room
 from wal_core.types import Buffer
 
 
@@ -30,6 +31,9 @@ class SegmentStore(Protocol):
     taking over means filling the next slot oneself."""
     segment_is_one_object: bool
     """True: all blocks of a segment share an object. False: each is one."""
+
+    room: Room
+    """How much more fits."""
 
     @property
     def objects(self) -> ObjectStore:

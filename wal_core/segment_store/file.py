@@ -28,6 +28,7 @@ from wal_core.footer_format import encode_trailer
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
+from wal_core.room import Room
 from wal_core.segment_store.direct_io import FILE_MODE
 from wal_core.segment_store.file_recovery import (
     FileScan,
@@ -68,10 +69,12 @@ class FileSegmentStore:
         objects: LocalFolderStore | None = None,
         ops: FileOps | None = None,
         writer: FileWriter | None = None,
+        room: Room | None = None,
     ) -> None:
         self.root = root
         self.location = str(root)
-        self.objects = objects or LocalFolderStore(root, SystemRng())
+        self.room = room or Room()
+        self.objects = objects or LocalFolderStore(root, SystemRng(), self.room)
         self._writer = writer or ThreadFileWriter(ops or SystemFileOps())
         self._readers = ThreadPoolExecutor(_READ_THREADS_MAX_COUNT, "wal-reader")
         self._lock_fds: dict[int, int] = {}
@@ -122,7 +125,8 @@ class FileSegmentStore:
         try:
             await asyncio.shield(future)
         except OSError as error:
-            raise Unavailable(f"{self._path(slot.log_id, slot.segment)}: {error}") from error
+            where = str(self._path(slot.log_id, slot.segment))
+            raise self.room.refused(where, error) from error
 
     def _submit(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> asyncio.Future[None]:
         if slot.log_id not in self._lock_fds:
@@ -225,7 +229,7 @@ class FileSegmentStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, work)
         except OSError as error:
-            raise Unavailable(f"{self.location}: {error}") from error
+            raise self.room.refused(self.location, error) from error
 
 
 def _key(log_id: int, segment: int) -> str:

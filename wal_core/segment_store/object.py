@@ -15,6 +15,7 @@ from wal_core.config import Mode
 from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot, create_own, read_block, read_in_order, verified
+from wal_core.room import Room
 from wal_core.types import Buffer
 
 _FOOTER_GUESS_BYTES = 256 * 1024
@@ -28,8 +29,9 @@ class ObjectSegmentStore:
     locks = False
     segment_is_one_object = False
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, *, room: Room | None = None) -> None:
         self.objects = objects
+        self.room = room or Room()
         self.location = objects.location
 
     async def lock(self, log_id: int) -> int:

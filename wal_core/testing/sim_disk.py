@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,6 +22,7 @@ from wal_core.testing.sim_process import Process, current_process
 from wal_core.types import Buffer
 
 PAGE_BYTES = 4096
+FREE_BYTES = 1 << 40
 
 
 class ProcessDied(BaseException):
@@ -150,6 +152,12 @@ class Disk:
                 self._tell(f"{call} fails")
                 return True
         return False
+
+    @property
+    def free_bytes(self) -> int:
+        """No number is kept: the disk is full for a while, or has all the room there may be."""
+        is_full = any(fault.call == "write" and math.isinf(fault.count) for fault in self.faults)
+        return 0 if is_full else FREE_BYTES
 
     def _enter(self) -> None:
         """Every call begins here: a dead process makes none, a doomed one may die."""

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace, TracebackType
 from typing import Any, ClassVar
 
-from wal_core import files, store_opening
+from wal_core import files, room, store_opening
 from wal_core.object_store import local_folder
 from wal_core.segment_store import direct_io, file, file_recovery, file_writer
 from wal_core.testing.faulty_files import ExecutorFileWriter
@@ -70,7 +70,8 @@ class DiskPath(PurePosixPath):
         found = self.disk.find(self)
         if found is None:
             raise FileNotFoundError(str(self))
-        return SimpleNamespace(st_size=len(found.content) if isinstance(found, Inode) else 0)
+        size = len(found.content) if isinstance(found, Inode) else 0
+        return SimpleNamespace(st_size=size, st_blocks=-(-size // 512))
 
 
 class _Row:
@@ -129,6 +130,12 @@ class _Os:
 
     def pwrite(self, fd: int, body: Buffer, position: int) -> int:
         return self._disk.write(fd, (body,), position)
+
+    def statvfs(self, path: PurePosixPath) -> SimpleNamespace:
+        return SimpleNamespace(f_bavail=self._disk.free_bytes, f_frsize=1)
+
+    def posix_fallocate(self, fd: int, position: int, length: int) -> None:
+        self._disk.write(fd, (bytes(length),), position)
 
     def ftruncate(self, fd: int, length: int) -> None:
         self._disk.truncate(fd, length)
@@ -189,7 +196,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
     system = _Os(disk)
     stand_ins: list[tuple[Any, str, object]] = [
         (module, "os", system)
-        for module in (files, direct_io, file, file_recovery, file_writer, local_folder)
+        for module in (files, direct_io, file, file_recovery, file_writer, local_folder, room)
     ]
     stand_ins += [
         (files, "fdatasync", system.fdatasync),

@@ -12,6 +12,7 @@ from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
 from wal_core import Entry, Fenced
+from wal_core.room import Room
 
 
 class FakeLog:
@@ -20,6 +21,7 @@ class FakeLog:
     def __init__(self, term: int = 5) -> None:
         self.term = term
         self.start = self.end = self.confirmed = 0
+        self.room = Room()
         self.futures: list[asyncio.Future[None]] = []
 
     def append(self, stream_id: int, base: int, count: int, ts: int, payload: Any) -> Any:

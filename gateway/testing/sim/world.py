@@ -59,6 +59,7 @@ class World:
             store_timeout_ms=plan.store_timeout_ms,
             group_session_timeout_min_ms=100,
             drain_ms=1_000,
+            disk_reserve_bytes=16 * 1024,
         )
         if plan.retention:
             self.config = dataclasses.replace(
