@@ -22,7 +22,13 @@ _Offset = Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 _TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 _PartitionsCount = Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX_COUNT)]
 
-_NUMBERS_ACTED_ON = ("max.message.bytes", "retention.bytes", "retention.ms")
+_NUMBERS_ACTED_ON = (
+    "max.message.bytes",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "retention.bytes",
+    "retention.ms",
+)
 
 
 class ClusterCreated(msgspec.Struct, tag="cluster_created", frozen=True, kw_only=True):

@@ -1,8 +1,7 @@
 """Topic settings: names, types and defaults as Kafka documents them for its topic configurations.
 
-Every name is accepted, checked, stored and echoed, because Connect, Schema Registry and the
-consoles refuse to start otherwise. `ACTED_ON` says which of them change what the gateway does
-today.
+Tools refuse to start where a name is not known, so all are known. None is kept for show: a setting
+is acted on, or what it asks for is so whatever its value, or only its default is taken.
 """
 
 from __future__ import annotations
@@ -13,14 +12,57 @@ from typing import NamedTuple
 
 ACTED_ON = frozenset(
     {
-        "cleanup.policy",  # whether retention deletes at all; compact or nothing keeps everything
+        "cleanup.policy",  # what retention may delete, and whether records need keys
         "max.message.bytes",
         "message.timestamp.after.max.ms",
+        "message.timestamp.before.max.ms",
         "message.timestamp.type",
         "retention.bytes",
         "retention.ms",
     }
 )
+
+_ALL_IS_KEPT = "no record is compacted away"
+_FINER = "retention deletes in finer steps, look-ups are exact"
+SO_ANYWAY: Mapping[str, str] = {
+    "delete.retention.ms": _ALL_IS_KEPT,
+    "flush.messages": "every record is durable before it is acknowledged",
+    "flush.ms": "every record is durable before it is acknowledged",
+    "index.interval.bytes": _FINER,
+    "min.compaction.lag.ms": _ALL_IS_KEPT,
+    # Like the replication factor, of which it is a part: copies are the storage's business.
+    "min.insync.replicas": "an acknowledged record is in every copy that the storage keeps",
+    "segment.bytes": _FINER,  # Kafka Streams sets it
+    "segment.index.bytes": _FINER,
+    "segment.jitter.ms": _FINER,
+    "segment.ms": _FINER,
+    "unclean.leader.election.enable": "no election loses records",
+}
+"""Of which any value is as good as kept, and why."""
+
+_AS_SENT = "batches are stored as producers compress them"
+_NO_COMPACTION = "records are not compacted yet"
+_NO_TIERS = "there is no second tier of storage"
+_NO_REPLICATION = "brokers do not replicate, the storage does"
+DEFAULT_ONLY: Mapping[str, str] = {
+    "compression.gzip.level": _AS_SENT,
+    "compression.lz4.level": _AS_SENT,
+    "compression.type": _AS_SENT,
+    "compression.zstd.level": _AS_SENT,
+    "file.delete.delay.ms": "the gateway's garbage_grace_ms holds for all topics",
+    "follower.replication.throttled.replicas": _NO_REPLICATION,
+    "leader.replication.throttled.replicas": _NO_REPLICATION,
+    "local.retention.bytes": _NO_TIERS,
+    "local.retention.ms": _NO_TIERS,
+    "max.compaction.lag.ms": _NO_COMPACTION,
+    "min.cleanable.dirty.ratio": _NO_COMPACTION,
+    "preallocate": "files are shared by all topics",
+    "remote.storage.enable": _NO_TIERS,
+}
+"""Of which another value would be a promise that is not kept, and why."""
+
+VALUE_CHARS_MAX = 255
+"""With as many settings as there are this bounds what a topic's settings take: 10 KB."""
 
 # ConfigDef.Type as DescribeConfigs v3+ numbers it; persistent on the wire, never renumber.
 BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST = 1, 2, 3, 4, 5, 6, 7
@@ -170,12 +212,30 @@ def default_value(name: str, message_bytes_max: int) -> str:
 def config_problem(configs: Mapping[str, str | None]) -> str | None:
     """The first thing wrong with a set of topic settings, in words, or None."""
     for name, value in configs.items():
-        setting = SETTINGS.get(name)
-        if setting is None:
-            return f"unknown topic config name: {name}"
+        if name not in SETTINGS:
+            return f"unknown topic config name: {name[:VALUE_CHARS_SHOWN]}"
         if value is None:
             return f"null value for the topic config {name} is not allowed"
-        problem = setting.problem(value)
+        problem = _value_problem(name, value)
         if problem is not None:
             return f"invalid value for the topic config {name}: {problem}"
     return None
+
+
+def _value_problem(name: str, value: str) -> str | None:
+    setting = SETTINGS[name]
+    if len(value) > VALUE_CHARS_MAX:
+        return f"expected at most {VALUE_CHARS_MAX} characters, got {len(value)}"
+    problem = setting.problem(value)
+    if problem is None and name in DEFAULT_ONLY and not _is_default(setting, value):
+        return (
+            f"only the default {setting.default!r} is possible, because {DEFAULT_ONLY[name]}; "
+            f"got {value[:VALUE_CHARS_SHOWN]!r}"
+        )
+    return problem
+
+
+def _is_default(setting: Setting, value: str) -> bool:
+    if setting.type in (INT, LONG, DOUBLE):
+        return float(value) == float(setting.default)
+    return value.strip().lower() == setting.default

@@ -1,14 +1,59 @@
 import pytest
 
-from gateway.broker.topic_configs import ACTED_ON, SETTINGS, config_problem
+from gateway.broker.topic_configs import (
+    ACTED_ON,
+    DEFAULT_ONLY,
+    SETTINGS,
+    SO_ANYWAY,
+    VALUE_CHARS_MAX,
+    config_problem,
+)
 
 
 def test_every_default_passes_its_own_check() -> None:
     for name, setting in SETTINGS.items():
         if setting.default:
             assert config_problem({name: setting.default}) is None
-    assert set(SETTINGS) >= ACTED_ON
     assert list(SETTINGS) == sorted(SETTINGS)
+
+
+def test_no_setting_is_kept_for_show() -> None:
+    """Each is acted on, so whatever its value, or refused unless it is the default."""
+    kinds = [*ACTED_ON, *SO_ANYWAY, *DEFAULT_ONLY]
+    assert sorted(kinds) == list(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("compression.type", "zstd"),
+        ("compression.type", "uncompressed"),
+        ("compression.zstd.level", "5"),
+        ("file.delete.delay.ms", "1"),
+        ("follower.replication.throttled.replicas", "*"),
+        ("leader.replication.throttled.replicas", "0:1,1:1"),
+        ("local.retention.ms", "5"),
+        ("max.compaction.lag.ms", "1000"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("preallocate", "TRUE"),
+        ("remote.storage.enable", "true"),
+    ],
+)
+def test_promises_that_would_not_be_kept_are_refused_with_the_reason(name: str, value: str) -> None:
+    problem = config_problem({name: value})
+    assert problem is not None
+    assert "only the default" in problem
+    assert DEFAULT_ONLY[name] in problem
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("filler", [" ", "0", "a", ",", "delete,"])
+def test_what_a_topics_settings_take_is_bounded(name: str, filler: str) -> None:
+    value = SETTINGS[name].default + filler * 1_000_000
+    problem = config_problem({name: value})
+    assert problem is not None
+    assert len(problem) < 300
+    assert sum(len(known) + VALUE_CHARS_MAX for known in SETTINGS) < 10_000
 
 
 @pytest.mark.parametrize(
@@ -21,10 +66,14 @@ def test_every_default_passes_its_own_check() -> None:
         ("retention.ms", "-1"),
         ("retention.ms", " 5 "),  # Kafka trims
         ("retention.ms", str(2**63 - 1)),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("preallocate", "TRUE"),
-        ("leader.replication.throttled.replicas", "*"),
-        ("compression.type", "zstd"),
+        ("min.cleanable.dirty.ratio", "0.50"),
+        ("preallocate", "FALSE"),
+        ("leader.replication.throttled.replicas", " "),
+        ("compression.type", "producer"),
+        ("segment.bytes", "52428800"),
+        ("min.insync.replicas", "2"),
+        ("unclean.leader.election.enable", "true"),
+        ("flush.messages", "1"),
     ],
 )
 def test_what_is_taken(name: str, value: str) -> None:
@@ -42,7 +91,8 @@ def test_what_is_taken(name: str, value: str) -> None:
         ("retention.ms", "1_000", "number"),
         ("retention.ms", "١٢", "number"),
         ("retention.ms", str(2**63), "expected"),
-        ("retention.ms", "9" * 5_000, "number"),
+        ("retention.ms", "9" * 200, "number"),
+        ("retention.ms", "9" * 5_000, "at most 255 characters"),
         ("segment.bytes", str(2**31), "expected"),
         ("min.cleanable.dirty.ratio", "nan", "number"),
         ("min.cleanable.dirty.ratio", "1.1", "expected 0 to 1, got 1.1"),
