@@ -7,6 +7,7 @@ from gateway.broker.metadata_records import (
     TopicCreated,
     TopicDeleted,
 )
+from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic, TopicRegistry, topic_name_problem
 
 
@@ -81,8 +82,8 @@ def test_what_a_topic_makes_of_its_settings() -> None:
         partitions_count=1,
         configs={"max.message.bytes": "77", "message.timestamp.type": "LogAppendTime"},
     )
-    topic = Topic(record, 1_000, None)
+    topic = Topic(record, 1_000, None, ProducerMemory())
     assert (topic.message_bytes_max, topic.log_append_time) == (77, True)
     assert topic.config("retention.ms") == "604800000"
-    plain = Topic(_created("u", 2, 2), 1_000, None)
+    plain = Topic(_created("u", 2, 2), 1_000, None, ProducerMemory())
     assert (plain.message_bytes_max, plain.log_append_time) == (1_000, False)
