@@ -18,10 +18,11 @@ from wal_core.footer_format import Footer
 from wal_core.object_store.base import ObjectStore
 from wal_core.off_loop import UPKEEP
 from wal_core.persistence import Persistence
-from wal_core.places import Place, read_in_order
+from wal_core.places import Place
 from wal_core.sealed_format import SealedIndex
 from wal_core.sealed_writer import SealedWriter
 from wal_core.stream_tables import StreamRow
+from wal_core.stretches import read_in_order
 from wal_core.survey import Starts, live_runs
 
 Tables: TypeAlias = Footer | SealedIndex
@@ -77,7 +78,11 @@ class Source:
         """Keys of objects to reference: mostly alive, and what is in them lies together."""
         live = self.live_bytes()
         kept = {key for key, size in self.sizes.items() if live[key] and live[key] * 2 >= size}
-        if isinstance(self.link, Completed) and not one_object:
+        if isinstance(self.tables, Footer) and one_object:
+            # Side by side they lie already, but each still costs whoever reads it.
+            if self.tables.mean_block_bytes < config.small_block_bytes:
+                return frozenset()
+        elif isinstance(self.link, Completed):
             for block, runs in self.live.items():
                 place = self.places[block]
                 if len(runs) > 1 or (place.length or 0) < config.reference_bytes_min:

@@ -1,9 +1,10 @@
-"""Which finished segments are compacted next. A pure function of the chain and what is dead.
+"""Which finished segments are compacted next. A pure function of the chain, of what is dead and of
+what is small.
 
-Three reasons, in this order: enough completed segments for a sealed one; links that are mostly
-dead; many small sealed segments side by side. The last keeps a chain short for ever: a sealed
-segment of level n stands for about `merge_count` to the n segments, there are fewer than
-`merge_count` of each level, and merging only rewrites indexes.
+Three reasons, in this order: enough completed segments for a sealed one, or one of many small
+blocks; links that are mostly dead; many small sealed segments side by side. The last keeps a chain
+short for ever: a sealed segment of level n stands for about `merge_count` to the n segments, there
+are fewer than `merge_count` of each level, and merging only rewrites indexes.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ _LEVELS_MAX = 16
 
 
 def next_run(
-    links: Sequence[Link], dead: Collection[Link], config: LogConfig
+    links: Sequence[Link], dead: Collection[Link], small: Collection[Link], config: LogConfig
 ) -> Sequence[Link] | None:
     """Neighbouring links to become one sealed segment, None when there is nothing to do.
 
-    `dead` names links that are mostly dead. The newest completed segment never takes part: its
-    footer holds the checkpoint a start needs.
+    `dead` names links that are mostly dead, `small` completed ones of many small blocks. The newest
+    completed segment never takes part: its footer holds the checkpoint a start needs.
     """
     completed = [link for link in links if isinstance(link, Completed)][:-1]
-    if len(completed) >= config.seal_segments_min_count or any(link in dead for link in completed):
+    is_urgent = any(link in dead or link in small for link in completed)
+    if len(completed) >= config.seal_segments_min_count or is_urgent:
         return completed[: config.seal_segments_max_count]
     sealed = [link for link in links if isinstance(link, Sealed)]
     for link in sealed:

@@ -36,7 +36,8 @@ class LogConfig:
 
     # Segments: the unit of recovery (a restart replays at most one) and of compaction.
     segment_bytes_max: int = 256 * MIB
-    segment_blocks_max: int = 16_384
+    segment_blocks_max: int = 4_096
+    """Blocks of one record each cost their readers most: more of them are gathered at once."""
     segment_age_max_ms: int = 3_600_000
     """A segment is completed at this age, so that what retention removes from it can go."""
 
@@ -44,6 +45,11 @@ class LogConfig:
     seal_segments_min_count: int = 4
     seal_segments_max_count: int = 8
     """So many completed segments become one sealed segment."""
+    small_block_bytes: int = 16 * KIB
+    """A completed segment whose blocks are smaller than this on average is written anew even where
+    its blocks lie side by side already. Larger: more is written twice."""
+    seal_blocks_min_count: int = 1_000
+    """A completed segment of so many small blocks does not wait for others."""
     merge_count: int = 8
     """So many neighbouring sealed segments of one level become one of the next. Larger: fewer
     rounds, more indexes to search."""

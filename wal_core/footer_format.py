@@ -85,6 +85,14 @@ class Footer(StreamTables):
     def checkpoint(self) -> bytes:
         return bytes(self._buffer[self.tables_end :])
 
+    @property
+    def mean_block_bytes(self) -> float:
+        """Of the data blocks as they are stored; 0 without any."""
+        if not self.block_count:
+            return 0
+        last = self.extent(self.block_count - 1)
+        return (last.position + last.length) / self.block_count
+
     def extent(self, block: int) -> BlockExtent:
         """Raises Corrupt for a block the segment does not have."""
         if not 0 <= block < self.block_count:

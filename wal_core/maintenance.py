@@ -20,12 +20,14 @@ from wal_core.compaction import Compaction, Source
 from wal_core.compaction_plan import next_run
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
+from wal_core.footer_format import Footer
 from wal_core.garbage import collect, garbage_of, when_due_ms
 from wal_core.log_reader import LogReader
 from wal_core.log_writer import LogWriter
 from wal_core.manifest import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
 from wal_core.off_loop import UPKEEP, off_loop_if_large
 from wal_core.persistence import Persistence
+from wal_core.sealed_format import SealedIndex
 from wal_core.sealed_writer import SealedWriter
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
@@ -80,6 +82,7 @@ class Maintenance:
         self._starts_changed = False
         self._dead_checked_s = -float("inf")
         self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
+        self._is_small: dict[Link, bool] = {}  # completed ones: whether of many small blocks
         self._avoided: set[Link] = set()  # damaged: left alone until the next start
         self._task: asyncio.Task[None] | None = None
 
@@ -163,7 +166,9 @@ class Maintenance:
         if not await self._collect():
             dead = await self._dead_links()
             # The last piece first: what was completed waits there.
-            runs = (next_run(piece, dead, self._config) for piece in reversed(self._workable()))
+            small = await self._small_links()
+            pieces = reversed(self._workable())
+            runs = (next_run(piece, dead, small, self._config) for piece in pieces)
             # What gives back less than it takes meanwhile has to wait while room lacks.
             lacks_room = self._store.room.is_low and not dead
             run = None if lacks_room else next(filter(None, runs), None)
@@ -196,8 +201,15 @@ class Maintenance:
             if not stream.dropped
         }
 
+    async def _tables(self, link: Link) -> Footer | SealedIndex:
+        return await self._persist(lambda: self._reader.tables.get(link))
+
+    def _avoid(self, link: Link, error: Corrupt) -> None:
+        _logger.warning("maintenance of the log: %s", error)
+        self._avoided.add(link)
+
     async def _load(self, link: Link, starts: Starts) -> Source:
-        tables = await self._persist(lambda: self._reader.tables.get(link))
+        tables = await self._tables(link)
         source = partial(Source, link, tables, starts, self._reader.place)
         return await off_loop_if_large(UPKEEP, tables.run_count, source)
 
@@ -211,8 +223,7 @@ class Maintenance:
             try:
                 source = await self._load(link, self._starts())
             except Corrupt as error:
-                _logger.warning("maintenance of the log: %s", error)
-                self._avoided.add(link)
+                self._avoid(link, error)
                 continue
             if source.stored_bytes and sum(source.live_bytes().values()) * 2 < source.stored_bytes:
                 dead.add(link)
@@ -222,6 +233,32 @@ class Maintenance:
         else:
             self._dead_checked_s = self._loop.time()
         return dead
+
+    async def _small_links(self) -> set[Link]:
+        """Completed segments of many small blocks. Where blocks are objects, segments are short."""
+        config = self._config
+        small: set[Link] = set()
+        if not self._store.segment_is_one_object:
+            return small
+        for link in self._unless_newest():
+            if not isinstance(link, Completed):
+                continue
+            if link not in self._is_small:
+                try:
+                    tables = await self._tables(link)
+                except Corrupt as error:
+                    self._avoid(link, error)
+                    continue
+                self._is_small[link] = (
+                    isinstance(tables, Footer)
+                    and tables.block_count >= config.seal_blocks_min_count
+                    and tables.mean_block_bytes < config.small_block_bytes
+                )
+            if self._is_small[link]:
+                small.add(link)
+        for link in self._is_small.keys() - set(self._chain.links):
+            del self._is_small[link]
+        return small
 
     def _unless_newest(self) -> Iterator[Link]:
         """What may be compacted for being dead: all but the newest completed segment."""

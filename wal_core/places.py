@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
-from wal_core.config import MIB
 from wal_core.deadline import expect
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.off_loop import LARGE_ROWS_COUNT, READER, Lane, off_loop_if_large
-from wal_core.persistence import Persistence
 from wal_core.types import Buffer
-
-READS_MAX_COUNT = 64
-READS_MAX_BYTES = 64 * MIB
-"""Many reads in flight hide the round trip: a whole segment of small blocks costs a handful. The
-bytes bound what is in memory; one block is always read."""
 
 
 class Slot(NamedTuple):
@@ -60,40 +51,6 @@ def _verified_and_grouped(place: Place, buffer: Buffer) -> Block:
     if block.header.entry_count >= LARGE_ROWS_COUNT:
         block.group()
     return block
-
-
-async def read_in_order(
-    objects: ObjectStore,
-    places: Iterable[Place],
-    persist: Persistence,
-    *,
-    lane: Lane = READER,
-    count_max: int = READS_MAX_COUNT,
-    bytes_max: int = READS_MAX_BYTES,
-) -> AsyncGenerator[Block, None]:
-    """The blocks at `places`, several reads in flight. Lengths must be known. Close it early with
-    `contextlib.aclosing`."""
-    coming = iter(places)
-    ahead = next(coming, None)
-    reads: deque[tuple[asyncio.Task[Block], int]] = deque()
-    flying_bytes = 0
-    try:
-        while ahead is not None or reads:
-            while ahead is not None and (
-                not reads
-                or (len(reads) < count_max and flying_bytes + (ahead.length or 0) <= bytes_max)
-            ):
-                read = partial(read_block, objects, ahead, lane)
-                reads.append((asyncio.ensure_future(persist(read)), ahead.length or 0))
-                flying_bytes += ahead.length or 0
-                ahead = next(coming, None)
-            block = await reads[0][0]
-            flying_bytes -= reads.popleft()[1]
-            yield block
-    finally:
-        for task, _ in reads:
-            task.cancel()
-        await asyncio.gather(*(task for task, _ in reads), return_exceptions=True)
 
 
 def verified(place: Place, buffer: Buffer) -> Block:

@@ -24,6 +24,8 @@ _TURN_UNITS_COUNT = 1_000
 _UNIT_BYTES = 2_048
 """So many entries, or so many times so many bytes, are handled before others get the loop: one or
 two milliseconds."""
+_RUN_UNITS_COUNT = 10
+"""What it takes to get to a run, whatever is in it."""
 _BLOCK_ENTRIES_MAX_COUNT = 2_000
 """Of tiny entries a block holds no more: whoever encodes or parses it keeps the loop meanwhile."""
 
@@ -98,7 +100,8 @@ class SealedWriter:
                 gathered.bytes_count += len(entry.payload)
                 self._gathered_bytes += len(entry.payload)
             before += len(entry.payload)
-            await self._breathe(len(entry.payload))
+            await self._breathe(1 + len(entry.payload) // _UNIT_BYTES)
+        await self._breathe(_RUN_UNITS_COUNT)
         if gathered.bytes_count >= self._config.sealed_block_bytes_max:
             await self._write_streams([live.run.stream_id])
         while self._gathered_bytes > self._config.seal_buffer_bytes_max:
@@ -125,14 +128,14 @@ class SealedWriter:
         for run, _, payload_bytes in live:
             self._runs.append(run._replace(block=block))
             self.live_bytes += payload_bytes
-        await self._breathe(0)
+        await self._breathe(1)
 
     def _has(self, stream_id: int) -> bool:
         gathered = self._gathered.get(stream_id)
         return gathered is not None and bool(gathered.entries)
 
-    async def _breathe(self, bytes_count: int) -> None:
-        self._turn_units_count += 1 + bytes_count // _UNIT_BYTES
+    async def _breathe(self, units_count: int) -> None:
+        self._turn_units_count += units_count
         if self._turn_units_count >= _TURN_UNITS_COUNT:
             self._turn_units_count = 0
             await asyncio.sleep(0)

@@ -7,23 +7,32 @@ a power of two), so that readers who come from different offsets ask for the sam
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
+from wal_core.deadline import expect
 from wal_core.errors import Corrupt
 from wal_core.object_store.base import NotFound, ObjectStore
-from wal_core.off_loop import LARGE_ROWS_COUNT, READER, off_loop_if_large
-from wal_core.places import Place, verified
+from wal_core.off_loop import LARGE_ROWS_COUNT, READER, Lane, off_loop_if_large
+from wal_core.persistence import Persistence
+from wal_core.places import Place, read_block, verified
 from wal_core.stream_tables import Run
 from wal_core.types import Buffer, Entry
 
 STRETCH_BLOCKS_MAX_COUNT = 256
 STRETCH_BYTES_MAX = MIB
 """Larger: fewer reads; more that is read in vain, and more of the loop's time in one piece."""
+READS_MAX_COUNT = 64
+READS_MAX_BYTES = 64 * MIB
+"""Many reads in flight hide the round trip: a whole segment of small blocks costs a handful. The
+bytes bound what is in memory; one block is always read."""
+
 _WANTED_SHARE = 8
 """One block of so many, at least, must hold what is looked for."""
 
@@ -80,14 +89,15 @@ class Blocks:
         return self._by_stream
 
 
-async def read_stretch(objects: ObjectStore, stretch: Stretch) -> Blocks:
+async def read_stretch(objects: ObjectStore, stretch: Stretch, lane: Lane = READER) -> Blocks:
     """Raises Corrupt when one of its blocks is damaged or missing, Unavailable."""
+    expect(stretch.length)
     try:
         buffer = await objects.get_range(stretch.key, stretch.position, stretch.length)
     except NotFound:
         raise _corrupt(stretch, "is missing") from None
     entries_max_count = (len(buffer) - stretch.block_count * HEADER_BYTES) // INDEX_ENTRY.size
-    return await off_loop_if_large(READER, entries_max_count, partial(_verified, stretch, buffer))
+    return await off_loop_if_large(lane, entries_max_count, partial(_verified, stretch, buffer))
 
 
 def _verified(stretch: Stretch, buffer: Buffer) -> Blocks:
@@ -180,3 +190,76 @@ def _is_wanted(runs: Sequence[Run], at: int, low: int, high: int) -> bool:
 
 def _block_of(run: Run) -> int:
     return run.block
+
+
+async def read_in_order(
+    objects: ObjectStore,
+    places: Iterable[Place],
+    persist: Persistence,
+    *,
+    lane: Lane = READER,
+    count_max: int = READS_MAX_COUNT,
+    bytes_max: int = READS_MAX_BYTES,
+) -> AsyncGenerator[Block, None]:
+    """The blocks at `places`, neighbours at once, several reads in flight. Lengths must be known.
+    Close it early with `contextlib.aclosing`."""
+    coming = side_by_side(places, STRETCH_BYTES_MAX)
+    ahead = next(coming, None)
+    reads: deque[tuple[asyncio.Task[list[Block]], int]] = deque()
+    flying_bytes = 0
+    try:
+        while ahead is not None or reads:
+            while ahead is not None and (
+                not reads
+                or (len(reads) < count_max and flying_bytes + _size_bytes(ahead) <= bytes_max)
+            ):
+                read = partial(_read_run, objects, ahead, lane)
+                reads.append((asyncio.ensure_future(persist(read)), _size_bytes(ahead)))
+                flying_bytes += _size_bytes(ahead)
+                ahead = next(coming, None)
+            found = await reads[0][0]
+            flying_bytes -= reads.popleft()[1]
+            for block in found:
+                yield block
+    finally:
+        for task, _ in reads:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in reads), return_exceptions=True)
+
+
+async def _read_run(objects: ObjectStore, run: Sequence[Place], lane: Lane) -> list[Block]:
+    """Blocks side by side; the error is that of the one that is damaged."""
+    try:
+        return (await read_stretch(objects, Stretch.between(run[0], run[-1]), lane)).blocks
+    except Corrupt:
+        if len(run) == 1:
+            raise
+        return [await read_block(objects, place, lane) for place in run]
+
+
+def _size_bytes(run: Sequence[Place]) -> int:
+    return sum(place.length or 0 for place in run)
+
+
+def side_by_side(places: Iterable[Place], bytes_max: int) -> Iterator[list[Place]]:
+    """Neighbouring places that make a stretch, one after the other."""
+    run: list[Place] = []
+    for place in places:
+        if run and not (
+            len(run) < STRETCH_BLOCKS_MAX_COUNT
+            and _follows(run[-1], place)
+            and place.position + (place.length or 0) - run[0].position <= bytes_max
+        ):
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
+
+
+def _follows(before: Place, place: Place) -> bool:
+    return (
+        before.length is not None
+        and (place.key, place.position) == (before.key, before.position + before.length)
+        and place[3:] == (before.log_id, before.segment, before.block + 1)
+    )

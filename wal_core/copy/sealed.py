@@ -16,8 +16,9 @@ from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
 from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.persistence import Persistence
-from wal_core.places import Place, read_block, read_in_order
+from wal_core.places import Place, read_block
 from wal_core.sealed_format import BlockRow, ObjectRow, SealedIndex, encode_index
+from wal_core.stretches import read_in_order
 from wal_core.types import Buffer
 
 SEGMENTS_PREFIX = "logs/"

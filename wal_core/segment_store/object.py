@@ -14,8 +14,9 @@ from wal_core.block_format import FOOTER_KINDS, HEADER_BYTES, Block, parse_heade
 from wal_core.config import Mode
 from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot, create_own, read_block, read_in_order, verified
+from wal_core.places import Place, Slot, create_own, read_block, verified
 from wal_core.room import Room
+from wal_core.stretches import read_in_order
 from wal_core.types import Buffer
 
 _FOOTER_GUESS_BYTES = 256 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import Fenced, MemoryStore, open_store
+from wal_core import Fenced, LogConfig, MemoryStore, open_store
 from wal_core.block_format import BlockKind, parse_block
 from wal_core.chain import Completed, Sealed
 from wal_core.fsck import check_log
@@ -106,6 +106,38 @@ def test_blocks_that_lie_together_are_referenced_and_not_rewritten():
         assert (await check_log(store, SMALL, CountingRng())).findings == []
 
     run(main)
+
+
+def test_small_blocks_of_files_are_gathered_and_large_ones_are_not(tmp_path):
+    config = dataclasses.replace(
+        LogConfig.preset("file"),
+        segment_blocks_max=60,
+        seal_blocks_min_count=50,
+        small_block_bytes=2_000,
+        garbage_grace_ms=0,
+    )
+
+    async def main() -> None:
+        h = await Harness.open(await open_store(str(tmp_path), "file"), config)
+
+        async def sealed_blocks(count: int, size: int) -> list[int]:
+            for number in range(count):
+                await h.add(0, b"%06d" % number * (size // 6))
+            await h.log.until_quiet()
+            *links, newest = h.log._chain.links
+            assert isinstance(newest, Completed)
+            tables = [await h.log._reader.tables.get(link) for link in links]
+            return [table.block_count for table in tables]
+
+        assert await sealed_blocks(130, 100) == [1]
+        # What was not complete yet holds more large ones than small.
+        assert await sealed_blocks(300, 3_000) == [1, 1, 240]
+        assert len(await h.read_all(0)) == 430
+        files = {path.name for path in (tmp_path / "logs/0").glob("*.seg")}
+        assert f"{0:020d}.seg" not in files
+        await h.log.close()
+
+    asyncio.run(main())
 
 
 def test_the_newest_completed_segment_is_never_sealed():

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from wal_core import Corrupt, LogConfig, open_store
 from wal_core.block_format import BlockIds, encode_entries
 from wal_core.object_store.memory import MemoryStore
+from wal_core.persistence import Persistence
 from wal_core.places import Place
 from wal_core.stream_tables import Run
 from wal_core.stretches import (
     STRETCH_BLOCKS_MAX_COUNT,
     Stretch,
+    read_in_order,
     read_stretch,
     stretches_around,
 )
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
-from wal_core.tests.harness import Harness
+from wal_core.tests.harness import CountingRng, Harness
 from wal_core.types import Entry
 
 CONFIG = dataclasses.replace(LogConfig.preset("file"), tail_bytes_max=0)
@@ -197,3 +199,26 @@ def test_a_damaged_block_does_not_spoil_those_beside_it(tmp_path):
         await h.log.close()
 
     asyncio.run(main())
+
+
+def test_neighbours_are_read_together_and_in_order():
+    async def main() -> None:
+        store, stretch = await stretch_of([b"%d" % number for number in range(10)])
+        counting = FaultyObjectStore(store)
+        persist = Persistence(CONFIG, CountingRng())
+        places = places_of([stretch.length // 10] * 10)
+        wanted = [places[n] for n in (0, 1, 2, 5, 6, 9)]
+
+        async def read() -> list[int]:
+            reads = read_in_order(counting, wanted, persist)
+            return [block.header.block async for block in reads]
+
+        assert await read() == [0, 1, 2, 5, 6, 9]
+        assert counting.count("get_range") == 3
+        body = store.objects[KEY]
+        at = places[2].position + 80
+        store.objects[KEY] = body[:at] + b"?" + body[at + 1 :]
+        with pytest.raises(Corrupt, match="block 2"):
+            await read()
+
+    run(main)
