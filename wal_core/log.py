@@ -250,8 +250,8 @@ class Log:
 
     def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
         """Confirmed entries from memory, the one holding `offset` first: at least one, more
-        while they fit `bytes_max`. [] at or beyond the confirmed end; None: use `read`, for it
-        is not in memory, or too many entries for one step of the loop."""
+        while they fit `bytes_max` and one step of the loop. [] at or beyond the confirmed end; None
+        when it is not in memory: use `read`."""
         check_read(offset, bytes_max)
         return self._reader.read_tail(stream_id, offset, bytes_max)
 

@@ -103,8 +103,7 @@ class LogReader:
         stream = self.live(stream_id)
         if stream is None or offset >= stream.confirmed:
             return []
-        found = stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
-        return None if found is None or len(found) == _TURN_ENTRIES_COUNT else found
+        return stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
 
     async def read(
         self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None

@@ -189,8 +189,8 @@ def _fill_in(parts: Sequence[_Part]) -> None:
                 if want.partition.deleted
                 else error_code(want.error)
             )
-        elif want.entries:
-            part.answer.records = [entry.payload for entry in want.entries]
+        elif want.records:
+            part.answer.records = want.records
             _set_offsets(part.answer, want.partition)
 
 

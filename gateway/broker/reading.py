@@ -8,9 +8,9 @@ found is in it whatever its size. Does not know: messages, versions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway.slices import Slices
 from wal_core import Truncated, WalError
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from gateway.broker.partition import Partition
     from gateway.broker.turns import Turns
     from gateway.reply_share import ReplyRoom
+    from protocol import Buffer
     from wal_core import Entry
 
+JOINED_BYTES_MAX = 16 * 1024  # pieces that are smaller on average
 WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
 
 
@@ -31,7 +33,7 @@ class Wanted:
     partition: Partition
     offset: int
     bytes_max: int
-    entries: Sequence[Entry] = ()
+    records: Sequence[Buffer] = ()  # whole batches, one after another
     error: WalError | None = None
 
 
@@ -112,7 +114,7 @@ class Reading:
 
     def _found(self, want: Wanted, entries: Sequence[Entry], size_bytes: int) -> None:
         if entries:
-            want.entries = entries
+            want.records = _records(entries, size_bytes)
             self.turns.served(want.partition.stream_id)
             self.got_bytes += size_bytes
             self.left_bytes -= size_bytes
@@ -125,7 +127,7 @@ class Reading:
         if want.offset < partition.log_start_offset:
             raise Truncated("the records were deleted")  # while another partition was read
         entries = partition.log.read_tail(partition.stream_id, want.offset, bytes_max)
-        if entries is None:
+        if entries is None or self._is_too_little(entries, partition.high_watermark):
             self._waited = True
             enough_bytes = max(0, self.enough_bytes - self.got_bytes)
             with self.room.reserved(self.got_bytes + bytes_max):
@@ -134,6 +136,33 @@ class Reading:
                 )
             self.slices.resume()
         return entries
+
+    def _is_too_little(self, entries: Sequence[Entry], end_offset: int) -> bool:
+        """Whether there may be more, and it is needed."""
+        return (
+            bool(entries)
+            and entries[-1].end_offset < end_offset
+            and self.got_bytes + _size_of(entries) < self.enough_bytes
+        )
+
+
+def _records(entries: Sequence[Entry], size_bytes: int) -> list[Buffer]:
+    """The payloads; joined when they are small, for each piece costs more than its copy, or would
+    keep much more in memory than they are.
+
+    They are views of blocks and requests, which caches forget while a slow client has not taken its
+    reply. What it keeps must be what is counted.
+    """
+    payloads: list[Buffer] = [entry.payload for entry in entries]
+    if size_bytes < JOINED_BYTES_MAX * len(payloads):
+        return [b"".join(payloads)]
+    kept: dict[int, int] = {}
+    for payload in payloads:
+        holder = cast("Sized", payload.obj) if isinstance(payload, memoryview) else payload
+        kept[id(holder)] = len(holder)
+    if sum(kept.values()) <= 2 * size_bytes:
+        return payloads
+    return [b"".join(payloads)]
 
 
 def _size_of(entries: Sequence[Entry]) -> int:

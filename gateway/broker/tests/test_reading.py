@@ -1,0 +1,97 @@
+"""Reading for one reply, from partitions of a whole gateway; whose turn it is: test_fetch_fairness.
+
+What the reading takes of the memory for replies is given back by its connection
+(gateway/tests/test_reply_share.py).
+"""
+
+import asyncio
+
+import pytest
+
+from gateway.broker.reading import Reading, Wanted
+from gateway.broker.turns import Turns
+from gateway.reply_budget import ReplyBudget
+from gateway.reply_share import ReplyRoom, ReplyShare
+from gateway.slices import Slices
+from gateway.tests.harness import World, batch_of, produce_request, started, virtual
+from protocol import ApiKey
+
+PARTITIONS_COUNT = 8
+MIB = 1 << 20
+
+
+async def _filled(sizes: list[int]) -> World:
+    """Batches of these sizes, in partitions of their own, all in one request and one block."""
+    world, client = await started()
+    await client.create("t", partitions=len(sizes))
+    batches = {("t", index): batch_of(bytes(size)) for index, size in enumerate(sizes)}
+    await client.call(ApiKey.PRODUCE, 9, produce_request(batches))
+    return world
+
+
+def _wanted(world: World, *indexes: int) -> list[Wanted]:
+    found = [world.gateway.broker.partition("t", index) for index in indexes]
+    return [Wanted(partition, 0, MIB) for partition in found if partition is not None]
+
+
+def _reading(*, left_bytes: int = MIB, limit_bytes: int = 64 * MIB) -> Reading:
+    room = ReplyRoom(ReplyShare(ReplyBudget(limit_bytes), lambda: 0, lambda: None))
+    deadline_s = asyncio.get_running_loop().time() + 1
+    return Reading(Turns(), room, Slices(), left_bytes, 1, deadline_s)
+
+
+@virtual
+async def test_what_is_read_is_what_was_taken_of_the_memory_for_replies() -> None:
+    world = await _filled([1_000] * PARTITIONS_COUNT)
+    reading = _reading()
+    wanted = _wanted(world, *range(PARTITIONS_COUNT))
+    await reading.fill(wanted)
+    got_bytes = sum(len(piece) for want in wanted for piece in want.records)
+    assert reading.got_bytes == reading.room.count_bytes == got_bytes > 8_000
+    assert not reading.is_cut
+
+
+@virtual
+async def test_a_reply_is_cut_where_its_bytes_or_its_part_of_the_memory_end() -> None:
+    world = await _filled([1_000] * PARTITIONS_COUNT)
+    for reading in (_reading(left_bytes=3_500), _reading(limit_bytes=8 * 3_500 + 3_500)):
+        wanted = _wanted(world, *range(PARTITIONS_COUNT))
+        await reading.fill(wanted)
+        assert reading.is_cut
+        assert [bool(want.records) for want in wanted] == [True] * 3 + [False] * 5
+
+
+@pytest.mark.parametrize("from_storage", [False, True])
+def test_small_parts_of_large_blocks_keep_only_themselves_in_memory(from_storage: bool) -> None:
+    """Or a client that takes its time would keep what the caches have long forgotten."""
+
+    @virtual
+    async def body() -> None:
+        world = await _filled([20_000, 500_000, 1_000])
+        if from_storage:
+            await world.restart()
+        wanted = _wanted(world, 0, 1, 2)
+        await _reading().fill(wanted)
+        for want in wanted:
+            kept_bytes = {
+                id(holder): len(holder)
+                for piece in want.records
+                for holder in [piece.obj if isinstance(piece, memoryview) else piece]
+            }
+            size_bytes = sum(map(len, want.records))
+            assert size_bytes > 1_000
+            assert sum(kept_bytes.values()) <= 2 * size_bytes
+
+    body()
+
+
+@virtual
+async def test_an_error_is_that_of_its_partition() -> None:
+    world = await _filled([1_000] * 3)
+    wanted = _wanted(world, 0, 1, 2)
+    wanted[1].partition.deleted = True
+    reading = _reading()
+    await reading.fill(wanted)
+    assert reading.has_failed
+    assert [want.error is not None for want in wanted] == [False, True, False]
+    assert [bool(want.records) for want in wanted] == [True, False, True]
