@@ -122,6 +122,34 @@ def test_one_wrong_offset_among_many_is_found_and_named(wrong: int) -> None:
     assert [index for index, _ in error.records] == [wrong]
 
 
+@pytest.mark.parametrize("wrong", [17, 200, 499])
+def test_one_wrong_byte_among_equal_records_is_found(wrong: int) -> None:
+    """Whichever of the bytes it is that say sizes, up by two or down."""
+    records = [a_record(i + 64, body=b"\x04kk\x06vvv\x00") for i in range(500)]
+    head = b"".join(a_record(i) for i in range(64))
+    size = len(records[0])
+    sizes_at = (0, 5, 8, 12)  # the record's, key's, value's; how many headers
+    assert [records[wrong][at] for at in sizes_at] == [2 * (size - 1), 4, 6, 0]
+    for at in sizes_at:
+        for by in (2, -2):
+            payload = bytearray(b"".join(records))
+            payload[wrong * size + at] = (payload[wrong * size + at] + by) % 0x80
+            refused(a_batch(head + payload, 564), ErrorCode.INVALID_RECORD)
+
+
+@pytest.mark.parametrize("latest", [3, 40, 499])
+@pytest.mark.parametrize("ahead_ms", [1, 100, 10_000, 2_000_000])
+def test_the_latest_of_equal_records_is_found(ahead_ms: int, latest: int) -> None:
+    """Wherever it is, however many bytes its time takes, whatever the order of the others."""
+    times = [NOW_MS] + [NOW_MS + ahead_ms + i % 3 for i in range(499)]
+    times[latest] = NOW_MS + ahead_ms + 9
+    assert (
+        checked(build_batch([Record(timestamp_ms=t, value=b"v") for t in times])) == times[latest]
+    )
+    times.sort()
+    assert checked(build_batch([Record(timestamp_ms=t, value=b"v") for t in times])) == times[-1]
+
+
 @pytest.mark.parametrize("codec", range(1, 5))
 def test_compression_that_is_cut_twice_or_of_another_kind(codec: int) -> None:
     payload = b"".join(a_record(i) for i in range(50))

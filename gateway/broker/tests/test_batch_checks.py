@@ -7,6 +7,7 @@ import pytest
 from gateway.broker.batch_checks import (
     QUICK_BYTES_MAX,
     QUICK_LANES_COUNT,
+    QUICK_RECORDS_MAX_COUNT,
     Allowance,
     BatchCheck,
     CheckLanes,
@@ -62,23 +63,21 @@ async def test_beyond_the_bound_is_told_with_the_setting() -> None:
     lanes.close()
 
 
-@pytest.mark.parametrize("size_bytes", [700_000, QUICK_BYTES_MAX + 1])
+@pytest.mark.parametrize("count", [1_000, QUICK_RECORDS_MAX_COUNT + 1])
 @virtual
-async def test_few_are_open_at_a_time(size_bytes: int) -> None:
+async def test_few_are_open_at_a_time(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_count = most_count = 0
+
+    async def through(*_: object) -> bool:
+        nonlocal open_count, most_count
+        open_count += 1
+        most_count = max(most_count, open_count)
+        await asyncio.sleep(1)
+        open_count -= 1
+        return True
+
+    monkeypatch.setattr(CheckLanes, "_through", through)
     lanes = CheckLanes(PLAIN_BYTES_MAX)
-    checks = [_check(batch_of(*[bytes(99)] * (size_bytes // 99), codec=ZSTD)) for _ in range(8)]
-    most_count = 0
-
-    async def watch() -> None:
-        nonlocal most_count
-        while True:
-            await asyncio.sleep(0.000_01)
-            open_count = sum(check.is_open and not check.is_done for check in checks)
-            most_count = max(most_count, open_count)
-
-    watcher = asyncio.ensure_future(watch())
-    await asyncio.gather(*(lanes.finish(check) for check in checks))
-    watcher.cancel()
-    assert all(check.is_done for check in checks)
-    assert most_count <= (QUICK_LANES_COUNT if size_bytes < QUICK_BYTES_MAX else 1)
+    await asyncio.gather(*(lanes.finish(_varied(count)) for _ in range(8)))
+    assert most_count == (QUICK_LANES_COUNT if count == 1_000 else 1)
     lanes.close()

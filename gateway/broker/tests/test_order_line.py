@@ -32,7 +32,7 @@ async def test_one_that_gives_up_lets_nobody_past_those_before_it() -> None:
 
     async def pass_through(number: int) -> None:
         async with line.turn():
-            await asyncio.sleep(1)
+            await asyncio.sleep(9 - number)
             through.append(number)
 
     tasks = [asyncio.ensure_future(pass_through(number)) for number in range(4)]
