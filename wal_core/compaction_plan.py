@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from wal_core.chain import Completed, Link, Sealed
 from wal_core.config import LogConfig
 
+UNSEALED_COUNT = 2
 _LEVELS_MAX = 16
 
 
@@ -23,9 +24,10 @@ def next_run(
     """Neighbouring links to become one sealed segment, None when there is nothing to do.
 
     `dead` names links that are mostly dead, `small` completed ones of many small blocks. The newest
-    completed segment never takes part: its footer holds the checkpoint a start needs.
+    completed segments never take part: the footer of the newest holds the checkpoint that a start
+    needs, that of the one before is there in case it is damaged.
     """
-    completed = [link for link in links if isinstance(link, Completed)][:-1]
+    completed = [link for link in links if isinstance(link, Completed)][:-UNSEALED_COUNT]
     is_urgent = any(link in dead or link in small for link in completed)
     if len(completed) >= config.seal_segments_min_count or is_urgent:
         return completed[: config.seal_segments_max_count]

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+REMEDY = "; `woodpecker-gateway fsck` tells what it costs, a copy of the data may have it"
+"""Behind what is logged about damage."""
+
 
 class WalError(Exception):
     """Base of every error this package raises on purpose; names the place when it is known."""

@@ -13,6 +13,8 @@ from wal_core.footer_format import Footer
 from wal_core.log_reader import LogReader, check_read
 from wal_core.log_writer import LogWriter
 from wal_core.maintenance import Maintenance
+from wal_core.persistence import Persistence
+from wal_core.rebuild import Rebuild
 from wal_core.recovery import Recovery
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
@@ -57,7 +59,12 @@ class Log:
             rng=rng,
         )
         self._reader = LogReader(
-            store, config, streams=self._streams, chain=self._chain, writer=self._writer
+            store,
+            config,
+            streams=self._streams,
+            chain=self._chain,
+            writer=self._writer,
+            rebuild=Rebuild(store, config.log_id, recovered.manifests, Persistence(config, rng)),
         )
         self._times = TimeSearch(self._reader)
         for segment, footer in recovered.newest_footers.items():

@@ -13,12 +13,13 @@ from functools import partial
 from typing import TypeVar
 
 from wal_core.cache import LoadingCache, Room
-from wal_core.chain import Chain, Link, Sealed
+from wal_core.chain import Chain, Link
 from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated, WalError
 from wal_core.footer_format import Footer
 from wal_core.log_writer import LogWriter
-from wal_core.places import Place, Slot, read_block
+from wal_core.places import Place, Slot
+from wal_core.rebuild import Rebuild, Tables
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_index import SegmentIndex, SegmentView
 from wal_core.segment_store.base import SegmentStore
@@ -32,6 +33,7 @@ from wal_core.stretches import (
     read_stretch,
     stretches_around,
 )
+from wal_core.table_loading import TableLoading
 from wal_core.types import Entry
 
 _READ_AHEAD_COUNT = 8
@@ -66,6 +68,7 @@ class LogReader:
         streams: dict[int, Stream],
         chain: Chain,
         writer: LogWriter,
+        rebuild: Rebuild,
     ) -> None:
         self._store = store
         self._log_id = config.log_id
@@ -86,9 +89,17 @@ class LogReader:
         # Stretches with damage in them, so that what is whole is not read again with it each time.
         self._damaged: set[Stretch] = set()
         self._far = not store.segment_is_one_object
+        self.loading = TableLoading(
+            store,
+            config.log_id,
+            chain,
+            rebuild,
+            get=self._tables_of,
+            active=lambda: writer.active,
+        )
         self.tables: LoadingCache[Link, Footer | SealedIndex] = LoadingCache(
             config.table_cache_bytes_max,
-            self.load_tables,
+            self.loading.load,
             lambda tables: tables.total_bytes,
             config.store_timeout_ms,
         )
@@ -186,6 +197,9 @@ class LogReader:
         One that is damaged must not spoil its neighbours: then smaller stretches are tried, the
         block alone last.
         """
+        here = self.place(view, runs[at].block)
+        if here.length == 0:
+            raise Corrupt("these records are lost", **here.ids())
         for stretch, end in self._stretches(view, runs, at):
             blocks = self.blocks.peek(stretch)
             following = _run_of_block(runs, end, at)
@@ -228,7 +242,8 @@ class LogReader:
             if at >= len(runs):
                 return
             stretch, end = next(self._stretches(view, runs, at))
-            self.blocks.prefetch(stretch)
+            if stretch.length:  # else it is lost
+                self.blocks.prefetch(stretch)
             ahead_bytes += stretch.length
             ahead_blocks += stretch.block_count
             if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
@@ -307,6 +322,9 @@ class LogReader:
             raise Corrupt(f"stream {stream_id} is in no segment", log_id=self._log_id)
         return found
 
+    async def _tables_of(self, link: Link) -> Tables:
+        return await self.tables.get(link)
+
     async def view(self, segment: Link | SegmentIndex) -> SegmentView:
         """The tables of a segment."""
         return segment if isinstance(segment, SegmentIndex) else await self.tables.get(segment)
@@ -314,6 +332,8 @@ class LogReader:
     async def block(self, view: SegmentView, number: int) -> Blocks:
         """One of a segment, through the cache."""
         place = self.place(view, number)
+        if place.length == 0:
+            raise Corrupt("these records are lost", **place.ids())
         return await self.blocks.get(Stretch.between(place, place))
 
     def place(self, view: SegmentView, number: int) -> Place:
@@ -328,18 +348,7 @@ class LogReader:
         """End loads in progress."""
         await self.blocks.close()
         await self.tables.close()
-
-    async def load_tables(self, link: Link) -> Footer | SealedIndex:
-        """The footer or index of a finished segment, from the store."""
-        if isinstance(link, Sealed):
-            place = Place(link.index, 0, link.index_bytes, self._log_id, link.last, 0)
-            return SealedIndex.of_block(await read_block(self._store.objects, place))
-        block = await self._store.read_footer(self._log_id, link.segment)
-        if block is None:
-            raise Corrupt(
-                "a finished segment has no footer", log_id=self._log_id, segment=link.segment
-            )
-        return Footer.of_block(block)
+        await self.loading.close()
 
     def _truncated(self, stream_id: int, offset: int) -> Truncated:
         start = self._streams[stream_id].start

@@ -17,7 +17,7 @@ import msgspec
 from wal_core.chain import Chain, Completed, Link, Sealed
 from wal_core.clock import Clock, Rng
 from wal_core.compaction import Compaction, Source
-from wal_core.compaction_plan import next_run
+from wal_core.compaction_plan import UNSEALED_COUNT, next_run
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
 from wal_core.footer_format import Footer
@@ -210,6 +210,8 @@ class Maintenance:
 
     async def _load(self, link: Link, starts: Starts) -> Source:
         tables = await self._tables(link)
+        if link in self._reader.loading.damaged:
+            raise Corrupt(f"segments {link.first} to {link.last}: their table is damaged")
         source = partial(Source, link, tables, starts, self._reader.place)
         return await off_loop_if_large(UPKEEP, tables.run_count, source)
 
@@ -261,9 +263,11 @@ class Maintenance:
         return small
 
     def _unless_newest(self) -> Iterator[Link]:
-        """What may be compacted for being dead: all but the newest completed segment."""
+        """What may be compacted for being dead: all but the newest completed segments."""
         for piece in self._workable():
-            yield from piece[:-1] if isinstance(piece[-1], Completed) else piece
+            completed = [link for link in piece if isinstance(link, Completed)]
+            newest = completed[-UNSEALED_COUNT:]
+            yield from (link for link in piece if link not in newest)
 
     async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before

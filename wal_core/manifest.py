@@ -6,13 +6,14 @@ each of them is one atomic act, and whoever builds on an older one than the newe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import msgspec
 
 from wal_core.block_format import BlockIds, BlockKind, encode_payload
 from wal_core.chain import Sealed
-from wal_core.errors import Corrupt, Fenced, Unavailable
+from wal_core.errors import REMEDY, Corrupt, Fenced, Unavailable
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, create_own, read_block
@@ -20,6 +21,8 @@ from wal_core.places import Place, create_own, read_block
 KEPT_COUNT = 8
 """Manifests left behind the newest: for people, and for whoever reads a slightly older one."""
 _NUMBER_DIGITS_COUNT = 20
+
+_logger = logging.getLogger(__name__)
 
 
 class Superseded(Fenced):
@@ -116,6 +119,7 @@ class Manifests:
         self._log_id = log_id
         self._persist = persist
         self._nonce = nonce
+        self._told: set[int] = set()  # numbers of damaged ones
 
     async def numbers(self, behind: str = "") -> list[int]:
         """Of all that exist, or whose key sorts behind one, ascending."""
@@ -124,12 +128,29 @@ class Manifests:
         return manifest_numbers(self._log_id, (row.key for row in rows))
 
     async def newest(self) -> Manifest:
-        """NO_MANIFEST when there is none. Raises Corrupt."""
+        """NO_MANIFEST when there is none.
+
+        If it cannot be read, the newest that can stands in, under the number of the newest. What it
+        seals may have been sealed again since, and what nothing names may be needed: nothing is to
+        be swept.
+        """
         while numbers := await self.numbers():
+            newest = numbers[-1]
+            found = NO_MANIFEST
             try:
-                return await self.read(numbers[-1])
+                for number in reversed(numbers):
+                    try:
+                        found = await self.read(number)
+                        break
+                    except Corrupt as error:
+                        if newest not in self._told:
+                            _logger.error("%s; an older one stands in%s", error, REMEDY)
             except _Gone:
                 continue  # deleted between the two calls: there are much newer ones
+            if found.number == newest:
+                return found
+            self._told.add(newest)
+            return msgspec.structs.replace(found, number=newest, swept=newest)
         return NO_MANIFEST
 
     async def read(self, number: int) -> Manifest:

@@ -33,6 +33,19 @@ class Place(NamedTuple):
     segment: int
     block: int
 
+    def ids(self) -> dict[str, int]:
+        """For an error about it."""
+        return {"log_id": self.log_id, "segment": self.segment, "block": self.block}
+
+
+class Lost(NamedTuple):
+    """Blocks that were durable once and cannot be read any more."""
+
+    block: int  # number of the first
+    blocks_count: int  # 0: it was the footer
+    span_bytes: int  # what there is of them in a segment file; 0 where blocks are objects
+    text: str  # what is wrong, for people
+
 
 async def read_block(objects: ObjectStore, place: Place, lane: Lane = READER) -> Block:
     """The verified block at a place. Raises Corrupt when it is damaged or missing, Unavailable."""
@@ -40,7 +53,7 @@ async def read_block(objects: ObjectStore, place: Place, lane: Lane = READER) ->
     try:
         buffer = await objects.get_range(place.key, place.position, place.length)
     except NotFound:
-        raise Corrupt(f"{place.key} is missing", **_ids(place)) from None
+        raise Corrupt(f"{place.key} is missing", **place.ids()) from None
     entries_max_count = (len(buffer) - HEADER_BYTES) // INDEX_ENTRY.size
     work = partial(_verified_and_grouped, place, buffer)
     return await off_loop_if_large(lane, entries_max_count, work)
@@ -58,13 +71,13 @@ def verified(place: Place, buffer: Buffer) -> Block:
     try:
         block = parse_block(buffer)
     except WalError as error:
-        raise Corrupt(f"{place.key}: {error.message}", **_ids(place)) from error
+        raise Corrupt(f"{place.key}: {error.message}", **place.ids()) from error
     header = block.header
     if (header.log_id, header.segment, header.block) != place[3:]:
         raise Corrupt(
             f"{place.key}: found block {header.block} of segment {header.segment} "
             f"of log {header.log_id}",
-            **_ids(place),
+            **place.ids(),
         )
     return block
 
@@ -89,10 +102,6 @@ async def _recognise(objects: ObjectStore, place: Place, own_header: bytes) -> N
         header = bytes(await objects.get_range(place.key, 0, HEADER_BYTES))
     except NotFound:
         # Some stores answer "conflict" to a create racing another that then fails.
-        raise Unavailable("a create met another one that left nothing", **_ids(place)) from None
+        raise Unavailable("a create met another one that left nothing", **place.ids()) from None
     if header != own_header:
-        raise Fenced(f"{place.key} belongs to another writer", **_ids(place))
-
-
-def _ids(place: Place) -> dict[str, int]:
-    return {"log_id": place.log_id, "segment": place.segment, "block": place.block}
+        raise Fenced(f"{place.key} belongs to another writer", **place.ids())

@@ -18,6 +18,7 @@ of at most one unfinished segment. Order of the steps is what makes it safe:
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import msgspec
 
@@ -25,16 +26,22 @@ from wal_core.block_format import Block, BlockIds, BlockKind, encode_payload
 from wal_core.chain import Chain, Completed
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
-from wal_core.errors import Corrupt, Fenced
+from wal_core.errors import REMEDY, Corrupt, Fenced
 from wal_core.footer_format import Footer
 from wal_core.handover import call, hang_up
 from wal_core.manifest import NO_MANIFEST, Manifest, Manifests
+from wal_core.manifest_adoption import adopt
 from wal_core.persistence import Persistence
-from wal_core.places import Slot, read_block
+from wal_core.places import Lost, Slot, read_block
+from wal_core.replay import Replay
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
 from wal_core.types import LogState
+
+_TOLD_MAX_COUNT = 20
+
+_logger = logging.getLogger(__name__)
 
 
 class Recovery:
@@ -60,6 +67,7 @@ class Recovery:
         self._called = False  # asked the writer to hold on
         self._fence_slot: Slot | None = None  # of the last fence that we created
         self.locked = False
+        self.damaged_count = 0  # of places passed over
         self.term = 0  # before run(): the highest seen; after: ours
         self.manifests = Manifests(store.objects, config.log_id, self._persist, nonce)
         self.manifest = NO_MANIFEST  # the newest
@@ -83,10 +91,16 @@ class Recovery:
     async def _run(self) -> None:
         self.manifest = await self.manifests.newest()
         self.term = max(self.term, self.manifest.term)
+        adopted, names = await asyncio.gather(
+            adopt(self._store, self._log_id, self.manifest, self._persist),
+            self._persist(lambda: self._store.segments(self._log_id, self.manifest.covered)),
+        )
+        if adopted is not self.manifest:
+            self.manifest = adopted
+            names = [name for name in names if name > adopted.covered]
         for sealed in self.manifest.sealed:
             self.chain.append(sealed)
-        covered = self.manifest.covered
-        names = await self._persist(lambda: self._store.segments(self._log_id, covered))
+        await self._check_end(names)
         unfinished = await self._restore(names)
         if unfinished is not None:
             await self._finish(unfinished)
@@ -102,41 +116,61 @@ class Recovery:
                 await hang_up(self._store.objects, self._log_id, self._persist)
 
     async def _restore(self, names: list[int]) -> int | None:
-        """Start from the newest footer; returns the segment behind it, if there is one."""
+        """Start from the newest footer; returns the segment behind it that has none, if there is
+        one. What is damaged or missing between the two is passed over, and told."""
         if not names:
             if self.chain.links:
                 raise Corrupt(
-                    "the segment behind the sealed ones is missing",
+                    "the segments behind the sealed ones are missing, and the state of the log "
+                    "with them; restore them from a copy",
                     log_id=self._log_id,
                     segment=self.chain.last + 1,
                 )
             return None
-        if names[0] != self.manifest.covered + 1:
-            # They are gone, or the manifest is that says what stands for them: whoever went on
-            # without it would compact, and delete that in the end.
-            raise Corrupt(
-                "nothing stands for the segments before this one; check what is stored",
-                log_id=self._log_id,
-                segment=names[0],
-            )
+        behind = range(self.chain.last + 1, names[-1] + 1)
+        present = set(names)
         footer = await self._read_footer(names[-1])
-        unfinished = None
-        if footer is None:
-            unfinished = names.pop()
-            footer = await self._read_footer(names[-1]) if names else None
-            if footer is None and (names or self.chain.links):
-                raise Corrupt(
-                    "a segment before the last one has no whole footer",
-                    log_id=self._log_id,
-                    segment=names[-1] if names else self.chain.last,
-                )
-        for name in names:
-            self.chain.append(Completed(name))
+        unfinished = None if footer is not None else names[-1]
+        base = names[-1]
+        while footer is None and base > behind.start:
+            base -= 1
+            if base in present:
+                footer = await self._read_footer(base)
+        if footer is None and self.chain.links:
+            raise Corrupt(
+                "no footer behind the sealed segments can be read, and the state of the log is "
+                "in them; restore one from a copy",
+                log_id=self._log_id,
+                segment=names[-1],
+            )
         if footer is not None:
             for row in footer.streams():
                 self.streams[row.stream_id] = Stream(*row[1:5])
             self._state.restore(footer.checkpoint)
+        for segment in behind:
+            if segment not in present:
+                await self._damaged(segment, "nothing is left of it")
+            if segment == unfinished:
+                break
+            if footer is None or segment > footer.segment:
+                await self._pass(segment)
+            self.chain.append(Completed(segment))
         return unfinished
+
+    async def _pass(self, segment: int) -> None:
+        """A finished segment without a footer that can be read: replay what it had before it."""
+        replay = Replay(SegmentIndex(segment), self.streams, self._state.apply)
+        blocks = self._store.recover_segment(
+            self._log_id, segment, self._persist, cut=False, finished=True
+        )
+        async for block in blocks:
+            if isinstance(block, Lost):
+                replay.lose(block)
+            elif not block.is_footer:
+                self.term = max(self.term, block.header.term)
+                replay.take(block)
+        await self._damaged(segment, "its footer cannot be read; its blocks say what was in it")
+        self._tell(replay)
 
     async def _own_the_past(self) -> None:
         """Make sure that our fence was the newest thing in the log, and take over its manifests.
@@ -152,6 +186,8 @@ class Recovery:
             )
             if later or newest.term >= self.term or newest.covered >= self.chain.last:
                 raise await self._overtaken(newest)
+            if newest.number == self.manifest.number:
+                newest = self.manifest
             self._follow(newest)
             own = msgspec.structs.replace(newest, number=newest.number + 1, term=self.term)
             try:
@@ -173,8 +209,13 @@ class Recovery:
         self.chain.links = (*newest.sealed, *behind)
 
     async def _read_footer(self, segment: int) -> Footer | None:
-        block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
-        return None if block is None else self._adopt(block)
+        """None when there is none, or none that can be read."""
+        try:
+            block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
+            return None if block is None else self._adopt(block)
+        except Corrupt as error:
+            _logger.warning("%s", error)
+            return None
 
     def _adopt(self, block: Block) -> Footer:
         footer = Footer.of_block(block)
@@ -184,30 +225,36 @@ class Recovery:
 
     async def _finish(self, segment: int) -> None:
         """Replay a segment and end it, by our fence or by the footer it turns out to have."""
-        index = SegmentIndex(segment)
+        replay = Replay(SegmentIndex(segment), self.streams, self._state.apply)
         terms: set[int] = set()
-        if await self._replay_listed(index, terms):
-            return
-        if self._store.locks and not index.block_count:
+        ended = await self._replay_listed(replay, terms)
+        if not ended and self._store.locks and not replay.index.block_count:
             await self._store.delete_segment(self._log_id, segment)
             return
-        while not await self._fence(index):
+        while not ended and not await self._fence(replay.index):
             self._called = True
             await call(self._store.objects, self._log_id, self._persist)
+            index = replay.index
             slot = Slot(self._log_id, segment, index.block_count, index.bytes_count)
-            if self._take(index, await self._read_block(slot), terms):
-                return
+            ended = self._take(replay, await self._read_block(slot), terms)
             # Where one has come there may be many: one by one we would never catch up.
-            if await self._replay_listed(index, terms):
-                return
+            ended = ended or await self._replay_listed(replay, terms)
+        self._tell(replay)
 
-    async def _replay_listed(self, index: SegmentIndex, terms: set[int]) -> bool:
+    async def _replay_listed(self, replay: Replay, terms: set[int]) -> bool:
         """Replay what else there is of a segment; True when ended."""
+        index = replay.index
         blocks = self._store.recover_segment(
             self._log_id, index.segment, self._persist, first=index.block_count
         )
         async for block in blocks:
-            if self._take(index, block, terms):
+            if isinstance(block, Lost):
+                await self._damaged(index.segment, f"block {block.block}: {block.text}")
+                if not block.blocks_count:
+                    self.chain.append(Completed(index.segment))
+                    return True
+                replay.lose(block)
+            elif self._take(replay, block, terms):
                 return True
         return False
 
@@ -215,8 +262,9 @@ class Recovery:
         place = self._store.place(slot, None)
         return await self._persist(lambda: read_block(self._store.objects, place))
 
-    def _take(self, index: SegmentIndex, block: Block, terms: set[int]) -> bool:
+    def _take(self, replay: Replay, block: Block, terms: set[int]) -> bool:
         """Replay a data block, or end the segment with the footer found; True when ended."""
+        index = replay.index
         if block.is_footer:
             if Footer.of_block(block).block_count != index.block_count:
                 raise self._corrupt("the footer counts other blocks than there are", index)
@@ -227,23 +275,38 @@ class Recovery:
         if len(terms) > 1:
             raise self._corrupt("a segment with blocks of two terms", index)
         self.term = max(self.term, block.header.term)
-        self._replay(index, block)
+        replay.take(block)
         return False
 
-    def _replay(self, index: SegmentIndex, block: Block) -> None:
-        index.add_block(block.header.total_bytes, block.header.data_bytes)
-        for entry in block.entries():
-            stream = self.streams.setdefault(entry.stream_id, Stream())
-            if entry.base_offset != stream.end:
-                raise self._corrupt(
-                    f"stream {entry.stream_id} continues at {entry.base_offset}, "
-                    f"expected {stream.end}",
-                    index,
-                )
-            stream.end = entry.end_offset
-            before = stream.confirm(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
-            index.note_entry(entry.stream_id, entry.base_offset, entry.max_timestamp_ms, before)
-            self._state.apply(entry)
+    async def _check_end(self, names: list[int]) -> None:
+        """Was there a segment file behind those that are listed?"""
+        noted = await self._store.noted_end(self._log_id)
+        last = names[-1] if names else self.chain.last
+        if noted is not None and noted.segment > last:
+            text = f"it is gone, with {noted.bytes_count} bytes or more; the log ends before it"
+            await self._damaged(noted.segment, text)
+
+    async def _damaged(self, segment: int, text: str) -> None:
+        """Tell of damage that does not keep the log from being opened. Raises Fenced if it is none:
+        whoever was paused in here may miss what others have compacted and deleted since."""
+        newest = await self.manifests.newest()
+        if newest.number > self.manifest.number:
+            raise await self._overtaken(newest)
+        self.damaged_count += 1
+        if self.damaged_count <= _TOLD_MAX_COUNT:
+            _logger.error("segment %d of log %d: %s%s", segment, self._log_id, text, REMEDY)
+
+    def _tell(self, replay: Replay) -> None:
+        """Of the records that are lost."""
+        for gap in replay.gaps[:_TOLD_MAX_COUNT]:
+            _logger.error(
+                "offsets %d to %d of stream %d are lost (log %d, segment %d)",
+                gap.first_offset,
+                gap.end_offset - 1,
+                gap.stream_id,
+                self._log_id,
+                replay.index.segment,
+            )
 
     async def _fence(self, index: SegmentIndex) -> bool:
         """Fill the next slot with our footer; False when somebody else's block is there."""

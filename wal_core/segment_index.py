@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, overload
 
 from wal_core.footer_format import BlockExtent, encode_footer_payload
+from wal_core.places import Lost
 from wal_core.stream_tables import NO_RUNS, NO_TIMESTAMP_MS, Run, Runs, StreamRow
 
 
@@ -92,6 +93,7 @@ class SegmentIndex:
         self._lengths = array("I")
         self._data_bytes = array("I")
         self._runs: dict[int, _StreamRuns] = {}
+        self._lost_block = -1  # the newest of which only that it is lost is known
 
     @property
     def block_count(self) -> int:
@@ -108,6 +110,24 @@ class SegmentIndex:
         self._data_bytes.append(data_bytes)
         self.bytes_count += length
 
+    def add_lost(self, lost: Lost) -> None:
+        """Blocks that cannot be read any more: rows of length 0."""
+        for _ in range(lost.blocks_count):
+            self._lost_block = self.block_count
+            self._positions.append(self.bytes_count)
+            self._lengths.append(0)
+            self._data_bytes.append(0)
+        self.bytes_count += lost.span_bytes
+
+    def note_lost(self, stream_id: int, first_offset: int, bytes_before: int) -> None:
+        """From this offset on the stream's records are nowhere: put down to the newest block that
+        is lost, if that lies behind what is known of the stream."""
+        if self._lost_block < 0:
+            return
+        runs = self._runs.setdefault(stream_id, _StreamRuns(stream_id))
+        if not runs or runs[-1].block < self._lost_block:
+            runs.note(self._lost_block, first_offset, NO_TIMESTAMP_MS, bytes_before)
+
     def note_entry(
         self, stream_id: int, base_offset: int, timestamp_ms: int, bytes_before: int
     ) -> None:
@@ -116,6 +136,10 @@ class SegmentIndex:
         if runs is None:
             runs = self._runs[stream_id] = _StreamRuns(stream_id)
         runs.note(len(self._positions) - 1, base_offset, timestamp_ms, bytes_before)
+
+    def firsts(self) -> list[Run]:
+        """The first run of every stream."""
+        return [runs[0] for runs in self._runs.values()]
 
     def extent(self, block: int) -> BlockExtent:
         return BlockExtent(self._positions[block], self._lengths[block], self._data_bytes[block])

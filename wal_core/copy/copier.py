@@ -24,7 +24,7 @@ from wal_core.copy.window import Window
 from wal_core.errors import Corrupt, Unavailable
 from wal_core.manifest import Manifest, Manifests, manifest_key
 from wal_core.persistence import Persistence
-from wal_core.places import Slot
+from wal_core.places import Lost, Slot
 from wal_core.segment_store.base import SegmentStore
 
 PATIENCE_S = 60
@@ -173,6 +173,8 @@ class _Attempt:
         number = 0
         async with Window() as window, aclosing(recovering) as blocks:  # type: ignore[type-var]
             async for block in blocks:
+                if isinstance(block, Lost):
+                    raise Corrupt(f"block {block.block}: {block.text}", segment=segment)
                 slot = Slot(log_id, segment, number, position)
                 self._kept.add(target.place(slot, None).key)
                 await window.start(self._append(slot, block), len(block.buffer))

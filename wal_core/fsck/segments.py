@@ -13,7 +13,7 @@ from wal_core.fsck.findings import Finding, Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
 from wal_core.fsck.writers import STRANGER, Writers
-from wal_core.places import Place
+from wal_core.places import Lost, Place
 
 
 class Ending(NamedTuple):
@@ -137,6 +137,10 @@ async def _read_file(look: Look, segment: int, *, last: bool) -> None:
     blocks = look.store.recover_segment(look.log_id, segment, look.persist, cut=False)
     try:
         async for block in blocks:
+            if isinstance(block, Lost):
+                if last:
+                    look.hole(Kind.DAMAGED, key, f"block {block.block}: {block.text}")
+                continue
             look.reader.blocks_count += 1
             _feed(look, block, key, last=last)
     except Corrupt as error:

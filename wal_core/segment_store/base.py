@@ -15,8 +15,9 @@ from wal_core.block_format import Block
 from wal_core.config import Mode
 from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot
+from wal_core.places import Lost, Place, Slot
 from wal_core.room import Room
+from wal_core.segment_store.end_note import EndNote
 from wal_core.types import Buffer
 
 
@@ -79,14 +80,27 @@ class SegmentStore(Protocol):
         ...
 
     def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
-    ) -> AsyncIterator[Block]:
-        """The blocks from slot `first` to the first free one (or the footer, inclusive), in order.
+        self,
+        log_id: int,
+        segment: int,
+        persist: Persistence,
+        *,
+        first: int = 0,
+        cut: bool = True,
+        finished: bool = False,
+    ) -> AsyncIterator[Block | Lost]:
+        """The blocks from slot `first` to the first free one (or the footer, inclusive), in order,
+        and in the place of those that cannot be read, though they were durable: that they are Lost.
         Where a lock keeps others out, `first` is 0.
 
         When exhausted, a torn tail has been cut: only the log's writer may do that, others say
-        `cut=False`. Reads go through `persist`. Raises Corrupt for damage that is no torn tail.
+        `cut=False`. `finished`: there was a footer, for later segments exist. Reads go through
+        `persist`. A footer that is there and cannot be read comes last, as Lost.
         """
+        ...
+
+    async def noted_end(self, log_id: int) -> EndNote | None:
+        """How far the newest segment was durable, at least; None where nobody notes it."""
         ...
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:

@@ -27,9 +27,10 @@ from wal_core.files import make_folder, sync_folder
 from wal_core.footer_format import encode_trailer
 from wal_core.object_store.local_folder import LocalFolderStore
 from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot
+from wal_core.places import Lost, Place, Slot
 from wal_core.room import Room
 from wal_core.segment_store.direct_io import FILE_MODE
+from wal_core.segment_store.end_note import EndNote, read_end_note
 from wal_core.segment_store.file_recovery import (
     FileScan,
     make_footer_durable,
@@ -47,6 +48,7 @@ from wal_core.types import Buffer
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
 _READ_THREADS_MAX_COUNT = 4
+_TERM_BYTES = 64
 _TERM_END = 1 << 63
 """No log was opened so often: a lock file that says so is damaged."""
 
@@ -134,7 +136,8 @@ class FileSegmentStore:
         key = (slot.log_id, slot.segment)
         file = self._open_files.get(key)
         if file is None:
-            file = self._open_files[key] = SegmentFile(self._path(*key))
+            path, lock_fd = self._path(*key), self._lock_fds[slot.log_id]
+            file = self._open_files[key] = SegmentFile(path, slot.segment, lock_fd)
         if final:
             pieces = [*pieces, encode_trailer(slot.position, sum(map(len, pieces)))]
         future = asyncio.get_running_loop().create_future()
@@ -182,33 +185,42 @@ class FileSegmentStore:
         return block
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
-    ) -> AsyncIterator[Block]:
+        self,
+        log_id: int,
+        segment: int,
+        persist: Persistence,
+        *,
+        first: int = 0,
+        cut: bool = True,
+        finished: bool = False,
+    ) -> AsyncIterator[Block | Lost]:
         assert first == 0
         path = self._path(log_id, segment)
         if not await self._run(path.exists):
+            if finished:
+                yield Lost(0, 1, 0, "it is not there")
             return
-        scan = FileScan(path, log_id, segment)
-        refused: Corrupt | None = None
-        while True:
-            while blocks := await self._run(scan.next_blocks):
-                refused = None
-                for block in blocks:
-                    yield block
-            if cut:
-                break
-            try:
-                await self._run(scan.refuse_damage)
-                return
-            except Corrupt as error:
-                # Somebody may be writing: what was half there when it was read can be whole by now.
-                if refused is not None:
-                    raise
-                refused = error
-        cut_bytes = await self._run(scan.cut)
-        _logger.info(
-            "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes
-        )
+        note = await self.noted_end(log_id)
+        noted = note is not None and note.segment == segment
+        scan = FileScan(path, log_id, segment, note.nonce if note and noted else None)
+        while blocks := await self._run(scan.next_blocks):
+            for block in blocks:
+                yield block
+        if finished:
+            yield Lost(scan.blocks_count, 1, 0, f"no block at byte {scan.position}, and no footer")
+        elif note and noted and note.bytes_count > scan.position:
+            text = f"ends at byte {scan.position}; it was durable up to {note.bytes_count}"
+            yield Lost(scan.blocks_count, 1, 0, text)
+        if cut:
+            cut_bytes = await self._run(scan.cut)
+            _logger.info(
+                "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes
+            )
+
+    async def noted_end(self, log_id: int) -> EndNote | None:
+        """How far the newest segment was durable, at least; None when nobody noted it."""
+        path = self._folder(log_id) / "lock"
+        return await self._run(lambda: read_end_note(path))
 
     async def close(self) -> None:
         await self._run(self._writer.close)
@@ -252,7 +264,7 @@ def _take_lock(folder: Path, log_id: int) -> tuple[int, int]:
                 log_id=log_id,
             ) from None
         _make_inherited_durable(folder)
-        return fd, _noted_term(os.pread(fd, 4096, 0))
+        return fd, _noted_term(os.pread(fd, _TERM_BYTES, 0))
     except BaseException:
         os.close(fd)
         raise
@@ -288,5 +300,5 @@ def _noted_term(content: bytes) -> int:
 
 def _note_term(fd: int, term: int) -> None:
     content = json.dumps({"term": term, "pid": os.getpid()}).encode() + b"\n"
-    os.pwrite(fd, content.ljust(64), 0)  # one size for ever: never a mix of two contents
+    os.pwrite(fd, content.ljust(_TERM_BYTES), 0)  # one size for ever: never a mix of two contents
     os.fsync(fd)

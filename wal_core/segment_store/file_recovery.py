@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
+from collections.abc import Collection
 from pathlib import Path
 
 from wal_core.block_format import (
@@ -31,6 +32,7 @@ from wal_core.block_format import (
 from wal_core.errors import Corrupt, WalError
 from wal_core.files import opened, pread_exact, pwrite_all
 from wal_core.footer_format import TRAILER_BYTES, parse_trailer
+from wal_core.places import Lost
 
 _BATCH_BYTES = 8 * 1024 * 1024
 """Blocks handed over per hop between thread and event loop."""
@@ -71,23 +73,32 @@ def _write_again(fd: int, start: int, end: int) -> None:
 class FileScan:
     """Walks an unfinished segment file from its start."""
 
-    def __init__(self, path: Path, log_id: int, segment: int) -> None:
+    def __init__(self, path: Path, log_id: int, segment: int, nonce: bytes | None = None) -> None:
         self.path = path
         self.log_id = log_id
         self.segment = segment
         self.position = 0
         self.blocks_count = 0
-        self._nonce: bytes | None = None
+        self._nonce: bytes | None = None  # of the segment's writer
+        self._noted_nonce = nonce  # what somebody noted it to be
         self._durable_count = 0  # so many blocks are, as later ones state
         self._doubtful: deque[int] = deque()  # positions of the others
 
-    def next_blocks(self) -> list[Block]:
-        """The next few good data blocks; empty at the end of what counts."""
-        found: list[Block] = []
+    def next_blocks(self) -> list[Block | Lost]:
+        """The next few good data blocks, and what is lost between them; empty at the end of what
+        counts."""
+        found: list[Block | Lost] = []
         batch_end = self.position + _BATCH_BYTES
         with opened(self.path, os.O_RDONLY) as fd:
             while self.position < batch_end:
                 block = self._block_at(fd, self.position)
+                if block is None and (lost := self._lost(fd)):
+                    # The file may be growing: look again, now that a later block is there.
+                    block = self._block_at(fd, self.position)
+                    if block is None:
+                        self._pass_over(lost)
+                        found.append(lost)
+                        continue
                 if block is None or block.is_footer:
                     # A footer without a whole trailer was never confirmed; it is written anew.
                     break
@@ -98,6 +109,11 @@ class FileScan:
                 self._nonce = block.header.nonce
                 found.append(block)
         return found
+
+    def _pass_over(self, lost: Lost) -> None:
+        self._doubtful.extend([self.position] * lost.blocks_count)
+        self.position += lost.span_bytes
+        self.blocks_count += lost.blocks_count
 
     def _note_durable(self, count: int) -> None:
         while self._durable_count < min(count, self.blocks_count):
@@ -121,57 +137,53 @@ class FileScan:
 
     def cut(self) -> int:
         """Truncate behind the last good block and make all before it durable; returns the bytes
-        cut.
-
-        Raises Corrupt instead if a later block proves that a block missing here was durable.
-        """
+        cut."""
         with opened(self.path, os.O_RDWR) as fd:
             size = os.fstat(fd).st_size
-            if size > self.position:
-                self._refuse_damage(fd, size)
             if self._doubtful:
                 _write_again(fd, self._doubtful[0], self.position)
             os.ftruncate(fd, self.position)
             os.fsync(fd)
             return size - self.position
 
-    def refuse_damage(self) -> None:
-        """Raise Corrupt if what is behind the last good block is no torn tail."""
-        with opened(self.path, os.O_RDONLY) as fd:
-            size = os.fstat(fd).st_size
-            if size > self.position:
-                self._refuse_damage(fd, size)
-
-    def _refuse_damage(self, fd: int, size: int) -> None:
+    def _lost(self, fd: int) -> Lost | None:
+        """What is damaged between here and the next good block, if a later one proves that the
+        block missing here was durable; None: what is here is a torn tail."""
+        size = os.fstat(fd).st_size
+        if size <= self.position + HEADER_BYTES:
+            return None
         with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as content:
             # Only the writer knows its nonce, so bytes inside somebody's records that look like
-            # a block cannot pass for evidence. Without a good block, the bad header's nonce
-            # stands in: it is damaged as well, or right.
-            nonce = self._nonce
-            if nonce is None:
-                nonce_at = self.position + NONCE_AT
-                nonce = content[nonce_at : nonce_at + NONCE_BYTES]
+            # a block cannot pass for evidence. Without a good block, the one that was noted and
+            # the bad header's stand in: the latter is damaged as well, or right.
+            nonce_at = self.position + NONCE_AT
+            stand_ins = (self._noted_nonce, content[nonce_at : nonce_at + NONCE_BYTES])
+            nonces = stand_ins if self._nonce is None else (self._nonce,)
+            following: tuple[int, BlockHeader] | None = None
             at = content.find(BLOCK_MAGIC, self.position + 1)
             while at >= 0:
-                witness = self._witness(content, at, nonce)
-                if witness is not None:
-                    raise Corrupt(
-                        f"{self.path}: the block at byte {self.position} is damaged, but was "
-                        f"durable when block {witness.block} at byte {at} was written; "
-                        "restore the file from a copy",
-                        log_id=self.log_id,
-                        segment=self.segment,
-                        block=self.blocks_count,
-                    )
+                header = self._later(content, at, nonces)
+                if header is not None:
+                    following = following or (at, header)
+                    if header.durable_count > self.blocks_count:
+                        count = following[1].block - self.blocks_count
+                        text = f"damaged at byte {self.position}"
+                        return Lost(self.blocks_count, count, following[0] - self.position, text)
                 at = content.find(BLOCK_MAGIC, at + 1)
+        return None
 
-    def _witness(self, content: mmap.mmap, at: int, nonce: bytes) -> BlockHeader | None:
+    def _later(
+        self, content: mmap.mmap, at: int, nonces: Collection[bytes | None]
+    ) -> BlockHeader | None:
+        """The header of a whole block behind the missing one."""
         try:
             header = parse_header(content[at : at + HEADER_BYTES])
-            known = (header.log_id, header.segment, header.nonce)
-            if known != (self.log_id, self.segment, nonce):
+            own = (header.log_id, header.segment) == (self.log_id, self.segment)
+            # No more blocks can be missing than there is room for.
+            room_count = (at - self.position) // HEADER_BYTES
+            if not own or not 0 < header.block - self.blocks_count <= room_count:
                 return None
-            if header.durable_count <= self.blocks_count:
+            if header.nonce not in nonces:
                 return None
             return parse_block(content[at : at + header.total_bytes]).header
         except WalError:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Protocol
 
 from wal_core import files
+from wal_core.block_format import HEADER_BYTES, NONCE_AT, NONCE_BYTES
 from wal_core.segment_store.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
+from wal_core.segment_store.end_note import EndNote, write_end_note
 from wal_core.types import Buffer
 
 
@@ -72,10 +74,12 @@ class SystemFileOps:
 class SegmentFile:
     """An open segment file; touched by the writing thread only, once created."""
 
-    __slots__ = ("direct", "doubtful", "end", "fd", "named", "path", "tail")
+    __slots__ = ("direct", "doubtful", "end", "fd", "lock_fd", "named", "path", "segment", "tail")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, segment: int, lock_fd: int) -> None:
         self.path = path
+        self.segment = segment
+        self.lock_fd = lock_fd  # where its end is noted
         self.fd = -1
         self.direct = False  # the descriptor takes whole pages only
         self.end = -1  # once opened: all bytes before it stay, none behind it counts
@@ -124,6 +128,7 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
         pieces = _next_pieces(file, jobs)
         if pieces:
             _write_durably(ops, file, pieces, staging, final=any(job.final for job in jobs))
+            _note_end(file, jobs[-1])
     except OSError as error:
         file.doubtful = True
         if file.direct and error.errno == errno.EINVAL:
@@ -169,6 +174,16 @@ def _write_durably(
     file.end, file.tail = end, tail
     if final:
         file.close()
+
+
+def _note_end(file: SegmentFile, job: WriteJob) -> None:
+    header = bytes(job.pieces[0][:HEADER_BYTES])
+    nonce = header[NONCE_AT : NONCE_AT + NONCE_BYTES]
+    try:
+        blocks_end = job.position if job.final else file.end
+        write_end_note(file.lock_fd, EndNote(file.segment, blocks_end, nonce))
+    except OSError:
+        pass  # what it is for can do without; the blocks are durable
 
 
 def _open(ops: FileOps, file: SegmentFile) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
-from itertools import takewhile
 
-from wal_core.block_format import FOOTER_KINDS, HEADER_BYTES, Block, parse_header
+from wal_core.block_format import FOOTER_KINDS, HEADER_BYTES, Block, BlockHeader, parse_header
 from wal_core.config import Mode
+from wal_core.errors import Corrupt
 from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot, create_own, read_block, verified
+from wal_core.places import Lost, Place, Slot, create_own, read_block, verified
+from wal_core.read_each import read_each
 from wal_core.room import Room
-from wal_core.stretches import read_in_order
+from wal_core.segment_end import end_of, is_footer, slot_number
 from wal_core.types import Buffer
 
 _FOOTER_GUESS_BYTES = 256 * 1024
@@ -86,21 +87,52 @@ class ObjectSegmentStore:
         return None
 
     async def recover_segment(
-        self, log_id: int, segment: int, persist: Persistence, *, first: int = 0, cut: bool = True
-    ) -> AsyncIterator[Block]:
+        self,
+        log_id: int,
+        segment: int,
+        persist: Persistence,
+        *,
+        first: int = 0,
+        cut: bool = True,
+        finished: bool = False,
+    ) -> AsyncIterator[Block | Lost]:
         before = _key(log_id, segment, first - 1) if first else ""
         rows = await persist(lambda: self.objects.list(_folder(log_id, segment), before))
-        dense = takewhile(
-            lambda pair: pair[1].key == _key(log_id, segment, pair[0]), enumerate(rows, first)
-        )
-        places = (
-            self.place(Slot(log_id, segment, block, 0), row.size_bytes) for block, row in dense
-        )
-        async with aclosing(read_in_order(self.objects, places, persist)) as blocks:
-            async for block in blocks:
-                yield block
-                if block.is_footer:
+        sizes = {slot_number(row.key): row.size_bytes for row in rows}
+        sizes.pop(-1, None)
+
+        async def head(number: int) -> BlockHeader | None:
+            return await persist(lambda: self._head(_key(log_id, segment, number)))
+
+        end = await end_of(sizes, first, head)
+        # Also those that are not listed: they may have been created meanwhile.
+        places = [
+            self.place(Slot(log_id, segment, block, 0), sizes.get(block))
+            for block in range(first, end)
+        ]
+        async with aclosing(read_each(self.objects, places, persist)) as found:
+            async for place, block in found:
+                if isinstance(block, Block):
+                    yield block
+                    if block.is_footer:
+                        return
+                elif await is_footer(place.block, end - 1, head, finished=finished):
+                    yield Lost(place.block, 0, 0, block.message)
                     return
+                else:
+                    yield Lost(place.block, 1, 0, block.message)
+        if finished:
+            yield Lost(end, 1, 0, "no block, and no footer")
+
+    async def _head(self, key: str) -> BlockHeader | None:
+        """Not verified; None when there is none to be seen."""
+        try:
+            return parse_header(await self.objects.get_range(key, 0, HEADER_BYTES))
+        except (NotFound, Corrupt):
+            return None
+
+    async def noted_end(self, log_id: int) -> None:
+        """Each block is an object of its own: those that are left tell of those that are not."""
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         kept = {_key(log_id, segment, block) for block in keep}

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from wal_core import files, room, store_opening
 from wal_core.object_store import local_folder
-from wal_core.segment_store import direct_io, file, file_recovery, file_writer
+from wal_core.segment_store import direct_io, end_note, file, file_recovery, file_writer
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.sim_disk import Disk, Folder, Inode
 from wal_core.types import Buffer
@@ -196,7 +196,16 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
     system = _Os(disk)
     stand_ins: list[tuple[Any, str, object]] = [
         (module, "os", system)
-        for module in (files, direct_io, file, file_recovery, file_writer, local_folder, room)
+        for module in (
+            files,
+            direct_io,
+            end_note,
+            file,
+            file_recovery,
+            file_writer,
+            local_folder,
+            room,
+        )
     ]
     stand_ins += [
         (files, "fdatasync", system.fdatasync),

@@ -69,7 +69,7 @@ class RefusesDirect(SystemFileOps):
 async def test_a_file_system_that_refuses_gets_ordinary_writes(tmp_path):
     ops = RefusesDirect()
     writer = ThreadFileWriter(ops)
-    file = SegmentFile(tmp_path / "f")
+    file = SegmentFile(tmp_path / "f", 0, -1)
     try:
         first = new_future()
         writer.submit(WriteJob(file, 0, [b"one"], first, final=False))
@@ -93,7 +93,7 @@ async def test_a_file_system_that_refuses_gets_ordinary_writes(tmp_path):
 
 async def test_a_block_whose_predecessor_failed_has_to_come_again(tmp_path):
     writer = ThreadFileWriter(SystemFileOps())
-    file = SegmentFile(tmp_path / "f")
+    file = SegmentFile(tmp_path / "f", 0, -1)
 
     async def attempt(position: int, body: bytes, *, final: bool = False) -> str:
         job = WriteJob(file, position, [body], new_future(), final=final)

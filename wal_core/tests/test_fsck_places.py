@@ -23,6 +23,7 @@ from wal_core.chain import Sealed
 from wal_core.fsck import Kind
 from wal_core.object_store.base import ObjectInfo
 from wal_core.persistence import Persistence
+from wal_core.places import Lost
 from wal_core.segment_store.file_recovery import FileScan
 from wal_core.segment_store.object import ObjectSegmentStore
 from wal_core.store_opening import open_to_look
@@ -175,13 +176,13 @@ async def test_a_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
     path = (await file_place(tmp_path))[-1]
     whole = path.read_bytes()
     path.write_bytes(whole[:50])
-    doubt = FileScan.refuse_damage
+    doubt = FileScan._lost
 
-    def grow_first(scan: FileScan) -> None:
+    def grow_first(scan: FileScan, fd: int) -> Lost | None:
         path.write_bytes(whole)
-        doubt(scan)
+        return doubt(scan, fd)
 
-    monkeypatch.setattr(FileScan, "refuse_damage", grow_first)
+    monkeypatch.setattr(FileScan, "_lost", grow_first)
     store = await open_to_look(str(tmp_path))
     persist = Persistence(CONFIG, CountingRng())
     segment = int(path.stem)
