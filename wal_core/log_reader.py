@@ -45,8 +45,9 @@ and throws away more when the reader does not go on."""
 _STRETCHES_IN_CACHE_COUNT = 8
 """Where the block cache is so small that fewer would fit, stretches are smaller."""
 
-_TURN_ENTRIES_COUNT = 1_000
-"""A read that has found so many lets others have the loop: that took it about a millisecond."""
+_TURN_ENTRIES_COUNT = 500
+"""A read that has found so many lets others have the loop: it and whoever answers with them take a
+millisecond or two."""
 
 _DAMAGED_MAX_COUNT = 1_000
 """So many damaged stretches are remembered, a few hundred bytes each."""
@@ -77,7 +78,7 @@ class LogReader:
         self._writer = writer
         self.blocks: LoadingCache[Stretch, Blocks] = LoadingCache(
             config.block_cache_bytes_max,
-            lambda stretch: read_stretch(store.objects, stretch),
+            lambda stretch: read_stretch(store.objects, stretch, Blocks),
             lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
             config.store_timeout_ms,
             room=Room(config.catch_up_bytes_max),

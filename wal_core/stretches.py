@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
@@ -35,6 +35,9 @@ bytes bound what is in memory; one block is always read."""
 
 _WANTED_SHARE = 8
 """One block of so many, at least, must hold what is looked for."""
+
+
+T = TypeVar("T")
 
 
 class Stretch(NamedTuple):
@@ -62,53 +65,50 @@ class Stretch(NamedTuple):
 
 
 class Blocks:
-    """The verified blocks of a stretch."""
+    """What readers keep of the verified blocks of a stretch: the entries."""
 
-    __slots__ = ("_by_stream", "blocks", "bytes_count", "entry_count")
+    __slots__ = ("_by_stream", "bytes_count", "entry_count")
 
-    def __init__(self, blocks: list[Block], bytes_count: int) -> None:
-        self.blocks = blocks
-        self.bytes_count = bytes_count
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.bytes_count = sum(len(block.buffer) for block in blocks)
         self.entry_count = sum(block.header.entry_count for block in blocks)
-        self._by_stream: dict[int, list[Entry]] | None = None
+        self._by_stream: dict[int, list[Entry]] = {}
+        for block in blocks:
+            for entry in block.entries():
+                self._by_stream.setdefault(entry[0], []).append(entry)
 
     def of_stream(self, stream_id: int) -> Sequence[Entry]:
         """The entries of one stream, in offset order; some between them may lie elsewhere."""
-        return self.group().get(stream_id, ())
-
-    def group(self) -> dict[int, list[Entry]]:
-        """The entries of every stream; remembered, since readers come again."""
-        if self._by_stream is None:
-            if len(self.blocks) == 1:
-                self._by_stream = self.blocks[0].group()
-            else:
-                self._by_stream = {}
-                for block in self.blocks:
-                    for entry in block.entries():
-                        self._by_stream.setdefault(entry[0], []).append(entry)
-        return self._by_stream
+        return self._by_stream.get(stream_id, ())
 
 
-async def read_stretch(objects: ObjectStore, stretch: Stretch, lane: Lane = READER) -> Blocks:
-    """Raises Corrupt when one of its blocks is damaged or missing, Unavailable."""
+async def read_stretch(
+    objects: ObjectStore, stretch: Stretch, work: Callable[[list[Block]], T], lane: Lane = READER
+) -> T:
+    """What `work` makes of the verified blocks, beside the loop where it is much. Raises Corrupt
+    when one of them is damaged or missing, Unavailable."""
     expect(stretch.length)
     try:
         buffer = await objects.get_range(stretch.key, stretch.position, stretch.length)
     except NotFound:
         raise _corrupt(stretch, "is missing") from None
     entries_max_count = (len(buffer) - stretch.block_count * HEADER_BYTES) // INDEX_ENTRY.size
-    return await off_loop_if_large(lane, entries_max_count, partial(_verified, stretch, buffer))
+    return await off_loop_if_large(
+        lane, entries_max_count, lambda: work(_verified(stretch, buffer))
+    )
 
 
-def _verified(stretch: Stretch, buffer: Buffer) -> Blocks:
+def _verified(stretch: Stretch, buffer: Buffer) -> list[Block]:
     if stretch.block_count == 1:
-        blocks = [verified(stretch.place, buffer)]
-    else:
-        blocks = _parse_all(stretch, memoryview(buffer))
-    found = Blocks(blocks, len(buffer))
-    if found.entry_count >= LARGE_ROWS_COUNT:
-        found.group()
-    return found
+        return [verified(stretch.place, buffer)]
+    return _parse_all(stretch, memoryview(buffer))
+
+
+def _group_large(blocks: list[Block]) -> list[Block]:
+    for block in blocks:
+        if block.header.entry_count >= LARGE_ROWS_COUNT:
+            block.group()
+    return blocks
 
 
 def _parse_all(stretch: Stretch, buffer: memoryview) -> list[Block]:
@@ -230,7 +230,7 @@ async def read_in_order(
 async def _read_run(objects: ObjectStore, run: Sequence[Place], lane: Lane) -> list[Block]:
     """Blocks side by side; the error is that of the one that is damaged."""
     try:
-        return (await read_stretch(objects, Stretch.between(run[0], run[-1]), lane)).blocks
+        return await read_stretch(objects, Stretch.between(run[0], run[-1]), _group_large, lane)
     except Corrupt:
         if len(run) == 1:
             raise

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compat_tests.bench import load, reading, startup
+from compat_tests.bench import lagging, load, reading, startup
 from compat_tests.bench.broker import Running, gateway
 from compat_tests.bench.raw import Raw
 from compat_tests.bench.report import heading, line
@@ -82,6 +82,7 @@ def bench_target(name: str, target: Target, options: argparse.Namespace) -> None
     if options.reading:
         reading.bench_reading(name, target, int(READING_BYTES * scale))
         reading.bench_starts(name, target)
+        lagging.bench_lagging(name, target, int(lagging.BLOCKS_COUNT * scale))
 
 
 def bench_load(

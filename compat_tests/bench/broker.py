@@ -34,10 +34,16 @@ class Running(NamedTuple):
 
 @contextmanager
 def gateway(
-    data: Path | str, mode: str, *flags: str, environ: Mapping[str, str] | None = None
+    data: Path | str,
+    mode: str,
+    *flags: str,
+    environ: Mapping[str, str] | None = None,
+    notes: Path | None = None,
 ) -> Iterator[Running]:
-    """Start `woodpecker-gateway serve` on a free port, stop it at the end."""
-    command = [sys.executable, "-m", "gateway", "serve", "--listen", "127.0.0.1:0"]
+    """Start `woodpecker-gateway serve` on a free port, stop it at the end; then its pauses are in
+    the file `notes`, if one is given."""
+    module = ["gateway"] if notes is None else ["compat_tests.bench.watched", str(notes)]
+    command = [sys.executable, "-m", *module, "serve", "--listen", "127.0.0.1:0"]
     command += ["--data", str(data), "--mode", mode, *flags]
     begun = time.perf_counter()
     process = subprocess.Popen(

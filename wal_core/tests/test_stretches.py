@@ -19,6 +19,7 @@ from wal_core.places import Place
 from wal_core.stream_tables import Run
 from wal_core.stretches import (
     STRETCH_BLOCKS_MAX_COUNT,
+    Blocks,
     Stretch,
     read_in_order,
     read_stretch,
@@ -112,7 +113,7 @@ async def stretch_of(bodies: Sequence[bytes]) -> tuple[MemoryStore, Stretch]:
 def test_a_stretch_is_verified_and_parsed_block_by_block():
     async def main() -> None:
         store, stretch = await stretch_of([b"%d" % number for number in range(10)])
-        found = await read_stretch(store, stretch)
+        found = await read_stretch(store, stretch, Blocks)
         for stream in (0, 1):
             entries = found.of_stream(stream)
             assert [entry.base_offset for entry in entries] == [0, 1, 2, 3, 4]
@@ -124,10 +125,10 @@ def test_a_stretch_is_verified_and_parsed_block_by_block():
         for at in range(0, len(body), 7):
             store.objects[KEY] = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
             with pytest.raises(Corrupt):
-                await read_stretch(store, stretch)
+                await read_stretch(store, stretch, Blocks)
         store.objects[KEY] = body[:-1]
         with pytest.raises(Corrupt):
-            await read_stretch(store, stretch)
+            await read_stretch(store, stretch, Blocks)
         store.objects[KEY] = body
         for wrong in (
             stretch._replace(first=1),
@@ -137,7 +138,7 @@ def test_a_stretch_is_verified_and_parsed_block_by_block():
             stretch._replace(key="logs/0/00000000000000000008.seg"),
         ):
             with pytest.raises(Corrupt):
-                await read_stretch(store, wrong)
+                await read_stretch(store, wrong, Blocks)
 
     run(main)
 
