@@ -143,10 +143,10 @@ class Log:
         return self._writer.unconfirmed_bytes
 
     def drop_stream(self, stream_id: int) -> None:
-        """Forget a stream at the next segment's end; its id must never be used again.
+        """Forget a stream, and give its memory back; its id must never be used again.
 
-        A crash before that brings it back: keep the fact of the drop in your own entries, have
-        that entry confirmed first, and drop again after opening.
+        A crash before the next segment's end brings it back: keep the fact of the drop in your own
+        entries, have that entry confirmed first, and drop again after opening.
         """
         self._writer.drop_stream(stream_id)
         self._maintenance.starts_changed()

@@ -352,11 +352,14 @@ class LogReader:
         await self.loading.close()
 
     def _truncated(self, stream_id: int, offset: int) -> Truncated:
-        start = self._streams[stream_id].start
-        return Truncated(f"stream {stream_id} starts at {start}, not at {offset}")
+        stream = self.live(stream_id)
+        if stream is None:
+            return Truncated(f"stream {stream_id} was dropped")
+        return Truncated(f"stream {stream_id} starts at {stream.start}, not at {offset}")
 
     def _lost(self, stream_id: int, offset: int) -> WalError:
-        if offset < self._streams[stream_id].start:  # truncated, and removed, while we looked
+        stream = self.live(stream_id)
+        if stream is None or offset < stream.start:  # truncated, and removed, while we looked
             return self._truncated(stream_id, offset)
         return Corrupt(
             f"the index does not lead to stream {stream_id} offset {offset}",

@@ -33,6 +33,7 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
 from wal_core.handover import Listener
+from wal_core.id_ranges import IdRanges
 from wal_core.off_loop import WRITER, off_loop_if_large
 from wal_core.persistence import Persistence
 from wal_core.places import Slot
@@ -127,7 +128,8 @@ class LogWriter:
         # A roll: the checkpoint of the segment's end, and how many queued blocks still go in.
         self._roll_checkpoint: bytes | None = None
         self._roll_left_count = 0
-        self._dropped_late: set[int] = set()
+        self._dropped = IdRanges()
+        self._dropped_late: set[int] = set()  # still in the footer that is being prepared
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
 
@@ -180,6 +182,8 @@ class LogWriter:
     def _new_stream(self, stream_id: int) -> Stream:
         if not 0 <= stream_id <= STREAM_ID_MAX:
             raise Invalid(f"stream id {stream_id} is not in 0 .. 2**64-1")
+        if stream_id in self._dropped:
+            raise Invalid(f"stream {stream_id} was dropped; ids are not used again")
         return Stream()
 
     def _refuse(self, stored_bytes: int) -> None:
@@ -201,15 +205,19 @@ class LogWriter:
         return self._open
 
     def drop_stream(self, stream_id: int) -> None:
-        """See Log.drop_stream."""
+        """See Log.drop_stream. Gives its memory back, but for that its id is never used again."""
+        self._dropped.add(stream_id)
         stream = self._streams.get(stream_id)
         if stream is None:
-            # Remember it all the same: an id is never used again.
-            stream = self._streams[stream_id] = Stream()
-        stream.dropped = True
+            return
+        stream.drop()
         if self._roll_checkpoint is not None:
             # The footer being prepared states the moment before.
             self._dropped_late.add(stream_id)
+            return
+        del self._streams[stream_id]
+        if self.active is not None:
+            self.active.forget(stream_id)
 
     # -- flushing --------------------------------------------------------------------------
 
@@ -317,7 +325,8 @@ class LogWriter:
             stream_id, base_offset, record_count, timestamp_ms, _, payload_bytes = row
             end_offset = base_offset + record_count
             before_bytes = stream.confirm(end_offset, timestamp_ms, payload_bytes)
-            active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)
+            if not stream.dropped or stream_id in self._dropped_late:
+                active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)
             ends[stream_id] = end_offset
         self.tail.add(encoded, flight.owners)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
@@ -384,15 +393,8 @@ class LogWriter:
             self._age_timer.cancel()
         # All blocks of the segment and none of a later one are confirmed, so the confirmed
         # offsets are the offsets at the segment's end.
-        excluded = {
-            stream_id
-            for stream_id, stream in self._streams.items()
-            if stream.dropped and stream_id not in self._dropped_late
-        }
         rows = [
-            stream.row(stream_id)
-            for stream_id, stream in self._streams.items()
-            if stream.confirmed and stream_id not in excluded
+            stream.row(stream_id) for stream_id, stream in self._streams.items() if stream.confirmed
         ]
         encode = partial(active.encode_footer, rows, checkpoint, self._clock.now_ms())
         payload = await off_loop_if_large(WRITER, active.run_count, encode)
@@ -406,6 +408,8 @@ class LogWriter:
         self._finished(Footer(BlockKind.COMPLETE, active.segment, self._term, payload))
         self.active = None
         self._roll_checkpoint = None
+        for stream_id in self._dropped_late:
+            del self._streams[stream_id]
         self._dropped_late.clear()
         self._after_progress()
 

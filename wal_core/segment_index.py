@@ -141,6 +141,10 @@ class SegmentIndex:
         """The first run of every stream."""
         return [runs[0] for runs in self._runs.values()]
 
+    def forget(self, stream_id: int) -> None:
+        """A stream was dropped: the footer will not know it."""
+        self._runs.pop(stream_id, None)
+
     def extent(self, block: int) -> BlockExtent:
         return BlockExtent(self._positions[block], self._lengths[block], self._data_bytes[block])
 

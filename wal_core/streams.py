@@ -68,6 +68,13 @@ class Stream:
             self.start = offset
             self.first_run = self.first_max_ms = None
 
+    def drop(self) -> None:
+        """Nobody reads or writes it any more; what is on its way is not kept in memory."""
+        self.dropped = True
+        self.first_run = self.first_max_ms = None
+        if self.tail is not None:
+            self.tail.forget()
+
     def tail_from(self, offset: int, bytes_max: int, count_max: int) -> list[Entry] | None:
         """Entries from the one holding `offset`, at least one, else up to both bounds; None when
         that one is no longer in memory."""

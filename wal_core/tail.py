@@ -25,6 +25,11 @@ BLOCK_OVERHEAD_BYTES = 96
 allocator's rounding (measured)."""
 
 
+_NO_NUMBERS, _NO_SIZES = array("q"), array("I")
+_NO_HOLDERS: list[Buffer] = []
+"""The columns of whoever was told to forget: shared, and never changed."""
+
+
 class StreamTail:
     """What is in memory of one stream, in offset order and without a gap up to its end."""
 
@@ -43,7 +48,16 @@ class StreamTail:
     def __len__(self) -> int:
         return len(self._bases) - self._gone_count
 
+    def forget(self) -> None:
+        """Nobody will read it any more: keep nothing, and nothing of what still comes."""
+        self._bases = self._times = _NO_NUMBERS
+        self._starts = self._lengths = _NO_SIZES
+        self._holders = _NO_HOLDERS
+        self._gone_count = 0
+
     def append(self, base_offset: int, time_ms: int, holder: Buffer, start: int, size: int) -> None:
+        if self._holders is _NO_HOLDERS:
+            return
         self._bases.append(base_offset)
         self._times.append(time_ms)
         self._holders.append(holder)
@@ -51,6 +65,8 @@ class StreamTail:
         self._lengths.append(size)
 
     def evict_oldest(self) -> None:
+        if self._holders is _NO_HOLDERS:
+            return
         # Let the payload go now, not when the columns are cut.
         self._holders[self._gone_count] = b""
         self._gone_count += 1

@@ -106,8 +106,8 @@ class Broker:
     async def _resume(self, log: Log) -> None:
         """Say again what the log may have forgotten, and be somebody."""
         self.topics.attach(log)
-        # The log forgets a dropped stream at the end of a segment; a crash before that brings it
-        # back.
+        # A dropped stream is in no footer from the end of its segment on; a crash before that
+        # brings it back.
         for stream_id in log.stream_ids():
             if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
                 log.drop_stream(stream_id)

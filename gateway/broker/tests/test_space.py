@@ -1,14 +1,19 @@
 """What is deleted gives its space back: by retention, by request, and with its topic."""
 
 import asyncio
+import gc
 import random  # noqa: TID251 - seeded
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.tests.harness import Client, World, batch_of, started, virtual
+from gateway.broker.partition import Partition
+from gateway.broker.producer_state import ProducerStates
+from gateway.broker.topics import Topic
+from gateway.tests.harness import Client, World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from wal_core.streams import Stream
 
 SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
 RECORDS_COUNT, RECORD_BYTES = 120, 7_000
@@ -58,3 +63,30 @@ async def test_space_is_given_back_and_the_neighbour_keeps_all(
     for offset, value in enumerate(kept):
         found = await client.fetched("kept", offset, partition_bytes_max=1)
         assert value in bytes(found.records)
+
+
+@pytest.mark.parametrize("written", [False, True])
+@virtual
+async def test_topics_that_come_and_go_leave_nothing_in_memory(written: bool) -> None:
+    world, client = await started()
+
+    async def turn() -> None:
+        await client.create("t", partitions=100)
+        if written:
+            batches = {("t", index): batch_of(b"x") for index in range(100)}
+            await client.call(ApiKey.PRODUCE, 9, produce_request(batches))
+        body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=9_000)
+        await client.call(ApiKey.DELETE_TOPICS, 6, body)
+
+    await turn()
+    before = _objects_count()
+    for _ in range(5):
+        await turn()
+    assert _objects_count() == before
+    assert len(world.gateway.broker.log._streams) == 1
+
+
+def _objects_count() -> list[int]:
+    gc.collect()
+    kinds = (Topic, Partition, ProducerStates, Stream)
+    return [sum(isinstance(one, kind) for one in gc.get_objects()) for kind in kinds]
