@@ -166,6 +166,16 @@ class Log:
             stream.truncate(offset)
             self._maintenance.starts_changed()
 
+    def lose(self, stream_id: int, offset: int) -> None:
+        """A stream went up to `offset`, as you know, and nothing is left of its end: go on there.
+
+        For offsets are never given out again. To be said after opening, before anything is
+        appended, like `truncate`.
+        """
+        stream = self._streams.setdefault(stream_id, Stream())
+        if offset > stream.end:
+            stream.end = stream.confirmed = offset
+
     async def close(self) -> None:
         """Confirm what was appended, complete the segment, let the next writer in.
 

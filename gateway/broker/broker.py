@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -35,12 +36,14 @@ from gateway.broker.topics import (
 )
 from gateway.broker.waiting import wait_confirmed
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, Corrupt, Log, LogConfig, Rng, SegmentStore
+from wal_core import Clock, Log, LogConfig, Rng, SegmentStore
 
 PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand producers
 STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
+
+logger = logging.getLogger(__name__)
 
 
 class BrokerError(Exception):
@@ -114,10 +117,15 @@ class Broker:
         # Likewise where streams start: the newest footer may be older than the last deletion.
         for partition in self.topics.partitions():
             if partition.deleted_below > partition.high_watermark:
-                raise Corrupt(
-                    f"{partition.topic.name}-{partition.index} starts at "
-                    f"{partition.deleted_below}, behind its end {partition.high_watermark}"
+                # Whoever deleted them had them: they are lost, and nobody misses them.
+                logger.error(
+                    "%s-%d starts at %d, behind what is left of it, %d: it goes on there",
+                    partition.topic.name,
+                    partition.index,
+                    partition.deleted_below,
+                    partition.high_watermark,
                 )
+                log.lose(partition.stream_id, partition.deleted_below)
             if partition.deleted_below:
                 partition.start_at(partition.deleted_below)
         self._next_producer_id = self.topics.producer_ids_end

@@ -143,6 +143,10 @@ class _Check:
             finished = segment != segments[-1] or (covered >= 0 and len(segments) == 1)
             await self._segment(segment, ending, last=not finished)
         self._end(manifest, [ending for _, ending in endings])
+        noted = await look.persist(lambda: look.store.noted_end(look.log_id))
+        if noted is not None and noted.segment > self._last:
+            text = f"a file of {noted.bytes_count} bytes or more, as is noted in the lock file"
+            look.report.add(Kind.MISSING, look.segment_name(noted.segment), text)
 
     def _restore(self, endings: list[tuple[int, Ending]]) -> None:
         look = self._look

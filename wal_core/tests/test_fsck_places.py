@@ -160,6 +160,11 @@ async def test_files(tmp_path):
     unfinished_body = last.read_bytes()
     last.write_bytes(unfinished_body[:-7])  # a torn tail
     assert await found() == []
+    for left in (b"", unfinished_body[:90]):  # of what is noted to have been durable
+        last.write_bytes(left)
+        assert await found() == [(Kind.DAMAGED, key(last))]
+    last.unlink()
+    assert await found() == [(Kind.MISSING, key(last))]
     last.write_bytes(unfinished_body)
     before = files[-2]
     body = before.read_bytes()
