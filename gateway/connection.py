@@ -16,10 +16,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from gateway.api import Api, Call, CloseConnection, error_code
+from gateway.answering import answer
+from gateway.api import Call, CloseConnection
 from gateway.broker.order_line import OrderLine
 from gateway.broker.turns import Turns
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
@@ -28,16 +28,11 @@ from gateway.observe.logger import log_event
 from gateway.pending_request import PendingRequest
 from gateway.reply_share import ReplyShare
 from protocol import (
-    ApiKey,
     DecodeError,
-    ErrorCode,
-    RequestHeader,
-    decode_request,
-    encode_response,
 )
 
 if TYPE_CHECKING:
-    from protocol import Buffer
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +109,7 @@ class Connection(asyncio.BufferedProtocol):
             if request.task is None:
                 if not request.is_produce:
                     request.reply = ()
-            elif request.is_parking:
+            elif request.is_parking or request.is_queued:
                 # A task that is cancelled before its first step never runs, not even its end.
                 request.reply = ()
                 request.task.cancel()
@@ -213,7 +208,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _serve(self, request: PendingRequest) -> None:
         try:
-            request.reply = await self._answer(request)
+            services = self._hub.services
+            shared = self._turns, self._produces, self._lookups
+            call = Call(request.header, self._client_host, services, *shared, request.room)
+            request.reply = await answer(request, call, self._hub)
         except CloseConnection as error:
             request.end(str(error))
         except DecodeError as error:
@@ -250,27 +248,6 @@ class Connection(asyncio.BufferedProtocol):
         self._reply()
         self._start_waiting()
         self._resume_reading_if_room()
-
-    async def _answer(self, request: PendingRequest) -> Sequence[Buffer]:
-        """The encoded reply; empty when none is due."""
-        header, api = request.header, request.api
-        if api is None or not api.min_version <= header.api_version <= api.max_version:
-            return _refuse_version(header, api)
-        if request.is_fetch or api.has_large_reply:
-            await self._hub.services.pace.enter()
-        assert request.frame is not None
-        message = decode_request(header, request.frame, request.at)
-        request.frame = None  # from here on only the record views keep its memory
-        if api.has_large_reply and not await request.room.may_begin():
-            response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
-        else:
-            host, services = self._client_host, self._hub.services
-            shared = self._turns, self._produces, self._lookups
-            call = Call(header, host, services, *shared, request.room)
-            response = await _handled(api, message, call)
-        if response is None:
-            return ()
-        return encode_response(header.api_key, header.api_version, header.correlation_id, response)
 
     # Replies
 
@@ -455,39 +432,3 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         assert self._transport is not None
         self._transport.abort()
-
-
-def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
-    """As Kafka: an unknown version of ApiVersions is answered in version 0 (KIP-511), all else
-    closes.
-    """
-    if api is None or api.key != ApiKey.API_VERSIONS:
-        name = f"API key {header.api_key}" if api is None else api.name
-        raise CloseConnection(
-            f"{header.client_id or 'a client without id'} sent {name} version "
-            f"{header.api_version}, which ApiVersions does not offer"
-        )
-    response = api.on_error(None, ErrorCode.UNSUPPORTED_VERSION)
-    assert response is not None
-    return encode_response(ApiKey.API_VERSIONS, 0, header.correlation_id, response)
-
-
-async def _handled(api: Api, message: Any, call: Call) -> Any:
-    """The handler's response, or the API's error response when it raised (I8)."""
-    try:
-        return await api.handle(message, call)
-    except CloseConnection:
-        raise
-    except Exception as error:
-        code = error_code(error)
-        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
-            log_event(
-                logger,
-                logging.ERROR,
-                "handler failed",
-                error=error,
-                api=api.name,
-                version=call.version,
-                client_id=call.header.client_id,
-            )
-        return api.on_error(message, code)

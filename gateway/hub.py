@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.buffers import BlockPool, ByteBudget
+from gateway.bulk_gate import BulkGate
 from gateway.idle_watch import IdleWatch
 from gateway.reply_budget import ReplyBudget
 
 if TYPE_CHECKING:
     from gateway.api import Services
     from gateway.connection import Connection
+
+
+BULK_SHARE = 8
+"""The part of the memory for requests that one address may have waiting as large ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,9 @@ class Hub:
         self.limits = limits
         self.pool = pool
         self.budget = budget
+        waiting_bytes_max = budget.limit_bytes // BULK_SHARE
+        self.bulk = BulkGate(waiting_bytes_max)
+        self.long_answers = BulkGate(waiting_bytes_max, slots_count=1)
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies
         # Both in order of their coming, so that a stop goes the same way each time.

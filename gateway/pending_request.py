@@ -31,6 +31,7 @@ class PendingRequest:
         "frame",
         "header",
         "held_bytes",
+        "is_queued",
         "reply",
         "room",
         "size_bytes",
@@ -47,6 +48,7 @@ class PendingRequest:
         self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
         self.room = ReplyRoom(share)
         self.held_bytes = 0  # of the reply, when it had to wait for an earlier one
+        self.is_queued = False  # it waits among large ones and has not begun
         self.close_reason: str | None = None  # set: its reply is that the connection is closed
 
     def end(self, close_reason: str) -> None:

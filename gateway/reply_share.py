@@ -173,9 +173,14 @@ class ReplyRoom:
         self.count_bytes += count_bytes
         return True
 
+    @property
+    def may_begin_now(self) -> bool:
+        """Whether anything is free."""
+        return self._share.budget.free_bytes > 0
+
     async def may_begin(self) -> bool:
         """True once anything is free; False when that took too long."""
-        return self._share.budget.free_bytes > 0 or await self.wait_for(1)
+        return self.may_begin_now or await self.wait_for(1)
 
     def done(self, count_bytes: int) -> None:
         """The reply is whole and so large."""

@@ -162,6 +162,8 @@ class Gateway:
             connection.abort()
         await self.broker.close()
         self.lookups.close()
+        self.hub.bulk.close()
+        self.hub.long_answers.close()
 
     def _patience_s(self) -> float:
         """How long a stop waits for what was read. What a full disk does not take was promised to

@@ -6,7 +6,7 @@ What is spoken and the rules of the wire: WIRE.md beside this file.
 
 from protocol.api_keys import ApiKey
 from protocol.error_codes import ErrorCode
-from protocol.errors import DecodeError, ProtocolError, UnsupportedVersion
+from protocol.errors import DecodeError, ProtocolError, TooManyElements, UnsupportedVersion
 from protocol.framing import (
     RequestHeader,
     decode_request,
@@ -53,6 +53,7 @@ __all__ = [
     "RecordRules",
     "Records",
     "RequestHeader",
+    "TooManyElements",
     "UnsupportedVersion",
     "Writer",
     "build_batch",

@@ -35,6 +35,10 @@ class DecodeError(ProtocolError):
         return f"{self.reason} at position {self.position}{where}"
 
 
+class TooManyElements(DecodeError):
+    """The arrays of a message have more elements than whoever decodes it allows."""
+
+
 class UnsupportedVersion(ProtocolError):
     """The table has no such (API key, version)."""
 

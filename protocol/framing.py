@@ -17,6 +17,7 @@ import msgspec
 from protocol.errors import DecodeError, UnsupportedVersion
 from protocol.messages import MESSAGE_CLASSES, MessageClasses
 from protocol.primitives import (
+    ARRAY_ELEMENTS_MAX_COUNT,
     Buffer,
     Message,
     Writer,
@@ -72,16 +73,22 @@ def decode_request_header(frame: memoryview) -> tuple[RequestHeader, int]:
     raise DecodeError(reason, position)
 
 
-def decode_request(header: RequestHeader, frame: memoryview, at: int) -> Message:
+def decode_request(
+    header: RequestHeader,
+    frame: memoryview,
+    at: int,
+    elements_max_count: int = ARRAY_ELEMENTS_MAX_COUNT,
+) -> Message:
     """The body at `at`. Bytes behind it are tolerated: librdkafka leaves three (WIRE.md).
 
-    Record fields are views of `frame`. Raises UnsupportedVersion or DecodeError.
+    Record fields are views of `frame`. Raises UnsupportedVersion or DecodeError; TooManyElements
+    where its arrays have more than `elements_max_count` together.
     """
     version = header.api_version
     classes = MESSAGE_CLASSES.get(header.api_key)
     if classes is None or not classes.min_version <= version <= classes.max_version:
         raise UnsupportedVersion(header.api_key, version)
-    return classes.request.decode(frame, at, version)[0]
+    return classes.request.decode(frame, at, version, elements_max_count)[0]
 
 
 def encode_response(api_key: int, version: int, correlation_id: int, body: Message) -> list[Buffer]:

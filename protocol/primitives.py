@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from protocol.errors import DecodeError
+from protocol.errors import DecodeError, TooManyElements
 
 Buffer = bytes | bytearray | memoryview
 """Contiguous bytes of format B. Record data is handed on as it came, never copied."""
@@ -27,8 +27,9 @@ Budget = list[int]
 """One item: how many more array elements this message may hold. Shared by all its arrays."""
 
 ARRAY_ELEMENTS_MAX_COUNT = 250_000
-"""Per message. Metadata of 50,000 partitions fits; a frame of nothing but empty elements costs the
-event loop a tenth of a second, not the half a minute that 100 MiB of them would take."""
+"""Per message, unless the caller allows fewer. Metadata of 50,000 partitions fits; a frame of
+nothing but empty elements costs a tenth of a second, not the half a minute that 100 MiB of them
+would take."""
 
 SPLICE_BYTES_MIN = 4096
 """Record data from this size on stays a piece of its own. Below, copying (some 0.1 us) is cheaper
@@ -95,14 +96,24 @@ class Message(msgspec.Struct, gc=False):
     """
 
     @classmethod
-    def decode(cls, buf: memoryview, at: int, version: int) -> tuple[Self, int]:
+    def decode(
+        cls,
+        buf: memoryview,
+        at: int,
+        version: int,
+        elements_max_count: int = ARRAY_ELEMENTS_MAX_COUNT,
+    ) -> tuple[Self, int]:
         """The struct that starts at `at`, and the position behind it; bytes after it are left.
 
-        Record fields are views of `buf`. Raises DecodeError only. `version` must be one the table
-        knows: framing checks that.
+        Record fields are views of `buf`. Raises DecodeError only, TooManyElements when that is what
+        is wrong. `version` must be one the table knows: framing checks that.
         """
         try:
-            return cls._read(buf, at, version, [ARRAY_ELEMENTS_MAX_COUNT])
+            return cls._read(buf, at, version, [elements_max_count])
+        except TooManyElements as error:
+            raise TooManyElements(
+                error.reason, error.position, api=cls.__name__, version=version
+            ) from None
         except DecodeError as error:
             reason, position = error.reason, error.position
         except (IndexError, struct_error):
@@ -239,7 +250,7 @@ def _take(count: int, at: int, end: int, element_bytes_min: int, budget: Budget)
         raise DecodeError(f"an array of {count} elements does not fit", at)
     budget[0] -= count
     if budget[0] < 0:
-        raise DecodeError(f"more than {ARRAY_ELEMENTS_MAX_COUNT} array elements", at)
+        raise TooManyElements(f"{-budget[0]} array elements more than are allowed", at)
 
 
 def read_count(buf: memoryview, at: int, element_bytes_min: int, budget: Budget) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from gateway.api import (
     alter_configs,
     cluster,
     configs,
+    group_offsets,
     groups,
     log_dirs,
     offsets,
@@ -22,6 +23,7 @@ from gateway.api import (
 )
 from gateway.api.call import Api, Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
+from gateway.groups.members import PROTOCOLS_MAX_COUNT
 from protocol import ApiKey, ErrorCode
 from protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
 
@@ -57,21 +59,61 @@ K = ApiKey
 _ROWS = (
     # Produce begins at 0 for old librdkafka (KAFKA-18659); it ends at 11: 12 means transactions v2
     # (KIP-890).
-    Api(K.PRODUCE, 0, 11, produce.produce, produce.produce_error, pipelined=True),
+    Api(
+        K.PRODUCE,
+        0,
+        11,
+        produce.produce,
+        produce.produce_error,
+        pipelined=True,
+        # Decoded on the loop, in the order of arrival; a partition has 61 bytes at least.
+        elements_max_count=20_000,
+    ),
     Api(K.FETCH, 4, 17, fetch, fetch_error, pipelined=True),
     Api(
         K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error, has_large_reply=True
     ),
-    Api(K.METADATA, 0, 13, cluster.metadata, cluster.metadata_error, has_large_reply=True),
-    Api(K.OFFSET_COMMIT, 2, 9, groups.offset_commit, groups.offset_commit_error),
-    Api(K.OFFSET_FETCH, 1, 9, groups.offset_fetch, groups.offset_fetch_error, has_large_reply=True),
+    Api(
+        K.METADATA,
+        0,
+        13,
+        cluster.metadata,
+        cluster.metadata_error,
+        has_large_reply=True,
+        weigh=cluster.metadata_weight,
+    ),
+    Api(K.OFFSET_COMMIT, 2, 9, group_offsets.offset_commit, group_offsets.offset_commit_error),
+    Api(
+        K.OFFSET_FETCH,
+        1,
+        9,
+        group_offsets.offset_fetch,
+        group_offsets.offset_fetch_error,
+        has_large_reply=True,
+        weigh=group_offsets.offset_fetch_weight,
+    ),
     Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, groups.find_coordinator_error),
-    Api(K.JOIN_GROUP, 0, 9, groups.join_group, groups.join_group_error),
+    Api(
+        K.JOIN_GROUP,
+        0,
+        9,
+        groups.join_group,
+        groups.join_group_error,
+        elements_max_count=PROTOCOLS_MAX_COUNT,
+        answers_excess=True,
+    ),
     Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error),
     Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, groups.leave_group_error),
     Api(K.SYNC_GROUP, 0, 5, groups.sync_group, groups.sync_group_error),
     Api(K.API_VERSIONS, 0, 4, api_versions, api_versions_error),
-    Api(K.CREATE_TOPICS, 2, 7, topics.create_topics, topics.create_topics_error),
+    Api(
+        K.CREATE_TOPICS,
+        2,
+        7,
+        topics.create_topics,
+        topics.create_topics_error,
+        weigh=topics.create_topics_weight,
+    ),
     Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error),
     Api(K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error),
     Api(K.INIT_PRODUCER_ID, 0, 4, produce.init_producer_id, produce.init_producer_id_error),
@@ -89,6 +131,7 @@ _ROWS = (
         configs.describe_configs,
         configs.describe_configs_error,
         has_large_reply=True,
+        weigh=configs.describe_configs_weight,
     ),
     Api(K.ALTER_CONFIGS, 0, 2, alter_configs.alter_configs, alter_configs.alter_configs_error),
     Api(
@@ -98,6 +141,7 @@ _ROWS = (
         log_dirs.describe_log_dirs,
         log_dirs.describe_log_dirs_error,
         has_large_reply=True,
+        weigh=log_dirs.describe_log_dirs_weight,
     ),
     Api(
         K.INCREMENTAL_ALTER_CONFIGS,

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from gateway.api.call import Call, error_code
-from gateway.broker.broker import BrokerError
+from gateway.api.call import Call, error_code, failure_of
+from gateway.broker.broker import STORAGE_TIMEOUT_S, BrokerError
 from gateway.broker.topic_configs import LIST, SETTINGS, config_problem
+from gateway.broker.waiting import wait_confirmed
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.alter_configs import (
     AlterableConfig,
@@ -97,24 +99,23 @@ async def incremental_alter_configs(
 
 
 async def _alter(changes: list[_Change], validate_only: bool, call: Call) -> list[_Outcome]:
-    """Side by side, so that all of a request share a write."""
-    asked = Counter((c.resource.resource_type, c.resource.resource_name) for c in changes)
-    return await asyncio.gather(
-        *(
-            _alter_one(
-                change,
-                asked[change.resource.resource_type, change.resource.resource_name] > 1,
-                validate_only,
-                call,
-            )
-            for change in changes
-        )
-    )
+    """All are begun, then waited for together, so that all of a request share a write."""
+    counts = Counter((c.resource.resource_type, c.resource.resource_name) for c in changes)
+    begun: list[_Outcome | asyncio.Future[None]] = []
+    slices = Slices()
+    for change in changes:
+        if slices.is_over:
+            await slices.pause()
+        resource = (change.resource.resource_type, change.resource.resource_name)
+        begun.append(_begin(change, counts[resource] > 1, validate_only, call))
+    await wait_confirmed([b for b in begun if isinstance(b, asyncio.Future)], STORAGE_TIMEOUT_S)
+    return [_Outcome(*failure_of(b)) if isinstance(b, asyncio.Future) else b for b in begun]
 
 
-async def _alter_one(
+def _begin(
     change: _Change, is_repeated: bool, validate_only: bool, call: Call
-) -> _Outcome:
+) -> _Outcome | asyncio.Future[None]:
+    """The outcome, or what is to be waited for."""
     resource = change.resource
     try:
         if is_repeated:
@@ -135,14 +136,12 @@ async def _alter_one(
                 f"there is no topic {resource.resource_name!r}",
             )
         configs = _changed(change, topic.configs)
-        if not validate_only:
-            await call.broker.change_configs(topic, configs)
+        return _Outcome() if validate_only else call.broker.change_configs(topic, configs)
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
         return _Outcome(code, str(error) or None)
-    return _Outcome()
 
 
 def _changed(change: _Change, had: Mapping[str, str]) -> dict[str, str]:
@@ -191,12 +190,12 @@ def _list_changed(had: str | None, step: AlterableStep) -> str:
             f"nothing can be appended to or subtracted from {step.name}: it is not a list",
         )
     assert step.value is not None
-    items = _items(setting.default if had is None else had)
+    items = dict.fromkeys(_items(setting.default if had is None else had))
     for item in _items(step.value):
         if step.config_operation == SUBTRACT:
-            items = [kept for kept in items if kept != item]
-        elif item not in items:
-            items.append(item)
+            items.pop(item, None)
+        else:
+            items[item] = None
     return ",".join(items)
 
 

@@ -4,6 +4,7 @@ codes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,10 @@ class CloseConnection(Exception):
     """The only answer Kafka has for this: the connection is closed (a failed acks=0 produce)."""
 
 
+REQUEST_ELEMENTS_MAX_COUNT = 100_000
+"""Ten times the partitions that a gateway has by default. Decoding as many takes 0.13 s."""
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """A row of the handler table. Everything about an API is derived from its row."""
@@ -82,6 +87,12 @@ class Api:
     # True: a small request may have a large reply, so it begins only while there is room for
     # replies. (A fetch takes room for what it reads.)
     has_large_reply: bool = False
+    # Of all arrays of a request together: what comes from people or clients has fewer.
+    elements_max_count: int = REQUEST_ELEMENTS_MAX_COUNT
+    # True: a request with more is answered INVALID_REQUEST; else, as in Kafka, the connection ends.
+    answers_excess: bool = False
+    # About how many elements the answer to a request will have, where that does not go by its size.
+    weigh: Callable[[Any, Call], int] | None = None
 
     @property
     def name(self) -> str:
@@ -108,3 +119,19 @@ def error_code(error: BaseException) -> ErrorCode:
         if isinstance(error, kind):
             return code
     return ErrorCode.UNKNOWN_SERVER_ERROR
+
+
+def failure_of(confirmation: asyncio.Future[None] | None) -> tuple[ErrorCode, str | None]:
+    """The code and the reason of a change that failed or was not confirmed in time, else NONE.
+
+    Raises what nobody expected.
+    """
+    if confirmation is None or not confirmation.done() or confirmation.cancelled():
+        return ErrorCode.REQUEST_TIMED_OUT, "storage did not confirm in time"
+    error = confirmation.exception()
+    if error is None:
+        return ErrorCode.NONE, None
+    code = error_code(error)
+    if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+        raise error
+    return code, str(error) or None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from gateway.api.call import Call, error_code
 from gateway.broker.broker import BrokerError
 from gateway.broker.topics import Topic
+from gateway.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.describe_cluster import (
     DescribeClusterBroker,
@@ -38,7 +39,7 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
     broker = call.broker
     wants_all = request.topics is None or (call.version == 0 and not request.topics)
     if wants_all:
-        answers = [_describe(topic, call) for topic in broker.topics if topic.is_durable]
+        answers = await _described([t for t in broker.topics if t.is_durable], call)
     else:
         may_create = call.version < FIRST_VERSION_WITH_FLAG or request.allow_auto_topic_creation
         answers = await _answers(request.topics or [], may_create, call)
@@ -56,9 +57,37 @@ async def _answers(
 ) -> list[MetadataResponseTopic]:
     """What exists is told at once: a topic that comes into being is waited for a moment only, by
     all who ask for it together, and is then told as one whose leader is not known yet."""
-    found = [_find(topic, may_create, call) for topic in asked]
-    await call.broker.created_soon(one for one in found if isinstance(one, Topic))
-    return [_told(one, call) if isinstance(one, Topic) else one for one in found]
+    found: dict[str | bytes, Topic | MetadataResponseTopic] = {}  # each once, as in Kafka
+    slices = Slices()
+    for topic in asked:
+        if slices.is_over:
+            await slices.pause()
+        name = topic.topic_id if topic.name is None else topic.name
+        if name not in found:
+            found[name] = _find(topic, may_create, call)
+    await call.broker.created_soon(one for one in found.values() if isinstance(one, Topic))
+    return await _described(list(found.values()), call)
+
+
+async def _described(
+    found: Sequence[Topic | MetadataResponseTopic], call: Call
+) -> list[MetadataResponseTopic]:
+    answers = []
+    slices = Slices()
+    for one in found:
+        if slices.is_over:
+            await slices.pause()
+        answers.append(_told(one, call) if isinstance(one, Topic) else one)
+    return answers
+
+
+def metadata_weight(request: MetadataRequest, call: Call) -> int:
+    """Partitions that the answer will tell of, about."""
+    topics = call.broker.topics
+    if request.topics is None or (call.version == 0 and not request.topics):
+        return topics.partitions_count
+    found = (topics.named(asked.name) for asked in request.topics if asked.name)
+    return sum(len(topic.partitions) for topic in found if topic is not None)
 
 
 def _find(

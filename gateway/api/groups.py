@@ -1,5 +1,5 @@
 """Consumer groups: FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup (13),
-SyncGroup (14), OffsetCommit (8), OffsetFetch (9).
+SyncGroup (14).
 
 State and meaning live in gateway.groups; this module translates. The versions are API_TABLE's.
 
@@ -9,20 +9,15 @@ Versions whose meaning differs, not only their fields:
   with an id first (KIP-394). v7: an absent protocol name is null instead of empty. v9: a returning
   static leader may keep the assignment (KIP-814).
 - LeaveGroup v3: many members at once (KIP-345).
-- OffsetFetch v2: null topics mean all. v8: many groups at once (KIP-709).
 
-Departures from Kafka: `require_stable` (OffsetFetch v7) changes nothing while there are no
-transactions; `retention_time_ms` (OffsetCommit v2-4) is ignored, KIP-211 made it obsolete;
-transaction coordinators are refused as unsupported.
+A departure from Kafka: transaction coordinators are refused as unsupported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from gateway.api.call import Call
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
-from gateway.groups.offsets import OffsetToCommit
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
     Coordinator,
@@ -36,23 +31,6 @@ from protocol.messages.join_group import (
     JoinGroupResponseMember,
 )
 from protocol.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
-from protocol.messages.offset_commit import (
-    OffsetCommitRequest,
-    OffsetCommitResponse,
-    OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
-)
-from protocol.messages.offset_fetch import (
-    OffsetFetchRequest,
-    OffsetFetchRequestTopic,
-    OffsetFetchRequestTopics,
-    OffsetFetchResponse,
-    OffsetFetchResponseGroup,
-    OffsetFetchResponsePartition,
-    OffsetFetchResponsePartitions,
-    OffsetFetchResponseTopic,
-    OffsetFetchResponseTopics,
-)
 from protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
 GROUP_KEY, TRANSACTION_KEY = 0, 1
@@ -62,7 +40,7 @@ FIRST_JOIN_WITH_MEMBER_ID_REQUIRED = 4
 FIRST_JOIN_WITH_NULL_PROTOCOL_NAME = 7
 FIRST_JOIN_WITH_SKIP_ASSIGNMENT = 9
 FIRST_LEAVE_WITH_BATCHES = 3
-FIRST_OFFSET_FETCH_WITH_BATCHES = 8
+LEAVING_AT_ONCE_COUNT = 25
 
 
 # ---- FindCoordinator
@@ -71,7 +49,12 @@ FIRST_OFFSET_FETCH_WITH_BATCHES = 8
 async def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindCoordinatorResponse:
     """This node, for any group: looking for a coordinator creates nothing."""
     if call.version >= FIRST_FIND_COORDINATOR_WITH_BATCHES:
-        found = [_coordinator_of(key, request.key_type, call) for key in request.coordinator_keys]
+        found = []
+        slices = Slices()
+        for key in dict.fromkeys(request.coordinator_keys):
+            if slices.is_over:
+                await slices.pause()
+            found.append(_coordinator_of(key, request.key_type, call))
         return FindCoordinatorResponse(coordinators=found)
     only = _coordinator_of(request.key, request.key_type, call)
     return FindCoordinatorResponse(
@@ -200,152 +183,25 @@ async def leave_group(request: LeaveGroupRequest, call: Call) -> LeaveGroupRespo
         leaving = [Identity(request.member_id)]
     else:
         leaving = [Identity(m.member_id, m.group_instance_id) for m in request.members]
-    error, codes = call.services.groups.leave(request.group_id, leaving)
+    codes: list[ErrorCode] = []
+    slices = Slices()
+    for start in range(0, len(leaving) or 1, LEAVING_AT_ONCE_COUNT):
+        if slices.is_over:
+            await slices.pause()
+        some = leaving[start : start + LEAVING_AT_ONCE_COUNT]
+        error, codes_of_some = call.services.groups.leave(request.group_id, some)
+        if error is not ErrorCode.NONE:
+            return LeaveGroupResponse(error_code=error)
+        codes += codes_of_some
     if call.version < FIRST_LEAVE_WITH_BATCHES:
-        return LeaveGroupResponse(error_code=error or codes[0])
+        return LeaveGroupResponse(error_code=codes[0])
     return LeaveGroupResponse(
-        error_code=error,
         members=[
             MemberResponse(*member, error_code=code)
-            for member, code in zip(leaving, codes, strict=False)
+            for member, code in zip(leaving, codes, strict=True)
         ],
     )
 
 
 def leave_group_error(request: LeaveGroupRequest, code: ErrorCode) -> LeaveGroupResponse:
     return LeaveGroupResponse(error_code=code)
-
-
-# ---- OffsetCommit
-
-
-async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommitResponse:
-    """One answer per partition; a partition that does not exist harms no other."""
-    broker = call.services.broker
-    asked = [(topic.name, partition) for topic in request.topics for partition in topic.partitions]
-    exist = [broker.partition_exists(name, p.partition_index) for name, p in asked]
-    offsets = [
-        OffsetToCommit(
-            topic=name,
-            partition=partition.partition_index,
-            offset=partition.committed_offset,
-            leader_epoch=partition.committed_leader_epoch,
-            metadata=partition.committed_metadata or "",
-        )
-        for (name, partition), exists in zip(asked, exist, strict=True)
-        if exists
-    ]
-    committed = iter(
-        await call.services.groups.commit(
-            request.group_id,
-            Identity(request.member_id, request.group_instance_id),
-            request.generation_id_or_member_epoch,
-            offsets,
-            call.client_host,
-        )
-    )
-    codes = [
-        next(committed) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for exists in exist
-    ]
-    return _commit_response(request, codes)
-
-
-def offset_commit_error(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse:
-    count = sum(len(topic.partitions) for topic in request.topics)
-    return _commit_response(request, [code] * count)
-
-
-def _commit_response(
-    request: OffsetCommitRequest, codes: Iterable[ErrorCode]
-) -> OffsetCommitResponse:
-    code = iter(codes)
-    return OffsetCommitResponse(
-        topics=[
-            OffsetCommitResponseTopic(
-                name=topic.name,
-                partitions=[
-                    OffsetCommitResponsePartition(
-                        partition_index=partition.partition_index, error_code=next(code)
-                    )
-                    for partition in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
-
-
-# ---- OffsetFetch
-
-
-async def offset_fetch(request: OffsetFetchRequest, call: Call) -> OffsetFetchResponse:
-    """The answer of a group that nobody knows is an empty success, like Kafka's."""
-    if call.version >= FIRST_OFFSET_FETCH_WITH_BATCHES:
-        groups = [_fetch_group(g.group_id, g.topics, call) for g in request.groups]
-        return OffsetFetchResponse(groups=groups)
-    only = _fetch_group(request.group_id, request.topics, call)
-    topics = [
-        OffsetFetchResponseTopic(
-            name=topic.name,
-            partitions=[
-                OffsetFetchResponsePartition(
-                    partition_index=p.partition_index,
-                    committed_offset=p.committed_offset,
-                    committed_leader_epoch=p.committed_leader_epoch,
-                    metadata=p.metadata,
-                    error_code=p.error_code,
-                )
-                for p in topic.partitions
-            ],
-        )
-        for topic in only.topics
-    ]
-    return OffsetFetchResponse(topics=topics, error_code=only.error_code)
-
-
-def _fetch_group(
-    group_id: str,
-    topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics] | None,
-    call: Call,
-) -> OffsetFetchResponseGroup:
-    if topics is None:
-        asked = call.services.groups.committed_partitions(group_id)
-    else:
-        asked = [(t.name, p) for t in topics for p in t.partition_indexes]
-    code, offsets = call.services.groups.fetch(group_id, asked)
-    if code is not ErrorCode.NONE:
-        offsets = dict.fromkeys(asked)
-    by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
-    for (name, index), committed in offsets.items():
-        answer = OffsetFetchResponsePartitions(
-            partition_index=index, committed_offset=-1, metadata="", error_code=code
-        )
-        if committed is not None:
-            answer.committed_offset = committed.offset
-            answer.committed_leader_epoch = committed.leader_epoch
-            answer.metadata = committed.metadata
-        by_topic.setdefault(name, []).append(answer)
-    return OffsetFetchResponseGroup(
-        group_id=group_id,
-        topics=[OffsetFetchResponseTopics(name=n, partitions=p) for n, p in by_topic.items()],
-        error_code=code,
-    )
-
-
-def offset_fetch_error(request: OffsetFetchRequest, code: ErrorCode) -> OffsetFetchResponse:
-    topics = [
-        OffsetFetchResponseTopic(
-            name=topic.name,
-            partitions=[
-                OffsetFetchResponsePartition(
-                    partition_index=index, committed_offset=-1, metadata="", error_code=code
-                )
-                for index in topic.partition_indexes
-            ],
-        )
-        for topic in request.topics or ()
-    ]
-    groups = [
-        OffsetFetchResponseGroup(group_id=g.group_id, error_code=code) for g in request.groups
-    ]
-    return OffsetFetchResponse(topics=topics, error_code=code, groups=groups)

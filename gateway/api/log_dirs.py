@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.api.call import Call, error_code
 from gateway.broker.partition import Partition
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.describe_log_dirs import (
     DescribeLogDirsPartition,
@@ -28,7 +29,7 @@ async def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> Desc
     """What is not there is left out, as in Kafka."""
     result = DescribeLogDirsResult(log_dir=_location(call), topics=[])
     try:
-        result.topics = await _measured(_asked(request, call))
+        result.topics = await _measured(await _asked(request, call))
     except WalError as error:
         result.error_code = error_code(error)
     return DescribeLogDirsResponse(results=[result])
@@ -40,15 +41,25 @@ def _location(call: Call) -> str:
     return str(Path(config.data).absolute()) if in_folder else config.data
 
 
-def _asked(request: DescribeLogDirsRequest, call: Call) -> list[Partition]:
+async def _asked(request: DescribeLogDirsRequest, call: Call) -> list[Partition]:
+    """Each once."""
     if request.topics is None:
         return list(call.broker.topics.partitions())
-    found = (
-        call.broker.partition(topic.topic, index)
-        for topic in request.topics
-        for index in topic.partitions
-    )
-    return [partition for partition in found if partition is not None]
+    found: dict[Partition, None] = {}
+    slices = Slices()
+    for topic in request.topics:
+        for index in topic.partitions:
+            if slices.is_over:
+                await slices.pause()
+            partition = call.broker.partition(topic.topic, index)
+            if partition is not None:
+                found[partition] = None
+    return list(found)
+
+
+def describe_log_dirs_weight(request: DescribeLogDirsRequest, call: Call) -> int:
+    """Partitions that the answer will tell of."""
+    return call.broker.topics.partitions_count if request.topics is None else 0
 
 
 async def _measured(partitions: list[Partition]) -> list[DescribeLogDirsTopic]:

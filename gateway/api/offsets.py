@@ -117,9 +117,14 @@ async def offset_for_leader_epoch(
     (KIP-320).
     """
     topics = []
+    slices = Slices()
     for topic in request.topics:
+        if slices.is_over:
+            await slices.pause()
         answers = []
         for asked in topic.partitions:
+            if slices.is_over:
+                await slices.pause()
             answer = EpochEndOffset(partition=asked.partition, leader_epoch=-1, end_offset=-1)
             answers.append(answer)
             partition = call.broker.partition(topic.topic, asked.partition)

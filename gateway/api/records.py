@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateway.api.call import Call, error_code, patience_s
 from gateway.broker.broker import BrokerError
 from gateway.broker.partition import Partition
+from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.delete_records import (
     DeleteRecordsPartition,
@@ -30,9 +31,14 @@ async def delete_records(request: DeleteRecordsRequest, call: Call) -> DeleteRec
     starts: dict[Partition, int] = {}
     asked: _Asked = []
     topics = []
+    slices = Slices()
     for topic in request.topics:
+        if slices.is_over:
+            await slices.pause()
         answers = []
         for wanted in topic.partitions:
+            if slices.is_over:
+                await slices.pause()
             answer = DeleteRecordsPartitionResult(
                 partition_index=wanted.partition_index, low_watermark=NO_OFFSET
             )

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import NamedTuple
 
-from gateway.api.call import Call, error_code, patience_s
+from gateway.api.call import Call, error_code, failure_of, patience_s
 from gateway.broker.broker import BrokerError
 from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
 from gateway.broker.topics import Topic
+from gateway.broker.waiting import wait_confirmed
+from gateway.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.create_topics import (
     CreatableTopic,
@@ -36,17 +39,31 @@ REPLICATION_FACTOR = 1
 SOURCE_TOPIC, SOURCE_DEFAULT = 1, 5  # ConfigSource as DescribeConfigs numbers it
 
 
+class _Begun(NamedTuple):
+    """What a request will be told of a topic once that topic, if it waits for one, is durable."""
+
+    answer: CreatableTopicResult
+    topic: Topic | None = None
+
+
 async def create_topics(request: CreateTopicsRequest, call: Call) -> CreateTopicsResponse:
-    names = Counter(topic.name for topic in request.topics)
-    answers = await asyncio.gather(
-        *(_create(topic, names[topic.name] > 1, request, call) for topic in request.topics)
-    )
-    return CreateTopicsResponse(topics=list(answers))
+    """All are begun, then waited for together: those of a request share a write."""
+    counts = Counter(topic.name for topic in request.topics)
+    begun = []
+    slices = Slices()
+    for asked in request.topics:
+        if slices.is_over:
+            await slices.pause()
+        begun.append(_begin_creation(asked, counts[asked.name] > 1, request.validate_only, call))
+    creations = [one.topic.created for one in begun if one.topic and one.topic.created]
+    await wait_confirmed(creations, patience_s(request.timeout_ms))
+    return CreateTopicsResponse(topics=[_created(one) for one in begun])
 
 
-async def _create(
-    asked: CreatableTopic, is_repeated: bool, request: CreateTopicsRequest, call: Call
-) -> CreatableTopicResult:
+def _begin_creation(
+    asked: CreatableTopic, is_repeated: bool, validate_only: bool, call: Call
+) -> _Begun:
+    broker = call.broker
     try:
         if is_repeated:
             raise BrokerError(
@@ -54,38 +71,50 @@ async def _create(
             )
         count = _partitions_count(asked, call)
         configs = _configs(asked)
-        timeout_s = patience_s(request.timeout_ms)
-        await call.broker.settled_name(asked.name, timeout_s)
-        if request.validate_only:
-            call.broker.check_new_topic(asked.name, count)
-            return CreatableTopicResult(
-                name=asked.name,
-                topic_id=ZERO_UUID,
-                num_partitions=count,
-                replication_factor=REPLICATION_FACTOR,
-                configs=_echo(configs, call.broker.limits.message_bytes_max),
-            )
-        topic = call.broker.create_topic(asked.name, count, configs)
-        await call.broker.settled(topic, timeout_s)
+        if validate_only:
+            broker.check_new_topic(asked.name, count)
+            topic = None
+        else:
+            topic = broker.create_topic(asked.name, count, configs)
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
-        return CreatableTopicResult(
-            name=asked.name,
-            error_code=code,
-            error_message=str(error) or None,
-            num_partitions=UNSET,
-            replication_factor=UNSET,
-            configs=[],
-        )
-    return CreatableTopicResult(
+        # "Exists" must not be taken back: it is told once that is durable.
+        known = broker.topics.named(asked.name) if not is_repeated else None
+        return _Begun(_not_created(asked.name, code, str(error) or None), known)
+    answer = CreatableTopicResult(
         name=asked.name,
-        topic_id=topic.id,
+        topic_id=ZERO_UUID if topic is None else topic.id,
         num_partitions=count,
         replication_factor=REPLICATION_FACTOR,
-        configs=_echo(configs, call.broker.limits.message_bytes_max),
+        configs=_echo(configs, broker.limits.message_bytes_max),
     )
+    return _Begun(answer, topic)
+
+
+def _created(begun: _Begun) -> CreatableTopicResult:
+    answer, topic = begun
+    if topic is None or topic.is_durable:
+        return answer
+    code, message = failure_of(topic.created)
+    return _not_created(answer.name, code, message)
+
+
+def _not_created(name: str, code: ErrorCode, message: str | None) -> CreatableTopicResult:
+    return CreatableTopicResult(
+        name=name,
+        error_code=code,
+        error_message=message,
+        num_partitions=UNSET,
+        replication_factor=UNSET,
+        configs=[],
+    )
+
+
+def create_topics_weight(request: CreateTopicsRequest, call: Call) -> int:
+    """Settings that the answer will show, about."""
+    return len(request.topics) * len(SETTINGS)
 
 
 def _partitions_count(asked: CreatableTopic, call: Call) -> int:
@@ -142,12 +171,29 @@ async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopic
         asked = [DeleteTopicState(name=name) for name in request.topic_names]
     else:
         asked = request.topics
-    timeout_s = patience_s(request.timeout_ms)
-    answers = await asyncio.gather(*(_delete(topic, timeout_s, call) for topic in asked))
-    return DeleteTopicsResponse(responses=list(answers))
+    begun: list[tuple[DeletableTopicResult, asyncio.Future[None] | None]] = []
+    slices = Slices()
+    for topic in asked:
+        if slices.is_over:
+            await slices.pause()
+        begun.append(_begin_deletion(topic, call))
+    gone = [answer.name for answer, deleted in begun if deleted is not None and answer.name]
+    # At once, not when the deletions are durable: the wait may end with a time-out.
+    forgotten = call.services.groups.topics_deleted(gone)
+    deletions = [deleted for _, deleted in begun if deleted is not None]
+    await wait_confirmed([*deletions, forgotten], patience_s(request.timeout_ms))
+    for answer, deleted in begun:
+        if deleted is not None:
+            answer.error_code, answer.error_message = failure_of(deleted)
+            if answer.error_code == ErrorCode.NONE:
+                answer.error_code, answer.error_message = failure_of(forgotten)
+    return DeleteTopicsResponse(responses=[answer for answer, _ in begun])
 
 
-async def _delete(asked: DeleteTopicState, timeout_s: float, call: Call) -> DeletableTopicResult:
+def _begin_deletion(
+    asked: DeleteTopicState, call: Call
+) -> tuple[DeletableTopicResult, asyncio.Future[None] | None]:
+    """The answer as far as it is known, and what is to be waited for."""
     answer = DeletableTopicResult(name=asked.name, topic_id=asked.topic_id)
     topic: Topic | None
     if asked.name is None:
@@ -157,23 +203,16 @@ async def _delete(asked: DeleteTopicState, timeout_s: float, call: Call) -> Dele
         missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if topic is None:
         answer.error_code = missing
-        return answer
+        return answer, None
     answer.name, answer.topic_id = topic.name, topic.id
     try:
-        deleted = call.broker.delete_topic(topic, timeout_s)
-        # At once, not when the deletion is durable: the wait may end with a time-out.
-        await asyncio.gather(deleted, _forget_offsets(topic.name, timeout_s, call))
+        return answer, call.broker.delete_topic(topic)
     except Exception as error:
         answer.error_code = error_code(error)
         answer.error_message = str(error) or None
         if answer.error_code == ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
-    return answer
-
-
-async def _forget_offsets(topic: str, timeout_s: float, call: Call) -> None:
-    async with asyncio.timeout(timeout_s):
-        await call.services.groups.topics_deleted([topic])
+    return answer, None
 
 
 def delete_topics_error(request: DeleteTopicsRequest, code: ErrorCode) -> DeleteTopicsResponse:

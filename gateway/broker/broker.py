@@ -276,9 +276,9 @@ class Broker:
         if topic is not None:
             await self.settled(topic, timeout_s)
 
-    def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> Awaitable[None]:
+    def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> asyncio.Future[None]:
         """Let these, which must be valid, be all that is set on a topic; in force at once, the
-        result is awaited for durability.
+        result is settled when that is durable.
         """
         if topic.is_internal:
             raise BrokerError(
@@ -286,11 +286,11 @@ class Broker:
                 f"{topic.name} is internal: its settings cannot be changed",
             )
         record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
-        return self._durable(self._write(record))
+        return self._write(record)
 
-    def delete_topic(self, topic: Topic, timeout_s: float = STORAGE_TIMEOUT_S) -> Awaitable[None]:
-        """Remove a topic and its streams during the call; the result is awaited for durability. Its
-        name may be used again at once.
+    def delete_topic(self, topic: Topic) -> asyncio.Future[None]:
+        """Remove a topic and its streams during the call; the result is settled when that is
+        durable. Its name may be used again at once.
         """
         if topic.is_internal:
             raise BrokerError(
@@ -307,7 +307,7 @@ class Broker:
                 self._hurry()
 
         deleted.add_done_callback(drop)
-        return self._durable(deleted, timeout_s)
+        return deleted
 
     def _new_topic_id(self) -> bytes:
         """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""

@@ -61,6 +61,7 @@ class GroupCoordinator:
             pending_bytes_max=config.pending_bytes_max,
         )
         self._offsets = GroupOffsets(config, self._writer, clock)
+        self._forgetting: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweep_queue: list[str] = []
         # What an expired group still has: its id, since when, and slices of its offsets.
@@ -136,13 +137,20 @@ class GroupCoordinator:
         """Those that a group has offsets for."""
         return self._offsets.partitions(group_id)
 
+    def committed_count(self, group_id: str) -> int:
+        """How many offsets a group has."""
+        return self._offsets.count_of(group_id)
+
     def topics(self) -> list[str]:
         """The topics with committed offsets."""
         return self._offsets.topics()
 
-    async def topics_deleted(self, topics: Iterable[str]) -> None:
-        """See `GroupOffsets`."""
-        await self._offsets.topics_deleted(topics)
+    def topics_deleted(self, topics: Iterable[str]) -> asyncio.Future[None]:
+        """See `GroupOffsets`; it goes on whether or not somebody waits for it."""
+        task = asyncio.ensure_future(self._offsets.topics_deleted(topics))
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+        return task
 
     def group_partition(self, group_id: str) -> int:
         """The partition of ``__consumer_offsets`` that holds the group, as Kafka computes it."""
@@ -203,6 +211,10 @@ class GroupCoordinator:
         for group in list(self._groups.values()):
             self._drop(group, ErrorCode.NOT_COORDINATOR)
         await self._writer.close()
+        # What is left of a deletion, the next start finds.
+        for task in self._forgetting:
+            task.cancel()
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
 
     # ---- what groups ask of their host
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.groups import records
@@ -68,6 +68,9 @@ class GroupOffsets:
 
         `refusal` says, for each slice anew, whether the caller may commit.
         """
+        error = refusal()
+        if error is not ErrorCode.NONE:
+            return [error] * len(offsets)
         if len(offsets) > SLICE_COUNT and not await self._fits_a_batch(group_id, offsets):
             return [ErrorCode.INVALID_COMMIT_OFFSET_SIZE] * len(offsets)
         written: list[tuple[list[ErrorCode], Awaitable[ErrorCode]]] = []
@@ -205,7 +208,7 @@ class GroupOffsets:
 
     # ---- the end of offsets
 
-    async def topics_deleted(self, topics: Iterable[str]) -> None:
+    def topics_deleted(self, topics: Iterable[str]) -> Coroutine[None, None, None]:
         """Forget the offsets committed for `topics`, those under way included.
 
         They are gone for `fetch` at once, and for good when this returns, the journal permitting.
@@ -213,6 +216,9 @@ class GroupOffsets:
         """
         gone = list(dict.fromkeys(topics))
         self._topics_being_forgotten.update(gone)
+        return self._forget(gone)
+
+    async def _forget(self, gone: list[str]) -> None:
         try:
             outcomes: set[asyncio.Future[ErrorCode]] = set()
             for group_id, doomed in self._doomed(gone):

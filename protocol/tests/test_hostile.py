@@ -12,6 +12,7 @@ from protocol import (
     Message,
     ProtocolError,
     RequestHeader,
+    TooManyElements,
     Writer,
     decode_request,
     decode_request_header,
@@ -112,8 +113,10 @@ def test_elements_of_one_message_share_a_budget() -> None:
     one = b"\x00\x01t" + ints
     head = pack(">iiiibiiii", -1, 0, 0, 0, 0, 0, 0, 0, 2)
     assert FetchRequest.decode(memoryview(head[:-4] + pack(">i", 1) + one), 0, 7)
-    with pytest.raises(DecodeError, match=f"more than {ARRAY_ELEMENTS_MAX_COUNT}"):
+    with pytest.raises(TooManyElements, match="4 array elements more than are allowed"):
         FetchRequest.decode(memoryview(head + one + one), 0, 7)
+    with pytest.raises(TooManyElements):
+        FetchRequest.decode(memoryview(head[:-4] + pack(">i", 1) + one), 0, 7, half)
 
 
 @pytest.mark.parametrize("raw", [b"\x00\x02\xff\xfe", b"\x00\x03\xed\xa0\x80"])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.api import group_offsets
 from gateway.api import groups as api
 from gateway.groups.tests.harness import GROUP, Client, make, settle, virtual
 from protocol import ErrorCode as E
@@ -44,8 +45,8 @@ HANDLERS = {
     SyncGroupRequest: (api.sync_group, api.sync_group_error),
     HeartbeatRequest: (api.heartbeat, api.heartbeat_error),
     LeaveGroupRequest: (api.leave_group, api.leave_group_error),
-    OffsetCommitRequest: (api.offset_commit, api.offset_commit_error),
-    OffsetFetchRequest: (api.offset_fetch, api.offset_fetch_error),
+    OffsetCommitRequest: (group_offsets.offset_commit, group_offsets.offset_commit_error),
+    OffsetFetchRequest: (group_offsets.offset_fetch, group_offsets.offset_fetch_error),
 }
 RESPONSES = {
     FindCoordinatorRequest: FindCoordinatorResponse,
