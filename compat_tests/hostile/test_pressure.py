@@ -12,6 +12,7 @@ from compat_tests.support.gateway import Gateway
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import (
+    FETCH_VERSION,
     METADATA_VERSION,
     PRODUCE_VERSION,
     api_versions,
@@ -25,6 +26,8 @@ from compat_tests.wire.messages import (
 ANNOUNCED_BYTES = 90 << 20
 PEERS_COUNT = 50
 MIB = 1 << 20
+REPLY_BYTES_MAX = 256 * MIB  # the default of --reply-bytes-max
+LEFT_BYTES_MAX = 50 * MIB
 
 
 def test_announced_bytes_are_not_allocated(victim: Gateway, dial: Callable[[], Connection]) -> None:
@@ -82,6 +85,44 @@ def test_readers_that_stop_reading(
     wait_until(lambda: victim.rss_bytes() - before_bytes < 768 * MIB, what="bounded memory")
     for connection in stalled:
         connection.close()
+
+
+@pytest.mark.timeout(180)
+def test_replies_that_nobody_reads_are_bounded_in_all(
+    own_gateway: Callable[..., Gateway], topic: str
+) -> None:
+    """Peers ask for 50 MiB each of what is in no cache and take none of it; then they go."""
+    gateway = own_gateway("file", "--tail-cache-bytes", "0", "--block-cache-bytes", "0")
+    partitions = range(50)
+    with Connection(gateway.bootstrap) as control:
+        create_topic(control, topic, partitions=len(partitions))
+        for partition in partitions:
+            batch = build([bytes(900_000)])
+            assert produce(control, topic, batch, partition=partition).error_code == 0
+        before_bytes = gateway.rss_bytes()
+        silent = [Connection(gateway.bootstrap) for _ in range(25)]
+        for connection in silent:
+            for _ in range(4):
+                request = fetch_request(
+                    topic,
+                    dict.fromkeys(partitions, 0),
+                    max_wait_ms=500,
+                    partition_max_bytes=MIB,
+                )
+                connection.send(request, FETCH_VERSION)
+            # One after the other, so that they do not share what is read for them.
+            assert connection.socket.recv(1, socket.MSG_PEEK)
+        assert gateway.rss_bytes() - before_bytes < REPLY_BYTES_MAX
+        for _ in range(20):
+            request = fetch_request(topic, {0: 0}, max_wait_ms=500)
+            answer = control.call(request, FETCH_VERSION)
+            assert answer.responses[0].partitions[0].error_code == 0
+        for connection in silent:
+            connection.close()
+        wait_until(
+            lambda: gateway.rss_bytes() - before_bytes < LEFT_BYTES_MAX,
+            what="the memory of replies whose readers are gone",
+        )
 
 
 @pytest.mark.timeout(180)
