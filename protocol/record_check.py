@@ -25,6 +25,7 @@ INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 # Smaller ones on average are copied first: bytes are read faster than a view.
 _COPIED_RECORD_BYTES_MAX = 512
+_COPIED_BYTES_MAX = 4 << 20  # a millisecond or two
 _VARINT_BYTES_MAX = 5
 _VARLONG_BYTES_MAX = 10
 _NEVER_FITS = 1 << 80  # what a longer varint is read as
@@ -101,7 +102,8 @@ class RecordCheck:
             )
         self._base_ms = header.base_timestamp_ms
         self._rules = rules
-        is_copied = len(plain) < self._count * _COPIED_RECORD_BYTES_MAX
+        copied_bytes_max = min(_COPIED_BYTES_MAX, self._count * _COPIED_RECORD_BYTES_MAX)
+        is_copied = len(plain) < copied_bytes_max
         self._plain = bytes(plain) if is_copied else memoryview(plain)
         self._index = self._at = 0
         self._layout = Layout(*[0] * len(Layout._fields))  # of the last record

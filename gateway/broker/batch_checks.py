@@ -4,8 +4,8 @@ What a check costs is not what a batch weighs: eleven kilobytes may decompress t
 batch is tried where it would be cheapest and goes on to where there is more room: in the step that
 received it (up to half a megabyte decompressed), in one of the quick lanes (some megabytes), in the
 one lane for the largest. Decompression in a lane is done in a thread, without the interpreter's
-lock; records are looked at on the loop, a slice of about a millisecond at a time. So lanes bound
-the memory, and however much is sent, a turn of the loop has one slice of each lane at most.
+lock; records are looked at on the loop, less than a millisecond at a time. So lanes bound the
+memory, and however much is sent, a turn of the loop has one slice of each lane at most.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from protocol import (
 
 NO_CODEC = 0
 UNITS_AT_ONCE = 2_000  # of one request in the step that received it; a unit is about a microsecond
-UNITS_A_SLICE = 1_000
+UNITS_A_SLICE = 300
 PLAIN_BYTES_A_UNIT = 256  # what the slowest codec decompresses
 COMPRESSED_RECORDS_MAX_COUNT = 1_000_000
 """Of a compressed batch: a second's work. Clients that fill batches by bytes stay far below it."""
