@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from wal_core import Corrupt, LogConfig, open_store
 from wal_core.block_format import BlockIds, encode_entries
+from wal_core.chain import Sealed
 from wal_core.object_store.memory import MemoryStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place
+from wal_core.sealed_format import SealedIndex
 from wal_core.stream_tables import Run
 from wal_core.stretches import (
     STRETCH_BLOCKS_MAX_COUNT,
@@ -27,6 +29,7 @@ from wal_core.stretches import (
 )
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
+from wal_core.tests.compaction_load import SMALL
 from wal_core.tests.harness import CountingRng, Harness
 from wal_core.types import Entry
 
@@ -221,5 +224,38 @@ def test_neighbours_are_read_together_and_in_order():
         store.objects[KEY] = body[:at] + b"?" + body[at + 1 :]
         with pytest.raises(Corrupt, match="block 2"):
             await read()
+
+    run(main)
+
+
+def test_a_damaged_block_of_a_sealed_segment_does_not_spoil_those_beside_it():
+    config = dataclasses.replace(
+        SMALL, block_cache_bytes_max=1 << 20, sealed_object_bytes_max=1 << 20
+    )
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        counting = FaultyObjectStore(bucket)
+        h = await Harness.open(await open_store("", "object", objects=counting), config)
+        for number in range(40):
+            await h.add(0, b"%04d" % number * 25)
+        await h.log.until_quiet()
+        link = h.log._chain.links[0]
+        assert isinstance(link, Sealed)
+        index = await h.log._reader.tables.get(link)
+        assert isinstance(index, SealedIndex)
+        assert index.block_count >= 4
+        key = index.place(1).key
+        assert index.place(0).key == index.place(2).key == key
+        damaged, following = (run.first_offset for run in index.runs(0)[1:3])
+        bucket.objects[key] = bucket.objects[key].replace(b"%04d" % damaged * 25, b"?" * 100)
+        counting.calls.clear()
+        found = await h.log.read(0, 0, 1 << 20)
+        assert [entry.base_offset for entry in found] == list(range(damaged))
+        with pytest.raises(Corrupt, match=key):
+            await h.log.read(0, damaged, 1 << 20)
+        found = await h.log.read(0, following, 1 << 20)
+        assert [entry.base_offset for entry in found] == list(range(following, 40))
+        await h.log.close()
 
     run(main)
