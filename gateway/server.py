@@ -345,20 +345,28 @@ def cloud_settings(config: Config) -> CloudSettings:
     )
 
 
+_PIECES_IN_SEGMENT_COUNT = 64
+"""What a footer repeats, less than a piece, must be little beside its segment."""
+
+
 def _log_config(config: Config) -> LogConfig:
     # Writes to a folder or to memory cost nothing: limited only on request.
     rate = FLUSH_PRESETS[config.flush_preset]
     per_s_max: float | None = config.writes_per_s_max_count or None
     if per_s_max is None and config.in_bucket:
         per_s_max = rate.writes_per_s_max
+    preset = LogConfig.preset(config.mode)
     return dataclasses.replace(
-        LogConfig.preset(config.mode),
+        preset,
         block_bytes_max=config.block_bytes_max,
         gather_ms=config.gather_ms if config.mode == "object" else math.inf,
         flushes_in_flight_max_count=config.flushes_in_flight_max_count,
         writes_per_s_max=per_s_max,
         writes_burst_count=rate.burst_count,
         segment_bytes_max=config.segment_bytes_max,
+        checkpoint_piece_bytes=min(
+            preset.checkpoint_piece_bytes, config.segment_bytes_max // _PIECES_IN_SEGMENT_COUNT
+        ),
         # Whatever is read may be appended: senders are slowed down by the budget for requests,
         # never refused here. Past that budget may come the frame that crosses it, the one that is
         # finished next, and a little of every connection.

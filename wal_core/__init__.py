@@ -4,6 +4,7 @@ Knows streams, entries, blocks and segments; has never heard of Kafka. Bytes: FO
 layers use the names below and nothing else.
 """
 
+from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
@@ -15,10 +16,12 @@ from wal_core.object_store.memory import MemoryStore
 from wal_core.off_loop import Lane, close_lanes
 from wal_core.segment_store.base import SegmentStore
 from wal_core.store_opening import examine_bucket, open_store, open_to_look, stored_mode
-from wal_core.types import Entry, LogState
+from wal_core.types import Changes, Entry, LogState
 
 __all__ = [
+    "CHECKPOINT_STREAM_ID",
     "FLUSH_PRESETS",
+    "Changes",
     "Clock",
     "CloudSettings",
     "CopyReport",

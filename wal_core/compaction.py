@@ -24,8 +24,8 @@ from wal_core.sealed_writer import SealedWriter
 from wal_core.stream_tables import StreamRow
 from wal_core.stretches import read_in_order
 from wal_core.survey import Starts, live_runs
+from wal_core.tables import Tables
 
-Tables: TypeAlias = Footer | SealedIndex
 PlaceOf: TypeAlias = Callable[[Tables, int], Place]
 
 _READS_AHEAD_COUNT = 4

@@ -77,6 +77,9 @@ class LogConfig:
     """Clients may add to the log as long as this would be left on the disk. 0: until it is full."""
     reserve_bytes: int = 0
     """Set aside in a file, and given up once the disk is full all the same. 0: none."""
+    checkpoint_piece_bytes: int = 256 * KIB
+    """So much of what rides on the log changes before it is written down among the entries; what
+    has changed since is in each footer. Larger: fewer reads at a start, larger footers."""
 
     # Memory.
     unconfirmed_bytes_max: int = 256 * MIB

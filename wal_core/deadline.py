@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
 BYTES_PER_S_MIN = 512 * 1024
@@ -39,8 +39,9 @@ class Attempts:
             try:
                 yield
             finally:
-                _current.reset(token)
                 attempt.end()
+                with suppress(ValueError):  # closed by somebody else, in a context of theirs
+                    _current.reset(token)
 
 
 class _Attempt:

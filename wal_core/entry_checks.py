@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.errors import Invalid
 from wal_core.streams import Stream
 
-STREAM_ID_MAX = (1 << 64) - 1
+STREAM_ID_MAX = CHECKPOINT_STREAM_ID - 1
 _RECORD_COUNT_MAX = (1 << 32) - 1
 _INT64_MAX = (1 << 63) - 1
 

@@ -35,7 +35,7 @@ def encode_footer_payload(
     blocks: Iterable[BlockExtent],
     streams: Iterable[StreamRow],
     runs: Iterable[Run],
-    checkpoint: bytes,
+    changes: bytes,
     created_ms: int,
 ) -> bytes:
     """`streams` sorted by id, `runs` sorted by (stream, block), blocks in order."""
@@ -47,11 +47,11 @@ def encode_footer_payload(
         len(block_rows) // _BLOCK_ROW.size,
         len(stream_rows),
         len(run_rows),
-        len(checkpoint),
+        len(changes),
         created_ms,
     )
     tables = (encode_streams(stream_rows), encode_runs(run_rows))
-    return b"".join((head, block_rows, *tables, checkpoint))
+    return b"".join((head, block_rows, *tables, changes))
 
 
 class Footer(StreamTables):
@@ -65,12 +65,12 @@ class Footer(StreamTables):
         self.term = term
         if len(payload) < _HEAD.size:
             raise Corrupt("footer is too short", segment=segment)
-        magic, blocks, streams, runs, checkpoint_bytes, created = _HEAD.unpack_from(payload)
+        magic, blocks, streams, runs, changes_bytes, created = _HEAD.unpack_from(payload)
         self.block_count: int = blocks
         self.created_ms: int = created
         self._blocks_at = _HEAD.size
         super().__init__(payload, self._blocks_at + blocks * _BLOCK_ROW.size, streams, runs)
-        if magic != FOOTER_MAGIC or self.tables_end + checkpoint_bytes != len(payload):
+        if magic != FOOTER_MAGIC or self.tables_end + changes_bytes != len(payload):
             raise Corrupt("footer tables do not fit their sizes", segment=segment)
 
     @classmethod
@@ -82,8 +82,9 @@ class Footer(StreamTables):
         return cls(header.kind, header.segment, header.term, block.data)
 
     @property
-    def checkpoint(self) -> bytes:
-        return bytes(self._buffer[self.tables_end :])
+    def changes(self) -> memoryview:
+        """What no piece of the checkpoint has yet: encoded as one."""
+        return self._buffer[self.tables_end :]
 
     @property
     def mean_block_bytes(self) -> float:

@@ -6,6 +6,7 @@ import asyncio
 
 from wal_core.block_format import NONCE_BYTES
 from wal_core.chain import Completed
+from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable
@@ -49,6 +50,7 @@ class Log:
         self._writer = LogWriter(
             store,
             state,
+            recovered.checkpoint,
             config,
             term=recovered.term,
             nonce=nonce,
@@ -242,7 +244,11 @@ class Log:
 
     def stream_ids(self) -> list[int]:
         """All streams with entries that were not dropped."""
-        return [key for key, stream in self._streams.items() if not stream.dropped]
+        return [
+            key
+            for key, stream in self._streams.items()
+            if not stream.dropped and key != CHECKPOINT_STREAM_ID
+        ]
 
     def start_offset(self, stream_id: int) -> int:
         """The first offset that can be read; 0 for an unknown stream."""

@@ -18,8 +18,8 @@ from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated, WalError
 from wal_core.footer_format import Footer
 from wal_core.log_writer import LogWriter
-from wal_core.places import Place, Slot
-from wal_core.rebuild import Rebuild, Tables
+from wal_core.places import Place
+from wal_core.rebuild import Rebuild
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_index import SegmentIndex, SegmentView
 from wal_core.segment_store.base import SegmentStore
@@ -34,6 +34,7 @@ from wal_core.stretches import (
     stretches_around,
 )
 from wal_core.table_loading import TableLoading
+from wal_core.tables import Tables, place_of
 from wal_core.types import Entry
 
 _READ_AHEAD_COUNT = 8
@@ -98,7 +99,7 @@ class LogReader:
             get=self._tables_of,
             active=lambda: writer.active,
         )
-        self.tables: LoadingCache[Link, Footer | SealedIndex] = LoadingCache(
+        self.tables: LoadingCache[Link, Tables] = LoadingCache(
             config.table_cache_bytes_max,
             self.loading.load,
             lambda tables: tables.total_bytes,
@@ -339,11 +340,8 @@ class LogReader:
 
     def place(self, view: SegmentView, number: int) -> Place:
         """Where a block of a segment is."""
-        if isinstance(view, SealedIndex):
-            return view.place(number)
-        assert isinstance(view, Footer | SegmentIndex)
-        at = view.extent(number)
-        return self._store.place(Slot(self._log_id, view.segment, number, at.position), at.length)
+        assert isinstance(view, Footer | SealedIndex | SegmentIndex)
+        return place_of(self._store, self._log_id, view, number)
 
     async def close(self) -> None:
         """End loads in progress."""

@@ -22,14 +22,16 @@ from wal_core.block_format import (
     INDEX_ENTRY,
     BlockIds,
     BlockKind,
-    EncodedBlock,
     encode_entries,
     encode_payload,
 )
+from wal_core.checkpoint import Checkpoint, with_start
+from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.entry_checks import STREAM_ID_MAX, check_entry, is_flat
-from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
+from wal_core.errors import Invalid, Unavailable, WalError
+from wal_core.flights import Ending, Flight, Gathering, as_fatal
 from wal_core.flush_policy import TokenBucket, should_flush
 from wal_core.footer_format import Footer
 from wal_core.handover import Listener
@@ -44,33 +46,6 @@ from wal_core.tail import Tail
 from wal_core.types import Entry, LogState
 
 
-class _Gathering:
-    """A block that takes entries or waits for its turn."""
-
-    __slots__ = ("bytes_count", "entries", "future", "owners", "since_s")
-
-    def __init__(self, future: asyncio.Future[None], since_s: float) -> None:
-        self.entries: list[Entry] = []
-        self.owners: list[Stream] = []
-        self.bytes_count = HEADER_BYTES  # as it will be stored
-        self.future = future
-        self.since_s = since_s
-
-
-class _Flight:
-    """A block on its way to the store."""
-
-    __slots__ = ("bytes_count", "durable", "encoded", "future", "number", "owners", "slot")
-
-    def __init__(self, gathered: _Gathering, slot: Slot, encoded: EncodedBlock) -> None:
-        self.slot = slot
-        self.encoded = encoded
-        self.owners = gathered.owners
-        self.future = gathered.future
-        self.bytes_count = gathered.bytes_count
-        self.durable = False
-
-
 class LogWriter:
     """Owned by the Log, which shares `streams`, `tail` and the segment list with the reader."""
 
@@ -78,6 +53,7 @@ class LogWriter:
         self,
         store: SegmentStore,
         state: LogState,
+        checkpoint: Checkpoint,
         config: LogConfig,
         *,
         term: int,
@@ -90,6 +66,7 @@ class LogWriter:
     ) -> None:
         self._store = store
         self._state = state
+        self._checkpoint = checkpoint
         self._config = config
         self._term = term
         self._nonce = nonce
@@ -114,9 +91,9 @@ class LogWriter:
         self._error: WalError | None = None
         self._closing = False
 
-        self._open: _Gathering | None = None
-        self._queue: deque[_Gathering] = deque()
-        self._flights: deque[_Flight] = deque()  # unconfirmed, in slot order
+        self._open: Gathering | None = None
+        self._queue: deque[Gathering] = deque()
+        self._flights: deque[Flight] = deque()  # unconfirmed, in slot order
         self._in_flight_count = 0  # of those, the ones not durable yet
         self._cut_blocks = 0  # of the active segment: numbered so far
         self._cut_bytes = 0
@@ -125,9 +102,10 @@ class LogWriter:
         self._age_timer: asyncio.TimerHandle | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
 
-        # A roll: the checkpoint of the segment's end, and how many queued blocks still go in.
-        self._roll_checkpoint: bytes | None = None
+        # A roll: what the footer says of the checkpoint, and how many queued blocks still go in.
+        self._roll: Ending | None = None
         self._roll_left_count = 0
+        self._start_before = 0  # of the checkpoint's stream, in the footer before
         self._dropped = IdRanges()
         self._dropped_late: set[int] = set()  # still in the footer that is being prepared
         self._idle: asyncio.Event = asyncio.Event()
@@ -160,24 +138,37 @@ class LogWriter:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
             self._refuse(stored_bytes)
+        entry = Entry(stream_id, base_offset, record_count, max_timestamp_ms, payload)
+        future = self._add(entry, stream, stored_bytes)
+        if not self._pump_scheduled:
+            # At the end of this turn of the loop: what arrives together rides together.
+            self._pump_scheduled = True
+            self._loop.call_soon(self._pump)
+        return future
 
+    def _add(self, entry: Entry, stream: Stream, stored_bytes: int) -> asyncio.Future[None]:
         block = self._open
         if block is None or (
             block.bytes_count + stored_bytes > self._config.block_bytes_max and block.entries
         ):
             block = self._next_open()
-        block.entries.append(Entry(stream_id, base_offset, record_count, max_timestamp_ms, payload))
+        block.entries.append(entry)
         block.owners.append(stream)
         block.bytes_count += stored_bytes
         self.unconfirmed_bytes += stored_bytes
-        if not base_offset:
-            self._streams[stream_id] = stream  # its first entry
-        stream.end = base_offset + record_count
-        if not self._pump_scheduled:
-            # At the end of this turn of the loop: what arrives together rides together.
-            self._pump_scheduled = True
-            self._loop.call_soon(self._pump)
+        if not entry.base_offset:
+            self._streams[entry.stream_id] = stream  # its first entry
+        stream.end = entry.base_offset + entry.record_count
         return block.future
+
+    def _write_piece(self) -> bool:
+        """Write down some of what has changed, where enough has; True when there may be more."""
+        stream = self._streams.get(CHECKPOINT_STREAM_ID) or Stream()
+        piece = self._checkpoint.next_piece(stream.end)
+        if piece is not None:
+            entry = Entry(CHECKPOINT_STREAM_ID, stream.end, 1, -1, piece)
+            self._add(entry, stream, len(piece) + INDEX_ENTRY.size)
+        return self._checkpoint.is_due
 
     def _new_stream(self, stream_id: int) -> Stream:
         if not 0 <= stream_id <= STREAM_ID_MAX:
@@ -197,10 +188,10 @@ class LogWriter:
             log_id=self._config.log_id,
         )
 
-    def _next_open(self) -> _Gathering:
+    def _next_open(self) -> Gathering:
         if self._open is not None:
             self._queue.append(self._open)
-        self._open = _Gathering(self._loop.create_future(), self._loop.time())
+        self._open = Gathering(self._loop.create_future(), self._loop.time())
         self._idle.clear()
         return self._open
 
@@ -211,7 +202,7 @@ class LogWriter:
         if stream is None:
             return
         stream.drop()
-        if self._roll_checkpoint is not None:
+        if self._roll is not None:
             # The footer being prepared states the moment before.
             self._dropped_late.add(stream_id)
             return
@@ -230,15 +221,19 @@ class LogWriter:
         if self._error is not None:
             return
         try:
-            self._start_roll_if_due()
+            if self._write_piece():
+                self._pump_scheduled = True  # the rest in turns of its own
+                self._loop.call_soon(self._pump)
+            else:
+                self._start_roll_if_due()
             while self._start_next():
                 pass
         except Exception as error:
-            self.fail(_as_fatal(error))
+            self.fail(as_fatal(error))
 
     def _start_next(self) -> bool:
         """Start one flush if the policy says so; else see to it that we come back in time."""
-        rolling = self._roll_checkpoint is not None
+        rolling = self._roll is not None
         if rolling and not self._roll_left_count:
             return False  # the footer's turn; everything newer waits for the next segment
         block = self._queue[0] if self._queue else self._open
@@ -274,7 +269,7 @@ class LogWriter:
         if when_s != float("inf"):
             self._timer = self._loop.call_at(when_s, self._pump)
 
-    def _start_flush(self, block: _Gathering) -> None:
+    def _start_flush(self, block: Gathering) -> None:
         if self.active is None:
             self.active = SegmentIndex(self._next_segment)
             self._next_segment += 1
@@ -293,7 +288,7 @@ class LogWriter:
         )
         encoded = encode_entries(ids, block.entries)
         slot = Slot(self._config.log_id, segment, number, self._cut_bytes)
-        flight = _Flight(block, slot, encoded)
+        flight = Flight(block, slot, encoded)
         self._cut_blocks += 1
         self._cut_bytes += encoded.length
         self._flights.append(flight)
@@ -302,7 +297,7 @@ class LogWriter:
         if self._listener is not None and self._listener.is_due():
             self._spawn(self._listener.listen())
 
-    async def _flush(self, flight: _Flight) -> None:
+    async def _flush(self, flight: Flight) -> None:
         pieces = flight.encoded.pieces
         await self._persist(lambda: self._store.append(flight.slot, pieces, final=False))
         flight.durable = True
@@ -313,7 +308,7 @@ class LogWriter:
             self._flights.popleft()
         self._after_progress()
 
-    def _confirm(self, flight: _Flight) -> None:
+    def _confirm(self, flight: Flight) -> None:
         """The block and everything before it is durable: let the world see it."""
         active = self.active
         assert active is not None
@@ -330,6 +325,7 @@ class LogWriter:
             ends[stream_id] = end_offset
         self.tail.add(encoded, flight.owners)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
+        ends.pop(CHECKPOINT_STREAM_ID, None)
         self._state.confirmed(ends)
         if not flight.future.done():
             flight.future.set_result(None)
@@ -337,8 +333,8 @@ class LogWriter:
     def _after_progress(self) -> None:
         if self._error is not None:
             return
-        if self._roll_checkpoint is not None and not self._roll_left_count and not self._flights:
-            self._spawn(self._finish_segment(self._roll_checkpoint))
+        if self._roll is not None and not self._roll_left_count and not self._flights:
+            self._spawn(self._finish_segment(self._roll))
         elif self._open is not None or self._queue:
             self._pump()
         elif not self._flights:
@@ -347,7 +343,7 @@ class LogWriter:
     # -- rolling ---------------------------------------------------------------------------
 
     def _start_roll_if_due(self) -> None:
-        if self._roll_checkpoint is not None or (self._open is None and not self._queue):
+        if self._roll is not None or (self._open is None and not self._queue):
             return
         blocks, size = len(self._queue), sum(block.bytes_count for block in self._queue)
         if self._open is not None:
@@ -360,24 +356,26 @@ class LogWriter:
     def _start_roll(self) -> None:
         """Everything appended up to here is this segment's, and the checkpoint is its sum.
 
-        Both are taken in one step without an await: that is what makes the footer's checkpoint
-        equal to the replay of the segment.
+        Both are taken in one step without an await: that is what makes the checkpoint equal to the
+        replay of the segment.
         """
+        while self._write_piece():
+            pass
         if self._open is not None:
             self._queue.append(self._open)
             self._open = None
         self._roll_left_count = len(self._queue)
-        self._roll_checkpoint = self._state.checkpoint()
+        self._roll = Ending(self._checkpoint.changes(), self._checkpoint.start)
 
     def complete_segment(self) -> None:
         """End the unfinished segment now, with all that has been appended; if there is one."""
-        if self._error is not None or self._roll_checkpoint is not None or self._closing:
+        if self._error is not None or self._roll is not None or self._closing:
             return
         if self.active is not None or self._open is not None or self._queue:
             try:
                 self._start_roll()
             except Exception as error:
-                self.fail(_as_fatal(error))
+                self.fail(as_fatal(error))
             self._after_progress()
 
     def _stop_timers(self) -> None:
@@ -385,7 +383,7 @@ class LogWriter:
             if timer is not None:
                 timer.cancel()
 
-    async def _finish_segment(self, checkpoint: bytes) -> None:
+    async def _finish_segment(self, ending: Ending) -> None:
         active = self.active
         assert active is not None
         assert active.block_count == self._cut_blocks
@@ -396,7 +394,8 @@ class LogWriter:
         rows = [
             stream.row(stream_id) for stream_id, stream in self._streams.items() if stream.confirmed
         ]
-        encode = partial(active.encode_footer, rows, checkpoint, self._clock.now_ms())
+        rows = [*with_start(rows, ending.start)]
+        encode = partial(active.encode_footer, rows, ending.changes, self._clock.now_ms())
         payload = await off_loop_if_large(WRITER, active.run_count, encode)
         count = active.block_count
         ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
@@ -405,13 +404,22 @@ class LogWriter:
         await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         if self._error is not None:
             return
+        self._free_pieces(ending.start)
         self._finished(Footer(BlockKind.COMPLETE, active.segment, self._term, payload))
         self.active = None
-        self._roll_checkpoint = None
+        self._roll = None
         for stream_id in self._dropped_late:
             del self._streams[stream_id]
         self._dropped_late.clear()
         self._after_progress()
+
+    def _free_pieces(self, start: int) -> None:
+        """Pieces are dead once two footers do without them: a start may have to go by the last but
+        one."""
+        stream = self._streams.get(CHECKPOINT_STREAM_ID)
+        if stream is not None:
+            stream.truncate(self._start_before)
+        self._start_before = start
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -419,9 +427,9 @@ class LogWriter:
         """Accept nothing more, confirm everything, complete the segment."""
         self._closing = True
         while self._error is None and not (
-            self._idle.is_set() and self.active is None and self._roll_checkpoint is None
+            self._idle.is_set() and self.active is None and self._roll is None
         ):
-            if self._idle.is_set() and self._roll_checkpoint is None:
+            if self._idle.is_set() and self._roll is None:
                 self._idle.clear()
                 self._start_roll()
                 self._after_progress()
@@ -482,13 +490,4 @@ class LogWriter:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(_as_fatal(error))
-
-
-def _as_fatal(error: BaseException) -> WalError:
-    """What stops a log is one of ours; anything else is a bug worth its traceback."""
-    if isinstance(error, WalError):
-        return error
-    wrapped = Corrupt(f"the log stopped over an unexpected {type(error).__name__}: {error}")
-    wrapped.__cause__ = error
-    return wrapped
+            self.fail(as_fatal(error))

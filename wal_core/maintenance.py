@@ -15,6 +15,7 @@ from functools import partial
 import msgspec
 
 from wal_core.chain import Chain, Completed, Link, Sealed
+from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng
 from wal_core.compaction import Compaction, Source
 from wal_core.compaction_plan import UNSEALED_COUNT, next_run
@@ -80,6 +81,7 @@ class Maintenance:
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
         self._starts_changed = False
+        self._pieces_end = 0  # of the checkpoint, when dead ones were looked for
         self._dead_checked_s = -float("inf")
         self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
         self._is_small: dict[Link, bool] = {}  # completed ones: whether of many small blocks
@@ -91,6 +93,11 @@ class Maintenance:
 
     def poke(self) -> None:
         """A segment was finished, or room lacks: then what is dead is looked for at once."""
+        pieces = self._streams.get(CHECKPOINT_STREAM_ID)
+        if pieces is not None and pieces.start > self._pieces_end:
+            # All that there was of the checkpoint at the last look is dead.
+            self._pieces_end = pieces.end
+            self._starts_changed = True
         if self._store.room.is_low:
             self._starts_changed = True
         self._wanted.set()

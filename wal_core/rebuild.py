@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from wal_core.block_format import HEADER_BYTES, Block, BlockKind, parse_header
 from wal_core.chain import Completed, Link, Sealed
@@ -29,8 +29,7 @@ from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.streams import Stream
-
-Tables: TypeAlias = Footer | SealedIndex
+from wal_core.tables import Tables
 
 
 class Known(NamedTuple):

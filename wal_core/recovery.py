@@ -4,7 +4,8 @@ Cost: the newest manifest, one listing of what is not sealed yet, the newest foo
 of at most one unfinished segment. Order of the steps is what makes it safe:
 
 1. Lock, where the store can.
-2. Restore state and streams from the newest footer behind what the manifest has sealed.
+2. Restore streams from the newest footer behind what the manifest has sealed, and the state from
+   the pieces it names and the changes it holds (checkpoint.py).
 3. Replay the unfinished segment behind it, slot by slot, and close it with a footer of our own
    (kind fence) in the first free slot. If another writer fills that slot first, its block counts:
    replay it and go for the next one, and ask the writer to hold on (handover.py).
@@ -23,7 +24,9 @@ import logging
 import msgspec
 
 from wal_core.block_format import Block, BlockIds, BlockKind, encode_payload
-from wal_core.chain import Chain, Completed
+from wal_core.chain import Chain, Completed, Link
+from wal_core.checkpoint import Checkpoint, with_start
+from wal_core.checkpoint_loading import CheckpointLoader
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import REMEDY, Corrupt, Fenced
@@ -37,6 +40,8 @@ from wal_core.replay import Replay
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.streams import Stream
+from wal_core.table_loading import stored_tables
+from wal_core.tables import Tables
 from wal_core.types import LogState
 
 _TOLD_MAX_COUNT = 20
@@ -58,7 +63,6 @@ class Recovery:
         rng: Rng,
     ) -> None:
         self._store = store
-        self._state = state
         self._nonce = nonce
         self._clock = clock
         self._persist = Persistence(config, rng)
@@ -74,6 +78,7 @@ class Recovery:
         self.chain = Chain()
         self.newest_footers: dict[int, Footer] = {}
         self.streams: dict[int, Stream] = {}
+        self.checkpoint = Checkpoint(state, config.checkpoint_piece_bytes)
 
     async def run(self) -> None:
         """Recover. The caller unlocks the store if this raises."""
@@ -146,7 +151,7 @@ class Recovery:
         if footer is not None:
             for row in footer.streams():
                 self.streams[row.stream_id] = Stream(*row[1:5])
-            self._state.restore(footer.checkpoint)
+            await self._load_checkpoint(footer)
         for segment in behind:
             if segment not in present:
                 await self._damaged(segment, "nothing is left of it")
@@ -159,7 +164,7 @@ class Recovery:
 
     async def _pass(self, segment: int) -> None:
         """A finished segment without a footer that can be read: replay what it had before it."""
-        replay = Replay(SegmentIndex(segment), self.streams, self._state.apply)
+        replay = Replay(SegmentIndex(segment), self.streams, self.checkpoint.apply)
         blocks = self._store.recover_segment(
             self._log_id, segment, self._persist, cut=False, finished=True
         )
@@ -171,6 +176,18 @@ class Recovery:
                 replay.take(block)
         await self._damaged(segment, "its footer cannot be read; its blocks say what was in it")
         self._tell(replay)
+
+    async def _load_checkpoint(self, footer: Footer) -> None:
+        async def load(link: Link) -> Tables:
+            known = self.newest_footers.get(link.last) if isinstance(link, Completed) else None
+            if known is not None:
+                return known
+            return await self._persist(lambda: stored_tables(self._store, self._log_id, link))
+
+        loader = CheckpointLoader(self._store, self._log_id, self._persist, load)
+        behind = range(self.chain.last + 1, footer.segment + 1)
+        links = [*self.chain.links, *map(Completed, behind)]
+        await loader.load(links, footer, self.checkpoint)
 
     async def _own_the_past(self) -> None:
         """Make sure that our fence was the newest thing in the log, and take over its manifests.
@@ -225,7 +242,7 @@ class Recovery:
 
     async def _finish(self, segment: int) -> None:
         """Replay a segment and end it, by our fence or by the footer it turns out to have."""
-        replay = Replay(SegmentIndex(segment), self.streams, self._state.apply)
+        replay = Replay(SegmentIndex(segment), self.streams, self.checkpoint.apply)
         terms: set[int] = set()
         ended = await self._replay_listed(replay, terms)
         if not ended and self._store.locks and not replay.index.block_count:
@@ -312,8 +329,11 @@ class Recovery:
         """Fill the next slot with our footer; False when somebody else's block is there."""
         term = self.term + 1
         payload = index.encode_footer(
-            (stream.row(stream_id) for stream_id, stream in self.streams.items()),
-            self._state.checkpoint(),
+            with_start(
+                (stream.row(stream_id) for stream_id, stream in self.streams.items()),
+                self.checkpoint.start,
+            ),
+            self.checkpoint.changes(),
             self._clock.now_ms(),
         )
         count = index.block_count

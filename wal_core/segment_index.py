@@ -155,9 +155,7 @@ class SegmentIndex:
         runs = self._runs.get(stream_id)
         return NO_TIMESTAMP_MS if runs is None else runs.max_timestamp_ms
 
-    def encode_footer(
-        self, streams: Iterable[StreamRow], checkpoint: bytes, created_ms: int
-    ) -> bytes:
+    def encode_footer(self, streams: Iterable[StreamRow], changes: bytes, created_ms: int) -> bytes:
         """The footer's payload; runs of streams that are no longer alive are left out. What the
         rows say of this segment is filled in."""
         alive = [
@@ -166,4 +164,4 @@ class SegmentIndex:
         ]
         runs = (run for row in alive for run in self.runs(row.stream_id))
         blocks = (self.extent(block) for block in range(self.block_count))
-        return encode_footer_payload(blocks, alive, runs, checkpoint, created_ms)
+        return encode_footer_payload(blocks, alive, runs, changes, created_ms)

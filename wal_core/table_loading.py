@@ -10,10 +10,11 @@ from wal_core.chain import Chain, Link, Sealed
 from wal_core.errors import REMEDY, Corrupt, WalError
 from wal_core.footer_format import Footer
 from wal_core.places import Place, read_block
-from wal_core.rebuild import Rebuild, Tables, known_after
+from wal_core.rebuild import Rebuild, known_after
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
+from wal_core.tables import Tables
 
 _logger = logging.getLogger(__name__)
 

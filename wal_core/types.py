@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -24,23 +24,79 @@ class Entry(NamedTuple):
         return self.base_offset + self.record_count
 
 
+class Changes:
+    """Keys whose values have changed since they were last written down: the user notes them, the
+    log takes them.
+    """
+
+    __slots__ = ("_sizes", "bytes_count")
+
+    def __init__(self) -> None:
+        self._sizes: dict[bytes, int] = {}  # who changed first is first
+        self.bytes_count = 0  # about what writing all of them down takes
+
+    def note(self, key: bytes, bytes_count: int) -> None:
+        """A value is new, another one, or gone; key and value take about so many bytes."""
+        self.bytes_count += bytes_count - self._sizes.get(key, 0)
+        self._sizes[key] = bytes_count
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._sizes
+
+    def forget(self, key: bytes) -> None:
+        """It is written down; one that was not noted is fine."""
+        self.bytes_count -= self._sizes.pop(key, 0)
+
+    def take(self, bytes_max: int) -> list[bytes]:
+        """Some that take about so many bytes, at least one if there is any."""
+        taken = []
+        for key, bytes_count in self._sizes.items():
+            taken.append(key)
+            bytes_max -= bytes_count
+            if bytes_max <= 0:
+                break
+        for key in taken:
+            self.forget(key)
+        return taken
+
+    def keys(self) -> list[bytes]:
+        """All of them."""
+        return list(self._sizes)
+
+    def clear(self) -> None:
+        """Everything is written down."""
+        self._sizes.clear()
+        self.bytes_count = 0
+
+
 class LogState(Protocol):
     """What the user keeps in memory as the sum of all entries; the log carries it across restarts.
 
-    Every method is called on the event loop and must not wait. An exception from one of them
-    is a bug of the user and stops the log.
+    To the log it is a map of keys to values, both opaque, that together are exactly the effect of
+    every entry appended (or applied) so far. Every method is called on the event loop and must not
+    wait. An exception from one of them is a bug of the user and stops the log.
     """
 
-    def restore(self, checkpoint: bytes) -> None:
-        """Take over a checkpoint; called at most once, before any `apply`."""
+    @property
+    def changes(self) -> Changes:
+        """Where a change is noted in the step of the loop that appends, or applies, its entry."""
+        ...
+
+    def restore(self, key: bytes, value: Buffer | None) -> None:
+        """Take over what was remembered; None: forgotten. Before any `apply`, keys in any order; of
+        several values of one key the last one counts. A view is valid during the call only."""
+        ...
+
+    def restored(self) -> None:
+        """That was all of it."""
         ...
 
     def apply(self, entry: Entry) -> None:
-        """Called during recovery with every entry after the checkpoint, in log order."""
+        """Called during recovery with every entry after that, in log order."""
         ...
 
-    def checkpoint(self) -> bytes:
-        """Exactly the effect of every entry appended (or applied) so far."""
+    def values(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
+        """What is remembered now, for each of the keys; None: nothing."""
         ...
 
     def confirmed(self, ends: Mapping[int, int]) -> None:

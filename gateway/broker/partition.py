@@ -11,12 +11,8 @@ import bisect
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.broker.producer_state import (
-    KeptBatch,
-    ProducerMemory,
-    ProducerStates,
-    SavedProducer,
-)
+from gateway.broker import state_keys
+from gateway.broker.producer_state import KeptBatch, ProducerMemory, ProducerStates
 from gateway.observe.logger import log_event
 from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
 from wal_core import Corrupt
@@ -31,6 +27,7 @@ logger = logging.getLogger(__name__)
 NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
+PARTITION_BYTES, EPOCH_BYTES, PRODUCER_BYTES = 32, 16, 96  # about what remembering each takes
 PLACES_TOLD_COUNT = 16  # of damage in one partition; fsck lists them all
 
 
@@ -43,11 +40,10 @@ class Appended(NamedTuple):
 
 
 class SavedPartition(NamedTuple):
-    """What a checkpoint keeps of a partition; offsets are the log's own business."""
+    """What is remembered of a partition besides its producers; offsets are the log's business."""
 
-    stream_id: int
     epochs: list[tuple[int, int]]
-    producers: list[SavedProducer]
+    deleted_below: int
 
 
 class Partition:
@@ -85,7 +81,7 @@ class Partition:
         self.deleted = False
         # As the log's entries have it, durable or not: what `start_at` will follow.
         self.deleted_below = 0
-        self.producers = ProducerStates(producer_memory)
+        self.producers = ProducerStates(producer_memory, self._note_producer)
         # (leader epoch, first offset written in it), both rising.
         self.epochs: list[tuple[int, int]] = []
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
@@ -161,6 +157,20 @@ class Partition:
             if self.epochs and self.epochs[-1][1] == base_offset:
                 self.epochs.pop()  # all it wrote was deleted
             self.epochs.append((epoch, base_offset))
+            self._note()
+
+    def delete_below(self, offset: int) -> None:
+        """An entry says that the partition starts there, or further on."""
+        self.deleted_below = max(self.deleted_below, offset)
+        self._note()
+
+    def _note(self) -> None:
+        size = PARTITION_BYTES + EPOCH_BYTES * len(self.epochs)
+        self.topic.changes.note(state_keys.partition(self.stream_id), size)
+
+    def _note_producer(self, producer_id: int) -> None:
+        key = state_keys.producer(self.stream_id, producer_id)
+        self.topic.changes.note(key, PRODUCER_BYTES)
 
     def start_at(self, offset: int) -> None:
         """Let the log start at `offset`; for what is durable alone, for clients see it at once.
@@ -176,6 +186,7 @@ class Partition:
         at = bisect.bisect_right(self.epochs, start, key=lambda e: e[1]) - 1
         if at >= 0:
             self.epochs[: at + 1] = [(self.epochs[at][0], start)]
+            self._note()
         self.wake()  # a fetch that is parked below
 
     def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
@@ -228,12 +239,12 @@ class Partition:
             remedy="`woodpecker-gateway fsck` with the --data of this broker lists all damage",
         )
 
-    def save(self, now_ms: int) -> SavedPartition:
-        return SavedPartition(self.stream_id, self.epochs, self.producers.save(now_ms))
+    def save(self) -> SavedPartition:
+        return SavedPartition(self.epochs, self.deleted_below)
 
     def load(self, saved: SavedPartition) -> None:
         self.epochs = list(saved.epochs)
-        self.producers.load(saved.producers)
+        self.deleted_below = saved.deleted_below
 
 
 def _repeated(kept: KeptBatch) -> Appended:

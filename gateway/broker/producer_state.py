@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from protocol import BatchHeader, ErrorCode
@@ -25,7 +25,8 @@ BYTES_MAX = 64 << 20
 PRODUCER_BYTES = 176
 """One producer in one partition with its id and its place in the table, beside its batches."""
 
-SavedProducer = tuple[int, int, int, list[tuple[int, int, int]]]
+SavedProducer = tuple[int, int, list[tuple[int, int, int]]]
+"""Epoch, last seen, (first sequence, last sequence, base offset) of the batches, oldest first."""
 
 _HEAD = struct.Struct("<hq")  # epoch, last seen (ms)
 _BATCH = struct.Struct("<IIq")  # first and last sequence, base offset
@@ -76,9 +77,14 @@ class ProducerMemory:
 class ProducerStates:
     """The producers of one partition. `check` decides, `record` remembers; no I/O, no clock."""
 
-    __slots__ = ("_bytes_count", "_memory", "_pending", "_producers")
+    __slots__ = ("_bytes_count", "_memory", "_note", "_pending", "_producers")
 
-    def __init__(self, memory: ProducerMemory | None = None) -> None:
+    def __init__(
+        self,
+        memory: ProducerMemory | None = None,
+        note: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._note = note  # called with the id of each producer that is no longer as it was
         self._memory = memory or ProducerMemory()
         self._bytes_count = 0
         # A head and up to five batches, packed: there may be very many. Insertion order is order
@@ -156,12 +162,14 @@ class ProducerStates:
         self._forget_confirmed()
         if confirmation is not None:
             self._pending[base_offset] = confirmation
+        self._note(header.producer_id)
 
     def forget(self, now_ms: int) -> None:
         """Let go of producers that have sent nothing for too long."""
         self._forget_confirmed()
         for producer_id in list(self._expired(now_ms)):
             self._remove(producer_id)
+            self._note(producer_id)
 
     def clear(self) -> None:
         """The partition is gone."""
@@ -169,20 +177,26 @@ class ProducerStates:
             self._remove(producer_id)
         self._pending.clear()
 
-    def save(self, now_ms: int) -> list[SavedProducer]:
-        """(producer id, epoch, last seen, [(first, last, base offset)]) of each producer not
-        expired.
-        """
-        self.forget(now_ms)
-        return [
-            (producer_id, *_HEAD.unpack_from(p), list(_BATCH.iter_unpack(p[_HEAD.size :])))
-            for producer_id, p in self._producers.items()
-        ]
+    def save(self, producer_id: int, now_ms: int) -> SavedProducer | None:
+        """What is remembered of a producer; None when that is nothing, or has expired."""
+        packed = self._producers.get(producer_id)
+        if packed is None:
+            return None
+        epoch, seen_ms = _HEAD.unpack_from(packed)
+        if now_ms - seen_ms > self._memory.expiration_ms:
+            return None
+        return epoch, seen_ms, list(_BATCH.iter_unpack(packed[_HEAD.size :]))
 
-    def load(self, saved: list[SavedProducer]) -> None:
-        for producer_id, epoch, seen_ms, batches in saved:
+    def load(self, saved: Mapping[int, SavedProducer]) -> None:
+        """All that was saved, by producer id."""
+        for producer_id, row in sorted(saved.items(), key=lambda item: item[1][1]):
+            epoch, seen_ms, batches = row
             packed = b"".join(_BATCH.pack(*batch) for batch in batches)
             self._put(producer_id, _HEAD.pack(epoch, seen_ms) + packed)
+
+    def ids(self) -> list[int]:
+        """Of all that are remembered."""
+        return list(self._producers)
 
     def _put(self, producer_id: int, packed: bytes) -> None:
         self._producers[producer_id] = packed

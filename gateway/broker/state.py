@@ -1,59 +1,53 @@
-"""The broker's state as the log sees it: what a checkpoint holds and how entries are replayed.
+"""The broker's state as the log sees it: what is remembered under which key, and replay.
 
-The log calls `restore`, then `apply` for every later entry, so that a start costs one checkpoint
-and one unfinished segment however old the log is. `checkpoint` is taken at the moment a segment is
-cut and must be exactly the effect of every entry appended so far, durable or not
-(wal_core.LogState).
+The log gives back what was remembered (`restore`), then every later entry (`apply`), so that a
+start costs what is remembered and one unfinished segment however old the log is. Everything that
+changes by an entry is noted in `changes`, in the step of the loop in which that is appended; when
+the log asks for `values`, they are the effect of every entry so far, durable or not (METADATA.md,
+wal_core.LogState).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from gateway.broker.metadata_records import (
-    UNREADABLE,
-    MetadataRecord,
-    StreamId,
-    decode_metadata,
-)
+from gateway.broker import state_keys as keys_of
+from gateway.broker.metadata_records import UNREADABLE, decode_metadata, encode_metadata
 from gateway.broker.partition import SavedPartition
+from gateway.broker.producer_state import SavedProducer
+from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from protocol import BatchError, ProtocolError, iter_records
 from wal_core import Corrupt, SteadyClock
 
 if TYPE_CHECKING:
-    from wal_core import Clock, Entry
+    from wal_core import Changes, Clock, Entry
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+_partitions = msgspec.msgpack.Decoder(SavedPartition)
+_producers = msgspec.msgpack.Decoder(SavedProducer)
 
 
 class GroupRecords(Protocol):
     """Who keeps what the records of __consumer_offsets say: the group coordinator."""
 
-    def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None: ...
-
-    def snapshot(self) -> list[tuple[bytes, bytes]]:
-        """The newest value of every key, appended ones that are not yet durable included."""
+    def watch(self, note: Callable[[bytes, int], None]) -> None:
+        """Call this with the key of every record that is new, and about how many bytes it has."""
         ...
 
+    def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None: ...
 
-class _Checkpoint(msgspec.Struct, array_like=True):
-    """Version 1. Fields may be added at the end with a default; none may change its place."""
-
-    version: int
-    metadata: list[MetadataRecord]
-    next_stream_id: StreamId
-    partitions: list[SavedPartition]
-    group_records: list[tuple[bytes, bytes]]
-
-
-CHECKPOINT_VERSION = 1
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Checkpoint)
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The newest value of each key that has one, appended ones not yet durable included."""
+        ...
 
 
 class BrokerState:
@@ -65,19 +59,50 @@ class BrokerState:
         self._clock = clock
         self.steady = SteadyClock(clock)
         """Producers are forgotten by their age, which a jump of the wall clock must not change."""
+        self._of_partitions: dict[bytes, bytes] = {}  # until their topics are known
+        groups.watch(lambda key, size: self.changes.note(keys_of.group_record(key), size))
 
-    def restore(self, checkpoint: bytes) -> None:
+    @property
+    def changes(self) -> Changes:
+        """See LogState."""
+        return self._topics.changes
+
+    def restore(self, key: bytes, value: bytes | bytearray | memoryview | None) -> None:
         """See LogState. Raises Corrupt, also for what a newer release has written."""
-        saved = _decode(checkpoint)
-        for record in saved.metadata:
-            self._topics.apply(record)
-        self._topics.next_stream_id = saved.next_stream_id
-        for partition_saved in saved.partitions:
-            partition = self._topics.of_stream(partition_saved.stream_id)
-            if partition is not None:
-                partition.load(partition_saved)
-        for key, value in saved.group_records:
-            self._groups.replay(key, value, self._clock.now_ms())
+        kind = keys_of.kind_of(key)
+        if kind is KeyKind.GROUP_RECORD:
+            stored = None if value is None else bytes(value)
+            self._groups.replay(key[1:], stored, self._clock.now_ms())
+        elif kind in (KeyKind.PARTITION, KeyKind.PRODUCER):
+            if value is None:
+                self._of_partitions.pop(key, None)
+            else:
+                self._of_partitions[key] = bytes(value)
+        elif kind is KeyKind.NEXT_STREAM:
+            self._topics.restore_next_stream_id(keys_of.decode_stream_id(value))
+        elif value is None:
+            self._topics.forget(key[1:])
+        else:
+            self._topics.apply(decode_metadata(bytes(value)))
+
+    def restored(self) -> None:
+        """See LogState. Raises Corrupt."""
+        producers: dict[int, dict[int, SavedProducer]] = {}
+        for key, value in self._of_partitions.items():
+            stream_id = keys_of.stream_of(key)
+            partition = self._topics.of_stream(stream_id)
+            if partition is None:
+                continue  # of a topic deleted since
+            if keys_of.kind_of(key) is KeyKind.PARTITION:
+                partition.load(_decode(_partitions, value))
+            else:
+                saved = _decode(_producers, value)
+                producers.setdefault(stream_id, {})[keys_of.producer_of(key)] = saved
+        self._of_partitions.clear()
+        for stream_id, of_partition in producers.items():
+            partition = self._topics.of_stream(stream_id)
+            assert partition is not None
+            partition.producers.load(of_partition)
 
     def apply(self, entry: Entry) -> None:
         """See LogState. Raises Corrupt."""
@@ -101,17 +126,30 @@ class BrokerState:
                 if record.key is not None:
                     self._groups.replay(record.key, record.value, record.timestamp_ms)
 
-    def checkpoint(self) -> bytes:
-        now_ms = self.steady.now_ms()
-        return _encoder.encode(
-            _Checkpoint(
-                CHECKPOINT_VERSION,
-                self._topics.records(),
-                self._topics.next_stream_id,
-                [p.save(now_ms) for p in self._topics.partitions() if p.epochs],
-                self._groups.snapshot(),
-            )
-        )
+    def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """See LogState."""
+        group_keys = [key[1:] for key in keys if keys_of.kind_of(key) is KeyKind.GROUP_RECORD]
+        of_groups = self._groups.values(group_keys) if group_keys else {}
+        for key in keys:
+            if keys_of.kind_of(key) is KeyKind.GROUP_RECORD:
+                yield key, of_groups.get(key[1:])
+            else:
+                yield key, self._value(key)
+
+    def _value(self, key: bytes) -> bytes | None:
+        kind = keys_of.kind_of(key)
+        if kind in (KeyKind.PARTITION, KeyKind.PRODUCER):
+            partition = self._topics.of_stream(keys_of.stream_of(key))
+            if partition is None:
+                return None
+            if kind is KeyKind.PARTITION:
+                return _encoder.encode(partition.save())
+            saved = partition.producers.save(keys_of.producer_of(key), self.steady.now_ms())
+            return None if saved is None else _encoder.encode(saved)
+        if kind is KeyKind.NEXT_STREAM:
+            return keys_of.encode_stream_id(self._topics.next_stream_id)
+        record = self._topics.record(key)
+        return None if record is None else encode_metadata(record)
 
     def confirmed(self, ends: Mapping[int, int]) -> None:
         for stream_id in ends:
@@ -120,14 +158,8 @@ class BrokerState:
                 partition.wake()
 
 
-def _decode(checkpoint: bytes) -> _Checkpoint:
+def _decode(decoder: msgspec.msgpack.Decoder[T], value: bytes) -> T:
     try:
-        saved = _decoder.decode(checkpoint)
+        return decoder.decode(value)
     except UNREADABLE as error:
-        raise Corrupt(f"a checkpoint cannot be read: {error}") from None
-    if saved.version != CHECKPOINT_VERSION:
-        raise Corrupt(
-            f"checkpoint version {saved.version} was written by a newer release; "
-            f"this one reads version {CHECKPOINT_VERSION}"
-        )
-    return saved
+        raise Corrupt(f"what is remembered of a partition cannot be read: {error}") from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.broker import state_keys
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
@@ -26,11 +27,13 @@ from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topic_configs import LONG_MAX, SETTINGS
 from protocol import RecordRules
+from wal_core import Changes
 
 if TYPE_CHECKING:
     from wal_core import Log
 
 METADATA_STREAM_ID = 0
+_SMALL_BYTES = 64  # about what a short key and its value take
 FIRST_PARTITION_STREAM_ID = 1
 OFFSETS_TOPIC = "__consumer_offsets"
 TOPIC_NAME_CHARS_MAX = 249  # Kafka's Topic.MAX_NAME_LENGTH: a file name with room for a suffix
@@ -57,6 +60,7 @@ class Topic:
 
     __slots__ = (
         "_default_bytes_max",
+        "changes",
         "configs",
         "created",
         "created_s",
@@ -79,11 +83,13 @@ class Topic:
         record: TopicCreated,
         message_bytes_max: int,
         log: Log | None,
+        changes: Changes,
         producer_memory: ProducerMemory,
     ) -> None:
         self.name = record.name
         self.id = record.topic_id
         self._default_bytes_max = message_bytes_max
+        self.changes = changes  # of what is remembered, those of its partitions included
         self.configure(record)
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
@@ -146,6 +152,7 @@ class TopicRegistry:
         self._by_id: dict[bytes, Topic] = {}
         self._by_stream: dict[int, Partition] = {}
         self._log: Log | None = None
+        self.changes = Changes()
         self.cluster_id = ""
         self.next_stream_id = FIRST_PARTITION_STREAM_ID  # never reused, also not after a deletion
         self.producer_ids_end = 0  # producer ids below this may have been handed out
@@ -186,54 +193,81 @@ class TopicRegistry:
             case TopicConfigsChanged():
                 return self._configure(record)
             case TopicDeleted():
-                return self._remove(record.topic_id)
+                return self.forget(record.topic_id)
             case ClusterCreated():
                 self.cluster_id = record.cluster_id
+                self.changes.note(state_keys.CLUSTER, _SMALL_BYTES)
             case ProducerIdsReserved():
                 self.producer_ids_end = record.end
+                self.changes.note(state_keys.PRODUCER_IDS, _SMALL_BYTES)
             case RecordsDeleted():
                 self._delete_below(record.starts)
         return None
 
-    def records(self) -> list[MetadataRecord]:
-        """The shortest list of records that rebuilds this registry."""
-        records: list[MetadataRecord] = [
-            ClusterCreated(cluster_id=self.cluster_id),
-            ProducerIdsReserved(end=self.producer_ids_end),
-        ]
-        records += [topic.record for topic in self]
-        starts = {p.stream_id: p.deleted_below for p in self.partitions() if p.deleted_below}
-        if starts:
-            records.append(RecordsDeleted(starts=starts))
-        return records
+    def record(self, key: bytes) -> MetadataRecord | None:
+        """What rebuilds what is remembered under a key of the cluster, the producer ids or a topic;
+        None: nothing does.
+        """
+        if key == state_keys.CLUSTER:
+            return ClusterCreated(cluster_id=self.cluster_id)
+        if key == state_keys.PRODUCER_IDS:
+            return ProducerIdsReserved(end=self.producer_ids_end)
+        topic = self._by_id.get(key[1:])
+        return None if topic is None else topic.record
+
+    def restore_next_stream_id(self, stream_id: int) -> None:
+        """Ids of topics that are gone are not used again."""
+        self.next_stream_id = max(self.next_stream_id, stream_id)
+
+    def _note(self, topic: Topic) -> None:
+        size = _SMALL_BYTES + len(topic.name) + sum(map(len, topic.configs.values()))
+        self.changes.note(state_keys.topic(topic.id), size)
 
     def _add(self, record: TopicCreated) -> Topic:
-        topic = Topic(record, self._message_bytes_max, self._log, self._producer_memory)
+        if (known := self._by_id.get(record.topic_id)) is not None:
+            return self._configured(known, record)  # remembered once more, with other settings
+        topic = Topic(
+            record, self._message_bytes_max, self._log, self.changes, self._producer_memory
+        )
         self._by_name[topic.name] = topic
         self._by_id[topic.id] = topic
         for partition in topic.partitions:
             self._by_stream[partition.stream_id] = partition
         end = record.first_stream_id + record.partitions_count
         self.next_stream_id = max(self.next_stream_id, end)
+        self.changes.note(state_keys.NEXT_STREAM, _SMALL_BYTES)
+        self._note(topic)
         return topic
 
     def _configure(self, record: TopicConfigsChanged) -> Topic | None:
         topic = self._by_id.get(record.topic_id)
-        if topic is not None:
-            topic.configure(msgspec.structs.replace(topic.record, configs=record.configs))
+        if topic is None:
+            return None
+        return self._configured(
+            topic, msgspec.structs.replace(topic.record, configs=record.configs)
+        )
+
+    def _configured(self, topic: Topic, record: TopicCreated) -> Topic:
+        topic.configure(record)
+        self._note(topic)
         return topic
 
     def _delete_below(self, starts: Mapping[int, int]) -> None:
         for stream_id, offset in starts.items():
             partition = self._by_stream.get(stream_id)
             if partition is not None:
-                partition.deleted_below = max(partition.deleted_below, offset)
+                partition.delete_below(offset)
 
-    def _remove(self, topic_id: bytes) -> Topic | None:
+    def forget(self, topic_id: bytes) -> Topic | None:
+        """A topic is gone, and its partitions with it; what is remembered of them means nothing any
+        more.
+        """
         topic = self._by_id.pop(topic_id, None)
         if topic is None:
             return None
-        del self._by_name[topic.name]
+        self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
+        if self._by_name.get(topic.name) is topic:
+            del self._by_name[topic.name]
         for partition in topic.partitions:
             partition.deleted = True
             partition.producers.clear()

@@ -2,7 +2,7 @@
 streams, and whether a start could go on from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.broker.state import BrokerState
 from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
@@ -14,7 +14,7 @@ from gateway.groups.records import (
     decode_offset_value,
 )
 from protocol import DecodeError
-from wal_core import Finding, FindingKind, LogReport, Records, SystemClock
+from wal_core import CHECKPOINT_STREAM_ID, Finding, FindingKind, LogReport, Records, SystemClock
 
 
 class StreamNames:
@@ -36,7 +36,8 @@ class StreamNames:
             partition.stream_id: f"{partition.topic.name}-{partition.index}"
             for partition in self._topics.partitions()
         }
-        return {METADATA_STREAM_ID: "the broker's metadata", **found}
+        own = {METADATA_STREAM_ID: "the broker's metadata", CHECKPOINT_STREAM_ID: "the checkpoint"}
+        return own | found
 
     def findings(self, report: LogReport) -> Iterator[Finding]:
         """What only the gateway can tell."""
@@ -75,5 +76,8 @@ class _StoredGroups:
         except DecodeError as error:
             self.unreadable.append(str(error))
 
-    def snapshot(self) -> list[tuple[bytes, bytes]]:
+    def watch(self, note: Callable[[bytes, int], None]) -> None:
+        """Nothing changes."""
+
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
         raise NotImplementedError("nothing is written")

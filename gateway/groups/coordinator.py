@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.groups import records
 from gateway.groups.admission import refusal_of_request
@@ -196,6 +196,14 @@ class GroupCoordinator:
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """The newest value of every key the log has, writes under way included; for `replay`."""
         return self._writer.snapshot()
+
+    def watch(self, note: Callable[[bytes, int], None]) -> None:
+        """See JournalWriter.watch."""
+        self._writer.watch(note)
+
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """See JournalWriter.values."""
+        return self._writer.values(keys)
 
     def start(self) -> None:
         """Begin to watch the members of restored groups; needs the running loop."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from gateway.observe.logger import log_event
@@ -90,31 +90,48 @@ class JournalWriter:
         self._pending_bytes = 0
         self._pending: dict[str, deque[_Write]] = {}
         self._durable: dict[bytes, bytes] = {}
+        self._note: Callable[[bytes, int], None] = _unwatched
 
     # ---- state
 
+    def watch(self, note: Callable[[bytes, int], None]) -> None:
+        """Call this with the key of every record that is new, and about how many bytes it has."""
+        self._note = note
+
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a record that is in the log already."""
+        self._note(key, len(key) + len(value or b""))
+        self._keep(key, value)
+
+    def _keep(self, key: bytes, value: bytes | None) -> None:
         if value is None:
             self._durable.pop(key, None)
         else:
             self._durable[key] = value
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
-        """Newest value of every key, writes under way included.
+        """Newest value of every key, writes under way included."""
+        pending = dict(self._pending_records())
+        keys = dict.fromkeys((*self._durable, *pending))
+        return list(self._values(keys, pending).items())
 
-        A checkpoint of the log must say what the log holds up to that moment, durable or not: what
-        lies before the checkpoint is durable whenever the checkpoint is.
+    def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Newest value of each key that has one, writes under way included.
+
+        What is written down of them must say what the log holds up to that moment, durable or not:
+        what lies before it is durable whenever it is.
         """
-        if not self._pending:
-            return list(self._durable.items())
-        newest = dict(self._durable)
-        for key, value in self._pending_records():
-            if value is None:
-                newest.pop(key, None)
-            else:
-                newest[key] = value
-        return list(newest.items())
+        return self._values(keys, dict(self._pending_records()))
+
+    def _values(
+        self, keys: Iterable[bytes], pending: Mapping[bytes, bytes | None]
+    ) -> dict[bytes, bytes]:
+        found = {}
+        for key in keys:
+            value = pending[key] if key in pending else self._durable.get(key)
+            if value is not None:
+                found[key] = value
+        return found
 
     def _pending_records(self) -> Iterator[Record]:
         for writes in self._pending.values():
@@ -151,6 +168,7 @@ class JournalWriter:
         self._pending.setdefault(group_id, deque()).append(write)
         self._pending_count += 1
         self._pending_bytes += write.size_bytes
+        self._note_all(records)
         task: asyncio.Future[None]
         try:
             task = asyncio.ensure_future(self._journal.append(group_id, records))
@@ -158,10 +176,15 @@ class JournalWriter:
             # The same as an exception of the awaitable: timers call this, who could handle it?
             task = loop.create_future()
             task.set_exception(error)
+            write.confirmed = False  # a checkpoint taken from here on must not have them
         write.task = task
         task.add_done_callback(lambda done: self._finish(group_id, write, done))
         write.deadline = loop.call_later(self._timeout_ms / 1_000, _give_up_waiting, outcome)
         return outcome
+
+    def _note_all(self, records: Sequence[Record]) -> None:
+        for key, value in records:
+            self._note(key, len(key) + len(value or b""))
 
     async def close(self) -> None:
         """Let go of the writes under way; they end as the log ends them."""
@@ -176,6 +199,8 @@ class JournalWriter:
     def _finish(self, group_id: str, write: _Write, task: asyncio.Future[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         write.confirmed = error is None
+        if error is not None:
+            self._note_all(write.records)  # as they were before
         if error is not None and not write.outcome.done():
             write.outcome.set_result(_code_of(error))
         writes = self._pending[group_id]
@@ -193,11 +218,15 @@ class JournalWriter:
             write.ended()
             return
         for key, value in write.records:
-            self.restore(key, value)
+            self._keep(key, value)
         write.apply()
         write.ended()
         if not write.outcome.done():
             write.outcome.set_result(ErrorCode.NONE)
+
+
+def _unwatched(_key: bytes, _bytes_count: int) -> None:
+    """Nobody wants to know."""
 
 
 def _give_up_waiting(outcome: asyncio.Future[ErrorCode]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from wal_core.chain import Sealed
+from wal_core.chain import Completed, Link, Sealed
+from wal_core.checkpoint import Checkpoint
+from wal_core.checkpoint_loading import CheckpointLoader
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
@@ -24,6 +26,7 @@ from wal_core.places import Place
 from wal_core.sealed_format import SealedIndex
 from wal_core.segment_store.base import SegmentStore
 from wal_core.stream_tables import StreamTables
+from wal_core.tables import Tables
 from wal_core.types import LogState
 
 _LOOKS_MAX_COUNT = 3
@@ -102,7 +105,7 @@ class _Check:
             inventory=inventory,
             report=report,
             streams=StreamCheck({}, report),
-            state=state,
+            checkpoint=None if state is None else Checkpoint(state, config.checkpoint_piece_bytes),
         )
         self._bad_seals: list[Sealed] = []
         self._last = -1  # segment that the chain has come to
@@ -135,7 +138,7 @@ class _Check:
         ]
         tables += [ending.footer for _, ending in endings if ending.footer is not None]
         look.streams = StreamCheck(_starts(tables), look.report)
-        self._restore(endings)
+        await self._restore(indexes, endings)
         for sealed, index in indexes:
             await self._sealed(sealed, index)
         for segment, ending in endings:
@@ -148,13 +151,34 @@ class _Check:
             text = f"a file of {noted.bytes_count} bytes or more, as is noted in the lock file"
             look.report.add(Kind.MISSING, look.segment_name(noted.segment), text)
 
-    def _restore(self, endings: list[tuple[int, Ending]]) -> None:
+    async def _restore(
+        self,
+        indexes: list[tuple[Sealed, SealedIndex | Problem]],
+        endings: list[tuple[int, Ending]],
+    ) -> None:
+        """What a start takes over from the newest footer."""
         look = self._look
-        for _, ending in reversed(endings):
-            if ending.footer is not None:
-                if look.state is not None:
-                    look.understand(look.state.restore, ending.footer.checkpoint, ending.key)
-                return
+        footers = [(segment, ending) for segment, ending in endings if ending.footer is not None]
+        if not footers or look.checkpoint is None:
+            return
+        ending = footers[-1][1]
+        tables: dict[Link, Tables | Problem] = dict(indexes)
+        for segment, found in endings[: endings.index(footers[-1]) + 1]:
+            what = found.footer or found.problem or Problem(Kind.MISSING, "it has no footer")
+            tables[Completed(segment)] = what
+
+        async def load(link: Link) -> Tables:
+            found = tables[link]
+            if isinstance(found, Problem):
+                raise Corrupt(f"pieces of it may be in segment {link.last}: {found.text}")
+            return found
+
+        loader = CheckpointLoader(look.store, look.log_id, look.persist, load)
+        assert ending.footer is not None
+        try:
+            await loader.load(list(tables), ending.footer, look.checkpoint)
+        except Corrupt as error:
+            look.not_understood(error, ending.key)
 
     # -- sealed segments -------------------------------------------------------------------
 

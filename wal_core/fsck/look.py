@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TypeVar
 
+from wal_core.checkpoint import Checkpoint
 from wal_core.errors import Corrupt
 from wal_core.fsck.findings import Finding, Kind, LogReport
 from wal_core.fsck.inventory import Inventory
@@ -14,9 +13,7 @@ from wal_core.fsck.streams import StreamCheck
 from wal_core.persistence import Persistence
 from wal_core.places import Place, Slot
 from wal_core.segment_store.base import SegmentStore
-from wal_core.types import LogState
-
-T = TypeVar("T")
+from wal_core.types import Entry
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,7 +28,7 @@ class Look:
     inventory: Inventory
     report: LogReport
     streams: StreamCheck
-    state: LogState | None  # told what rides on the log, as far as it can be read
+    checkpoint: Checkpoint | None  # told what rides on the log, as far as it can be read
 
     def place(
         self, segment: int, block: int, position: int = 0, length: int | None = None
@@ -63,13 +60,19 @@ class Look:
             listed = await self.persist(lambda: self.store.objects.size(key))
         return listed
 
-    def understand(self, step: Callable[[T], None], stored: T, key: str) -> None:
-        """One step of a start; after one that fails there are no more."""
+    def apply(self, entry: Entry, key: str) -> None:
+        """An entry behind the newest footer, as a start would take it."""
+        if self.checkpoint is None:
+            return
         try:
-            step(stored)
+            self.checkpoint.apply(entry)
         except Corrupt as error:
-            self.report.add(Kind.DAMAGED, key, f"no start understands it: {error.message}")
-            self.state = None
+            self.not_understood(error, key)
+
+    def not_understood(self, error: Corrupt, key: str) -> None:
+        """A step of a start failed; there are no more."""
+        self.report.add(Kind.DAMAGED, key, f"no start understands it: {error.message}")
+        self.checkpoint = None
 
     def problem(self, key: str, problem: Problem, text: str) -> Finding:
         return self.report.add(problem.kind, key, f"{problem.text}; {text}")

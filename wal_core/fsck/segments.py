@@ -154,8 +154,8 @@ def _feed(look: Look, block: Block, key: str, *, last: bool) -> None:
     for entry in block.entries():
         at = (entry.stream_id, entry.base_offset, entry.end_offset)
         look.streams.run(*at, key, known=not last)
-        if last and look.state is not None:
-            look.understand(look.state.apply, entry, key)
+        if last:
+            look.apply(entry, key)
 
 
 def number_of(key: str) -> int:

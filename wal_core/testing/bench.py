@@ -12,11 +12,22 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from wal_core import Entry, Log, LogConfig, Mode, SegmentStore, SystemClock, SystemRng, open_store
+from wal_core import (
+    Changes,
+    Entry,
+    Log,
+    LogConfig,
+    Mode,
+    SegmentStore,
+    SystemClock,
+    SystemRng,
+    open_store,
+)
 from wal_core.files import fdatasync, opened
+from wal_core.types import Buffer
 
 ROUNDS_COUNT = 3
 
@@ -24,10 +35,13 @@ ROUNDS_COUNT = 3
 class NoState:
     """A LogState without any."""
 
-    def restore(self, checkpoint: bytes) -> None: ...
+    changes = Changes()
+
+    def restore(self, key: bytes, value: Buffer | None) -> None: ...
+    def restored(self) -> None: ...
     def apply(self, entry: Entry) -> None: ...
-    def checkpoint(self) -> bytes:
-        return b""
+    def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        return iter(())
 
     def confirmed(self, ends: Mapping[int, int]) -> None: ...
 

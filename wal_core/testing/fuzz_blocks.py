@@ -153,7 +153,7 @@ def check_footer(decoded: tuple[bytes, Footer]) -> None:
     data, footer = decoded
     rows, runs = list(footer.streams()), list(footer.all_runs())
     extents = [footer.extent(number) for number in range(footer.block_count)]
-    again = encode_footer_payload(extents, rows, runs, footer.checkpoint, footer.created_ms)
+    again = encode_footer_payload(extents, rows, runs, bytes(footer.changes), footer.created_ms)
     assert again == data
     stream_ids = [row.stream_id for row in rows[:_ASKED_MAX_COUNT]]
     stream_ids += [run.stream_id for run in runs[:_ASKED_MAX_COUNT]]

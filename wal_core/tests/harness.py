@@ -4,34 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from wal_core import Entry, Log, LogConfig, SegmentStore, SystemClock
+from wal_core import Changes, Entry, Log, LogConfig, SegmentStore, SystemClock
 from wal_core.clock import Clock, Rng
+from wal_core.types import Buffer
 
 
 class Recorder:
-    """A LogState that remembers everything: entries in order, confirmations."""
+    """A LogState that remembers everything: entries in order, confirmations.
+
+    What it remembers takes no room by its own account, so that nothing but footers speaks of it.
+    """
 
     def __init__(self) -> None:
+        self.changes = Changes()
         self.entries: list[tuple[int, int, int, int, bytes]] = []
         self.ends: dict[int, int] = {}
         self.confirmed_calls: list[dict[int, int]] = []
         self.restored_count = 0
+        self.restored_rows: dict[int, tuple[int, int, int, int, bytes]] = {}
         self.applied_count = 0
 
-    def restore(self, checkpoint: bytes) -> None:
+    def restore(self, key: bytes, value: Buffer | None) -> None:
         assert not self.entries
         assert not self.restored_count
+        if value is None:
+            self.restored_rows.pop(int(key))
+            return
+        row = json.loads(bytes(value))
+        self.restored_rows[int(key)] = (*row[:4], bytes.fromhex(row[4]))
+
+    def restored(self) -> None:
+        assert not self.restored_count
         self.restored_count += 1
-        self.entries = [(*row[:4], bytes.fromhex(row[4])) for row in json.loads(checkpoint)]
+        self.entries = [row for _, row in sorted(self.restored_rows.items())]
 
     def apply(self, entry: Entry) -> None:
         self.applied_count += 1
-        self.entries.append((*entry[:4], bytes(entry.payload)))
+        self.add((*entry[:4], bytes(entry.payload)))
 
-    def checkpoint(self) -> bytes:
-        return json.dumps([(*entry[:4], entry[4].hex()) for entry in self.entries]).encode()
+    def add(self, row: tuple[int, int, int, int, bytes]) -> None:
+        """An entry was appended."""
+        self.changes.note(b"%d" % len(self.entries), 0)
+        self.entries.append(row)
+
+    def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        for key in keys:
+            if int(key) < len(self.entries):
+                *row, payload = self.entries[int(key)]
+                yield key, json.dumps([*row, payload.hex()]).encode()
+            else:
+                yield key, None
 
     def confirmed(self, ends: Mapping[int, int]) -> None:
         for stream_id, end in ends.items():
@@ -85,7 +109,7 @@ class Harness:
     ) -> asyncio.Future[None]:
         base = self.log.end_offset(stream)
         future = self.log.append(stream, base, count, ts, memoryview(payload))
-        self.state.entries.append((stream, base, count, ts, payload))
+        self.state.add((stream, base, count, ts, payload))
         return future
 
     async def read_all(self, stream: int, bytes_max: int = 1 << 20) -> list[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from wal_core import Corrupt, Entry, Log, LogConfig, SystemClock, open_store
 from wal_core import block_format as bf
+from wal_core import checkpoint_format as cf
 from wal_core import footer_format as ff
 from wal_core import stream_tables as tables
 from wal_core.block_format import (
@@ -22,6 +24,7 @@ from wal_core.block_format import (
     encode_payload,
     parse_block,
 )
+from wal_core.checkpoint_format import iter_piece
 from wal_core.footer_format import Footer, encode_trailer, parse_trailer
 from wal_core.tests.harness import CountingRng, Recorder
 from wal_core.types import Buffer
@@ -120,6 +123,7 @@ def table(name: str) -> list[tuple[int, int, str]]:
         ("block header", bf._HEADER),
         ("index row", bf.INDEX_ENTRY),
         ("footer head", ff._HEAD),
+        ("pair", cf._PAIR),
         ("block row", ff._BLOCK_ROW),
         ("stream row", tables._STREAM_ROW),
         ("run row", tables._RUN_ROW),
@@ -156,8 +160,8 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (113, 205)
-    assert content.endswith(encode_trailer(113, 205))
+    assert (position, length) == (113, 214)
+    assert content.endswith(encode_trailer(113, 214))
     block = parse_block(content)
     entry = Entry(7, 0, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
@@ -165,14 +169,14 @@ def test_the_worked_example_is_what_we_write_and_read():
     assert b"".join(encode_entries(ids, [entry]).pieces) == content[:113]
 
     footer = Footer.of_block(parse_block(content[position:]))
-    assert footer.checkpoint == b"state"
+    assert [*iter_piece(footer.changes)] == [(b"k", b"state")]
     assert footer.extent(0) == (0, 113, 5)
     assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5, 1_700_000_000_000)]
     assert footer.created_ms == 1_700_000_000_500
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
     rewritten = b"".join(encode_payload(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[113 : 113 + 205]
+    assert rewritten == content[113 : 113 + 214]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):
@@ -182,11 +186,16 @@ async def test_the_worked_example_opens_as_a_log(tmp_path):
     path.write_bytes(example())
 
     class State(Recorder):
-        def restore(self, checkpoint: bytes) -> None:
-            assert checkpoint == b"state"
+        def restore(self, key: bytes, value: Buffer | None) -> None:
+            restored[key] = bytes(value)
 
+        def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+            return ((key, restored[key]) for key in keys)
+
+    restored: dict[bytes, bytes] = {}
     log = await Log.open(store, State(), LogConfig(), clock=SystemClock(), rng=CountingRng())
     assert log.term == 2
+    assert restored == {b"k": b"state"}
     found = await log.read(7, 1, 100)
     assert [(e.base_offset, e.record_count, bytes(e.payload)) for e in found] == [(0, 2, b"hello")]
     await log.close()

@@ -52,7 +52,7 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
         )
         for row in rows
     ]
-    assert (footer.checkpoint, footer.created_ms, footer.segment) == (b"check", 12, 3)
+    assert (footer.changes, footer.created_ms, footer.segment) == (b"check", 12, 3)
     assert list(footer.streams()) == sorted(rows)
     assert list(footer.all_runs()) == [run for _, own in sorted(flat.items()) for run in own]
     for row in rows:

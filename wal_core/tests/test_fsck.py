@@ -353,7 +353,7 @@ async def test_a_table_that_says_something_else_than_the_block(place):
         map(footer.extent, range(footer.block_count)),
         footer.streams(),
         runs,
-        footer.checkpoint,
+        footer.changes,
         0,
     )
     ids = BlockIds(0, segment, header.block, header.term, header.durable_count, header.nonce)

@@ -32,6 +32,7 @@ from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import VirtualClock
 from wal_core.tests.damage import CONFIG, ENTRIES_COUNT, STREAMS_COUNT, Place, scenario
 from wal_core.tests.harness import CountingRng, Harness, Recorder
+from wal_core.types import Buffer
 
 # -- the unfinished segment ------------------------------------------------------------------
 
@@ -221,10 +222,10 @@ class Picky(Recorder):
         super().__init__()
         self._checkpoints = checkpoints
 
-    def restore(self, checkpoint: bytes) -> None:
+    def restore(self, key: bytes, value: Buffer | None) -> None:
         if not self._checkpoints:
             raise Corrupt("what a strange checkpoint")
-        super().restore(checkpoint)
+        super().restore(key, value)
 
     def apply(self, entry: Entry) -> None:
         raise Corrupt("what a strange entry")

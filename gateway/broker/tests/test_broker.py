@@ -10,7 +10,8 @@ from gateway.broker.broker import (
     STORAGE_TIMEOUT_S,
     BrokerError,
 )
-from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC
+from gateway.broker.metadata_records import MetadataRecord
+from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
 from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
 from protocol import ErrorCode
 from wal_core import Fenced, Unavailable
@@ -98,6 +99,10 @@ async def test_streams_are_not_used_again_after_a_deletion() -> None:
     assert new.partitions[0].stream_id > topic.partitions[0].stream_id
 
 
+def _records(topics: TopicRegistry) -> list[MetadataRecord]:
+    return [topic.record for topic in topics]
+
+
 @virtual
 async def test_what_cannot_be_appended_leaves_no_trace() -> None:
     world = await World().start()
@@ -105,14 +110,14 @@ async def test_what_cannot_be_appended_leaves_no_trace() -> None:
     kept = broker.create_topic("kept")
     await broker.settled(kept)
     await broker.close()
-    before = (broker.topics.next_stream_id, broker.topics.records())
+    before = (broker.topics.next_stream_id, _records(broker.topics))
     with pytest.raises(Unavailable):
         broker.create_topic("t")
     with pytest.raises(Unavailable):
         broker.delete_topic(kept)
     with pytest.raises(Unavailable):
         broker.append_group_records(0, [(b"\x00\x01k", b"v")])
-    assert (broker.topics.next_stream_id, broker.topics.records()) == before
+    assert (broker.topics.next_stream_id, _records(broker.topics)) == before
     assert not kept.partitions[0].deleted
 
 

@@ -193,6 +193,10 @@ async def test_a_name_may_be_used_again_at_once_and_nothing_old_shows() -> None:
         await world.restart()
 
 
+def _starts(world: World) -> dict[int, int]:
+    return {p.stream_id: p.deleted_below for p in world.gateway.broker.topics.partitions()}
+
+
 @pytest.mark.parametrize("end", ["crash", "stop"])
 def test_where_partitions_start_is_in_the_checkpoint(end: str) -> None:
     """A footer may be written before the start has moved that its segment tells of."""
@@ -208,10 +212,10 @@ def test_where_partitions_start_is_in_the_checkpoint(end: str) -> None:
         await client.produced("t", batch_of(bytes(70_000)))
         await asyncio.sleep(1)
         assert world.gateway.broker.log._chain.links  # it did roll
-        before = world.gateway.broker.topics.records()
+        before = _starts(world)
         await (world.crash() if end == "crash" else world.stop())
         await world.start()
-        assert world.gateway.broker.topics.records() == before
+        assert _starts(world) == before
         partition = world.gateway.broker.partition("t", 1)
         assert partition is not None
         assert partition.log_start_offset == 2

@@ -1,18 +1,25 @@
 """METADATA.md is the contract: its examples are decoded out of the document itself."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from gateway.broker import state_keys
 from gateway.broker.metadata_records import (
     RecordsDeleted,
     TopicCreated,
     decode_metadata,
     encode_metadata,
 )
+from gateway.broker.producer_state import ProducerStates
 from gateway.broker.state import BrokerState
+from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import TopicRegistry
 from wal_core import Corrupt
 
+TOPIC_KEY = state_keys.topic(bytes.fromhex("0102030405064708890a0b0c0d0e0f10"))
 DOCUMENT = (Path(__file__).parents[1] / "METADATA.md").read_text()
 
 
@@ -25,8 +32,10 @@ class NoGroups:
     def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None:
         raise AssertionError("there are no group records")
 
-    def snapshot(self) -> list[tuple[bytes, bytes]]:
-        return []
+    def watch(self, note: Callable[[bytes, int], None]) -> None: ...
+
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        raise AssertionError("there are no group records")
 
 
 def example(kind: str) -> str:
@@ -64,24 +73,36 @@ def test_every_record_type_is_in_the_table() -> None:
             assert f"`{field}`" in DOCUMENT, (kind, field)
 
 
-async def test_the_checkpoint_is_read_and_written_as_documented() -> None:
-    raw = bytes.fromhex(example("checkpoint"))
-    topics = TopicRegistry(1)
-    state = BrokerState(topics, NoGroups(), FixedClock())
-    state.restore(raw)
-    assert topics.cluster_id == "abc"
-    assert state.checkpoint() == raw
+def pair(kind: str) -> tuple[bytes, bytes]:
+    key, value = example(kind).split("\n")
+    return bytes.fromhex(key), bytes.fromhex(value)
 
 
-def test_a_checkpoint_of_a_newer_release_is_refused() -> None:
-    raw = bytes.fromhex(example("checkpoint")).replace(b"\x95\x01", b"\x95\x02", 1)
+async def test_what_is_remembered_is_read_and_written_as_documented() -> None:
     state = BrokerState(TopicRegistry(1), NoGroups(), FixedClock())
-    try:
-        state.restore(raw)
-    except Corrupt as error:
-        assert "newer release" in str(error)
-    else:
-        raise AssertionError("accepted")
+    state.restore(*pair("producer"))
+    state.restore(*pair("partition"))
+    state.restore(TOPIC_KEY, example("metadata").encode())
+    state.restored()
+    keys = [pair("partition")[0], pair("producer")[0], TOPIC_KEY]
+    values = dict(state.values(keys))
+    assert values[keys[2]] == example("metadata").encode()
+    assert msgspec.msgpack.decode(values[keys[0]]) == [[[1, 0], [3, 1_024]], 0]
+    assert (keys[0], values[keys[0]]) == pair("partition")
+
+
+def test_a_producer_is_written_as_documented() -> None:
+    states = ProducerStates()
+    saved = (0, FixedClock().now_ms(), [(0, 2, 1_024)])
+    states.load({4_000: saved})
+    assert states.save(4_000, saved[1]) == saved
+    key = state_keys.producer(51, 4_000)
+    assert (key, msgspec.msgpack.encode(saved)) == pair("producer")
+
+
+def test_every_kind_of_key_is_in_the_table() -> None:
+    for kind in KeyKind:
+        assert f"| `{kind.value.decode()}`" in DOCUMENT
 
 
 def test_an_unknown_record_is_refused() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from gateway.broker.metadata_records import TopicCreated
-from gateway.broker.partition import Partition
+from gateway.broker.partition import Partition, SavedPartition
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
-from wal_core import Entry, Fenced
+from wal_core import Changes, Entry, Fenced
 from wal_core.room import Room
 
 
@@ -52,7 +52,13 @@ class FakeLog:
 def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     log = log or FakeLog()
     record = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=3, partitions_count=1)
-    return Topic(record, 1_000, log, ProducerMemory()).partitions[0], log  # type: ignore[arg-type]
+    topic = Topic(record, 1_000, log, Changes(), ProducerMemory())  # type: ignore[arg-type]
+    return topic.partitions[0], log
+
+
+def _remembered(partition: Partition) -> tuple[SavedPartition, dict[int, Any]]:
+    states = partition.producers
+    return partition.save(), {pid: states.save(pid, 0) for pid in states.ids()}
 
 
 def _append(partition: Partition, *times: int, **fields: Any) -> Any:
@@ -92,10 +98,12 @@ async def test_replay_rebuilds_what_appending_built() -> None:
     log.confirm()
     for entry in entries:
         replayed.apply(entry, 0)
-    assert replayed.save(0) == partition.save(0)
+    assert _remembered(replayed) == _remembered(partition)
     loaded = _partition()[0]
-    loaded.load(partition.save(0))
-    assert loaded.save(0) == partition.save(0)
+    saved, producers = _remembered(partition)
+    loaded.load(saved)
+    loaded.producers.load(producers)
+    assert _remembered(loaded) == _remembered(partition)
     assert partition.epochs == [(5, 0), (8, 3), (9, 4)]
 
 

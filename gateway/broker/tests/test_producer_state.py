@@ -13,6 +13,7 @@ from gateway.broker.producer_state import (
     SEQUENCE_MAX,
     ProducerMemory,
     ProducerStates,
+    SavedProducer,
     SequenceError,
     sequence_after,
 )
@@ -29,6 +30,11 @@ def _header(sequence: int, count: int = 1, *, epoch: int = 0, pid: int = 7) -> B
     header.base_sequence, header.record_count = sequence, count
     header.last_offset_delta = count - 1
     return header
+
+
+def _saved(states: ProducerStates, now_ms: int) -> dict[int, SavedProducer]:
+    saved = {pid: states.save(pid, now_ms) for pid in states.ids()}
+    return {pid: row for pid, row in saved.items() if row is not None}
 
 
 class Partition:
@@ -149,7 +155,7 @@ def test_what_goes_gives_its_room_back() -> None:
     partition, again = Partition(ProducerStates(memory)), Partition(ProducerStates(memory))
     while partition.append(_header(0, pid=partition.end)) is not FULL:
         pass
-    saved = partition.states.save(0)
+    saved = _saved(partition.states, 0)
     partition.states.forget(EXPIRATION_MS + 1)
     assert memory.used_bytes == 0
     # What is stored comes back, however small the room has become.
@@ -193,13 +199,25 @@ def test_what_is_durable_is_not_waited_for_and_pins_nothing() -> None:
     asyncio.run(body())
 
 
+def test_who_changed_and_who_was_forgotten_is_noted() -> None:
+    noted: list[int] = []
+    partition = Partition(ProducerStates(note=noted.append))
+    for pid in (1, 2, 1):
+        partition.append(_header(0, pid=pid, epoch=len(noted)), now_ms=len(noted))
+    partition.append(_header(0, pid=1, epoch=2))  # a repeat changes nothing
+    assert noted == [1, 2, 1]
+    partition.states.forget(EXPIRATION_MS + 2)
+    assert noted[3:] == [2]
+    assert partition.states.ids() == [1]
+
+
 def test_what_is_saved_comes_back_without_what_expired() -> None:
     partition = Partition()
     partition.append(_header(0, pid=1), now_ms=0)
     partition.append(_header(0, 4, pid=2, epoch=3), now_ms=10)
     partition.append(_header(4, 4, pid=2, epoch=3), now_ms=20)
-    saved = partition.states.save(EXPIRATION_MS + 1)
-    assert [row[0] for row in saved] == [2]
+    saved = _saved(partition.states, EXPIRATION_MS + 1)
+    assert [*saved] == [2]
     loaded = ProducerStates()
     loaded.load(saved)
     again = Partition(loaded, partition.end)
@@ -270,7 +288,7 @@ def test_any_history_ends_as_in_the_model(start: int, steps: list) -> None:
         count = records_count
         if restart:
             loaded = ProducerStates()
-            loaded.load(partition.states.save(0))
+            loaded.load(_saved(partition.states, 0))
             partition = Partition(loaded, partition.end)
         first = (due.get((pid, epoch), start if epoch == 0 else 0) + shift * (shift > 0)) % 2**31
         if shift < 0:  # mostly a repeat of something

@@ -2,13 +2,16 @@
 
 import asyncio
 import random  # noqa: TID251 - seeded
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.broker.metadata_records import ProducerIdsReserved
+from gateway.broker import state_keys
+from gateway.broker.metadata_records import TopicCreated, encode_metadata
 from gateway.broker.partition import SavedPartition
-from gateway.broker.state import BrokerState, _Checkpoint, _decoder, _encoder
+from gateway.broker.state import BrokerState
 from gateway.broker.topics import TopicRegistry
 from gateway.tests.harness import Client, VirtualClock, World, batch_of, started, virtual
 from protocol import ApiKey
@@ -27,8 +30,10 @@ SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
 class NoGroups:
     def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None: ...
 
-    def snapshot(self) -> list[tuple[bytes, bytes]]:
-        return []
+    def watch(self, note: Callable[[bytes, int], None]) -> None: ...
+
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return {}
 
 
 def _picture(world: World) -> dict[str, Any]:
@@ -36,11 +41,11 @@ def _picture(world: World) -> dict[str, Any]:
     broker = world.gateway.broker
     partitions = {}
     for partition in broker.topics.partitions():
-        saved = partition.save(0)
-        producers = {row[0]: (row[1], row[3]) for row in saved.producers}
+        states = partition.producers
         partitions[partition.stream_id] = (
-            saved._replace(producers=[]),
-            producers,
+            partition.save(),
+            # Not when they were last seen: of what is replayed that is now.
+            {pid: (row[0], row[2]) for pid in states.ids() if (row := states.save(pid, 0))},
             partition.log_start_offset,
             partition.high_watermark,
         )
@@ -85,9 +90,8 @@ async def _work(world: World, rng: random.Random, rounds: int) -> None:
             producer = {}
             if rng.random() < 0.6:
                 pid = rng.randrange(4)
-                known = topic.partitions[index].producers.save(0)
-                last = {row[0]: row[3][-1][1] for row in known}
-                due = last.get(pid, -1) + 1
+                known = topic.partitions[index].producers.save(pid, 0)
+                due = known[2][-1][1] + 1 if known else 0
                 producer = {"producer_id": pid, "producer_epoch": 0, "base_sequence": due}
             batch = batch_of(*[bytes(rng.randrange(3_000))] * len(times), times=times, **producer)
             assert (await client.produced(name, batch, index=index)).error_code == 0
@@ -182,18 +186,46 @@ async def _read_all(client: Any, index: int) -> list[bytes]:
             at += size
 
 
-def test_a_checkpoint_of_a_newer_release_is_refused() -> None:
-    state = BrokerState(TopicRegistry(1_000), NoGroups(), VirtualClock())
-    newer = _encoder.encode(_Checkpoint(2, [], 1, [], []))
-    with pytest.raises(Corrupt, match="newer release"):
-        state.restore(newer)
+def _state() -> BrokerState:
+    return BrokerState(TopicRegistry(1_000), NoGroups(), VirtualClock())
 
 
-def test_a_checkpoint_is_read_as_it_was_written() -> None:
-    saved = SavedPartition(4, [(1, 0)], [(9, 0, 5, [(0, 1, 0)])])
-    record = ProducerIdsReserved(end=3)
-    encoded = _encoder.encode(_Checkpoint(1, [record], 6, [saved], [(b"k", b"v")]))
-    decoded = _decoder.decode(encoded)
-    assert decoded.partitions == [saved]
-    assert (decoded.metadata, decoded.next_stream_id) == ([record], 6)
-    assert decoded.group_records == [(b"k", b"v")]
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        (b"?", b"", "newer release"),
+        (b"", b"", "newer release"),
+        (b"n", b"x", "next stream id"),
+        (b"t" + bytes(16), b"{}", "metadata record"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(key: bytes, value: bytes, problem: str) -> None:
+    with pytest.raises(Corrupt, match=problem):
+        _state().restore(key, value)
+
+
+def test_what_belongs_to_topics_that_are_gone_is_passed_over() -> None:
+    state = _state()
+    state.restore(state_keys.partition(4), b"whatever it says")
+    state.restore(state_keys.producer(4, 9), b"whatever it says")
+    state.restored()
+    assert [*state.values([state_keys.partition(4)])] == [(state_keys.partition(4), None)]
+
+
+@virtual
+async def test_what_is_remembered_may_come_in_any_order() -> None:
+    """Partitions before their topics: those were written down again later."""
+    values = {
+        state_keys.partition(4): msgspec.msgpack.encode(SavedPartition([(1, 0)], 7)),
+        state_keys.producer(4, 9): msgspec.msgpack.encode((5, 1 << 50, [(0, 1, 0)])),
+        state_keys.topic(bytes(16)): encode_metadata(
+            TopicCreated(name="t", topic_id=bytes(16), first_stream_id=4, partitions_count=1)
+        ),
+        state_keys.NEXT_STREAM: state_keys.encode_stream_id(6),
+    }
+    for keys in (list(values), list(values)[::-1]):
+        state = _state()
+        for key in keys:
+            state.restore(key, values[key])
+        state.restored()
+        assert dict(state.values(keys)) == values

@@ -1,7 +1,8 @@
 import asyncio
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +16,17 @@ from gateway.broker.state import BrokerState
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.cli.main import run
 from gateway.cli.stream_names import StreamNames
-from wal_core import Corrupt, Entry, Log, LogConfig, SystemClock, SystemRng, Unavailable, open_store
+from wal_core import (
+    CHECKPOINT_STREAM_ID,
+    Corrupt,
+    Entry,
+    Log,
+    LogConfig,
+    SystemClock,
+    SystemRng,
+    Unavailable,
+    open_store,
+)
 
 TOPIC = TopicCreated(
     topic_id=bytes(16), name="orders", partitions_count=2, first_stream_id=5, configs={}
@@ -23,10 +34,16 @@ TOPIC = TopicCreated(
 
 
 class _Groups:
+    records: ClassVar[Mapping[bytes, bytes]] = {}
+
     def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None: ...
 
-    def snapshot(self) -> list[tuple[bytes, bytes]]:
-        return []
+    def watch(self, note: Callable[[bytes, int], None]) -> None:
+        for key in self.records:
+            note(key, 1)
+
+    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return self.records
 
 
 def broker_state() -> BrokerState:
@@ -95,11 +112,11 @@ def test_damage_is_told_by_topic_and_offsets(
 def test_a_checkpoint_that_no_start_understands(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.broker.state.CHECKPOINT_VERSION", 0)
+    monkeypatch.setattr("gateway.broker.state_keys._KINDS", {})
     code, said, _ = fsck(capsys, "--data", str(folder), "--quick")
     assert code == 1
     assert said.startswith(f"damaged   logs/0/{1:020d}/0000000004: no start understands it: ")
-    assert "checkpoint version 1 was written by a newer release" in said
+    assert "was written by a newer release" in said
 
 
 def test_a_partition_that_starts_behind_its_end(
@@ -114,8 +131,7 @@ def test_a_partition_that_starts_behind_its_end(
 def test_group_records_that_a_start_would_skip(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = [(b"\0\1broken", b"\0\3")]
-    monkeypatch.setattr(_Groups, "snapshot", lambda _: broken)
+    monkeypatch.setattr(_Groups, "records", {b"\0\1broken": b"\0\3"})
     asyncio.run(fill(folder / "groups"))
     code, said, _ = fsck(capsys, "--data", str(folder / "groups"))
     assert code == 1
@@ -171,10 +187,13 @@ async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
     state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, encode_metadata(TOPIC)))
     names = StreamNames()
     looking = names.new()
-    assert names.names == {METADATA_STREAM_ID: "the broker's metadata"}
-    with pytest.raises(Corrupt, match="cannot be read"):
-        looking.restore(b"by somebody else")
-    looking.restore(state.checkpoint())
+    own = {METADATA_STREAM_ID: "the broker's metadata", CHECKPOINT_STREAM_ID: "the checkpoint"}
+    assert names.names == own
+    with pytest.raises(Corrupt, match="newer release"):
+        looking.restore(b"by somebody else", b"")
+    for key, value in state.values(state.changes.keys()):
+        looking.restore(key, value)
+    looking.restored()
     assert names.names[5] == "orders-0"
     later = TopicCreated(
         topic_id=bytes([1] * 16), name="later", partitions_count=1, first_stream_id=9, configs={}

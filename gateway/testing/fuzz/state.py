@@ -72,6 +72,17 @@ class Scratch:
         self.groups = GroupCoordinator(_NoJournal(), GroupConfig(), clock=clock, rng=_NoChance())
         self.state = BrokerState(self.topics, self.groups, clock)
         self.state.steady = clock
+        self._restored: dict[bytes, None] = {}
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Raises Corrupt."""
+        self.state.restore(key, value)
+        self._restored[key] = None
+
+    def remembered(self) -> dict[bytes, bytes]:
+        """Every key that has a value now."""
+        keys = dict.fromkeys((*self._restored, *self.state.changes.keys()))
+        return {key: value for key, value in self.state.values([*keys]) if value is not None}
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -163,11 +174,13 @@ def check_metadata_record(record: MetadataRecord) -> None:
         _check_same(scratch)
 
 
-# --- checkpoints ---------------------------------------------------------------------------------
+# --- what is remembered --------------------------------------------------------------------------
+
+_PAIR = Struct(">BH")
 
 
-def checkpoint_seeds() -> Iterator[tuple[str, bytes]]:
-    yield "empty", Scratch().state.checkpoint()
+def remembered_seeds() -> Iterator[tuple[str, bytes]]:
+    yield "empty", b""
     scratch = Scratch()
     for record in (_INTERNAL, _TOPIC, ProducerIdsReserved(end=1_000), _STARTS):
         scratch.topics.apply(record)
@@ -181,24 +194,38 @@ def checkpoint_seeds() -> Iterator[tuple[str, bytes]]:
     scratch.state.apply(Entry(_TOPIC.first_stream_id, 0, 1, _NOW_MS, bytes(batch)))
     for key, value in _group_records():
         scratch.groups.replay(key, value, _NOW_MS)
-    yield "full", scratch.state.checkpoint()
+    pairs = scratch.remembered().items()
+    yield "full", b"".join(_PAIR.pack(len(k), len(v)) + k + v for k, v in pairs)
 
 
-def decode_checkpoint(data: bytes) -> Scratch:
-    """Raises Corrupt."""
+def decode_remembered(data: bytes) -> Scratch:
+    """Lengths of key and value, key, value, and so on; no value means: forgotten.
+
+    Raises Corrupt.
+    """
     scratch = Scratch()
-    scratch.state.restore(data)
+    at = 0
+    while at + _PAIR.size <= len(data):
+        key_bytes, value_bytes = _PAIR.unpack_from(data, at)
+        key_end = at + _PAIR.size + key_bytes
+        at = key_end + value_bytes
+        scratch.restore(data[key_end - key_bytes : key_end], data[key_end:at] or None)
+    scratch.state.restored()
     return scratch
 
 
-def check_checkpoint(scratch: Scratch) -> None:
+def check_remembered(scratch: Scratch) -> None:
     _check_same(scratch)
 
 
 def _check_same(scratch: Scratch) -> None:
-    """A checkpoint taken now stands for this very state."""
-    checkpoint = scratch.state.checkpoint()
-    assert decode_checkpoint(checkpoint).state.checkpoint() == checkpoint
+    """What is remembered now stands for this very state."""
+    remembered = scratch.remembered()
+    again = Scratch()
+    for key, value in remembered.items():
+        again.restore(key, value)
+    again.state.restored()
+    assert again.remembered() == remembered
 
 
 # --- entries of partitions -----------------------------------------------------------------------

@@ -56,8 +56,8 @@ TARGETS: tuple[Target[Any], ...] = (
     # what rides on a log
     Target("metadata_record", state.decode_metadata_record, (Corrupt,),
            state.check_metadata_record, state.metadata_seeds),
-    Target("checkpoint", state.decode_checkpoint, (Corrupt,),
-           state.check_checkpoint, state.checkpoint_seeds),
+    Target("remembered", state.decode_remembered, (Corrupt,),
+           state.check_remembered, state.remembered_seeds),
     Target("entry", state.decode_entry, (Corrupt,), state.check_entry,
            state.entry_seeds),
     Target("group_record", state.decode_group_record, (DecodeError,), state.check_group_record,

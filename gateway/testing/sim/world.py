@@ -40,6 +40,7 @@ SUPERVISOR_S = 0.25
 PATIENCE_S = 120.0
 """How long the work may take to wind up once nothing goes wrong any more."""
 QUIET_S = 1.5  # longer than any message takes that was sent when nothing was slow
+PIECE_BYTES = 400  # of the checkpoint: a few producers or commits, so that there are many
 RETENTION_CHECK_MS = 400  # where a topic has a retention
 NEWEST_SHARE = 0.8  # of the connections that go to the newest gateway where there are several
 
@@ -68,6 +69,7 @@ class World:
         self.log_config = dataclasses.replace(
             _log_config(self.config),
             segment_blocks_max=plan.segment_blocks_max,
+            checkpoint_piece_bytes=PIECE_BYTES,
             block_bytes_max=plan.block_bytes_max,
             tail_bytes_max=plan.tail_bytes_max,
             flushes_in_flight_max_count=plan.flushes_in_flight_max_count,
