@@ -22,6 +22,7 @@ from gateway.answering import answer
 from gateway.api import Call, CloseConnection
 from gateway.broker.order_line import OrderLine
 from gateway.broker.turns import Turns
+from gateway.frame_lanes import IncomingFrame
 from gateway.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.hub import Hub
 from gateway.observe.logger import log_event
@@ -68,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         self._produces = OrderLine()
         self._lookups = hub.services.lookups.share()
         self._share = ReplyShare(hub.replies, self._write_buffer_bytes, self._let_go)
+        self._incoming = IncomingFrame(hub.frames, self._resume_reading_if_room, self._abort)
 
     # asyncio's side
 
@@ -99,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         hub.budget.forget(self._resume_after_budget)
         hub.budget.has_finished(self)
         hub.budget.give_back(self._reader.large_bytes)
+        self._incoming.ended()
         self._share.lost()
         self._stop_stall_timer()
         # What was received whole is still written, as the client of acks=0 expects. What runs goes
@@ -119,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         room, budget = self._reader.buffer(), self._hub.budget
-        if budget.is_exceeded and not budget.is_finisher(self):
+        if self._incoming.is_late or (budget.is_exceeded and not budget.is_finisher(self)):
             return room[:LATE_READ_BYTES_MAX]  # on its way already when others filled the memory
         return room
 
@@ -128,17 +131,20 @@ class Connection(asyncio.BufferedProtocol):
         was_inside = reader.is_inside_large
         if was_inside:
             budget.take(nbytes)
+            self._incoming.brought(nbytes)
         try:
             for frame in reader.received(nbytes):
                 self._stop_stall_timer()
+                self._incoming.ended()
                 self._arrived(frame)
                 if self._is_ending:
                     break
         except FrameTooLarge as error:
             self._stop_stall_timer()
             self._end_with(PendingRequest(memoryview(b""), self._share), str(error))
-        if not was_inside:
+        if not was_inside and reader.is_inside_large:
             budget.take(reader.large_bytes)  # the head of a large frame that has just begun
+            self._incoming.began(reader.announced_bytes)
         self._pause_reading_if_full()
         self._watch_for_stall()
 
@@ -302,6 +308,9 @@ class Connection(asyncio.BufferedProtocol):
     def _lacks_budget(self) -> bool:
         """Whether all connections together have reached theirs, and it is not our turn."""
         budget = self._hub.budget
+        if not self._incoming.may_go_on():
+            budget.has_finished(self)  # it could not use a turn there
+            return True
         return budget.is_exceeded and not (self._reader.is_inside_large and budget.may_finish(self))
 
     def _pause_reading_if_full(self) -> None:
@@ -313,12 +322,15 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self._reading_paused:
             self._reading_paused = True
+            self._incoming.paused()
             self._transport.pause_reading()
-        # The time for a large frame goes on while others use the memory: it holds some itself.
-        if not self._writing_paused and (is_full or not self._reader.is_inside_large):
+        if not self._writing_paused:
             self._stop_stall_timer()
         if is_full:
             self._hub.budget.has_finished(self)
+            self._incoming.cannot_go_on()
+        elif not self._incoming.may_go_on():
+            self._incoming.wait()
         elif not self._asked_for_budget:
             self._asked_for_budget = True
             self._hub.budget.call_when_free(self._resume_after_budget)
@@ -335,6 +347,7 @@ class Connection(asyncio.BufferedProtocol):
             self._pause_reading_if_full()
             return
         self._reading_paused = False
+        self._incoming.resumed()
         self._transport.resume_reading()
         self._watch_for_stall()
 
@@ -359,6 +372,9 @@ class Connection(asyncio.BufferedProtocol):
         self._stall_timer = None
         if self._writing_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
             self._watch_for_stall()  # slow, but reading
+            return
+        if not self._writing_paused and self._incoming.is_on_its_way(STALL_TIMEOUT_S):
+            self._watch_for_stall()  # slow, but sending
             return
         self._abort(f"no progress for {STALL_TIMEOUT_S:g} s")
 

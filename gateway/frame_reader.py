@@ -63,6 +63,11 @@ class FrameReader:
         return self._large is not None
 
     @property
+    def announced_bytes(self) -> int:
+        """The length of the large frame that is being received; 0 if there is none."""
+        return 0 if self._large is None else len(self._large)
+
+    @property
     def is_inside_frame(self) -> bool:
         """Whether the peer owes us the rest of a frame."""
         return self._large is not None or self._end > self._start

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.bulk_gate import BulkGate
+from gateway.frame_lanes import FrameLanes
 from gateway.idle_watch import IdleWatch
 from gateway.reply_budget import ReplyBudget
 
@@ -48,6 +49,7 @@ class Hub:
         waiting_bytes_max = budget.limit_bytes // BULK_SHARE
         self.bulk = BulkGate(waiting_bytes_max)
         self.long_answers = BulkGate(waiting_bytes_max, slots_count=1)
+        self.frames = FrameLanes(budget.limit_bytes)
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies
         # Both in order of their coming, so that a stop goes the same way each time.

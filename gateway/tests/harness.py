@@ -424,6 +424,7 @@ class World:
         """Everything that was taken has been given back."""
         hub = self.gateway.hub
         assert hub.budget.used_bytes == 0
+        assert hub.frames.used_bytes == 0
         assert hub.replies.used_bytes == 0
         assert not hub.budget._waiting
         assert not hub.tasks

@@ -10,6 +10,7 @@ from gateway.connection import (
     REPLIES_HELD_BYTES_MAX,
     STALL_TIMEOUT_S,
 )
+from gateway.frame_lanes import LAG_S_MAX
 from gateway.tests.harness import (
     Client,
     batch_of,
@@ -95,13 +96,14 @@ async def test_frames_begun_are_finished_one_after_another() -> None:
         client.transport.send(frame[: 40 * KIB])
         begun.append((client, frame[40 * KIB :], reply))
     hoggers = [first.produce("t", batch_of(b"h" * 60 * KIB)) for _ in range(2)]
-    budget = world.gateway.hub.budget
-    assert budget.is_exceeded
+    hub = world.gateway.hub
+    assert hub.budget.is_exceeded
     for client, rest, _ in begun:
         client.transport.send(rest)
     # The hogger crossed the limit inside its frame: it is its turn until its batch is durable.
     assert sum(c.connection._reader.is_inside_large for c, _, _ in begun) == 6
-    assert budget.used_bytes < (256 + 2 * 61 + 6 * 4) * KIB
+    assert hub.frames.used_bytes < (64 + 61 + 6 * 4) * KIB
+    assert hub.budget.used_bytes < (256 + 2 * 61 + 6 * 4) * KIB
     replies = [reply for _, _, reply in begun]
     await asyncio.gather(*hoggers, *replies)
     assert all(map(_ok, replies))
@@ -110,7 +112,7 @@ async def test_frames_begun_are_finished_one_after_another() -> None:
 
 @virtual
 async def test_frames_that_are_never_finished_do_not_keep_the_memory() -> None:
-    """Their senders owe the rest for longer than anybody is let to; then the others go on."""
+    """They are let go one after another for as long as somebody waits for their memory."""
     world, first = await started(**SMALL)
     await first.create("t")
     silent = [world.client() for _ in range(4)]
@@ -119,8 +121,55 @@ async def test_frames_that_are_never_finished_do_not_keep_the_memory() -> None:
     reply = first.produce("t", batch_of(b"x" * 60 * KIB))
     await reply
     assert _ok(reply)
+    assert asyncio.get_running_loop().time() < 10 * LAG_S_MAX
     await asyncio.sleep(STALL_TIMEOUT_S + 1)
     assert all(c.transport.is_closing() for c in silent)
+    world.assert_idle()
+
+
+@virtual
+async def test_unfinished_frames_leave_what_others_need() -> None:
+    """Sixty announce 4 MiB and send 200 KiB, more than there is: who finishes is not kept waiting,
+    whatever its size, and who announces as much waits for a few seconds.
+    """
+    limits = {
+        "request_bytes_max": 4096 * KIB,
+        "connection_buffered_bytes_max": 8192 * KIB,
+        "buffered_bytes_max": 8192 * KIB,
+        "message_bytes_max": 3000 * KIB,
+    }
+    world, first = await started(**limits)
+    await first.create("t")
+    for client in [world.client() for _ in range(60)]:
+        client.transport.send((4096 * KIB).to_bytes(4, "big") + bytes(200 * KIB))
+    assert world.gateway.hub.frames.used_bytes < 8192 * KIB // 2
+    loop = asyncio.get_running_loop()
+    for size in (10, 100 * KIB, 1000 * KIB):
+        assert (await first.produced("t", batch_of(bytes(size)))).error_code == 0
+    assert loop.time() < 0.1
+    large = world.client()
+    assert (await large.produced("t", batch_of(bytes(2000 * KIB)))).error_code == 0
+    assert loop.time() < 10 * LAG_S_MAX
+    await asyncio.sleep(2 * STALL_TIMEOUT_S)
+    await asyncio.sleep(0)
+    assert list(world.gateway.hub.connections) == [first.connection, large.connection]
+    world.assert_idle()
+
+
+@virtual
+async def test_a_slow_frame_that_comes_steadily_has_its_time() -> None:
+    """Where nobody wants its memory; a flat deadline would end each large frame of a slow link."""
+    world, client = await started()
+    await client.create("t")
+    frame, reply = client.prepare(
+        ApiKey.PRODUCE, 9, produce_request({("t", 0): batch_of(bytes(9 << 20))})
+    )
+    for at in range(0, len(frame), 40 * KIB):
+        client.transport.send(frame[at : at + 40 * KIB])
+        await asyncio.sleep(1)
+    assert asyncio.get_running_loop().time() > 1.5 * STALL_TIMEOUT_S
+    await reply
+    assert _ok(reply)
     world.assert_idle()
 
 
