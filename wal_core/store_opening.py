@@ -229,7 +229,11 @@ def _parse(stored: bytes) -> dict[str, Any]:
 def _compare(path: str, found: dict[str, Any], mode: Mode) -> None:
     version, found_mode = found.get("format"), found.get("mode")
     if not isinstance(version, int) or found_mode not in ("file", "object"):
-        raise Invalid(f"{path} is not a marker this program wrote; use an empty location")
+        marker = json.dumps({"format": FORMAT_VERSION, "mode": mode})
+        raise Invalid(
+            f"{path} is not a marker this program wrote; use an empty location, or, if the data "
+            f"beside it are this program's and the marker is damaged, put {marker} into it"
+        )
     if version != FORMAT_VERSION:
         remedy = "run the newer version of it that wrote them"
         if version < FORMAT_VERSION:

@@ -69,6 +69,7 @@ async def test_reopen_after_crash_replays_the_unfinished_segment(reopen):
     assert h2.state.entries == h.state.entries
     assert h2.state.restored_count == (1 if store.mode == "object" else 0)
     assert [p for _, p in await h2.read_all(0)] == [bytes([n]) * 10 for n in range(0, 20, 2)]
+    assert [h2.log.end_offset(stream) for stream in (0, 1)] == [10, 10]
     await h2.log.close()
     await store.close()
 
