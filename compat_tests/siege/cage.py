@@ -62,7 +62,7 @@ def peak_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise AssertionError("the kernel tells no VmHWM")
+    raise AssertionError("the process has ended: killed for its memory?")
 
 
 def forget_peak(pid: int) -> None:
