@@ -9,6 +9,7 @@ UNKNOWN_MEMBER_ID, and begins again.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import NamedTuple, TypeAlias
 
 IDS_MAX_COUNT = 20_000
@@ -28,9 +29,9 @@ class PendingIds:
 
     def __init__(self, max_count: int = IDS_MAX_COUNT) -> None:
         self._max_count = max_count
-        # All of these are oldest first.
-        self._ids: dict[_Key, _Handed] = {}
-        self._by_owner: dict[str, dict[_Key, None]] = {}
+        # Oldest first. A plain dict looks for its first key behind all that were deleted there.
+        self._ids: OrderedDict[_Key, _Handed] = OrderedDict()
+        self._by_owner: dict[str, OrderedDict[_Key, None]] = {}
         self._by_group: dict[str, dict[str, None]] = {}
 
     def __len__(self) -> int:
@@ -40,7 +41,7 @@ class PendingIds:
         """Remember `member_id` for a session."""
         key = (group_id, member_id)
         self._ids[key] = _Handed(owner, asyncio.get_running_loop().time() + timeout_ms / 1_000)
-        own = self._by_owner.setdefault(owner, {})
+        own = self._by_owner.setdefault(owner, OrderedDict())
         own[key] = None
         self._by_group.setdefault(group_id, {})[member_id] = None
         if len(own) > self._max_count // 2:
