@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import CHECKPOINT_STREAM_ID, Changes, Corrupt, Entry, Log, MemoryStore, SegmentStore
+from wal_core import (
+    CHECKPOINT_STREAM_ID,
+    Changes,
+    Corrupt,
+    Entry,
+    Log,
+    LogConfig,
+    MemoryStore,
+    SegmentStore,
+)
 from wal_core.chain import Sealed
 from wal_core.checkpoint import Checkpoint
 from wal_core.checkpoint_format import encode_piece, iter_piece
@@ -24,6 +33,7 @@ from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Plann
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, VirtualClock
 from wal_core.tests.harness import CountingRng
+from wal_core.tests.test_deadline import SlowLine
 from wal_core.types import Buffer
 
 CONFIG = dataclasses.replace(
@@ -294,5 +304,78 @@ def test_a_piece_that_is_lost_is_told_and_stops_a_start():
         assert any("no start understands it" in finding.text for finding in report.findings)
         with pytest.raises(Corrupt):
             await world.open(ObjectSegmentStore(bucket))
+
+    run(main)
+
+
+async def _segment_end_bytes(keys_count: int) -> int:
+    """What the end of a segment writes in which one key of so many has changed."""
+    bucket = MemoryStore()
+    state = MapState()
+    config = LogConfig.preset("object")
+    log = await Log.open(
+        ObjectSegmentStore(bucket), state, config, clock=VirtualClock(), rng=CountingRng()
+    )
+    at = 0
+
+    def change(key: int) -> asyncio.Future[None]:
+        nonlocal at
+        operation = b"%d=" % key + bytes(200)
+        future = log.append(0, at, 1, -1, operation)
+        state.take(operation)
+        at += 1
+        return future
+
+    async def end_segment() -> int:
+        before = sum(map(len, bucket.objects.values()))
+        finished = log._chain.last
+        log._writer.complete_segment()
+        while log._chain.last == finished:
+            await asyncio.sleep(0.01)
+        return sum(map(len, bucket.objects.values())) - before
+
+    await asyncio.gather(*[change(key) for key in range(keys_count)])
+    await end_segment()
+    await change(0)
+    written = await end_segment()
+    await log.close()
+    return written
+
+
+def test_a_segments_end_costs_what_has_changed_not_all_there_is():
+    async def main() -> None:
+        few, many = [await _segment_end_bytes(count) for count in (2_000, 20_000)]
+        # Less than a piece is said again; twenty thousand keys take four megabytes.
+        assert many < 2 * LogConfig().checkpoint_piece_bytes
+        assert many < few + LogConfig().checkpoint_piece_bytes
+
+    run(main)
+
+
+def test_a_large_state_passes_a_slow_line_at_a_segments_end_and_at_a_start():
+    """40 MB at 1 MB/s, where an attempt that moves nothing has 2 s."""
+
+    async def main() -> None:
+        store = ObjectSegmentStore(SlowLine(1e6))
+        config = dataclasses.replace(LogConfig.preset("object"), store_timeout_ms=2_000)
+        state = MapState()
+        log = await Log.open(store, state, config, clock=VirtualClock(), rng=CountingRng())
+        async with asyncio.timeout(1_000):
+            for number in range(400):
+                operation = b"%d=" % number + bytes(100_000)
+                future = log.append(0, number, 1, -1, operation)
+                state.take(operation)
+                if number % 20 == 19:
+                    await future
+            log._writer.complete_segment()
+            await log.append(0, 400, 1, -1, b"0")
+            state.take(b"0")
+            await log._maintenance.stop()
+            await log._writer.stop()
+            again = MapState()
+            log = await Log.open(store, again, config, clock=VirtualClock(), rng=CountingRng())
+        assert again.map == state.map
+        await log._maintenance.stop()
+        await log._writer.stop()
 
     run(main)
