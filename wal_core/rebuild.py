@@ -27,7 +27,7 @@ from wal_core.sealed_format import BlockRow, ObjectRow, SealedIndex, encode_inde
 from wal_core.segment_end import slot_number
 from wal_core.segment_index import SegmentIndex
 from wal_core.segment_store.base import SegmentStore
-from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
+from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow, with_maxima
 from wal_core.streams import Stream
 from wal_core.tables import Tables
 
@@ -263,7 +263,6 @@ def _encode(
             totals[stream_id] += held.payload_bytes
     streams = {row.stream_id: Stream(*row[1:5]) for row in before}
     ends: dict[int, int] = {}
-    maxima: dict[int, int] = {}
     runs: list[Run] = []
     for number, piece in enumerate(pieces):
         for stream_id, held in piece.held.items():
@@ -274,7 +273,6 @@ def _encode(
                 continue  # what a compaction has copied and could not delete any more
             latest_ms = held.max_timestamp_ms
             stream.max_ts_ms = max(stream.max_ts_ms, latest_ms)
-            maxima[stream_id] = max(maxima.get(stream_id, NO_TIMESTAMP_MS), latest_ms)
             runs.append(Run(stream_id, number, held.first_offset, latest_ms, stream.payload_bytes))
             stream.payload_bytes += held.payload_bytes
             ends[stream_id] = stream.end = stream.confirmed = held.end_offset
@@ -288,12 +286,9 @@ def _encode(
             BlockRow(p.position, p.length, p.data_bytes, numbers[p.key], p.segment, p.block)
             for p in pieces
         ],
-        streams=[
-            stream.row(stream_id)._replace(
-                segment_max_timestamp_ms=maxima.get(stream_id, NO_TIMESTAMP_MS)
-            )
-            for stream_id, stream in sorted(streams.items())
-        ],
+        streams=with_maxima(
+            [stream.row(stream_id) for stream_id, stream in sorted(streams.items())], runs
+        ),
         runs=sorted(runs, key=lambda run: run[:2]),
         created_ms=0,
     )

@@ -16,7 +16,7 @@ from wal_core.object_store.base import ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, create_own
 from wal_core.sealed_format import BlockRow, ObjectRow, encode_index
-from wal_core.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
+from wal_core.stream_tables import Run, StreamRow, with_maxima
 from wal_core.survey import LiveRun
 from wal_core.types import Buffer, Entry
 
@@ -217,19 +217,12 @@ class SealedWriter:
         await self._write_streams([s for s in sorted(self._gathered) if self._has(s)])
         if self._pieces:
             await self._put_object()
-        maxima: dict[int, int] = {}
-        for run in self._runs:
-            so_far = maxima.get(run.stream_id, NO_TIMESTAMP_MS)
-            maxima[run.stream_id] = max(so_far, run.max_timestamp_ms)
         payload = encode_index(
             first=self._first,
             last=self._last,
             objects=self._objects,
             blocks=self._blocks,
-            streams=[
-                row._replace(segment_max_timestamp_ms=maxima.get(row.stream_id, NO_TIMESTAMP_MS))
-                for row in streams
-            ],
+            streams=with_maxima(streams, self._runs),
             runs=sorted(self._runs, key=lambda run: run[:2]),
             created_ms=created_ms,
         )

@@ -44,6 +44,18 @@ class Run(NamedTuple):
     bytes_before: int  # payload bytes of the stream before this run
 
 
+def with_maxima(rows: Iterable[StreamRow], runs: Iterable[Run]) -> list[StreamRow]:
+    """The rows, with what these runs make of `segment_max_timestamp_ms`."""
+    maxima: dict[int, int] = {}
+    for run in runs:
+        so_far = maxima.get(run.stream_id, NO_TIMESTAMP_MS)
+        maxima[run.stream_id] = max(so_far, run.max_timestamp_ms)
+    return [
+        row._replace(segment_max_timestamp_ms=maxima.get(row.stream_id, NO_TIMESTAMP_MS))
+        for row in rows
+    ]
+
+
 class Runs(Sequence[Run]):
     """The runs of one stream in one segment, in order: blocks and first offsets rise."""
 

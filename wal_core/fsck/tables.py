@@ -14,7 +14,7 @@ from wal_core.fsck.reading import Problem
 from wal_core.fsck.writers import STRANGER, Writers
 from wal_core.places import Place
 from wal_core.sealed_format import SealedIndex
-from wal_core.stream_tables import NO_TIMESTAMP_MS, StreamTables
+from wal_core.stream_tables import StreamTables, with_maxima
 from wal_core.survey import LiveRun, runs_with_ends
 
 _SEGMENT_FILE = ".seg"
@@ -81,15 +81,11 @@ class TableCheck:
 
     def _check_times(self) -> None:
         """Whoever looks for a time passes over segments by what their stream rows say."""
-        maxima: dict[int, int] = {}
-        for run in self._tables.all_runs():
-            so_far = maxima.get(run.stream_id, NO_TIMESTAMP_MS)
-            maxima[run.stream_id] = max(so_far, run.max_timestamp_ms)
+        rows = list(self._tables.streams())
         wrong = [
             row.stream_id
-            for row in self._tables.streams()
-            if row.segment_max_timestamp_ms != maxima.get(row.stream_id, NO_TIMESTAMP_MS)
-            or row.segment_max_timestamp_ms > row.max_timestamp_ms
+            for row, right in zip(rows, with_maxima(rows, self._tables.all_runs()), strict=True)
+            if row != right or row.segment_max_timestamp_ms > row.max_timestamp_ms
         ]
         if wrong:
             text = f"its rows say other greatest times than its runs, of stream {wrong[0]} first"
