@@ -29,7 +29,7 @@ SavedProducer = tuple[int, int, list[tuple[int, int, int]]]
 """Epoch, last seen, (first sequence, last sequence, base offset) of the batches, oldest first."""
 
 _HEAD = struct.Struct("<hq")  # epoch, last seen (ms)
-_BATCH = struct.Struct("<IIq")  # first and last sequence, base offset
+_BATCH = struct.Struct("<iiq")  # first and last sequence, base offset
 
 
 class SequenceError(Exception):

@@ -181,6 +181,16 @@ def test_the_memory_counted_is_the_memory_used() -> None:
     assert 0.5 < used / memory.used_bytes <= 1.1
 
 
+def test_any_sequence_that_a_header_can_hold_is_remembered() -> None:
+    """Also one that no producer should send: it may be stored already, and a start replays it."""
+    states = ProducerStates()
+    for sequence in (-(2**31), -1, 0, SEQUENCE_MAX):
+        states.record(_header(sequence, epoch=-1), 2**62, 2**62, None)
+        again = ProducerStates()
+        again.load(_saved(states, 2**62))
+        assert _saved(again, 2**62) == _saved(states, 2**62)
+
+
 def test_what_is_durable_is_not_waited_for_and_pins_nothing() -> None:
     async def body() -> None:
         states = ProducerStates()
