@@ -29,6 +29,7 @@ class BlockPool:
         self._kept_bytes = 0
         # Oldest first: the one most likely to be out of use. Blocks still in use are in here too.
         self._kept: dict[int, deque[mmap.mmap]] = {}
+        self._taken: set[int] = set()  # ids of those handed out since the last trim
 
     def take(self, size_bytes: int) -> mmap.mmap:
         """A block of at least `size_bytes` that nobody else looks at; its content is undefined."""
@@ -38,12 +39,31 @@ class BlockPool:
             block = kept.popleft()
             kept.append(block)
             if _is_unwatched(block):
+                self._taken.add(id(block))
                 return block
         block = mmap.mmap(-1, block_bytes)
         if self._kept_bytes + block_bytes <= self._kept_bytes_max and _is_unwatched(block):
             kept.append(block)
             self._kept_bytes += block_bytes
+            self._taken.add(id(block))
         return block
+
+    def trim(self) -> bool:
+        """Free what nobody looks at and nobody was given since the last call; whether another call
+        would find something to free.
+        """
+        is_more_due = False
+        for block_bytes, kept in self._kept.items():
+            for _ in range(len(kept)):
+                block = kept.popleft()
+                is_idle = _is_unwatched(block)
+                if is_idle and id(block) not in self._taken:
+                    self._kept_bytes -= block_bytes
+                    continue
+                is_more_due |= is_idle
+                kept.append(block)
+        self._taken.clear()
+        return is_more_due
 
 
 def _is_unwatched(block: mmap.mmap) -> bool:

@@ -22,6 +22,10 @@ BULK_SHARE = 8
 """The part of the memory for requests that one address may have waiting as large ones."""
 
 
+TRIM_INTERVAL_S = 10.0
+"""After connections have gone: blocks that nobody needed for so long are given back."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     request_bytes_max: int
@@ -58,6 +62,7 @@ class Hub:
         self.tasks: dict[asyncio.Task[None], None] = {}
         self.stopping = False
         self._all_gone: asyncio.Event | None = None
+        self._trim_timer: asyncio.TimerHandle | None = None
 
     def started(self, task: asyncio.Task[None]) -> None:
         """Own the task of a request until it is done."""
@@ -69,6 +74,17 @@ class Hub:
         self.idle_watch.forget(connection)
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
+        self._trim_later()
+
+    def _trim_later(self) -> None:
+        if self._trim_timer is None and not self.stopping:
+            loop = asyncio.get_running_loop()
+            self._trim_timer = loop.call_later(TRIM_INTERVAL_S, self._trim)
+
+    def _trim(self) -> None:
+        self._trim_timer = None
+        if self.pool.trim():
+            self._trim_later()
 
     async def wait_all_gone(self, timeout_s: float) -> None:
         """Returns when the last connection is lost, or the time is up."""

@@ -43,6 +43,21 @@ def test_what_is_kept_is_bounded() -> None:
     del views
 
 
+def test_what_nobody_needs_any_more_is_given_back() -> None:
+    """Not at once: what was handed out since the last look may be wanted again."""
+    pool = BlockPool(64 * BLOCK_BYTES_MIN)
+    views = [memoryview(pool.take(1)) for _ in range(4)]
+    large = memoryview(pool.take(8 * BLOCK_BYTES_MIN))
+    assert not pool.trim()  # all are looked at
+    del views, large
+    again = pool.take(1)
+    del again
+    assert pool.trim()
+    assert pool._kept_bytes == BLOCK_BYTES_MIN
+    assert not pool.trim()
+    assert pool._kept_bytes == 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 600 * KIB), st.booleans()), max_size=60))
 def test_a_block_in_use_is_never_handed_out(steps: list[tuple[int, bool]]) -> None:

@@ -11,6 +11,7 @@ from gateway.connection import (
     STALL_TIMEOUT_S,
 )
 from gateway.frame_lanes import LAG_S_MAX
+from gateway.hub import TRIM_INTERVAL_S
 from gateway.tests.harness import (
     Client,
     batch_of,
@@ -429,3 +430,18 @@ async def test_our_own_slowness_is_not_held_against_the_sender() -> None:
     world.objects.latency_s = 0.0
     await asyncio.gather(*replies, late)
     world.assert_idle()
+
+
+@virtual
+async def test_memory_of_large_frames_is_given_back_when_their_senders_have_gone() -> None:
+    world, first = await started(tail_cache_bytes=0)
+    await first.create("t")
+    senders = [world.client() for _ in range(5)]
+    for client in senders:
+        await client.produced("t", batch_of(bytes(1 << 20)))
+    pool = world.gateway.hub.pool
+    assert pool._kept_bytes
+    for client in senders:
+        client.transport.close()
+    await asyncio.sleep(3 * TRIM_INTERVAL_S)
+    assert pool._kept_bytes == 0
