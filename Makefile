@@ -63,7 +63,7 @@ contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n auto --dist worksteal protocol wal_core gateway
+	$(BIN)/pytest -n auto --dist loadgroup protocol wal_core gateway
 
 # Virtual time: whole gateways, clients, storage and faults from a seed, on all cores.
 model: $(VENV)/.dev

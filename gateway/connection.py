@@ -101,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         hub.budget.forget(self._resume_after_budget)
         hub.budget.has_finished(self)
         hub.budget.give_back(self._reader.large_bytes)
+        self._reader.drop()
         self._incoming.ended()
         self._share.lost()
         self._stop_stall_timer()

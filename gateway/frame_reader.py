@@ -87,6 +87,12 @@ class FrameReader:
         yield from self._cut_small()
         self._make_room()
 
+    def drop(self) -> None:
+        """The stream has ended: its memory is free now, whoever still knows this reader. The parts
+        of a connection know each other, so they stay until the garbage collector comes by."""
+        self._large, self.large_bytes = None, 0
+        self._small, self._start, self._end = memoryview(b""), 0, 0
+
     def _cut_small(self) -> Iterator[memoryview]:
         while self._end - self._start >= LENGTH_BYTES:
             (length,) = _length.unpack_from(self._small, self._start)

@@ -1,10 +1,13 @@
 """Past a limit a connection is read no further: the sender slows down, and nothing is lost."""
 
 import asyncio
+import mmap
 import random  # noqa: TID251 - seeded
+import weakref
 
 import pytest
 
+from gateway.buffers import BlockPool
 from gateway.connection import (
     FETCHES_IN_FLIGHT_MAX_COUNT,
     REPLIES_HELD_BYTES_MAX,
@@ -430,6 +433,30 @@ async def test_our_own_slowness_is_not_held_against_the_sender() -> None:
     world.objects.latency_s = 0.0
     await asyncio.gather(*replies, late)
     world.assert_idle()
+
+
+@virtual
+async def test_a_frame_that_will_never_be_whole_is_freed_with_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once: a crowd of them holds more than the garbage collector knows of."""
+    blocks: list[weakref.ref[mmap.mmap]] = []
+    take = BlockPool.take
+
+    def watched(pool: BlockPool, size_bytes: int) -> mmap.mmap:
+        block = take(pool, size_bytes)
+        blocks.append(weakref.ref(block))
+        return block
+
+    monkeypatch.setattr(BlockPool, "take", watched)
+    world, _ = await started(tail_cache_bytes=0)
+    world.gateway.hub.pool._kept_bytes_max = 0
+    client = world.client()
+    client.transport.send((50 << 20).to_bytes(4, "big") + bytes(1 << 20))
+    assert [block() is None for block in blocks] == [False]
+    client.transport.close()
+    await asyncio.sleep(0)
+    assert [block() is None for block in blocks] == [True]
 
 
 @virtual

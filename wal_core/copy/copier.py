@@ -7,7 +7,7 @@ and what it has already is not copied again. Nothing is locked or written at the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
@@ -61,9 +61,12 @@ async def copy_log(
     copier = SealedCopier(source.objects, target.objects, config, persist)
     for attempt in range(1, _ATTEMPTS_MAX_COUNT + 1):
         manifest = await manifests.newest()
+        segments = await persist(partial(source.segments, config.log_id, manifest.covered))
+        if (await manifests.newest()).covered > manifest.covered:
+            continue  # some may have gone before they were listed
         copying = _Attempt(source, target, config, persist, copier=copier, told=told)
         try:
-            await copying.run(manifest)
+            await copying.run(manifest, segments)
         except Corrupt as error:
             if (await manifests.newest()).number == manifest.number:
                 raise
@@ -104,7 +107,8 @@ class _Attempt:
         self.segments: list[int] = []
         self._unfinished: int | None = None
 
-    async def run(self, manifest: Manifest) -> None:
+    async def run(self, manifest: Manifest, segments: Sequence[int]) -> None:
+        """`segments` are all behind the sealed ones of the manifest."""
         target = self._target
         await target.unlock(self._log_id)
         await target.lock(self._log_id)  # also: no file of an earlier attempt is open any more
@@ -113,15 +117,11 @@ class _Attempt:
         for number, sealed in enumerate(manifest.sealed, 1):
             await self._copy_sealed(sealed)
             self._told(f"sealed segment {number} of {len(manifest.sealed)}")
-        for segment in await self._source_segments(manifest.covered):
+        self._told(f"segments that are not sealed: {len(segments)}")
+        for segment in segments:
             if self._unfinished is not None:
                 raise Corrupt("a finished segment has no footer", segment=self._unfinished)
             await self._copy_segment(segment)
-
-    async def _source_segments(self, covered: int) -> list[int]:
-        found = await self._persist(lambda: self._source.segments(self._log_id, covered))
-        self._told(f"segments that are not sealed: {len(found)}")
-        return found
 
     # -- sealed segments -------------------------------------------------------------------
 
@@ -195,8 +195,8 @@ class _Attempt:
     # -- the end ---------------------------------------------------------------------------
 
     def may_be_cut(self, newest: Manifest) -> bool:
-        """Whether the last segment may have been deleted while it was read: it was sealed since,
-        and its end was not seen.
+        """Whether the last segment may have been deleted while it was read, or before: it was
+        sealed since, and its end was not seen.
         """
         return self._unfinished is not None and newest.covered >= self._unfinished
 

@@ -62,14 +62,20 @@ HAPPENED_IN_MODE = {
 """What must have happened in some run before all was healed, by a pattern of its trace."""
 
 
+# One process each, which keeps what happened in the runs for the test behind them.
+_EACH_MODE = pytest.mark.parametrize(
+    "mode", [pytest.param(mode, marks=pytest.mark.xdist_group(mode)) for mode in MODES]
+)
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS_COUNT, CHUNK_COUNT))
-@pytest.mark.parametrize("mode", MODES)
+@_EACH_MODE
 def test_seeds(mode, first):
     for seed in range(first, first + CHUNK_COUNT):
         run(mode, seed)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@_EACH_MODE
 def test_every_kind_of_fault_hits_something(mode):
     missing = set(HAPPENED | HAPPENED_IN_MODE[mode])
     for seed in range(SEEDS_COUNT):
