@@ -4,7 +4,8 @@ They have two lanes, by the size that they announce, of a quarter of that memory
 for requests that came whole and for small ones, which thus are always read. In a lane that is full
 one frame at a time is read to its end, the finisher; the others wait. Who stalls meanwhile loses:
 a frame that is slower than RATE_BYTES_PER_S by more than LAG_S_MAX gives its memory to those who
-wait. Its time does not run while it is not read.
+wait. Its time does not run while it is not read, but nobody waits for a turn for longer than
+TURN_S_MAX: its client has given up by then, and who is not read is not seen to go.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ ORDINARY_BYTES_MAX = 1024 * 1024 + 64 * 1024  # what producers send by default
 RATE_BYTES_PER_S = 64 * 1024
 LAG_S_MAX = 2.0
 CHECK_S = 0.5
+TURN_S_MAX = 30.0  # Kafka's request.timeout.ms
+LET_GO_AT_ONCE_COUNT = 100  # some milliseconds
 
 
 class FrameLane:
@@ -41,15 +44,19 @@ class FrameLane:
         self.waiting[frame] = None
         self.watch()
 
-    def watch(self) -> None:
+    def watch(self, after_s: float = CHECK_S) -> None:
         if self._timer is None and self.waiting:
-            self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check)
+            self._timer = asyncio.get_running_loop().call_later(after_s, self._check)
 
     def _check(self) -> None:
         self._timer = None
-        for frame in [frame for frame in self.frames if frame.lag_s() > LAG_S_MAX]:
+        stalling = [frame for frame in self.frames if frame.lag_s() > LAG_S_MAX]
+        for frame in stalling[:LET_GO_AT_ONCE_COUNT]:
             frame.let_go("it stalls in a frame, whose memory others need")
-        self.watch()
+        late = [frame for frame in self.waiting if frame.waited_s() > TURN_S_MAX]
+        for frame in late[:LET_GO_AT_ONCE_COUNT]:
+            frame.let_go(f"no room for its frame within {TURN_S_MAX:g} s")
+        self.watch(0 if max(len(stalling), len(late)) > LET_GO_AT_ONCE_COUNT else CHECK_S)
 
     def left(self, frame: IncomingFrame, count_bytes: int) -> None:
         self.used_bytes -= count_bytes
@@ -156,6 +163,12 @@ class IncomingFrame:
         if self._paused_s is not None:
             self._paid_s += asyncio.get_running_loop().time() - self._paused_s
             self._paused_s = None
+
+    def waited_s(self) -> float:
+        """For how long it has not been read."""
+        if self._paused_s is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._paused_s
 
     def is_on_its_way(self, lag_s_max: float) -> bool:
         """Whether there is a frame, and it is not so far behind."""

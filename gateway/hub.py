@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway import heap
 from gateway.buffers import BlockPool, ByteBudget
 from gateway.bulk_gate import BulkGate
 from gateway.frame_lanes import FrameLanes
@@ -24,6 +25,8 @@ BULK_SHARE = 8
 
 TRIM_INTERVAL_S = 10.0
 """After connections have gone: blocks that nobody needed for so long are given back."""
+CROWD_COUNT = 500
+"""So many that have gone leave enough free memory behind to look for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Hub:
         self.stopping = False
         self._all_gone: asyncio.Event | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
+        self._gone_count = 0  # since memory was last given back
 
     def started(self, task: asyncio.Task[None]) -> None:
         """Own the task of a request until it is done."""
@@ -74,6 +78,7 @@ class Hub:
         self.idle_watch.forget(connection)
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
+        self._gone_count += 1
         self._trim_later()
 
     def _trim_later(self) -> None:
@@ -83,6 +88,9 @@ class Hub:
 
     def _trim(self) -> None:
         self._trim_timer = None
+        if self._gone_count >= CROWD_COUNT:
+            self._gone_count = 0
+            heap.give_back()
         if self.pool.trim():
             self._trim_later()
 

@@ -53,7 +53,7 @@ from wal_core import (
 
 logger = logging.getLogger(__name__)
 
-LISTEN_BACKLOG_COUNT = 1024
+LISTEN_BACKLOG_COUNT = 128
 # Seconds of silence before the first probe and between the next, and how many there are.
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would only take turns

@@ -5,8 +5,10 @@ import asyncio
 from gateway.frame_lanes import (
     CHECK_S,
     LANE_SHARE,
+    LET_GO_AT_ONCE_COUNT,
     ORDINARY_BYTES_MAX,
     RATE_BYTES_PER_S,
+    TURN_S_MAX,
     FrameLanes,
     IncomingFrame,
 )
@@ -125,3 +127,23 @@ async def test_a_turn_that_cannot_be_used_is_the_next_ones() -> None:
     assert second.resumes_count == 1
     assert not first.frame.may_go_on()
     assert second.frame.may_go_on()
+
+
+@virtual
+async def test_nobody_waits_for_a_turn_for_ever() -> None:
+    """Its client has given up, and may have gone: who is not read is not seen to go."""
+    lanes = FrameLanes(LANE_SHARE * 100 * KIB)
+    holder = _Peer(lanes)
+    holder.begin(101 * KIB)
+    crowd = [_Peer(lanes) for _ in range(3 * LET_GO_AT_ONCE_COUNT)]
+    for peer in crowd:
+        assert not peer.begin(1)
+    for _ in range(int(TURN_S_MAX / CHECK_S) - 2):
+        holder.frame.brought(int(RATE_BYTES_PER_S * CHECK_S))  # slow, but as fast as it must be
+        await asyncio.sleep(CHECK_S)
+    assert not any(peer.is_lost for peer in crowd)
+    for _ in range(6):
+        holder.frame.brought(int(RATE_BYTES_PER_S * CHECK_S))
+        await asyncio.sleep(CHECK_S)
+    assert all(peer.is_lost for peer in crowd)
+    assert not holder.is_lost

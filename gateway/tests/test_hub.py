@@ -2,19 +2,23 @@ import asyncio
 
 import pytest
 
-from gateway.tests.harness import World, loop_ms, virtual
+from gateway import heap
+from gateway.hub import CROWD_COUNT, TRIM_INTERVAL_S
+from gateway.tests.harness import started, virtual
 
 
 @virtual
-async def test_waiting_for_the_last_connection_ends_with_it_or_with_the_time() -> None:
-    world = await World().start()
-    hub = world.gateway.hub
-    await hub.wait_all_gone(10)
-    clients = [world.client() for _ in range(2)]
-    await hub.wait_all_gone(0.5)
-    assert loop_ms() == pytest.approx(500)
-    for n, client in enumerate(clients):
-        asyncio.get_running_loop().call_later(0.1 * n, client.transport.lose)
-    await hub.wait_all_gone(10)
-    assert loop_ms() == pytest.approx(600)
-    assert not hub.connections
+async def test_what_a_crowd_leaves_behind_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once they have gone; a few that come and go cost nothing."""
+    given_back = []
+    monkeypatch.setattr(heap, "give_back", lambda: given_back.append(1))
+    world, _ = await started()
+    for count, expected in ((CROWD_COUNT // 2, 0), (CROWD_COUNT, 1)):
+        for client in [world.client() for _ in range(count)]:
+            client.transport.close()
+        await asyncio.sleep(2 * TRIM_INTERVAL_S)
+        assert len(given_back) == expected
+
+
+def test_memory_can_be_given_back_here() -> None:
+    heap.give_back()
