@@ -30,7 +30,7 @@ from gateway.fair_threads import FairThreads
 from gateway.groups import GroupConfig, GroupCoordinator
 from gateway.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
-from gateway.observe.collector import settle
+from gateway.observe.interpreter import settle
 from gateway.observe.logger import log_event
 from gateway.pace import Pace
 from gateway.reply_budget import ReplyBudget
