@@ -1,7 +1,7 @@
 """Memory for requests: blocks for large frames, and the budget that all connections share.
 
 A frame is received into memory of its own and never copied again: its record bytes stay a view of
-it until the last reader is done (DESIGN section 3). A block comes back into use when nobody looks
+it until the last reader is done. A block comes back into use when nobody looks
 at it any more.
 """
 

@@ -3,7 +3,7 @@
 A file of them is read by people like a diff. A mistake is
 
     [its name]
-    breaks: I1                      (an invariant of DESIGN section 5)
+    breaks: I1                      (an invariant, as ARCHITECTURE.md numbers them)
     in: wal_core/log.py
      a line that stays              (enough of them to make the place the only one)
     -a line that goes
