@@ -91,15 +91,16 @@ def test_asleep_while_it_compacts(fight: Fight, step: str, name: str) -> None:
     fight.check_for_ever(second, present=[*values, *more], absent=[b"too late"])
 
 
-@pytest.mark.parametrize("step", ["PUT /manifests/0/", "LIST /sealed/0/"])
-def test_an_opener_asleep_for_ages(fight: Fight, step: str) -> None:
+# Sealed segments are listed twice: before the log is taken, and behind that, for what to delete.
+@pytest.mark.parametrize(("step", "skip_count"), [("PUT /manifests/0/", 0), ("LIST /sealed/0/", 1)])
+def test_an_opener_asleep_for_ages(fight: Fight, step: str, skip_count: int) -> None:
     """Meanwhile so much was sealed that the manifest it wants to create was there, and is deleted
     by now. It neither owns the log nor deletes what it has never heard of.
     """
     first = fight.opened()
     fill(first)
     sleeper = fight.fighter()
-    hold = sleeper.proxy.hold(*step.split(" "))
+    hold = sleeper.proxy.hold(*step.split(" "), skip_count=skip_count)
     sleeper.gateway.spawn()
     hold.wait_reached()
     sleeper.gateway.pause()

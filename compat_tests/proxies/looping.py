@@ -42,7 +42,8 @@ class LoopThread:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0)  # transports that were aborted say goodbye in the next turn
+        for _ in range(3):  # transports are aborted in the next turn, and say goodbye behind it
+            await asyncio.sleep(0)
 
 
 class Listener:
@@ -50,23 +51,29 @@ class Listener:
 
     def __init__(self, handle: Handler) -> None:
         self._handle = handle
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself knows them weakly only
         self._thread = LoopThread()
+        self.loop = self._thread.loop
         self._server = self._thread.call(self._listen())
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self.loop = self._thread.loop
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, limit=READ_BUFFER_BYTES, backlog=1024
+            self._accepted, "127.0.0.1", 0, limit=READ_BUFFER_BYTES, backlog=1024
         )
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not in the task: one that is cancelled before its first step never gets to an end.
+        task = self.loop.create_task(self._connected(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._handle(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one of the two sides has gone
-        finally:
-            writer.transport.abort()
 
     def tell(self, action: Callable[[], object]) -> None:
         self._thread.tell(action)
