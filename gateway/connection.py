@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from gateway.answering import answer
 from gateway.api import Call, CloseConnection
@@ -31,9 +31,6 @@ from gateway.reply_share import ReplyShare
 from protocol import (
     DecodeError,
 )
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ a power of two), so that readers who come from different offsets ask for the sam
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +17,7 @@ from wal_core.block_format import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.config import MIB
 from wal_core.deadline import expect
 from wal_core.errors import Corrupt
+from wal_core.in_order import in_order
 from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.off_loop import LARGE_ROWS_COUNT, READER, Lane, off_loop_if_large
 from wal_core.persistence import Persistence
@@ -203,28 +203,17 @@ async def read_in_order(
 ) -> AsyncGenerator[Block, None]:
     """The blocks at `places`, neighbours at once, several reads in flight. Lengths must be known.
     Close it early with `contextlib.aclosing`."""
-    coming = side_by_side(places, STRETCH_BYTES_MAX)
-    ahead = next(coming, None)
-    reads: deque[tuple[asyncio.Task[list[Block]], int]] = deque()
-    flying_bytes = 0
-    try:
-        while ahead is not None or reads:
-            while ahead is not None and (
-                not reads
-                or (len(reads) < count_max and flying_bytes + _size_bytes(ahead) <= bytes_max)
-            ):
-                read = partial(_read_run, objects, ahead, lane)
-                reads.append((asyncio.ensure_future(persist(read)), _size_bytes(ahead)))
-                flying_bytes += _size_bytes(ahead)
-                ahead = next(coming, None)
-            found = await reads[0][0]
-            flying_bytes -= reads.popleft()[1]
+    reads = in_order(
+        side_by_side(places, STRETCH_BYTES_MAX),
+        lambda run: persist(partial(_read_run, objects, run, lane)),
+        size_bytes=_size_bytes,
+        count_max=count_max,
+        bytes_max=bytes_max,
+    )
+    async with aclosing(reads) as runs:
+        async for _, found in runs:
             for block in found:
                 yield block
-    finally:
-        for task, _ in reads:
-            task.cancel()
-        await asyncio.gather(*(task for task, _ in reads), return_exceptions=True)
 
 
 async def _read_run(objects: ObjectStore, run: Sequence[Place], lane: Lane) -> list[Block]:

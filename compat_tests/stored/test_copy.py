@@ -2,8 +2,6 @@
 acknowledged before it began; from and to folders and buckets.
 """
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compat_tests.stored.test_fsck import fsck
+from compat_tests.stored.test_fsck import command, fsck
 from compat_tests.support.deadline import wait_until
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.batches import build, values_of
@@ -19,7 +17,6 @@ from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import create_topic, fetch_batches, produce
 from wal_core.testing.s3_server import S3Server
 
-ROOT = Path(__file__).parents[2]
 COPIES_COUNT = 3
 SETTINGS = (
     *("--segment-bytes-max", "64KiB", "--block-bytes-max", "64KiB"),
@@ -54,15 +51,7 @@ class Writer:
 
 
 def copy(source: str, target: str, environ: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "copy", "--from", source, "--to", target],
-        cwd=ROOT,
-        env={"HOME": str(ROOT / "nobody"), **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = command("copy", "--from", source, "--to", target, **environ)
     assert done.returncode == 0, done.stderr
 
 

@@ -22,10 +22,10 @@ TOPIC = "orders"
 SEGMENTS_COUNT = 12
 
 
-def fsck(data: str, *flags: str, **environ: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and report."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "fsck", "--data", data, "--json", *flags],
+def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Our program, in an environment of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
         cwd=ROOT,
         env={"HOME": str(ROOT / "nobody"), **environ},
         capture_output=True,
@@ -33,6 +33,11 @@ def fsck(data: str, *flags: str, **environ: str) -> tuple[int, dict[str, Any]]:
         check=False,
         timeout=60,
     )
+
+
+def fsck(data: str, *flags: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report."""
+    done = command("fsck", "--data", data, "--json", *flags, **environ)
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ from wal_core.config import MIB
 from wal_core.deadline import expect
 from wal_core.errors import Corrupt
 from wal_core.fsck.findings import Kind
+from wal_core.in_order import in_order
 from wal_core.object_store.base import NotFound, ObjectStore
 from wal_core.persistence import Persistence
 from wal_core.places import Place, verified
@@ -60,33 +59,18 @@ class BlockReader:
             return Problem(Kind.DAMAGED, f"a block of {total_bytes} bytes, and more behind it")
         return block
 
-    async def blocks(
+    def blocks(
         self, places: Iterable[Place]
     ) -> AsyncGenerator[tuple[Place, Block | Problem], None]:
         """All of them in order, some reads in flight. Lengths must be known. Close it early with
         `contextlib.aclosing`."""
-        coming = iter(places)
-        ahead = next(coming, None)
-        reads: deque[tuple[Place, asyncio.Task[Block | Problem]]] = deque()
-        flying_bytes = 0
-        try:
-            while ahead is not None or reads:
-                while ahead is not None and (
-                    not reads
-                    or (len(reads) < _READS_AHEAD_COUNT and flying_bytes < _READS_AHEAD_BYTES)
-                ):
-                    reads.append((ahead, asyncio.ensure_future(self.block(ahead))))
-                    flying_bytes += ahead.length or 0
-                    ahead = next(coming, None)
-                place, read = reads[0]
-                found = await read
-                reads.popleft()
-                flying_bytes -= place.length or 0
-                yield place, found
-        finally:
-            for _, read in reads:
-                read.cancel()
-            await asyncio.gather(*(read for _, read in reads), return_exceptions=True)
+        return in_order(
+            places,
+            self.block,
+            size_bytes=lambda place: place.length or 0,
+            count_max=_READS_AHEAD_COUNT,
+            bytes_max=_READS_AHEAD_BYTES,
+        )
 
     async def _read(self, key: str, position: int, length: int | None) -> Buffer:
         async def read() -> Buffer:
