@@ -19,21 +19,21 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from gateway import descriptors
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
 from gateway.broker.retention import Retention
-from gateway.buffers import BlockPool, ByteBudget
-from gateway.config import Config
-from gateway.connection import LATE_READ_BYTES_MAX, Connection
-from gateway.fair_threads import FairThreads
+from gateway.fairness.pace import Pace
+from gateway.fairness.reply_budget import ReplyBudget
+from gateway.fairness.threads import FairThreads
 from gateway.groups import GroupConfig, GroupCoordinator
-from gateway.hub import ConnectionLimits, Hub
+from gateway.net import descriptors
+from gateway.net.buffers import BlockPool, ByteBudget
+from gateway.net.connection import LATE_READ_BYTES_MAX, Connection
+from gateway.net.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.interpreter import settle
 from gateway.observe.logger import log_event
-from gateway.pace import Pace
-from gateway.reply_budget import ReplyBudget
+from gateway.settings.config import Config
 from wal_core import (
     FLUSH_PRESETS,
     Clock,

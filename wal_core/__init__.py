@@ -4,18 +4,18 @@ Knows streams, entries, blocks and segments; has never heard of Kafka. Bytes: FO
 layers use the names below and nothing else.
 """
 
-from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
+from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
-from wal_core.object_store.memory import MemoryStore
-from wal_core.off_loop import Lane, close_lanes
-from wal_core.segment_store.base import SegmentStore
-from wal_core.store_opening import examine_bucket, open_store, open_to_look, stored_mode
+from wal_core.stores.objects.memory import MemoryStore
+from wal_core.stores.off_loop import Lane, close_lanes
+from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
+from wal_core.stores.segments.base import SegmentStore
 from wal_core.types import Changes, Entry, LogState
 
 __all__ = [

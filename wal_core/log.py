@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
-from wal_core.block_format import NONCE_BYTES
-from wal_core.chain import Completed
-from wal_core.checkpoint_format import CHECKPOINT_STREAM_ID
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable
-from wal_core.footer_format import Footer
-from wal_core.log_reader import LogReader, check_read
-from wal_core.log_writer import LogWriter
-from wal_core.maintenance import Maintenance
-from wal_core.persistence import Persistence
-from wal_core.rebuild import Rebuild
-from wal_core.recovery import Recovery
-from wal_core.segment_store.base import SegmentStore
-from wal_core.streams import Stream
-from wal_core.time_search import TimeSearch
+from wal_core.format.block import NONCE_BYTES
+from wal_core.format.chain import Completed
+from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
+from wal_core.format.footer import Footer
+from wal_core.read.log_reader import LogReader, check_read
+from wal_core.read.time_search import TimeSearch
+from wal_core.state.rebuild import Rebuild
+from wal_core.state.streams import Stream
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
 from wal_core.types import Entry, LogState
+from wal_core.upkeep.maintenance import Maintenance
+from wal_core.write.log_writer import LogWriter
+from wal_core.write.recovery import Recovery
 
 _FULL_PATIENCE_S = 1.0
 """At a close, for a disk that was full."""

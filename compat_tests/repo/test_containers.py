@@ -5,9 +5,9 @@ import shlex
 
 from compat_tests.repo.commands import parse
 from compat_tests.repo.files import ROOT, read
-from gateway.config import Config
-from gateway.config_load import load_config
-from gateway.config_options import OPTIONS
+from gateway.settings.config import Config
+from gateway.settings.load import load_config
+from gateway.settings.options import OPTIONS
 
 DOCKERFILE = read("docker/Dockerfile").replace("\\\n", " ")
 COMPOSE = read("docker/compose.yaml")

@@ -15,7 +15,7 @@ LINT = Path(sys.executable).with_name("lint-imports")
 PLANTED = {
     "protocol imports wal_core": ("protocol/planted.py", "import wal_core"),
     "wal_core imports protocol": ("wal_core/planted.py", "from protocol import ApiKey"),
-    "wal_core imports gateway": ("wal_core/planted.py", "import gateway.config"),
+    "wal_core imports gateway": ("wal_core/planted.py", "import gateway.settings.config"),
     "protocol imports asyncio": ("protocol/planted.py", "import asyncio"),
     "protocol imports time": ("protocol/planted.py", "import time"),
     "protocol imports pathlib": ("protocol/planted.py", "from pathlib import Path"),

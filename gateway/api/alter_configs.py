@@ -14,10 +14,11 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from gateway.api.call import Call, error_code, failure_of
-from gateway.broker.broker import STORAGE_TIMEOUT_S, BrokerError
+from gateway.broker.broker import STORAGE_TIMEOUT_S
+from gateway.broker.errors import BrokerError
 from gateway.broker.topic_configs import LIST, SETTINGS, config_problem
 from gateway.broker.waiting import wait_confirmed
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.alter_configs import (
     AlterableConfig,

@@ -9,19 +9,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.broker.broker import Broker, BrokerError
+from gateway.broker.broker import Broker
+from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
 from protocol import ApiKey, BatchError, ErrorCode, Message, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
 
 if TYPE_CHECKING:
     from gateway.broker.order_line import OrderLine
-    from gateway.broker.turns import Turns
-    from gateway.config import Config
-    from gateway.fair_threads import FairThreads, Share
+    from gateway.fairness.pace import Pace
+    from gateway.fairness.reply_share import ReplyRoom
+    from gateway.fairness.threads import FairThreads, Share
+    from gateway.fairness.turns import Turns
     from gateway.groups import GroupCoordinator
-    from gateway.pace import Pace
-    from gateway.reply_share import ReplyRoom
+    from gateway.settings.config import Config
 
 
 @dataclass(frozen=True, slots=True)

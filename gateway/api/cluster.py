@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.api.call import Call, error_code
-from gateway.broker.broker import BrokerError
+from gateway.broker.errors import BrokerError
 from gateway.broker.topics import Topic
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.describe_cluster import (
     DescribeClusterBroker,

@@ -20,7 +20,7 @@ from gateway.broker.topic_configs import (
     broker_name,
     default_value,
 )
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.describe_configs import (
     DescribeConfigsRequest,

@@ -16,7 +16,7 @@ from gateway.api.call import Call, error_code
 from gateway.broker.partition import Partition
 from gateway.broker.reading import Reading, Wanted
 from gateway.broker.waiting import Waiter
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.fetch import (
     EpochEndOffset,

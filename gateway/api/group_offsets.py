@@ -15,10 +15,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from gateway.api.call import Call
+from gateway.fairness.slices import Slices
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.members import Identity
 from gateway.groups.offsets import OffsetToCommit
-from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.offset_commit import (
     OffsetCommitRequest,

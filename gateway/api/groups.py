@@ -16,8 +16,8 @@ A departure from Kafka: transaction coordinators are refused as unsupported.
 from __future__ import annotations
 
 from gateway.api.call import Call
+from gateway.fairness.slices import Slices
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
-from gateway.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
     Coordinator,

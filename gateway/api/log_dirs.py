@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.api.call import Call, error_code
 from gateway.broker.partition import Partition
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.describe_log_dirs import (
     DescribeLogDirsPartition,

@@ -13,8 +13,8 @@ import asyncio
 from gateway.api.call import Call, error_code
 from gateway.broker.lookup import NOT_FOUND, find_latest, find_timestamp
 from gateway.broker.partition import Partition
-from gateway.fair_threads import Share
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
+from gateway.fairness.threads import Share
 from protocol import ErrorCode
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from gateway.api.call import Call, CloseConnection, error_code, patience_s
 from gateway.broker.batch_checks import Allowance, BatchCheck
-from gateway.broker.broker import BrokerError
+from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed

@@ -8,9 +8,9 @@ request are one record in the log.
 from __future__ import annotations
 
 from gateway.api.call import Call, error_code, patience_s
-from gateway.broker.broker import BrokerError
+from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.delete_records import (
     DeleteRecordsPartition,

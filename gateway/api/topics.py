@@ -13,11 +13,11 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.api.call import Call, error_code, failure_of, patience_s
-from gateway.broker.broker import BrokerError
+from gateway.broker.errors import BrokerError
 from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.create_topics import (
     CreatableTopic,

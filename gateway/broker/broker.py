@@ -14,6 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.broker.batch_checks import CheckLanes
+from gateway.broker.errors import BrokerError
+from gateway.broker.log_state import BrokerState, GroupRecords
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
@@ -26,7 +28,6 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
-from gateway.broker.state import BrokerState, GroupRecords
 from gateway.broker.topics import (
     METADATA_STREAM_ID,
     OFFSETS_TOPIC,
@@ -44,14 +45,6 @@ CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow,
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
 logger = logging.getLogger(__name__)
-
-
-class BrokerError(Exception):
-    """A request that cannot be served; `code` and the message are what the client is told."""
-
-    def __init__(self, code: ErrorCode, message: str = "") -> None:
-        super().__init__(message or code.message)
-        self.code = code
 
 
 class Node(NamedTuple):

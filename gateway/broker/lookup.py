@@ -15,7 +15,7 @@ from protocol import find_max_timestamp, find_offset_for_timestamp
 
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
-    from gateway.fair_threads import Share
+    from gateway.fairness.threads import Share
     from wal_core import Entry
 
 Found = tuple[int, int]  # (offset, timestamp)

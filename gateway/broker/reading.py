@@ -12,13 +12,13 @@ from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from gateway.slices import Slices
+from gateway.fairness.slices import Slices
 from wal_core import Truncated, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
-    from gateway.broker.turns import Turns
-    from gateway.reply_share import ReplyRoom
+    from gateway.fairness.reply_share import ReplyRoom
+    from gateway.fairness.turns import Turns
     from protocol import Buffer
     from wal_core import Entry
 

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 from gateway.cli.client import METADATA, KafkaClient
 from gateway.cli.errors import ClientError
-from gateway.config import Config
-from gateway.config_values import show_address, show_size
-from gateway.descriptors import connections_allowed, limit_needed, raise_limit
+from gateway.net.descriptors import connections_allowed, limit_needed, raise_limit
+from gateway.settings.config import Config
+from gateway.settings.values import show_address, show_size
 from protocol.messages.metadata import MetadataRequest
 from wal_core import (
     CloudSettings,

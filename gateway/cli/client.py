@@ -10,7 +10,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from gateway.cli.connection import Api, Connection, Q, R
 from gateway.cli.errors import ClientError, KafkaError
-from gateway.config_values import show_address
+from gateway.settings.values import show_address
 from protocol import ApiKey
 from protocol.messages.create_topics import (
     CreatableTopic,

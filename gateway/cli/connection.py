@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.cli.errors import ClientError, KafkaError
-from gateway.config_values import show_address
+from gateway.settings.values import show_address
 from protocol import ApiKey, DecodeError, Message, decode_response, encode_request
 from protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 

@@ -11,9 +11,9 @@ import click
 
 from gateway.cli.errors import complain
 from gateway.cli.serve import option_parameter
-from gateway.config import Config
-from gateway.config_load import load_config
-from gateway.config_options import OPTIONS
+from gateway.settings.config import Config
+from gateway.settings.load import load_config
+from gateway.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from wal_core import CopyReport

@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.options import ADDRESS, DURATION
 from gateway.cli.serve import SettingsCommand, setting_parameters
-from gateway.config_load import load_config
+from gateway.settings.load import load_config
 
 _WIDTH = 8  # of the widest outcome, and a space
 

@@ -15,8 +15,8 @@ import click
 
 from gateway.cli.errors import complain
 from gateway.cli.serve import SettingsCommand, setting_parameters
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.settings.config import Config
+from gateway.settings.load import load_config
 
 if TYPE_CHECKING:
     from gateway.cli.stream_names import StreamNames

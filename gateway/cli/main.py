@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from gateway.cli.errors import ClientError, complain
-from gateway.config import ConfigError
+from gateway.settings.config import ConfigError
 
 PROGRAM = "woodpecker-gateway"
 

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 import click
 
-from gateway.config_values import parse_address, parse_duration
 from gateway.observe.banner import DEFAULT_BOOTSTRAP
+from gateway.settings.values import parse_address, parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Parsed(click.ParamType[Any]):
-    """A parameter that is read by one of the parsers of gateway.config_values."""
+    """A parameter that is read by one of the parsers of gateway.settings.values."""
 
     def __init__(self, name: str, parse: Callable[[object], Any]) -> None:
         self.name = name

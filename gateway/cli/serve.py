@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from gateway.config import default_text
-from gateway.config_load import CONFIG_ENV, load_config
-from gateway.config_options import ESSENTIAL_SECTIONS, OPTIONS
-from gateway.config_values import Option, parse_switch
 from gateway.observe.logger import setup_logging
+from gateway.settings.config import default_text
+from gateway.settings.load import CONFIG_ENV, load_config
+from gateway.settings.options import ESSENTIAL_SECTIONS, OPTIONS
+from gateway.settings.values import Option, parse_switch
 
 
 class SettingsCommand(click.Command):

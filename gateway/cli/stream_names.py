@@ -4,7 +4,7 @@ streams, and whether a start could go on from there.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from gateway.broker.state import BrokerState
+from gateway.broker.log_state import BrokerState
 from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
 from gateway.groups.records import (
     GroupKey,

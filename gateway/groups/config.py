@@ -1,6 +1,7 @@
 """Limits and delays of the group coordinator: one frozen policy, defaults and their consequences.
 
-Kafka's name for a setting stands behind each field; the translation lives in ``gateway/config.py``.
+Kafka's name for a setting stands behind each field; the translation lives in
+``gateway/settings/config.py``.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from gateway.config import Config
-from gateway.config_values import show_address
 from gateway.observe.logger import is_human, log_event
+from gateway.settings.config import Config
+from gateway.settings.values import show_address
 
 PROGRAM = "woodpecker-gateway"
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.broker.broker import Node
-from gateway.config import Config
-from gateway.connection import Connection
+from gateway.net.connection import Connection
 from gateway.server import Gateway
+from gateway.settings.config import Config
 from protocol import ApiKey, Message, Record, build_batch, decode_response, encode_request
 from protocol.messages.create_topics import (
     CreatableTopic,
@@ -45,9 +45,9 @@ from protocol.messages.produce import (
     ProduceRequest,
     TopicProduceData,
 )
-from wal_core.object_store.memory import MemoryStore
-from wal_core.segment_store.base import SegmentStore
-from wal_core.segment_store.object import ObjectSegmentStore
+from wal_core.stores.objects.memory import MemoryStore
+from wal_core.stores.segments.base import SegmentStore
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing import sim_loop
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 

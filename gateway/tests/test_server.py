@@ -7,7 +7,6 @@ import socket
 
 import pytest
 
-from gateway.config import Config
 from gateway.observe.logger import JsonFormatter
 from gateway.server import (
     EXIT_FAILED,
@@ -18,6 +17,7 @@ from gateway.server import (
     cloud_settings,
     run,
 )
+from gateway.settings.config import Config
 from gateway.tests.harness import World, batch_of, fetch_request, loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol

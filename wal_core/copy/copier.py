@@ -14,18 +14,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from wal_core.block_format import NONCE_BYTES, Block
-from wal_core.chain import Sealed
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
 from wal_core.copy.sealed import SEGMENTS_PREFIX, SealedCopier
 from wal_core.copy.target import finish_target
 from wal_core.copy.window import Window
 from wal_core.errors import Corrupt, Unavailable
-from wal_core.manifest import Manifest, Manifests, manifest_key
-from wal_core.persistence import Persistence
-from wal_core.places import Lost, Slot
-from wal_core.segment_store.base import SegmentStore
+from wal_core.format.block import NONCE_BYTES, Block
+from wal_core.format.chain import Sealed
+from wal_core.format.places import Lost, Slot
+from wal_core.stores.manifests import Manifest, Manifests, manifest_key
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
 
 PATIENCE_S = 60
 """For so long a store that does not answer is asked again."""

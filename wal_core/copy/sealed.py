@@ -10,15 +10,16 @@ from contextlib import aclosing
 
 import msgspec
 
-from wal_core.block_format import Block, BlockIds, BlockKind, encode_payload
-from wal_core.chain import Sealed
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
-from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
-from wal_core.persistence import Persistence
-from wal_core.places import Place, read_block
-from wal_core.sealed_format import BlockRow, ObjectRow, SealedIndex, encode_index
-from wal_core.stretches import read_in_order
+from wal_core.format.block import Block, BlockIds, BlockKind, encode_payload
+from wal_core.format.chain import Sealed
+from wal_core.format.places import Place
+from wal_core.format.sealed_index import BlockRow, ObjectRow, SealedIndex, encode_index
+from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.places import read_block
+from wal_core.stores.stretches import read_in_order
 from wal_core.types import Buffer
 
 SEGMENTS_PREFIX = "logs/"

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from wal_core.block_format import FORMAT_VERSION
 from wal_core.clock import Rng
 from wal_core.config import CloudSettings, Mode, is_cloud
 from wal_core.errors import Invalid
-from wal_core.object_store.base import AlreadyExists, NotFound, ObjectStore
-from wal_core.object_store.local_folder import LocalFolderStore
-from wal_core.segment_store.base import SegmentStore
-from wal_core.segment_store.file import FileSegmentStore
-from wal_core.segment_store.object import ObjectSegmentStore
-from wal_core.store_opening import COPYING_KEY, create_marker, objects_to_look_at
+from wal_core.format.block import FORMAT_VERSION
+from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.stores.objects.local_folder import LocalFolderStore
+from wal_core.stores.opening import COPYING_KEY, create_marker, objects_to_look_at
+from wal_core.stores.segments.base import SegmentStore
+from wal_core.stores.segments.file import FileSegmentStore
+from wal_core.stores.segments.object import ObjectSegmentStore
 
 _NOTE_BYTES_MAX = 8192
 

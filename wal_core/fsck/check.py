@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from wal_core.chain import Completed, Link, Sealed
-from wal_core.checkpoint import Checkpoint
-from wal_core.checkpoint_loading import CheckpointLoader
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
+from wal_core.format.chain import Completed, Link, Sealed
+from wal_core.format.places import Place
+from wal_core.format.sealed_index import SealedIndex
+from wal_core.format.stream_tables import StreamTables
 from wal_core.fsck.findings import Finding, Kind, LogReport
 from wal_core.fsck.history import newest_manifest
 from wal_core.fsck.inventory import Inventory
@@ -20,13 +21,12 @@ from wal_core.fsck.reading import BlockReader, Problem
 from wal_core.fsck.segments import Ending, ending_of, read_without_footer
 from wal_core.fsck.streams import StreamCheck
 from wal_core.fsck.tables import TableCheck
-from wal_core.manifest import Manifest
-from wal_core.persistence import Persistence
-from wal_core.places import Place
-from wal_core.sealed_format import SealedIndex
-from wal_core.segment_store.base import SegmentStore
-from wal_core.stream_tables import StreamTables
-from wal_core.tables import Tables
+from wal_core.state.checkpoint import Checkpoint
+from wal_core.state.checkpoint_loading import CheckpointLoader
+from wal_core.state.tables import Tables
+from wal_core.stores.manifests import Manifest
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
 from wal_core.types import LogState
 
 _LOOKS_MAX_COUNT = 3

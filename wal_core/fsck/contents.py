@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from wal_core.block_format import Block
-from wal_core.survey import LiveRun
+from wal_core.format.block import Block
+from wal_core.state.survey import LiveRun
 
 
 class _Held(NamedTuple):

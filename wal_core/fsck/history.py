@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from wal_core.block_format import BlockKind
 from wal_core.errors import Corrupt
+from wal_core.format.block import BlockKind
+from wal_core.format.places import Place
 from wal_core.fsck.findings import Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
-from wal_core.manifest import (
+from wal_core.stores.manifests import (
     KEPT_COUNT,
     NO_MANIFEST,
     Manifest,
     decode_manifest,
     manifest_key,
 )
-from wal_core.places import Place
 
 
 async def newest_manifest(look: Look) -> Manifest | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from wal_core.manifest import manifest_numbers
-from wal_core.object_store.base import ObjectStore
-from wal_core.persistence import Persistence
+from wal_core.stores.manifests import manifest_numbers
+from wal_core.stores.objects.base import ObjectStore
+from wal_core.stores.persistence import Persistence
 
 FOLDERS = ("logs", "manifests", "sealed")
 """In this order: what a manifest names was written before it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wal_core.chain import Sealed
+from wal_core.format.chain import Sealed
 from wal_core.fsck.findings import Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.segments import number_of
-from wal_core.manifest import KEPT_COUNT, Garbage, Manifest
+from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest
 
 
 async def judge_slots_behind(look: Look, segment: int) -> None:

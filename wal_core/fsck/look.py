@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from wal_core.checkpoint import Checkpoint
 from wal_core.errors import Corrupt
+from wal_core.format.places import Place, Slot
 from wal_core.fsck.findings import Finding, Kind, LogReport
 from wal_core.fsck.inventory import Inventory
 from wal_core.fsck.reading import BlockReader, Problem
 from wal_core.fsck.streams import StreamCheck
-from wal_core.persistence import Persistence
-from wal_core.places import Place, Slot
-from wal_core.segment_store.base import SegmentStore
+from wal_core.state.checkpoint import Checkpoint
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
 from wal_core.types import Entry
 
 

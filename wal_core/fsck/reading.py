@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from typing import NamedTuple
 
-from wal_core.block_format import HEADER_BYTES, Block, BlockHeader, parse_header
 from wal_core.config import MIB
-from wal_core.deadline import expect
 from wal_core.errors import Corrupt
+from wal_core.format.block import HEADER_BYTES, Block, BlockHeader, parse_header
+from wal_core.format.places import Place
 from wal_core.fsck.findings import Kind
-from wal_core.in_order import in_order
-from wal_core.object_store.base import NotFound, ObjectStore
-from wal_core.persistence import Persistence
-from wal_core.places import Place, verified
+from wal_core.stores.deadline import expect
+from wal_core.stores.in_order import in_order
+from wal_core.stores.objects.base import NotFound, ObjectStore
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.places import verified
 from wal_core.types import Buffer
 
 _READS_AHEAD_COUNT = 8

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-from wal_core.block_format import FOOTER_KINDS, Block
 from wal_core.errors import Corrupt
-from wal_core.footer_format import Footer
+from wal_core.format.block import FOOTER_KINDS, Block
+from wal_core.format.footer import Footer
+from wal_core.format.places import Lost, Place
 from wal_core.fsck.findings import Finding, Kind
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
 from wal_core.fsck.writers import STRANGER, Writers
-from wal_core.places import Lost, Place
 
 
 class Ending(NamedTuple):

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from wal_core.errors import Corrupt
-from wal_core.footer_format import Footer
+from wal_core.format.footer import Footer
+from wal_core.format.places import Place
+from wal_core.format.sealed_index import SealedIndex
+from wal_core.format.stream_tables import StreamTables, with_maxima
 from wal_core.fsck.contents import disagreement
 from wal_core.fsck.findings import Finding, Kind, Records
 from wal_core.fsck.look import Look
 from wal_core.fsck.reading import Problem
 from wal_core.fsck.writers import STRANGER, Writers
-from wal_core.places import Place
-from wal_core.sealed_format import SealedIndex
-from wal_core.stream_tables import StreamTables, with_maxima
-from wal_core.survey import LiveRun, runs_with_ends
+from wal_core.state.survey import LiveRun, runs_with_ends
 
 _SEGMENT_FILE = ".seg"
 

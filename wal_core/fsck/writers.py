@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from wal_core.block_format import Block
+from wal_core.format.block import Block
 
 T = TypeVar("T")
 

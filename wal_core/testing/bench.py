@@ -26,7 +26,7 @@ from wal_core import (
     SystemRng,
     open_store,
 )
-from wal_core.files import fdatasync, opened
+from wal_core.stores.files import fdatasync, opened
 from wal_core.types import Buffer
 
 ROUNDS_COUNT = 3

@@ -13,9 +13,9 @@ import random  # noqa: TID251 - seeded, for tests
 from collections.abc import Sequence
 from pathlib import Path
 
-from wal_core import files
-from wal_core.segment_store.direct_io import PAGE_BYTES, Staging
-from wal_core.segment_store.file_writer import FileOps, WriteJob, settle, write_group
+from wal_core.stores import files
+from wal_core.stores.direct_io import PAGE_BYTES, Staging
+from wal_core.stores.segments.file_writer import FileOps, WriteJob, settle, write_group
 from wal_core.types import Buffer
 
 Change = tuple[int, bytes | None]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wal_core.errors import Unavailable
-from wal_core.object_store.base import ObjectInfo, ObjectStore
+from wal_core.stores.objects.base import ObjectInfo, ObjectStore
 from wal_core.types import Buffer
 
 LATE_S_MAX = 0.5

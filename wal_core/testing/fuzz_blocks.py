@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wal_core.block_format import (
+from wal_core.errors import Corrupt
+from wal_core.format.block import (
     HEADER_BYTES,
     Block,
     BlockIds,
@@ -21,17 +22,16 @@ from wal_core.block_format import (
     parse_block,
     parse_header,
 )
-from wal_core.errors import Corrupt
-from wal_core.footer_format import (
+from wal_core.format.footer import (
     Footer,
     encode_footer_payload,
     encode_trailer,
     parse_trailer,
 )
-from wal_core.places import Lost
-from wal_core.segment_index import SegmentIndex
-from wal_core.segment_store.file_recovery import FileScan, read_footer_block
-from wal_core.streams import Stream
+from wal_core.format.places import Lost
+from wal_core.format.segment_index import SegmentIndex
+from wal_core.state.streams import Stream
+from wal_core.stores.segments.file_recovery import FileScan, read_footer_block
 from wal_core.testing.scratch import scratch_folder
 from wal_core.types import Entry
 

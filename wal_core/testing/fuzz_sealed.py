@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wal_core.chain import Sealed
 from wal_core.errors import Corrupt
-from wal_core.manifest import Garbage, Manifest, decode_manifest, encode_manifest
-from wal_core.sealed_format import BlockRow, ObjectRow, SealedIndex, encode_index
-from wal_core.stream_tables import Run, StreamRow
+from wal_core.format.chain import Sealed
+from wal_core.format.sealed_index import BlockRow, ObjectRow, SealedIndex, encode_index
+from wal_core.format.stream_tables import Run, StreamRow
+from wal_core.stores.manifests import Garbage, Manifest, decode_manifest, encode_manifest
 
 _NUMBER, _LOG = 5, 1
 _ASKED_MAX_COUNT = 20

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from wal_core.block_format import FORMAT_VERSION
-from wal_core.object_store.aws_profile import Profile
-from wal_core.object_store.cloud_location import CloudLocation, parse_location
-from wal_core.segment_store.file import _noted_term
-from wal_core.store_opening import _compare, _parse
+from wal_core.format.block import FORMAT_VERSION
+from wal_core.stores.objects.aws_profile import Profile
+from wal_core.stores.objects.cloud_location import CloudLocation, parse_location
+from wal_core.stores.opening import _compare, _parse
+from wal_core.stores.segments.file import _noted_term
 from wal_core.testing.scratch import scratch_folder
 
 _TERM_END = 1 << 63

@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any
 
 from wal_core.errors import Unavailable
-from wal_core.object_store.base import AlreadyExists, NotFound, ObjectInfo
-from wal_core.object_store.memory import MemoryStore
+from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectInfo
+from wal_core.stores.objects.memory import MemoryStore
 from wal_core.testing.faulty_object_store import Fault
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_process import Process, current_process

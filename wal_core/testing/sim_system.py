@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace, TracebackType
 from typing import Any, ClassVar
 
-from wal_core import files, room, store_opening
-from wal_core.object_store import local_folder
-from wal_core.segment_store import direct_io, end_note, file, file_recovery, file_writer
+from wal_core.stores import direct_io, files, room
+from wal_core.stores import opening as store_opening
+from wal_core.stores.objects import local_folder
+from wal_core.stores.segments import end_note, file, file_recovery, file_writer
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.sim_disk import Disk, Folder, Inode
 from wal_core.types import Buffer

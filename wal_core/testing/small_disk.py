@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from wal_core.object_store.base import ObjectInfo, ObjectStore
-from wal_core.room import Room
+from wal_core.stores.objects.base import ObjectInfo, ObjectStore
+from wal_core.stores.room import Room
 from wal_core.types import Buffer
 
 
 class SmallDisk:
-    """A wal_core.room.Disk; `filled_bytes` is what others have on it."""
+    """A wal_core.stores.room.Disk; `filled_bytes` is what others have on it."""
 
     location = "small disk"
 

@@ -13,8 +13,8 @@ from wal_core import Corrupt, Invalid, MemoryStore, SegmentStore, open_store, op
 from wal_core.copy import copy_log, open_to_copy
 from wal_core.copy.window import COUNT_MAX, Window
 from wal_core.fsck import check_log
-from wal_core.segment_store.object import ObjectSegmentStore
-from wal_core.store_opening import COPYING_KEY
+from wal_core.stores.opening import COPYING_KEY
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, World, load

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from wal_core import Corrupt, LogConfig, MemoryStore, open_store
-from wal_core.block_format import BLOCK_MAGIC, BlockKind, parse_block
-from wal_core.chain import Completed, Sealed
-from wal_core.segment_store.file import FileSegmentStore
+from wal_core.format.block import BLOCK_MAGIC, BlockKind, parse_block
+from wal_core.format.chain import Completed, Sealed
+from wal_core.stores.segments.file import FileSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_loop import run

@@ -16,7 +16,7 @@ from wal_core import (
     Unavailable,
     open_store,
 )
-from wal_core.block_format import BlockKind, parse_block
+from wal_core.format.block import BlockKind, parse_block
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import CountingRng, Harness, Recorder

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from wal_core import Records
-from wal_core.block_format import BlockIds, BlockKind, encode_payload, parse_block
-from wal_core.chain import Sealed
-from wal_core.footer_format import Footer
+from wal_core.format.block import BlockIds, BlockKind, encode_payload, parse_block
+from wal_core.format.chain import Sealed
+from wal_core.format.footer import Footer
+from wal_core.format.stream_tables import encode_streams
 from wal_core.fsck import Kind
-from wal_core.manifest import Manifest, Manifests
-from wal_core.persistence import Persistence
-from wal_core.stream_tables import encode_streams
+from wal_core.stores.manifests import Manifest, Manifests
+from wal_core.stores.persistence import Persistence
 from wal_core.testing.fuzz_blocks import repair_crc
 from wal_core.testing.sim_loop import run
 from wal_core.tests.damage import CONFIG, ENTRIES_COUNT, STREAMS_COUNT, Place, scenario
@@ -315,7 +315,7 @@ async def test_what_a_compaction_left_is_harmless(place):
 
 @scenario
 async def test_what_is_needed_and_listed_as_garbage_is_doomed(place):
-    from wal_core.manifest import Garbage, decode_manifest
+    from wal_core.stores.manifests import Garbage, decode_manifest
 
     newest = place.newest_manifest()
     manifest = decode_manifest(place.bucket.objects[newest][72:], int(newest[-20:]))
@@ -340,8 +340,8 @@ async def commit(place: Place, manifest: Manifest) -> None:
 @scenario
 async def test_a_table_that_says_something_else_than_the_block(place):
     """Everything is whole, but they do not belong together: a fault of ours, not of the disk."""
-    from wal_core.block_format import parse_block
-    from wal_core.footer_format import Footer, encode_footer_payload
+    from wal_core.format.block import parse_block
+    from wal_core.format.footer import Footer, encode_footer_payload
 
     segment = place.completed[-2]
     key = place.footer(segment)

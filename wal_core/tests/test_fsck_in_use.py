@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from wal_core import MemoryStore, open_store
-from wal_core.chain import Sealed
+from wal_core.format.chain import Sealed
 from wal_core.fsck import LogReport, check_log
-from wal_core.object_store.base import ObjectInfo
+from wal_core.stores.objects.base import ObjectInfo
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, VirtualClock

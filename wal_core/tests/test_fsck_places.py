@@ -19,14 +19,14 @@ from wal_core import (
     check_log,
     open_store,
 )
-from wal_core.chain import Sealed
+from wal_core.format.chain import Sealed
+from wal_core.format.places import Lost
 from wal_core.fsck import Kind
-from wal_core.object_store.base import ObjectInfo
-from wal_core.persistence import Persistence
-from wal_core.places import Lost
-from wal_core.segment_store.file_recovery import FileScan
-from wal_core.segment_store.object import ObjectSegmentStore
-from wal_core.store_opening import open_to_look
+from wal_core.stores.objects.base import ObjectInfo
+from wal_core.stores.opening import open_to_look
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.file_recovery import FileScan
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import VirtualClock

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from wal_core import SystemRng, Unavailable, open_store
-from wal_core.object_store.local_folder import LocalFolderStore
+from wal_core.stores.objects.local_folder import LocalFolderStore
+from wal_core.stores.objects.tests.object_store_contract import CONTRACT
+from wal_core.stores.segments.tests import test_segment_stores as segments
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_disk import Disk, DiskFault, ProcessDied
 from wal_core.testing.sim_loop import run
 from wal_core.testing.sim_process import Process
 from wal_core.testing.sim_system import installed
-from wal_core.tests import test_segment_stores as segments
-from wal_core.tests.object_store_contract import CONTRACT
 
 SEGMENT_CONTRACT = [
     value
@@ -59,7 +59,7 @@ def test_what_is_not_synced_may_be_lost_and_what_is_never_is():
     for seed in range(40):
         disk = Disk(stream(seed, "disk"))
         with installed(disk) as path_type:
-            from wal_core import files
+            from wal_core.stores import files
 
             root = path_type("/data")
             files.make_folder(root)
@@ -79,7 +79,7 @@ def test_what_is_not_synced_may_be_lost_and_what_is_never_is():
 def test_a_failed_sync_loses_what_a_later_one_seems_to_save():
     disk = Disk(stream(1, "disk"))
     with installed(disk) as path_type:
-        from wal_core import files
+        from wal_core.stores import files
 
         root = path_type("/data")
         files.make_folder(root)
@@ -176,7 +176,7 @@ def test_a_folder_whose_name_is_not_durable_is_not_taken_for_made():
     for failing in range(3):
         disk = Disk(stream(failing, "disk"))
         with installed(disk) as path_type:
-            from wal_core import files
+            from wal_core.stores import files
 
             folder = path_type("/data/logs/0")
             disk.faults.append(DiskFault("folder", failing, 1))

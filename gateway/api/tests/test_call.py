@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.api.call import error_code
-from gateway.broker.broker import BrokerError
+from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
 from protocol import BatchError, ErrorCode
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway import slices
 from gateway.api import API_TABLE, Call
 from gateway.broker.order_line import OrderLine
-from gateway.broker.turns import Turns
-from gateway.reply_share import ReplyRoom
+from gateway.fairness import slices
+from gateway.fairness.reply_share import ReplyRoom
+from gateway.fairness.turns import Turns
 from gateway.tests.harness import World, run
 from protocol import ApiKey as K
 from protocol import RequestHeader

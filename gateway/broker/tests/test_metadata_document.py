@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.broker import state_keys
+from gateway.broker.log_state import BrokerState
 from gateway.broker.metadata_records import (
     RecordsDeleted,
     TopicCreated,
@@ -14,7 +15,6 @@ from gateway.broker.metadata_records import (
     encode_metadata,
 )
 from gateway.broker.producer_state import ProducerStates
-from gateway.broker.state import BrokerState
 from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import TopicRegistry
 from wal_core import Corrupt

@@ -12,7 +12,7 @@ from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
 from wal_core import Changes, Entry, Fenced
-from wal_core.room import Room
+from wal_core.stores.room import Room
 
 
 class FakeLog:

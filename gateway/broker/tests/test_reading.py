@@ -1,7 +1,7 @@
 """Reading for one reply, from partitions of a whole gateway; whose turn it is: test_fetch_fairness.
 
 What the reading takes of the memory for replies is given back by its connection
-(gateway/tests/test_reply_share.py).
+(gateway/fairness/tests/test_reply_share.py).
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import asyncio
 import pytest
 
 from gateway.broker.reading import Reading, Wanted
-from gateway.broker.turns import Turns
-from gateway.reply_budget import ReplyBudget
-from gateway.reply_share import ReplyRoom, ReplyShare
-from gateway.slices import Slices
+from gateway.fairness.reply_budget import ReplyBudget
+from gateway.fairness.reply_share import ReplyRoom, ReplyShare
+from gateway.fairness.slices import Slices
+from gateway.fairness.turns import Turns
 from gateway.tests.harness import World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
 

@@ -10,9 +10,9 @@ from gateway.tests.harness import Client, World, batch_of, loop_ms, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from wal_core import Unavailable
-from wal_core.object_store.memory import MemoryStore
-from wal_core.room import Room
-from wal_core.segment_store.object import ObjectSegmentStore
+from wal_core.stores.objects.memory import MemoryStore
+from wal_core.stores.room import Room
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.small_disk import SmallDisk, SmallObjectStore
 

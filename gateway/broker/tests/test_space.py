@@ -13,7 +13,7 @@ from gateway.broker.topics import Topic
 from gateway.tests.harness import Client, World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from wal_core.streams import Stream
+from wal_core.state.streams import Stream
 
 SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
 RECORDS_COUNT, RECORD_BYTES = 120, 7_000

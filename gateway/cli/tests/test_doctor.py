@@ -7,7 +7,7 @@ import pytest
 from gateway.cli.main import run
 from gateway.cli.tests.fake_broker import FakeBroker
 from wal_core import Invalid, Unavailable
-from wal_core.object_store.probe import Check
+from wal_core.stores.objects.probe import Check
 
 
 @pytest.fixture

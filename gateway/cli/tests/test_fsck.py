@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import pytest
 
+from gateway.broker.log_state import BrokerState
 from gateway.broker.metadata_records import (
     MetadataRecord,
     RecordsDeleted,
     TopicCreated,
     encode_metadata,
 )
-from gateway.broker.state import BrokerState
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.cli.main import run
 from gateway.cli.stream_names import StreamNames

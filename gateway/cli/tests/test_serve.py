@@ -4,8 +4,8 @@ from types import ModuleType
 import pytest
 
 from gateway.cli.main import run
-from gateway.config import Config
-from gateway.config_options import ESSENTIAL_SECTIONS, OPTIONS
+from gateway.settings.config import Config
+from gateway.settings.options import ESSENTIAL_SECTIONS, OPTIONS
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import dataclasses
 import pytest
 
 from gateway.broker.broker import Node
-from gateway.config import Config
 from gateway.groups import GroupCoordinator
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.members import Identity
 from gateway.groups.tests.harness import Client, VirtualClock, virtual
 from gateway.server import Gateway
+from gateway.settings.config import Config
 from gateway.tests.harness import CountingRng
 from protocol.error_codes import ErrorCode as E
 from wal_core import LogConfig, MemoryStore
-from wal_core.segment_store.object import ObjectSegmentStore
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 
 GROUPS = [f"group-{n}" for n in range(5)]

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from gateway.config import Config
 from gateway.observe.banner import announce_ready, banner, commands_to_try
 from gateway.observe.logger import setup_logging
+from gateway.settings.config import Config
 
 logger = logging.getLogger("gateway.observe.tests")
 

@@ -12,7 +12,7 @@ from gateway.observe.interpreter import SWITCH_INTERVAL_S, THRESHOLDS, settle
 SERVE = """
 import gc, os, signal, sys
 import gateway.server
-from gateway.config import Config
+from gateway.settings.config import Config
 
 def ready(*_):
     print(sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator, Sequence
 from struct import Struct
 
+from gateway.broker.log_state import BrokerState
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
@@ -20,13 +21,12 @@ from gateway.broker.metadata_records import (
     decode_metadata,
     encode_metadata,
 )
-from gateway.broker.state import BrokerState
 from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
-from gateway.buffers import BlockPool
-from gateway.frame_reader import FrameReader
 from gateway.groups import GroupConfig, GroupCoordinator, records
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.journal import Record
+from gateway.net.buffers import BlockPool
+from gateway.net.frame_reader import FrameReader
 from protocol import Record as KafkaRecord
 from protocol import build_batch
 from protocol.messages.group_records import GroupMetadataValue, MemberMetadata

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.config import ConfigError
-from gateway.frame_reader import FrameTooLarge
+from gateway.net.frame_reader import FrameTooLarge
+from gateway.settings.config import ConfigError
 from gateway.testing.fuzz import state, user_files
 from gateway.testing.fuzz.target import Target
 from gateway.verify import Unreadable

@@ -10,8 +10,8 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.settings.config import Config
+from gateway.settings.load import load_config
 from gateway.verify import load_history, verify
 from gateway.verify.model import History
 from wal_core.testing.scratch import scratch_folder

@@ -19,7 +19,7 @@ from protocol import ApiKey, Message, decode_response
 from wal_core.testing.seeds import Random, stream
 
 if TYPE_CHECKING:
-    from gateway.connection import Connection
+    from gateway.net.connection import Connection
     from gateway.testing.sim.node import Node
 
 ORDER_S = 1e-6  # between two arrivals of one direction: events of one instant have no order

@@ -16,7 +16,7 @@ from gateway.broker.topics import METADATA_STREAM_ID
 from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
-from wal_core.block_format import Block, parse_block
+from wal_core.format.block import Block, parse_block
 
 if TYPE_CHECKING:
     from gateway.testing.sim.network import Expected

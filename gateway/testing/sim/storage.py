@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
 from wal_core import Corrupt, Rng, SegmentStore, open_store
-from wal_core.block_format import HEADER_BYTES, parse_block, parse_header
+from wal_core.format.block import HEADER_BYTES, parse_block, parse_header
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_bucket import Bucket, BucketClient
 from wal_core.testing.sim_disk import Disk, Inode

@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from gateway.config import Config
 from gateway.server import _log_config
+from gateway.settings.config import Config
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import Follower
 from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission

@@ -1,0 +1,1 @@
+"""Connections: frames in, requests in order, replies out, all within bounds."""

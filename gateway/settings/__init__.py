@@ -1,0 +1,1 @@
+"""One table of settings, their values, and where they are read from."""

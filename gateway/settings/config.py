@@ -1,0 +1,246 @@
+"""Every setting of one gateway process, with its default and what a larger value costs.
+
+Rules: `Config` is the one place for defaults, gateway.settings.options for how each setting is
+written and its range. A Config that exists is valid: it checks itself when it is made. Every
+refusal is a ConfigError that names the key, what was given, what was expected and where it
+came from. Does not know: where settings come from (gateway.settings.load), nor what they do.
+Kafka's dotted names (max.message.bytes) belong to gateway/api.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from gateway.settings.options import OPTIONS
+from gateway.settings.values import BUCKETS, MEMORY, Option, parse_address
+
+KIB = 1024
+MIB = 1024 * KIB
+
+Mode = Literal["file", "object"]
+_MODE_BY_DATA = cast("Mode", "auto")  # never seen outside: Config replaces it when it is made
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - named here in order to be refused
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The text is for the person who made it."""
+
+    def __init__(self, key: str, given: object, expected: str, source: str = "code") -> None:
+        self.key = key
+        self.given = given
+        self.expected = expected
+        self.source = source
+        shown = "" if given is None else f" is {given!r}"
+        super().__init__(f"{key}{shown} (from {source}), expected {expected}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting. Sizes in bytes, durations in milliseconds; ranges stand in OPTIONS."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 9092  # 0: the system chooses; the start-up log says which
+    # What Metadata tells clients to connect to. None: the same as the listening address.
+    advertised_host: str | None = None
+    advertised_port: int | None = None
+
+    data: str = "./data"  # a folder, "memory:", or a bucket: "s3://bucket/prefix"
+    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, else object
+    node_id: int = 1
+
+    # How to reach a bucket; empty: the environment says it. Keys never stand among the settings.
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    s3_path_style: bool = True
+    flush_preset: Literal["latency", "cost"] = "latency"  # buckets: what writes may cost
+    writes_per_s_max_count: int = 0  # 0: by flush_preset in a bucket, else no limit
+
+    auto_create_topics: bool = True
+    default_partitions_count: int = 1
+    partitions_max_count: int = 10_000  # all topics together; each costs about 2 KB of memory
+    # Of idempotent producers, each in each partition: about 220 bytes. Once it is full a producer
+    # that is new in a partition is refused; none is forgotten before its time.
+    producer_state_bytes_max: int = 64 * MIB
+    producer_id_expiration_ms: int = 86_400_000  # Kafka's producer.id.expiration.ms
+
+    # 10 MiB of records, Milvus's largest, and room for the batch around them.
+    message_bytes_max: int = 10 * MIB + 64 * KIB
+    # Of one batch. Clients fill batches up to 1 MiB by default, before or after compression, and
+    # few data shrink sixtyfold. One batch beyond 4 MiB is open at a time.
+    decompressed_bytes_max: int = 64 * MIB
+    request_bytes_max: int = 100 * MIB  # Kafka's socket.request.max.bytes
+    fetch_bytes_max: int = (
+        55 * MIB
+    )  # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB
+    connections_max_count: int = 10_000
+    connections_max_idle_ms: int = 600_000  # Kafka's connections.max.idle.ms; 0: never closed
+    connection_requests_in_flight_max_count: int = (
+        1_000  # read but not yet answered, per connection
+    )
+    connection_buffered_bytes_max: int = (
+        128 * MIB
+    )  # past it the connection is not read: the sender waits
+    buffered_bytes_max: int = (
+        512 * MIB
+    )  # the same over all connections; bounds the memory of a burst
+    # Replies on their way to clients, over all connections; larger: more who read slowly, or not at
+    # all, before others get smaller replies.
+    reply_bytes_max: int = 256 * MIB
+
+    tail_cache_bytes: int = 64 * MIB  # newest data, shared by all consumers that keep up
+    block_cache_bytes: int = 64 * MIB  # older data, shared by consumers that catch up
+    segment_bytes_max: int = 256 * MIB  # larger: fewer files, but a longer replay after a crash
+    block_bytes_max: int = 0  # 0: 4 MiB in file mode, 8 MiB in object mode (fewer, larger PUTs)
+    gather_ms: int = (
+        5  # object mode: how long a block may wait for company while others are in flight
+    )
+    # 0: 8 in file mode, 64 in object mode: writes begun gather_ms apart must outlast the latency of
+    # a slow store (64 x 5 ms = 320 ms), or what comes after the last one waits for the first.
+    flushes_in_flight_max_count: int = 0
+    store_timeout_ms: int = (
+        10_000  # one attempt of one store operation; a failed one is tried again
+    )
+
+    # Kafka waits 3 s, which every first start of a consumer then costs. A fifth of a second still
+    # catches members that start together; one that comes later costs an ordinary rebalance.
+    group_initial_rebalance_delay_ms: int = 200
+    group_session_timeout_min_ms: int = 6_000
+    group_session_timeout_max_ms: int = 1_800_000
+    groups_max_count: int = 100_000
+    group_members_max_count: int = 5_000
+    group_id_bytes_max: int = 1_024  # every committed offset repeats it
+    group_member_bytes_max: int = MIB
+    group_state_bytes_max: int = 128 * MIB  # a member of a usual consumer takes about 2 KB
+    group_offsets_bytes_max: int = 16 * MIB  # what one reply to OffsetFetch may have to hold
+    offsets_bytes_max: int = 256 * MIB
+    offset_metadata_bytes_max: int = 4_096
+    offsets_retention_ms: int = 7 * 86_400_000
+    # Fixed once data exist: a group's home is hash(group) % this. Kafka's default.
+    offsets_partitions_count: int = 50
+
+    # A bucket has room. Clients may add records while so much is left on a folder's disk: for
+    # metadata, compaction and the ends of segments, which go on.
+    disk_free_bytes_min: int = 128 * MIB
+    # Set aside in a file, and given up once others have filled the disk: room for deletions.
+    disk_reserve_bytes: int = 32 * MIB
+
+    # How often records are looked for that retention.ms and retention.bytes no longer keep. Kafka's
+    # log.retention.check.interval.ms.
+    retention_check_interval_ms: int = 300_000
+    garbage_grace_ms: int = 600_000  # longer than any read takes that began before
+    # Longer than any process is paused: for as long it cannot write into a log that others took.
+    fence_grace_ms: int = 7 * 86_400_000
+    dead_check_ms: int = 60_000  # smaller: space comes back sooner, for more reading of tables
+
+    drain_ms: int = 10_000  # at stop: how long requests that were read may still take
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"  # auto: human on a terminal, else JSON
+    event_loop: Literal["auto", "uvloop", "asyncio"] = "auto"  # auto: uvloop where installed
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on other settings, then check everything; raises ConfigError."""
+        if self.data.startswith("~"):  # the shell does this for flags, nobody for files
+            object.__setattr__(self, "data", _at_home(self.data))
+        if self.mode == _MODE_BY_DATA:
+            in_folder = not (self.in_memory or self.in_bucket)
+            object.__setattr__(self, "mode", "file" if in_folder else "object")
+        if self.block_bytes_max == 0:
+            object.__setattr__(self, "block_bytes_max", (4 if self.mode == "file" else 8) * MIB)
+        if self.flushes_in_flight_max_count == 0:
+            flushes_count = 8 if self.mode == "file" else 64
+            object.__setattr__(self, "flushes_in_flight_max_count", flushes_count)
+        for option in OPTIONS:
+            values = tuple(getattr(self, field) for field in option.fields)
+            try:
+                option.check(values)
+            except ValueError as e:
+                raise ConfigError(option.key, values[0], str(e)) from None
+        _check_data(self)
+        _check_addresses(self)
+        for key, limit_key in _NOT_ABOVE:
+            value, limit = getattr(self, key), getattr(self, limit_key)
+            if value > limit:
+                raise ConfigError(key, value, f"at most {limit_key} = {limit}")
+
+    @property
+    def in_memory(self) -> bool:
+        """True when nothing outlives the process."""
+        return self.data == MEMORY
+
+    @property
+    def in_bucket(self) -> bool:
+        """True when the data are in an object store elsewhere."""
+        return self.data.lower().startswith(BUCKETS)
+
+    def advertised(self, bound_port: int) -> tuple[str, int]:
+        """The (host, port) clients are told, given the port that was really bound."""
+        return self.advertised_host or self.listen_host, self.advertised_port or bound_port
+
+
+# A setting may not be larger than the one that contains it.
+_NOT_ABOVE = (
+    ("message_bytes_max", "request_bytes_max"),
+    ("request_bytes_max", "connection_buffered_bytes_max"),
+    ("connection_buffered_bytes_max", "buffered_bytes_max"),
+    ("block_bytes_max", "segment_bytes_max"),
+    ("default_partitions_count", "partitions_max_count"),
+    ("group_offsets_bytes_max", "offsets_bytes_max"),
+    ("group_session_timeout_min_ms", "group_session_timeout_max_ms"),
+)
+
+
+def _at_home(data: str) -> str:
+    try:
+        return str(Path(data).expanduser())
+    except RuntimeError:  # there is no such user, or this one has no home
+        raise ConfigError("data", data, "a folder; whose home is meant is not known") from None
+
+
+def _check_data(config: Config) -> None:
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):", config.data, re.IGNORECASE)
+    if scheme is not None and not config.in_memory and not config.in_bucket:
+        expected = (
+            f'a folder such as "./data", a bucket such as "s3://bucket/prefix", or {MEMORY!r}'
+        )
+        raise ConfigError("data", config.data, expected)
+    if config.mode == "file" and (config.in_memory or config.in_bucket):
+        expected = f"object, because data is {config.data!r} and has no file"
+        raise ConfigError("mode", "file", expected)
+    if scheme is not None:
+        return
+    folder = Path(config.data)
+    try:
+        there = next((at for at in (folder, *folder.parents) if at.exists()), None)
+        is_file = there is not None and not there.is_dir()
+    except OSError as e:  # a name that is too long, a folder on the way that may not be read
+        raise ConfigError("data", config.data, f"a folder ({e.strerror})") from None
+    if is_file:
+        what = "this" if there == folder else str(there)
+        raise ConfigError("data", config.data, f"a folder; {what} is a file")
+
+
+def _check_addresses(config: Config) -> None:
+    if config.advertised_host in _WILDCARDS:
+        expected = "a name or address that clients can connect to; this one only listens"
+        raise ConfigError("advertised", config.advertised_host, expected)
+    if config.advertised_host is None and config.listen_host in _WILDCARDS:
+        expected = (
+            "an address for clients, since they are told to connect to it and the listening "
+            f"address {config.listen_host} names no machine; for example localhost:9092"
+        )
+        raise ConfigError("advertised", None, expected)
+    if (config.advertised_host is None) != (config.advertised_port is None):
+        raise ConfigError("advertised", config.advertised_host, "a host and a port, or neither")
+    if config.advertised_port == 0:
+        raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
+
+
+def default_text(option: Option) -> str:
+    """The default of a setting as a person would write it, for --help and the docs."""
+    if option.default:
+        return option.default
+    values: list[object] = [Config.__dataclass_fields__[name].default for name in option.fields]
+    if option.parse is parse_address:
+        return ":".join(map(str, values))
+    return option.show(values[0])

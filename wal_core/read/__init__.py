@@ -1,0 +1,1 @@
+"""Reading entries by offset and by time."""

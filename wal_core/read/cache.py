@@ -1,0 +1,181 @@
+"""A bytes-bounded cache whose concurrent misses of one key share one load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from wal_core.errors import Unavailable
+from wal_core.stores.deadline import Attempts, deadline_s
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Room:
+    """So many bytes may be under way at once; who finds no room waits, first come first served.
+
+    More than there is room for altogether goes alone.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._taken_bytes = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def has(self, bytes_count: int) -> bool:
+        """Whether there is room now, and nobody waits for it."""
+        return not self._waiting and self._fits(bytes_count)
+
+    def _fits(self, bytes_count: int) -> bool:
+        return not self._taken_bytes or self._taken_bytes + bytes_count <= self._bytes_max
+
+    async def take(self, bytes_count: int) -> None:
+        if self.has(bytes_count):
+            self._taken_bytes += bytes_count
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((bytes_count, place))
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.give_back(bytes_count)  # it was ours already
+            raise
+
+    def give_back(self, bytes_count: int) -> None:
+        self._taken_bytes -= bytes_count
+        while self._waiting:
+            wanted_bytes, place = self._waiting[0]
+            if place.cancelled():
+                self._waiting.popleft()
+            elif self._fits(wanted_bytes):
+                self._waiting.popleft()
+                self._taken_bytes += wanted_bytes
+                place.set_result(None)
+            else:
+                return
+
+
+class LoadingCache(Generic[K, V]):
+    """Least recently used values up to `bytes_max`; a value larger than that is never kept.
+
+    A load belongs to the cache, not to the reader who asked first: a reader that goes away does
+    not fail the others. Failures are not kept.
+    """
+
+    def __init__(
+        self,
+        bytes_max: int,
+        load: Callable[[K], Awaitable[V]],
+        size_bytes: Callable[[V], int],
+        deadline_ms: int,
+        *,
+        room: Room | None = None,
+        expected_bytes: Callable[[K], int] = lambda _: 0,
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._room = room  # for what is being loaded; None: as much as comes
+        self._expected_bytes = expected_bytes
+        self._load = load
+        self._size_bytes = size_bytes
+        self._attempts = Attempts(deadline_ms)
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._loads: dict[K, asyncio.Task[V]] = {}
+        self.bytes_count = 0
+
+    def peek(self, key: K) -> V | None:
+        """The value if it is here."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    async def get(self, key: K) -> V:
+        """The value, loaded if need be. Raises what the load raises, Unavailable when late.
+
+        A load is late after `deadline_ms` and what its bytes take (deadline.py), a reader that had
+        to wait for room after twice that. The load keeps its place then: whoever asks again finds
+        it further on.
+        """
+        value = self.peek(key)
+        if value is not None:
+            return value
+        load = self._start(key)
+        try:
+            async with asyncio.timeout(2 * self._deadline_s(key)):
+                return await asyncio.shield(load)
+        except TimeoutError:
+            raise self._late() from None
+
+    def prefetch(self, key: K) -> None:
+        """Start loading if it is not here and there is room for it; nobody waits."""
+        if key not in self._values and (
+            self._room is None or self._room.has(self._expected_bytes(key))
+        ):
+            self._start(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Insert a value somebody else made."""
+        old = self._values.pop(key, None)
+        if old is not None:
+            self.bytes_count -= self._size_bytes(old)
+        size = self._size_bytes(value)
+        if size > self._bytes_max:
+            return
+        self._values[key] = value
+        self.bytes_count += size
+        while self.bytes_count > self._bytes_max:
+            _, evicted = self._values.popitem(last=False)
+            self.bytes_count -= self._size_bytes(evicted)
+
+    async def close(self) -> None:
+        """Cancel loads and forget everything."""
+        loads = list(self._loads.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        self._values.clear()
+        self.bytes_count = 0
+
+    def _start(self, key: K) -> asyncio.Task[V]:
+        task = self._loads.get(key)
+        if task is None:
+            task = self._loads[key] = asyncio.ensure_future(self._run(key))
+            task.add_done_callback(lambda task: self._done(key, task))
+        return task
+
+    async def _run(self, key: K) -> V:
+        if self._room is None:
+            return await self._load_in_time(key)
+        bytes_count = self._expected_bytes(key)
+        await self._room.take(bytes_count)
+        try:
+            return await self._load_in_time(key)
+        finally:
+            self._room.give_back(bytes_count)
+
+    async def _load_in_time(self, key: K) -> V:
+        try:
+            async with self._attempts.one():
+                value = await self._load(key)
+        except TimeoutError:
+            raise self._late() from None
+        self.put(key, value)
+        return value
+
+    def _deadline_s(self, key: K) -> float:
+        bytes_count = self._attempts.flying_bytes + self._expected_bytes(key)
+        return deadline_s(self._attempts.timeout_ms, bytes_count)
+
+    def _late(self) -> Unavailable:
+        return Unavailable(
+            f"no answer within {self._attempts.timeout_ms:g} ms, and the time its bytes may take"
+        )
+
+    def _done(self, key: K, task: asyncio.Task[V]) -> None:
+        del self._loads[key]
+        if not task.cancelled():
+            task.exception()  # seen: every reader may have gone away

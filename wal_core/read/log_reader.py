@@ -1,0 +1,382 @@
+"""The reading half of a log: from the tail in memory, else through tables and the block cache.
+
+Only confirmed entries are ever seen. Finding a block costs a binary search over the segments
+(each step a footer, cached) and one inside the footer's tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from wal_core.config import MIB, LogConfig
+from wal_core.errors import Corrupt, Invalid, Truncated, WalError
+from wal_core.format.chain import Chain, Link
+from wal_core.format.footer import Footer
+from wal_core.format.places import Place
+from wal_core.format.sealed_index import SealedIndex
+from wal_core.format.segment_index import SegmentIndex, SegmentView
+from wal_core.format.stream_tables import Run, StreamRow
+from wal_core.read.cache import LoadingCache, Room
+from wal_core.state.rebuild import Rebuild
+from wal_core.state.streams import Stream, take
+from wal_core.state.table_loading import TableLoading
+from wal_core.state.tables import Tables, place_of
+from wal_core.stores.segments.base import SegmentStore
+from wal_core.stores.stretches import (
+    STRETCH_BLOCKS_MAX_COUNT,
+    STRETCH_BYTES_MAX,
+    Blocks,
+    Stretch,
+    read_stretch,
+    stretches_around,
+)
+from wal_core.types import Entry
+from wal_core.write.log_writer import LogWriter
+
+_READ_AHEAD_COUNT = 8
+_READ_AHEAD_BYTES = 4 * MIB
+_READ_AHEAD_BLOCKS_COUNT = 2 * STRETCH_BLOCKS_MAX_COUNT
+"""Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
+and throws away more when the reader does not go on."""
+
+_STRETCHES_IN_CACHE_COUNT = 8
+"""Where the block cache is so small that fewer would fit, stretches are smaller."""
+
+_TURN_ENTRIES_COUNT = 500
+"""A read that has found so many lets others have the loop: it and whoever answers with them take a
+millisecond or two."""
+
+_DAMAGED_MAX_COUNT = 1_000
+"""So many damaged stretches are remembered, a few hundred bytes each."""
+
+_LOOKS_MAX_COUNT = 3
+"""So often at most something is looked for that a compaction has moved meanwhile."""
+
+T = TypeVar("T")
+
+
+class LogReader:
+    """Shares streams, tail and the active segment with the writer; never changes them."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        *,
+        streams: dict[int, Stream],
+        chain: Chain,
+        writer: LogWriter,
+        rebuild: Rebuild,
+    ) -> None:
+        self._store = store
+        self._log_id = config.log_id
+        self._streams = streams
+        self._chain = chain
+        self._writer = writer
+        self.blocks: LoadingCache[Stretch, Blocks] = LoadingCache(
+            config.block_cache_bytes_max,
+            lambda stretch: read_stretch(store.objects, stretch, Blocks),
+            lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
+            config.store_timeout_ms,
+            room=Room(config.catch_up_bytes_max),
+            expected_bytes=lambda stretch: stretch.length,
+        )
+        self._stretch_bytes_max = min(
+            STRETCH_BYTES_MAX, config.block_cache_bytes_max // _STRETCHES_IN_CACHE_COUNT
+        )
+        # Stretches with damage in them, so that what is whole is not read again with it each time.
+        self._damaged: set[Stretch] = set()
+        self._far = not store.segment_is_one_object
+        self.loading = TableLoading(
+            store,
+            config.log_id,
+            chain,
+            rebuild,
+            get=self._tables_of,
+            active=lambda: writer.active,
+        )
+        self.tables: LoadingCache[Link, Tables] = LoadingCache(
+            config.table_cache_bytes_max,
+            self.loading.load,
+            lambda tables: tables.total_bytes,
+            config.store_timeout_ms,
+        )
+
+    def live(self, stream_id: int) -> Stream | None:
+        """A stream that was not dropped."""
+        stream = self._streams.get(stream_id)
+        return None if stream is None or stream.dropped else stream
+
+    def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
+        """See Log.read_tail."""
+        stream = self.live(stream_id)
+        if stream is None or offset >= stream.confirmed:
+            return []
+        return stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
+
+    async def read(
+        self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None
+    ) -> list[Entry]:
+        """See Log.read."""
+        stream = self.live(stream_id)
+        found: list[Entry] = []
+        room = bytes_max
+        least_room = 0 if bytes_enough is None else max(bytes_max - bytes_enough, 0)
+        turn_count = 0
+        while stream is not None and offset < stream.confirmed:
+            if offset < stream.start:
+                if found:
+                    break  # it was truncated meanwhile; what was read before that counts
+                raise self._truncated(stream_id, offset)
+            enough = bool(found) and room <= least_room
+            if turn_count >= _TURN_ENTRIES_COUNT:
+                if enough:
+                    break
+                turn_count = 0
+                await asyncio.sleep(0)
+            more = stream.tail_from(offset, room, _TURN_ENTRIES_COUNT)
+            if more is None:
+                look = partial(self._read_stored, stream_id, offset, room, wait=not enough)
+                try:
+                    more = await self.follow(look)
+                except WalError:
+                    if found:
+                        break  # whoever begins there is told; what lies before it is whole
+                    raise
+            if not more or (found and len(more[0].payload) > room):
+                break  # "at least one" was only owed to the first
+            found += more
+            turn_count += len(more)
+            room -= sum(len(entry.payload) for entry in more)
+            offset = found[-1].end_offset
+            if room <= 0:
+                break
+        return found
+
+    async def follow(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Look again where what was looked at is gone because a compaction has replaced it.
+
+        What it replaces stays for a grace time; a look that takes longer (a store that is slow or
+        was away) would take for damage what is whole in its new place.
+        """
+        for _ in range(_LOOKS_MAX_COUNT - 1):
+            links = self._chain.links
+            try:
+                return await look()
+            except Corrupt:
+                if links and self._chain.links[: len(links)] == links:
+                    raise  # at most appended to: it is damage
+        return await look()
+
+    async def _read_stored(
+        self, stream_id: int, offset: int, bytes_max: int, *, wait: bool = True
+    ) -> list[Entry]:
+        """Entries from the one that holds `offset` on, as far as its stretch and
+        `_TURN_ENTRIES_COUNT` go; none if they would have to be waited for and `wait` is False."""
+        view = await self._first_segment(stream_id, lambda row: row.end_offset > offset)
+        runs = view.runs(stream_id)
+        at = run_of_offset(runs, offset)
+        if at < 0:
+            raise self._lost(stream_id, offset)
+        blocks = await self._blocks(view, runs, at, wait=wait)
+        if blocks is None:
+            return []
+        entries = blocks.of_stream(stream_id)
+        at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
+        if at < 0 or entries[at].end_offset <= offset:
+            raise self._lost(stream_id, offset)
+        return take(entries, at, bytes_max, _TURN_ENTRIES_COUNT)
+
+    async def _blocks(
+        self, view: SegmentView, runs: Sequence[Run], at: int, *, wait: bool
+    ) -> Blocks | None:
+        """The block of a run, with neighbours; None if it is not here and `wait` is False.
+
+        One that is damaged must not spoil its neighbours: then smaller stretches are tried, the
+        block alone last.
+        """
+        here = self.place(view, runs[at].block)
+        if here.length == 0:
+            raise Corrupt("these records are lost", **here.ids())
+        for stretch, end in self._stretches(view, runs, at):
+            blocks = self.blocks.peek(stretch)
+            following = _run_of_block(runs, end, at)
+            if blocks is None and not wait:
+                self._read_ahead(view, runs, at)
+                return None
+            if blocks is None:
+                if self._far:
+                    # Each read takes long, however many there are at once.
+                    self.blocks.prefetch(stretch)
+                    self._read_ahead(view, runs, following)
+                try:
+                    blocks = await self.blocks.get(stretch)
+                except Corrupt:
+                    if stretch.block_count == 1:
+                        raise
+                    self._note_damaged(stretch)
+                    continue
+            self._read_ahead(view, runs, following)
+            return blocks
+        raise AssertionError("a block alone is always tried")
+
+    def _note_damaged(self, stretch: Stretch) -> None:
+        if len(self._damaged) >= _DAMAGED_MAX_COUNT:
+            self._damaged.clear()
+        self._damaged.add(stretch)
+
+    def _stretches(
+        self, view: SegmentView, runs: Sequence[Run], at: int
+    ) -> Iterator[tuple[Stretch, int]]:
+        """Those that may be read to get the block of `runs[at]`, and the number behind each."""
+        place_of = partial(self.place, view)
+        found = stretches_around(view.block_count, place_of, runs, at, self._stretch_bytes_max)
+        return (pair for pair in found if pair[0] not in self._damaged)
+
+    def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
+        """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
+        ahead_bytes = ahead_blocks = 0
+        for _ in range(_READ_AHEAD_COUNT):
+            if at >= len(runs):
+                return
+            stretch, end = next(self._stretches(view, runs, at))
+            if stretch.length:  # else it is lost
+                self.blocks.prefetch(stretch)
+            ahead_bytes += stretch.length
+            ahead_blocks += stretch.block_count
+            if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
+                return
+            at = _run_of_block(runs, end, at)
+
+    # -- questions to the index ------------------------------------------------------------
+
+    async def offset_for_size(self, stream_id: int, bytes_count: int) -> int:
+        """See Log.offset_for_size."""
+        return await self.follow(lambda: self._offset_for_size(stream_id, bytes_count))
+
+    async def _offset_for_size(self, stream_id: int, bytes_count: int) -> int:
+        stream = self.live(stream_id)
+        if stream is None:
+            return 0
+        first = await self.first_run(stream_id, stream)
+        # The stream's byte that the kept part has to begin at or before: at most its last one.
+        limit = stream.payload_bytes - max(bytes_count, 1)
+        if first is None or first.bytes_before >= limit:
+            return stream.start
+        view = await self._first_segment(stream_id, lambda row: row.payload_bytes > limit)
+        runs = view.runs(stream_id)
+        at = bisect_right(runs, limit, key=lambda run: run.bytes_before) - 1
+        return max(stream.start, runs[at].first_offset) if at >= 0 else stream.start
+
+    async def size_bytes(self, stream_id: int) -> int:
+        """See Log.size_bytes."""
+        stream = self.live(stream_id)
+        if stream is None:
+            return 0
+        first = await self.follow(lambda: self.first_run(stream_id, stream))
+        return stream.payload_bytes - first.bytes_before if first else 0
+
+    async def first_run(self, stream_id: int, stream: Stream) -> Run | None:
+        """The run that holds the stream's start; None when the stream is empty."""
+        start = stream.start
+        if start >= stream.confirmed:
+            return None
+        if stream.first_run is not None:
+            return stream.first_run
+        view = await self._first_segment(stream_id, lambda row: row.end_offset > start)
+        runs = view.runs(stream_id)
+        at = run_of_offset(runs, start)
+        if at < 0:
+            raise self._lost(stream_id, start)
+        if start == stream.start:  # else: truncated meanwhile
+            stream.first_run = runs[at]
+        return runs[at]
+
+    async def _first_segment(
+        self, stream_id: int, reached: Callable[[StreamRow], bool]
+    ) -> SegmentView:
+        """The first segment where the monotone `reached` holds; the caller knows there is one."""
+        return await self.view((await self.segments_from(stream_id, reached))[0])
+
+    async def segments_from(
+        self, stream_id: int, reached: Callable[[StreamRow], bool]
+    ) -> list[Link | SegmentIndex]:
+        """All from the first one on where the monotone `reached` holds, which the caller knows
+        there is; as they were when it was called."""
+        active = self._writer.active
+        links = self._chain.links
+        low, high = 0, len(links)
+        while low < high:
+            middle = (low + high) // 2
+            row = (await self.tables.get(links[middle])).stream(stream_id)
+            if row is not None and reached(row):
+                high = middle
+            else:
+                low = middle + 1
+        found: list[Link | SegmentIndex] = [*links[low:]]
+        if active is not None:
+            found.append(active)
+        if not found:
+            raise Corrupt(f"stream {stream_id} is in no segment", log_id=self._log_id)
+        return found
+
+    async def _tables_of(self, link: Link) -> Tables:
+        return await self.tables.get(link)
+
+    async def view(self, segment: Link | SegmentIndex) -> SegmentView:
+        """The tables of a segment."""
+        return segment if isinstance(segment, SegmentIndex) else await self.tables.get(segment)
+
+    async def block(self, view: SegmentView, number: int) -> Blocks:
+        """One of a segment, through the cache."""
+        place = self.place(view, number)
+        if place.length == 0:
+            raise Corrupt("these records are lost", **place.ids())
+        return await self.blocks.get(Stretch.between(place, place))
+
+    def place(self, view: SegmentView, number: int) -> Place:
+        """Where a block of a segment is."""
+        assert isinstance(view, Footer | SealedIndex | SegmentIndex)
+        return place_of(self._store, self._log_id, view, number)
+
+    async def close(self) -> None:
+        """End loads in progress."""
+        await self.blocks.close()
+        await self.tables.close()
+        await self.loading.close()
+
+    def _truncated(self, stream_id: int, offset: int) -> Truncated:
+        stream = self.live(stream_id)
+        if stream is None:
+            return Truncated(f"stream {stream_id} was dropped")
+        return Truncated(f"stream {stream_id} starts at {stream.start}, not at {offset}")
+
+    def _lost(self, stream_id: int, offset: int) -> WalError:
+        stream = self.live(stream_id)
+        if stream is None or offset < stream.start:  # truncated, and removed, while we looked
+            return self._truncated(stream_id, offset)
+        return Corrupt(
+            f"the index does not lead to stream {stream_id} offset {offset}",
+            log_id=self._log_id,
+        )
+
+
+def run_of_offset(runs: Sequence[Run], offset: int) -> int:
+    """Index of the run that holds `offset`, if any does; -1 when all begin behind it."""
+    return bisect_right(runs, offset, key=lambda run: run.first_offset) - 1
+
+
+def _run_of_block(runs: Sequence[Run], number: int, at: int) -> int:
+    """Index of the first run, from `at` on, in a block from `number` on."""
+    high = min(len(runs), at + number - runs[at].block)
+    return bisect_left(runs, number, at, high, key=lambda run: run.block)
+
+
+def check_read(offset: int, bytes_max: int) -> None:
+    """Refuse what cannot be meant."""
+    if offset < 0 or bytes_max < 0:
+        raise Invalid(f"offset {offset} and bytes_max {bytes_max} must not be negative")

@@ -1,0 +1,1 @@
+"""Where bytes are kept: objects, segments, manifests; opening, persistence, deadlines."""

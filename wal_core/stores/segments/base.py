@@ -1,0 +1,115 @@
+"""The seam between a log and where its blocks live: one writer, any number of stores.
+
+A segment is a row of numbered slots; a slot takes one block and never changes afterwards. Data
+blocks fill the slots densely from 0, the footer takes the one behind the last. Everything the log
+promises rests on two properties of a store: an append that returned is durable, and a slot that
+somebody else filled is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Protocol
+
+from wal_core.config import Mode
+from wal_core.format.block import Block
+from wal_core.format.places import Lost, Place, Slot
+from wal_core.stores.objects.base import ObjectStore
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.room import Room
+from wal_core.stores.segments.end_note import EndNote
+from wal_core.types import Buffer
+
+
+class SegmentStore(Protocol):
+    """Implementations pass tests/segment_store_contract.py. Errors: see wal_core.errors;
+    whatever may pass is Unavailable. A block read is verified, or Corrupt is raised."""
+
+    mode: Mode
+    location: str  # for error messages
+    locks: bool
+    """True: `lock` keeps every other writer out. False: whoever fills a slot first owns it, and
+    taking over means filling the next slot oneself."""
+    segment_is_one_object: bool
+    """True: all blocks of a segment share an object. False: each is one."""
+
+    room: Room
+    """How much more fits."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The same location as objects: what lies beside the segments is kept here, and every
+        block is read from here."""
+        ...
+
+    async def lock(self, log_id: int) -> int:
+        """Become the only writer where the store can promise that (else nothing happens).
+
+        Returns the highest term noted, 0 for none. Raises Unavailable naming the holder's place.
+        """
+        ...
+
+    async def note_term(self, log_id: int, term: int) -> None:
+        """Remember a term nobody has written under yet; a store without locks need not."""
+        ...
+
+    async def unlock(self, log_id: int) -> None:
+        """Let others write. Appends still in flight are waited for first."""
+        ...
+
+    async def segments(self, log_id: int, after: int = -1) -> list[int]:
+        """Numbers of all segments above `after`, ascending; the cost depends on these alone."""
+        ...
+
+    def place(self, slot: Slot, length: int | None) -> Place:
+        """Where the block in a slot is; `length` in bytes if known."""
+        ...
+
+    async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
+        """Fill a slot; durable on return. `final`: this is the footer.
+
+        The same call may be repeated after any error or cancellation and has one effect in all:
+        an own earlier success is recognised. The pieces must not change until the segment is
+        done with them, which may be later than an error. Raises Fenced when the slot is another
+        writer's, Unavailable when a repetition may succeed.
+        """
+        ...
+
+    async def read_footer(self, log_id: int, segment: int) -> Block | None:
+        """The footer block, None when the segment has none (yet)."""
+        ...
+
+    def recover_segment(
+        self,
+        log_id: int,
+        segment: int,
+        persist: Persistence,
+        *,
+        first: int = 0,
+        cut: bool = True,
+        finished: bool = False,
+    ) -> AsyncIterator[Block | Lost]:
+        """The blocks from slot `first` to the first free one (or the footer, inclusive), in order,
+        and in the place of those that cannot be read, though they were durable: that they are Lost.
+        Where a lock keeps others out, `first` is 0.
+
+        When exhausted, a torn tail has been cut: only the log's writer may do that, others say
+        `cut=False`. `finished`: there was a footer, for later segments exist. Reads go through
+        `persist`. A footer that is there and cannot be read comes last, as Lost.
+        """
+        ...
+
+    async def noted_end(self, log_id: int) -> EndNote | None:
+        """How far the newest segment was durable, at least; None where nobody notes it."""
+        ...
+
+    async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
+        """Remove a segment and everything in it, durably; a missing one is fine.
+
+        `keep` names slots that stay, where blocks are objects.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release threads, files and locks."""
+        ...

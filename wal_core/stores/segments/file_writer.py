@@ -1,0 +1,280 @@
+"""The thread that writes segment files: takes whatever is queued, writes it, syncs once.
+
+While the device syncs one group, the next one queues, so the device never waits for the event
+loop. One thread writes all files of a store. A file only ever grows at its durable end: a block
+whose predecessor failed has to come again after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
+from wal_core.stores import files
+from wal_core.stores.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
+from wal_core.stores.segments.end_note import EndNote, write_end_note
+from wal_core.types import Buffer
+
+
+class FileOps(Protocol):
+    """The system calls a writer makes; tests put a failing layer here."""
+
+    def open(self, path: Path) -> tuple[int, bool]:
+        """(descriptor, whether it takes whole pages only)."""
+        ...
+
+    def keep_to_cache(self) -> None:
+        """Direct writes turned out not to work: open without from now on."""
+
+    def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int: ...
+    def fdatasync(self, fd: int) -> None: ...
+    def fsync(self, fd: int) -> None: ...
+    def truncate(self, fd: int, length: int) -> None: ...
+    def sync_folder(self, path: Path) -> None: ...
+
+
+class SystemFileOps:
+    """The real ones. `direct` False keeps to the page cache, as every write then may."""
+
+    def __init__(self, *, direct: bool = True) -> None:
+        self._direct = direct
+
+    def open(self, path: Path) -> tuple[int, bool]:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        fd = open_direct(path, flags) if self._direct else None
+        return (os.open(path, flags, FILE_MODE), False) if fd is None else (fd, True)
+
+    def keep_to_cache(self) -> None:
+        self._direct = False
+
+    def pwrite_all(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
+        return files.pwrite_all(fd, pieces, position)
+
+    def fdatasync(self, fd: int) -> None:
+        files.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def truncate(self, fd: int, length: int) -> None:
+        os.ftruncate(fd, length)
+
+    def sync_folder(self, path: Path) -> None:
+        files.sync_folder(path)
+
+
+class SegmentFile:
+    """An open segment file; touched by the writing thread only, once created."""
+
+    __slots__ = ("direct", "doubtful", "end", "fd", "lock_fd", "named", "path", "segment", "tail")
+
+    def __init__(self, path: Path, segment: int, lock_fd: int) -> None:
+        self.path = path
+        self.segment = segment
+        self.lock_fd = lock_fd  # where its end is noted
+        self.fd = -1
+        self.direct = False  # the descriptor takes whole pages only
+        self.end = -1  # once opened: all bytes before it stay, none behind it counts
+        self.tail = b""  # direct: the bytes before `end` that share a page with what comes
+        self.named = False  # its name is durable in the folder
+        self.doubtful = False  # a write or sync failed and none has succeeded since
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class WriteJob:
+    """One block for one file."""
+
+    __slots__ = ("file", "final", "future", "pieces", "position")
+
+    def __init__(
+        self,
+        file: SegmentFile,
+        position: int,
+        pieces: Sequence[Buffer],
+        future: asyncio.Future[None],
+        *,
+        final: bool,
+    ) -> None:
+        self.file = file
+        self.position = position
+        self.pieces = pieces
+        self.future = future
+        self.final = final
+
+
+def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSError | None:
+    """Make a run of blocks of one file durable; on an error none of them counts.
+
+    A repetition writes the same bytes to the same place. That is what makes it safe after a
+    failed sync: the kernel may then have marked pages clean that never reached the device, and a
+    second fsync alone would report success. Writing again makes the pages dirty again.
+    """
+    file = jobs[0].file
+    try:
+        if file.fd < 0:
+            _open(ops, file)
+        pieces = _next_pieces(file, jobs)
+        if pieces:
+            _write_durably(ops, file, pieces, staging, final=any(job.final for job in jobs))
+            _note_end(file, jobs[-1])
+    except OSError as error:
+        file.doubtful = True
+        if file.direct and error.errno == errno.EINVAL:
+            # It opens for direct writes and then refuses them: go through the page cache.
+            file.close()
+            ops.keep_to_cache()
+        return error
+    return None
+
+
+def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
+    """What the jobs add at the file's end; nothing if all of it is durable by now."""
+    pieces: list[Buffer] = []
+    end = file.end
+    for job in sorted(jobs, key=lambda job: job.position):
+        length = sum(map(len, job.pieces))
+        if job.position + length <= file.end:
+            continue  # a repetition whose first attempt succeeded
+        if job.position != end:
+            raise OSError(errno.EAGAIN, "an earlier block of the file is not written yet")
+        pieces += job.pieces
+        end += length
+    return pieces
+
+
+def _write_durably(
+    ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, *, final: bool
+) -> None:
+    end = file.end + sum(map(len, pieces))
+    tail = _write(ops, file, pieces, staging)
+    if final:
+        # A finished file ends with its trailer, not with the padding of a direct write (which
+        # may also stem from before a change to ordinary ones).
+        ops.truncate(file.fd, end)
+    if file.doubtful or final:
+        ops.fsync(file.fd)  # also what fdatasync may leave out: trust nothing from before
+        file.doubtful = False
+    else:
+        ops.fdatasync(file.fd)
+    if not file.named:
+        ops.sync_folder(file.path.parent)
+        file.named = True
+    file.end, file.tail = end, tail
+    if final:
+        file.close()
+
+
+def _note_end(file: SegmentFile, job: WriteJob) -> None:
+    header = bytes(job.pieces[0][:HEADER_BYTES])
+    nonce = header[NONCE_AT : NONCE_AT + NONCE_BYTES]
+    try:
+        blocks_end = job.position if job.final else file.end
+        write_end_note(file.lock_fd, EndNote(file.segment, blocks_end, nonce))
+    except OSError:
+        pass  # what it is for can do without; the blocks are durable
+
+
+def _open(ops: FileOps, file: SegmentFile) -> None:
+    file.fd, file.direct = ops.open(file.path)
+    if file.end < 0:
+        # New, or an unfinished file that recovery has cut to its good blocks and wants to finish.
+        file.end = os.fstat(file.fd).st_size
+        shared = file.end % PAGE_BYTES
+        with files.opened(file.path, os.O_RDONLY) as fd:
+            file.tail = files.pread_exact(fd, shared, file.end - shared)
+
+
+def _write(ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging) -> bytes:
+    """Write `pieces` at the file's end; returns its next tail."""
+    fd = file.fd
+    if not file.direct:
+        ops.pwrite_all(fd, pieces, file.end)
+        return b""  # nothing is written twice
+    return staging.write(
+        lambda pages, position: ops.pwrite_all(fd, (pages,), position),
+        file.tail,
+        pieces,
+        file.end - len(file.tail),
+    )
+
+
+def settle(jobs: Sequence[WriteJob], error: OSError | None) -> None:
+    """Tell the waiters; on the event loop."""
+    for job in jobs:
+        if not job.future.done():
+            if error is None:
+                job.future.set_result(None)
+            else:
+                job.future.set_exception(error)
+
+
+class FileWriter(Protocol):
+    """Runs write jobs in order, off the event loop."""
+
+    def submit(self, job: WriteJob) -> None: ...
+    def close(self) -> None: ...
+
+
+class ThreadFileWriter:
+    """The dedicated thread. Started by the first job."""
+
+    def __init__(self, ops: FileOps) -> None:
+        self._ops = ops
+        self._staging = Staging()  # its pages cost nothing until they are written to
+        self._queue: deque[WriteJob | None] = deque()
+        self._ready = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+
+    def submit(self, job: WriteJob) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
+            self._thread.start()
+        self._queue.append(job)
+        self._ready.release()
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        if self._thread is not None:
+            self._queue.append(None)
+            self._ready.release()
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            self._ready.acquire()
+            first = self._queue.popleft()
+            if first is None:
+                return
+            group = [first]
+            # Whatever else is queued for the same file shares the sync.
+            while (
+                self._queue
+                and (following := self._queue[0]) is not None
+                and following.file is first.file
+                and self._ready.acquire(blocking=False)
+            ):
+                self._queue.popleft()
+                group.append(following)
+            error = write_group(self._ops, group, self._staging)
+            _call_soon(first.future.get_loop(), partial(settle, group, error))
+            del first, group, error  # do not pin the last block's memory until the next one
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits any more, recovery will find the block

@@ -1,0 +1,1 @@
+"""What happens to a log behind the tail: sealing, truncation, garbage."""

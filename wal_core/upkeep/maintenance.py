@@ -1,0 +1,422 @@
+"""What happens to a log behind its writer's back: compaction, and deletion of what it replaced.
+
+One task, one step at a time, woken by events: a segment was finished, something was truncated or
+dropped, garbage is due. A log where nothing of that happens costs no request. Nothing here can
+harm what is written or read: a step that fails is tried again later, or left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from wal_core.clock import Clock, Rng
+from wal_core.config import LogConfig
+from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
+from wal_core.format.chain import Chain, Completed, Link, Sealed
+from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
+from wal_core.format.footer import Footer
+from wal_core.format.sealed_index import SealedIndex
+from wal_core.read.log_reader import LogReader
+from wal_core.state.streams import Stream
+from wal_core.state.survey import Starts
+from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
+from wal_core.stores.off_loop import UPKEEP, off_loop_if_large
+from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
+from wal_core.upkeep.compaction import Compaction, Source
+from wal_core.upkeep.compaction_plan import UNSEALED_COUNT, next_run
+from wal_core.upkeep.garbage import collect, garbage_of, when_due_ms
+from wal_core.upkeep.sealed_writer import SealedWriter
+from wal_core.upkeep.sweep import find_orphans
+from wal_core.write.log_writer import LogWriter
+
+RESWEPT_COUNT = 64
+"""Folders of so many manifests before the present one are looked at again by the next opener: a
+writer that was fenced in mid-compaction may have left something there meanwhile."""
+_AFTER_FAILURE_S = 60.0
+_LONG_S = 60.0
+"""Work that takes longer does not keep garbage from being deleted."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Maintenance:
+    """Belongs to an open log. `start`, `poke`, `stop`."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        *,
+        chain: Chain,
+        manifests: Manifests,
+        manifest: Manifest,
+        streams: Mapping[int, Stream],
+        writer: LogWriter,
+        reader: LogReader,
+        term: int,
+        nonce: bytes,
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._chain = chain
+        self._manifests = manifests
+        self.manifest = manifest  # the newest: nobody but us may commit another
+        self._streams = streams
+        self._writer = writer
+        self._reader = reader
+        self._term = term
+        self._nonce = nonce
+        self._clock = clock
+        self._rng = rng
+        self._persist = Persistence(config, rng)
+        self._loop = asyncio.get_running_loop()
+        self._wanted = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._starts_changed = False
+        self._pieces_end = 0  # of the checkpoint, when dead ones were looked for
+        self._dead_checked_s = -float("inf")
+        self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
+        self._is_small: dict[Link, bool] = {}  # completed ones: whether of many small blocks
+        self._avoided: set[Link] = set()  # damaged: left alone until the next start
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run())
+
+    def poke(self) -> None:
+        """A segment was finished, or room lacks: then what is dead is looked for at once."""
+        pieces = self._streams.get(CHECKPOINT_STREAM_ID)
+        if pieces is not None and pieces.start > self._pieces_end:
+            # All that there was of the checkpoint at the last look is dead.
+            self._pieces_end = pieces.end
+            self._starts_changed = True
+        if self._store.room.is_low:
+            self._starts_changed = True
+        self._wanted.set()
+
+    def starts_changed(self) -> None:
+        """A stream was truncated or dropped."""
+        self._starts_changed = True
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        """What is half done is not visible; the next opener removes it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def until_quiet(self) -> None:
+        """Returns when nothing is to be done now; what is due later is waited for by nobody."""
+        await self._quiet.wait()
+
+    # -- the loop --------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        step = self._tidy
+        while True:
+            try:
+                worked = await step()
+                step = self._step
+                if not worked:
+                    await self._sleep(self._idle_s())
+            except Fenced as error:
+                self._writer.fail(error)
+                self._quiet.set()
+                return
+            except WalError as error:
+                _logger.warning("maintenance of the log: %s", error)
+                if not error.retriable:
+                    step = self._step  # damage stays: go on with what is whole
+                await self._sleep(_AFTER_FAILURE_S)
+            except Exception:
+                _logger.exception("maintenance of the log failed, and will be tried again")
+                await self._sleep(_AFTER_FAILURE_S)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until somebody wants something, or for a while."""
+        timer = None
+        if seconds != float("inf"):
+            timer = self._loop.call_later(max(seconds, 0), self._wanted.set)
+        if not self._wanted.is_set():
+            self._quiet.set()
+        try:
+            await self._wanted.wait()
+        finally:
+            self._quiet.clear()
+            self._wanted.clear()
+            if timer is not None:
+                timer.cancel()
+
+    def _idle_s(self) -> float:
+        """How long nothing is due, if nothing happens."""
+        now_ms = self._clock.now_ms()
+        waits = [(self._when_due_ms(row) - now_ms) / 1000 for row in self.manifest.garbage]
+        if self._starts_changed:
+            waits.append(self._dead_check_due_s() - self._loop.time())
+        return min(waits, default=float("inf"))
+
+    def _dead_check_due_s(self) -> float:
+        if self._store.room.is_low:
+            return self._loop.time()
+        return self._dead_checked_s + self._config.dead_check_ms / 1000
+
+    async def _step(self) -> bool:
+        """One piece of work; False when there was none."""
+        if not await self._collect():
+            dead = await self._dead_links()
+            # The last piece first: what was completed waits there.
+            small = await self._small_links()
+            pieces = reversed(self._workable())
+            runs = (next_run(piece, dead, small, self._config) for piece in pieces)
+            # What gives back less than it takes meanwhile has to wait while room lacks.
+            lacks_room = self._store.room.is_low and not dead
+            run = None if lacks_room else next(filter(None, runs), None)
+            if run is None:
+                return False
+            room = self._store.room
+            await self._beside_deletion(self._compact(run, room.take if dead else room.admit))
+        await self._manifests.delete(self.manifest.number - KEPT_COUNT)
+        return True
+
+    def _workable(self) -> list[list[Link]]:
+        """Links up to the first damaged completed segment; damaged sealed ones are left out, and
+        their neighbours are none."""
+        pieces: list[list[Link]] = [[]]
+        for link in self._chain.links:
+            if link not in self._avoided:
+                pieces[-1].append(link)
+            elif isinstance(link, Completed):
+                break
+            else:
+                pieces.append([])
+        return [piece for piece in pieces if piece]
+
+    # -- compaction ------------------------------------------------------------------------
+
+    def _starts(self) -> Starts:
+        return {
+            stream_id: stream.start
+            for stream_id, stream in self._streams.items()
+            if not stream.dropped
+        }
+
+    async def _tables(self, link: Link) -> Footer | SealedIndex:
+        return await self._persist(lambda: self._reader.tables.get(link))
+
+    def _avoid(self, link: Link, error: Corrupt) -> None:
+        _logger.warning("maintenance of the log: %s", error)
+        self._avoided.add(link)
+
+    async def _load(self, link: Link, starts: Starts) -> Source:
+        tables = await self._tables(link)
+        if link in self._reader.loading.damaged:
+            raise Corrupt(f"segments {link.first} to {link.last}: their table is damaged")
+        source = partial(Source, link, tables, starts, self._reader.place)
+        return await off_loop_if_large(UPKEEP, tables.run_count, source)
+
+    async def _dead_links(self) -> set[Link]:
+        """Links of which most is dead; looked for only after something died, and not too often."""
+        if not self._starts_changed or self._loop.time() < self._dead_check_due_s():
+            return set()
+        self._starts_changed = False
+        dead = set()
+        for link in self._unless_newest():
+            try:
+                source = await self._load(link, self._starts())
+            except Corrupt as error:
+                self._avoid(link, error)
+                continue
+            if source.stored_bytes and sum(source.live_bytes().values()) * 2 < source.stored_bytes:
+                dead.add(link)
+            await asyncio.sleep(0)
+        if dead:
+            self._starts_changed = True  # there may be more than one step can do
+        else:
+            self._dead_checked_s = self._loop.time()
+        return dead
+
+    async def _small_links(self) -> set[Link]:
+        """Completed segments of many small blocks. Where blocks are objects, segments are short."""
+        config = self._config
+        small: set[Link] = set()
+        if not self._store.segment_is_one_object:
+            return small
+        for link in self._unless_newest():
+            if not isinstance(link, Completed):
+                continue
+            if link not in self._is_small:
+                try:
+                    tables = await self._tables(link)
+                except Corrupt as error:
+                    self._avoid(link, error)
+                    continue
+                self._is_small[link] = (
+                    isinstance(tables, Footer)
+                    and tables.block_count >= config.seal_blocks_min_count
+                    and tables.mean_block_bytes < config.small_block_bytes
+                )
+            if self._is_small[link]:
+                small.add(link)
+        for link in self._is_small.keys() - set(self._chain.links):
+            del self._is_small[link]
+        return small
+
+    def _unless_newest(self) -> Iterator[Link]:
+        """What may be compacted for being dead: all but the newest completed segments."""
+        for piece in self._workable():
+            completed = [link for link in piece if isinstance(link, Completed)]
+            newest = completed[-UNSEALED_COUNT:]
+            yield from (link for link in piece if link not in newest)
+
+    async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
+        # What is taken for dead must be dead for good: the entries that say so are durable before
+        # anything is committed.
+        starts, barrier = self._starts(), self._writer.barrier()
+        number = self.manifest.number + 1
+        unique = self._rng.random_bytes(8).hex()
+        # A run that finds no room gives back what it has taken, and is tried again later.
+        persist = Persistence(self._config, self._rng, waits_for_room=False)
+        writer = SealedWriter(
+            self._store.objects,
+            self._config,
+            persist,
+            folder=f"sealed/{self._config.log_id}/{number:020d}-{unique}/",
+            segments=(run[0].first, run[-1].last),
+            term=self._term,
+            nonce=self._nonce,
+            take_room=take_room,
+        )
+        compaction = Compaction(
+            self._store.objects,
+            self._config,
+            persist,
+            writer,
+            one_object=self._store.segment_is_one_object,
+        )
+        loading: list[Link] = []
+
+        async def load(link: Link) -> Source:
+            loading.append(link)
+            return await self._load(link, starts)
+
+        try:
+            sealed, sources = await compaction.run(run, load, self._clock.now_ms())
+            if barrier is not None:
+                await asyncio.wait((barrier,))
+                barrier.result()
+            await self._commit(self._sealed_manifest(number, sealed, sources, writer.referenced))
+        except WalError as error:
+            if not isinstance(error, Superseded):
+                created = writer.created
+                await self._persist(lambda: self._store.objects.delete(*created))
+            if not isinstance(error, Fenced | Unavailable):
+                self._avoided.add(loading[-1])
+            raise
+        self._chain.replace(run, sealed)
+        self._log_sealed(run, sealed, writer.written_bytes)
+
+    def _sealed_manifest(
+        self, number: int, sealed: Sealed, sources: Sequence[Source], referenced: frozenset[str]
+    ) -> Manifest:
+        replaced = [source.link for source in sources]
+        rows = [row for row in self.manifest.sealed if row not in replaced]
+        garbage = [
+            row
+            for source in sources
+            for row in garbage_of(
+                source, referenced, self._store, self._config, self._clock.now_ms()
+            )
+        ]
+        return msgspec.structs.replace(
+            self.manifest,
+            number=number,
+            sealed=sorted((*rows, sealed), key=lambda row: row.first),
+            garbage=[*self.manifest.garbage, *garbage],
+        )
+
+    async def _commit(self, manifest: Manifest) -> None:
+        manifest = msgspec.structs.replace(
+            manifest, number=self.manifest.number + 1, term=self._term
+        )
+        await self._manifests.commit(manifest)
+        self.manifest = manifest
+
+    def _log_sealed(self, run: Sequence[Link], sealed: Sealed, written_bytes: int) -> None:
+        _logger.info(
+            "segments %d to %d sealed: %d links became one, %d bytes alive, %d written anew",
+            sealed.first,
+            sealed.last,
+            len(run),
+            sealed.live_bytes,
+            written_bytes,
+        )
+
+    # -- deletion --------------------------------------------------------------------------
+
+    async def _collect(self) -> bool:
+        """Delete the garbage that is due, then forget it."""
+        due = self._due()
+        if not due:
+            return False
+        await collect(due, self._store, self._config.log_id, self._persist)
+        self._deleted = due
+        left = [row for row in self.manifest.garbage if row not in due]
+        manifest = msgspec.structs.replace(self.manifest, garbage=left)
+        await self._beside_deletion(self._commit(manifest))
+        self._deleted = []
+        return True
+
+    def _due(self) -> list[Garbage]:
+        now_ms = self._clock.now_ms()
+        return [row for row in self.manifest.garbage if self._when_due_ms(row) <= now_ms]
+
+    def _when_due_ms(self, row: Garbage) -> int:
+        return when_due_ms(row, self._config, in_want=self._store.room.is_low)
+
+    async def _beside_deletion(self, work: Coroutine[None, None, None]) -> None:
+        """Do what may take long, and meanwhile delete what becomes due.
+
+        On a full disk nothing can be written, no manifest either, and the write goes on trying:
+        it may be the garbage that has to make room for it.
+        """
+        task = self._loop.create_task(work)
+        try:
+            while not (await asyncio.wait((task,), timeout=_LONG_S))[0]:
+                due = [row for row in self._due() if row not in self._deleted]
+                try:
+                    await collect(due, self._store, self._config.log_id, self._persist)
+                except Exception:
+                    # No reason to give the work up: of a commit nobody would know what became.
+                    _logger.exception("deletion beside other work failed")
+                else:
+                    self._deleted += due
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    async def _tidy(self) -> bool:
+        """After an opening: remove what earlier writers left half done."""
+        number = self.manifest.number
+        await self._manifests.prune(number)
+        orphans = await find_orphans(
+            self._store.objects,
+            self._config.log_id,
+            self.manifest,
+            lambda link: self._load(link, {}),
+            self._persist,
+        )
+        if orphans:
+            _logger.info("%d objects of a compaction that was cut short: deleted", len(orphans))
+            await self._persist(lambda: self._store.objects.delete(*orphans))
+        swept = max(self.manifest.swept, number - RESWEPT_COUNT)
+        self.manifest = msgspec.structs.replace(self.manifest, swept=swept)
+        return True

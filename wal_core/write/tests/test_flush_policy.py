@@ -1,0 +1,49 @@
+"""The flush policy and the token bucket."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wal_core import LogConfig
+from wal_core.write.flush_policy import TokenBucket, should_flush
+
+FILE, OBJECT = LogConfig.preset("file"), LogConfig.preset("object")
+
+
+@pytest.mark.parametrize(
+    ("config", "bytes_waiting", "age_ms", "in_flight", "expected"),
+    [
+        (FILE, 1, 0, 0, True),  # idle: at once
+        (FILE, 1, 1e9, 1, False),  # group commit: no age starts a second one
+        (FILE, FILE.gather_bytes, 0, 1, True),  # but enough bytes do
+        (FILE, FILE.block_bytes_max, 0, 2, False),  # two are enough
+        (OBJECT, 1, 0, 0, True),
+        (OBJECT, 1, 4.9, 1, False),
+        (OBJECT, 1, 5, 1, True),
+        (OBJECT, 1, 5, 7, True),
+        (OBJECT, 1, 5, 8, False),
+        (OBJECT, OBJECT.block_bytes_max, 0, 1, True),
+    ],
+)
+def test_should_flush(config, bytes_waiting, age_ms, in_flight, expected):
+    assert should_flush(bytes_waiting, age_ms, in_flight, config) is expected
+
+
+@given(
+    st.floats(0.5, 100),
+    st.integers(1, 20),
+    st.lists(st.floats(0, 1), max_size=200),
+)
+def test_a_bucket_never_gives_more_than_its_rate(rate, burst, pauses):
+    bucket, now, taken = TokenBucket(rate, burst, 0.0), 0.0, 0
+    for pause in pauses:
+        now += pause
+        wait = bucket.take(now)
+        taken += wait == 0
+        assert taken <= burst + rate * now + 1e-6
+        if wait:
+            assert bucket.take(now + wait) == 0
+            now += wait
+            taken += 1
