@@ -24,6 +24,7 @@ from gateway.broker.metadata_records import (
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
+    consecutive,
     encode_metadata,
 )
 from gateway.broker.partition import Partition
@@ -194,8 +195,7 @@ class Broker:
         record = TopicCreated(
             name=name,
             topic_id=self._new_topic_id(),
-            first_stream_id=self.topics.next_stream_id,
-            partitions_count=partitions_count,
+            placements=consecutive(0, self.topics.next_stream_id, partitions_count),
             configs=dict(configs),
         )
         created = self._write(record)

@@ -5,7 +5,7 @@ JSON, because a person with nothing but the bucket must be able to read which to
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,9 @@ _ID_MAX = 1 << 62
 StreamId = Annotated[int, msgspec.Meta(ge=1, le=_ID_MAX)]
 _Offset = Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 _TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
-_PartitionsCount = Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX_COUNT)]
+LOG_ID_MAX = (1 << 15) - 1
+"""So many bits has a producer id for the log it comes from."""
+_LogId = Annotated[int, msgspec.Meta(ge=0, le=LOG_ID_MAX)]
 
 _NUMBERS_ACTED_ON = (
     "max.message.bytes",
@@ -37,17 +39,35 @@ class ClusterCreated(msgspec.Struct, tag="cluster_created", frozen=True, kw_only
     cluster_id: str
 
 
+class Placement(NamedTuple):
+    """Where a partition lies, for all its life."""
+
+    log_id: _LogId
+    stream_id: StreamId
+
+
+def consecutive(log_id: int, first_stream_id: int, count: int) -> list[Placement]:
+    """Places of so many partitions on one log."""
+    return [Placement(log_id, first_stream_id + index) for index in range(count)]
+
+
+_Placements = Annotated[
+    list[Placement], msgspec.Meta(min_length=1, max_length=PARTITIONS_MAX_COUNT)
+]
+
+
 class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=True):
-    """Partition i of the topic is the stream first_stream_id + i."""
+    """Partition i of the topic lies where placements[i] says: nothing computes it."""
 
     name: str
     topic_id: _TopicId  # base64 in the JSON
-    first_stream_id: StreamId
-    partitions_count: _PartitionsCount
+    placements: _Placements
     configs: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         _check_configs(self.configs)
+        if len(set(self.placements)) != len(self.placements):
+            raise ValueError(f"two partitions of {self.name!r} lie in one place")
 
 
 class TopicConfigsChanged(msgspec.Struct, tag="topic_configs_changed", frozen=True, kw_only=True):

@@ -94,8 +94,8 @@ class Topic:
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
         self.partitions = [
-            Partition(self, index, record.first_stream_id + index, log, producer_memory)
-            for index in range(record.partitions_count)
+            Partition(self, index, placement.stream_id, log, producer_memory)
+            for index, placement in enumerate(record.placements)
         ]
 
     def configure(self, record: TopicCreated) -> None:
@@ -233,7 +233,7 @@ class TopicRegistry:
         self._by_id[topic.id] = topic
         for partition in topic.partitions:
             self._by_stream[partition.stream_id] = partition
-        end = record.first_stream_id + record.partitions_count
+        end = 1 + max(place.stream_id for place in record.placements)
         self.next_stream_id = max(self.next_stream_id, end)
         self.changes.note(state_keys.NEXT_STREAM, _SMALL_BYTES)
         self._note(topic)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.broker import state_keys
 from gateway.broker.log_state import BrokerState
-from gateway.broker.metadata_records import TopicCreated, encode_metadata
+from gateway.broker.metadata_records import TopicCreated, consecutive, encode_metadata
 from gateway.broker.partition import SavedPartition
 from gateway.broker.topics import TopicRegistry
 from gateway.tests.harness import Client, VirtualClock, World, batch_of, started, virtual
@@ -219,7 +219,7 @@ async def test_what_is_remembered_may_come_in_any_order() -> None:
         state_keys.partition(4): msgspec.msgpack.encode(SavedPartition([(1, 0)], 7)),
         state_keys.producer(4, 9): msgspec.msgpack.encode((5, 1 << 50, [(0, 1, 0)])),
         state_keys.topic(bytes(16)): encode_metadata(
-            TopicCreated(name="t", topic_id=bytes(16), first_stream_id=4, partitions_count=1)
+            TopicCreated(name="t", topic_id=bytes(16), placements=consecutive(0, 4, 1))
         ),
         state_keys.NEXT_STREAM: state_keys.encode_stream_id(6),
     }

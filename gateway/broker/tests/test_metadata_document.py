@@ -9,6 +9,7 @@ import msgspec
 from gateway.broker import state_keys
 from gateway.broker.log_state import BrokerState
 from gateway.broker.metadata_records import (
+    Placement,
     RecordsDeleted,
     TopicCreated,
     decode_metadata,
@@ -50,8 +51,7 @@ def test_the_metadata_record_is_read_and_written_as_documented() -> None:
     assert record == TopicCreated(
         name="orders",
         topic_id=bytes.fromhex("0102030405064708890a0b0c0d0e0f10"),
-        first_stream_id=51,
-        partitions_count=3,
+        placements=[Placement(1, 51), Placement(1, 52), Placement(2, 17)],
         configs={"retention.ms": "3600000"},
     )
     assert encode_metadata(record) == text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.metadata_records import TopicCreated
+from gateway.broker.metadata_records import TopicCreated, consecutive
 from gateway.broker.partition import Partition, SavedPartition
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic
@@ -51,7 +51,7 @@ class FakeLog:
 
 def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     log = log or FakeLog()
-    record = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=3, partitions_count=1)
+    record = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(0, 3, 1))
     topic = Topic(record, 1_000, log, Changes(), ProducerMemory())  # type: ignore[arg-type]
     return topic.partitions[0], log
 

@@ -1,20 +1,25 @@
+import base64
+
 import pytest
 
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
+    Placement,
     ProducerIdsReserved,
     TopicCreated,
     TopicDeleted,
+    consecutive,
+    decode_metadata,
 )
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic, TopicRegistry, topic_name_problem
-from wal_core import Changes
+from wal_core import Changes, Corrupt
 
 
 def _created(name: str, number: int, first: int, count: int = 2) -> TopicCreated:
     return TopicCreated(
-        name=name, topic_id=bytes([number]) * 16, first_stream_id=first, partitions_count=count
+        name=name, topic_id=bytes([number]) * 16, placements=consecutive(0, first, count)
     )
 
 
@@ -85,8 +90,7 @@ def test_what_a_topic_makes_of_its_settings() -> None:
     record = TopicCreated(
         name="t",
         topic_id=b"i" * 16,
-        first_stream_id=1,
-        partitions_count=1,
+        placements=consecutive(0, 1, 1),
         configs={"max.message.bytes": "77", "message.timestamp.type": "LogAppendTime"},
     )
     topic = Topic(record, 1_000, None, Changes(), ProducerMemory())
@@ -94,3 +98,20 @@ def test_what_a_topic_makes_of_its_settings() -> None:
     assert topic.config("retention.ms") == "604800000"
     plain = Topic(_created("u", 2, 2), 1_000, None, Changes(), ProducerMemory())
     assert (plain.message_bytes_max, plain.log_append_time) == (1_000, False)
+
+
+def test_partitions_lie_where_their_record_says() -> None:
+    registry = TopicRegistry(1_000)
+    registry.apply(
+        TopicCreated(
+            name="t", topic_id=b"i" * 16, placements=[Placement(0, 9), Placement(0, 3)], configs={}
+        )
+    )
+    assert [partition.stream_id for partition in registry.named("t").partitions] == [9, 3]
+    assert registry.next_stream_id == 10
+
+
+def test_two_partitions_in_one_place_are_damage() -> None:
+    text = b'{"type":"topic_created","name":"t","topic_id":"%s","placements":[[1,7],[1,7]]}'
+    with pytest.raises(Corrupt, match="two partitions of 't' lie in one place"):
+        decode_metadata(text % base64.b64encode(bytes(16)))

@@ -11,6 +11,7 @@ from gateway.broker.metadata_records import (
     MetadataRecord,
     RecordsDeleted,
     TopicCreated,
+    consecutive,
     encode_metadata,
 )
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
@@ -28,9 +29,7 @@ from wal_core import (
     open_store,
 )
 
-TOPIC = TopicCreated(
-    topic_id=bytes(16), name="orders", partitions_count=2, first_stream_id=5, configs={}
-)
+TOPIC = TopicCreated(topic_id=bytes(16), name="orders", placements=consecutive(0, 5, 2), configs={})
 
 
 class _Groups:
@@ -196,7 +195,7 @@ async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
     looking.restored()
     assert names.names[5] == "orders-0"
     later = TopicCreated(
-        topic_id=bytes([1] * 16), name="later", partitions_count=1, first_stream_id=9, configs={}
+        topic_id=bytes([1] * 16), name="later", placements=consecutive(0, 9, 1), configs={}
     )
     looking.apply(Entry(METADATA_STREAM_ID, 1, 1, -1, encode_metadata(later)))
     with pytest.raises(Corrupt, match="cannot be read"):

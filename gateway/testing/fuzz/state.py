@@ -18,6 +18,7 @@ from gateway.broker.metadata_records import (
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
+    consecutive,
     decode_metadata,
     encode_metadata,
 )
@@ -130,8 +131,7 @@ def _cut(stream: bytes, read_bytes: int) -> list[bytes]:
 _TOPIC = TopicCreated(
     name="orders",
     topic_id=bytes(range(16)),
-    first_stream_id=51,
-    partitions_count=3,
+    placements=consecutive(0, 51, 3),
     configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
 )
 _STARTS = RecordsDeleted(starts={51: 1, 53: 7})
@@ -139,8 +139,7 @@ _CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.byt
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
-    first_stream_id=FIRST_PARTITION_STREAM_ID,
-    partitions_count=2,
+    placements=consecutive(0, FIRST_PARTITION_STREAM_ID, 2),
 )
 
 
@@ -164,7 +163,7 @@ def decode_metadata_record(data: bytes) -> MetadataRecord:
 def check_metadata_record(record: MetadataRecord) -> None:
     """It can be written again, and taken in by a broker with topics, with one and without."""
     assert decode_metadata(encode_metadata(record)) == record
-    if isinstance(record, TopicCreated) and record.partitions_count > _PARTITIONS_MAX_COUNT:
+    if isinstance(record, TopicCreated) and len(record.placements) > _PARTITIONS_MAX_COUNT:
         return  # they cost what they cost
     for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL)):
         scratch = Scratch()
@@ -191,7 +190,7 @@ def remembered_seeds() -> Iterator[tuple[str, bytes]]:
         base_sequence=0,
         leader_epoch=2,
     )
-    scratch.state.apply(Entry(_TOPIC.first_stream_id, 0, 1, _NOW_MS, bytes(batch)))
+    scratch.state.apply(Entry(_TOPIC.placements[0].stream_id, 0, 1, _NOW_MS, bytes(batch)))
     for key, value in _group_records():
         scratch.groups.replay(key, value, _NOW_MS)
     pairs = scratch.remembered().items()
@@ -251,7 +250,9 @@ def decode_entry(data: bytes) -> Scratch:
     scratch = Scratch()
     for record in (_INTERNAL, _TOPIC):
         scratch.topics.apply(record)
-    stream_id = _INTERNAL.first_stream_id if data[:1] == b"\x01" else _TOPIC.first_stream_id
+    stream_id = (
+        _INTERNAL.placements[0].stream_id if data[:1] == b"\x01" else _TOPIC.placements[0].stream_id
+    )
     scratch.state.apply(Entry(stream_id, 0, 1, -1, data[1:]))
     return scratch
 

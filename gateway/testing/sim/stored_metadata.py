@@ -35,8 +35,8 @@ class StoredMetadata:
         match decode_metadata(payload):
             case TopicCreated() as topic:
                 self._topics[topic.topic_id] = topic
-                for index in range(topic.partitions_count):
-                    self._partitions[topic.first_stream_id + index] = (topic.name, index)
+                for index, placement in enumerate(topic.placements):
+                    self._partitions[placement.stream_id] = (topic.name, index)
             case TopicDeleted(topic_id=topic_id):
                 self._remove(topic_id)
             case RecordsDeleted(starts=starts):
@@ -52,8 +52,8 @@ class StoredMetadata:
         if topic is None:
             self._trace.violation("a topic is deleted once", f"{topic_id.hex()} is not there")
             return
-        for index in range(topic.partitions_count):
-            del self._partitions[topic.first_stream_id + index]
+        for placement in topic.placements:
+            del self._partitions[placement.stream_id]
 
     def _delete_below(self, stream_id: int, offset: int, end: int) -> None:
         where = self._partitions.get(stream_id)

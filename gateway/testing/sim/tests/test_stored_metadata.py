@@ -12,6 +12,7 @@ from gateway.broker.metadata_records import (
     RecordsDeleted,
     TopicCreated,
     TopicDeleted,
+    consecutive,
     encode_metadata,
 )
 from gateway.testing.sim.deletions import Permission, Retention
@@ -21,7 +22,7 @@ from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 
 NOW_MS = 100_000
-TOPIC = TopicCreated(name="t", topic_id=b"i" * 16, first_stream_id=5, partitions_count=2)
+TOPIC = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(0, 5, 2))
 DELETED = RecordsDeleted(starts={6: 3})
 
 
