@@ -9,14 +9,15 @@ from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable
 from wal_core.format.block import NONCE_BYTES
 from wal_core.format.chain import Completed
-from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.read.log_reader import LogReader, check_read
 from wal_core.read.time_search import TimeSearch
+from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
 from wal_core.state.streams import Stream
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.upkeep.maintenance import Maintenance
 from wal_core.write.log_writer import LogWriter
@@ -33,57 +34,38 @@ class Log:
         self,
         store: SegmentStore,
         state: LogState,
-        config: LogConfig,
         recovered: Recovery,
-        *,
-        nonce: bytes,
-        clock: Clock,
-        rng: Rng,
     ) -> None:
+        tenure = recovered.tenure
+        config = tenure.config
         self._store = store
         self._config = config
-        self._streams = recovered.streams
-        self._chain = recovered.chain
+        self._contents = Contents(recovered.streams, recovered.chain)
         self._closed = False
-        self.term = recovered.term
+        self.term = tenure.term
         """Higher than that of every earlier writer; the gateway's leader epoch."""
         self._writer = LogWriter(
             store,
-            state,
-            recovered.checkpoint,
-            config,
-            term=recovered.term,
-            nonce=nonce,
-            first_segment=recovered.chain.last + 1,
-            streams=self._streams,
+            tenure,
+            self._contents,
+            state=state,
+            checkpoint=recovered.checkpoint,
             finished=self._segment_finished,
-            clock=clock,
-            rng=rng,
         )
-        self._reader = LogReader(
-            store,
-            config,
-            streams=self._streams,
-            chain=self._chain,
-            writer=self._writer,
-            rebuild=Rebuild(store, config.log_id, recovered.manifests, Persistence(config, rng)),
-        )
+        persist = Persistence(config, tenure.rng)
+        rebuild = Rebuild(store, config.log_id, recovered.manifests, persist)
+        self._reader = LogReader(store, config, self._contents, rebuild)
         self._times = TimeSearch(self._reader)
         for segment, footer in recovered.newest_footers.items():
             self._reader.tables.put(Completed(segment), footer)
         self._maintenance = Maintenance(
             store,
-            config,
-            chain=self._chain,
-            manifests=recovered.manifests,
-            manifest=recovered.manifest,
-            streams=self._streams,
+            tenure,
+            self._contents,
             writer=self._writer,
             reader=self._reader,
-            term=recovered.term,
-            nonce=nonce,
-            clock=clock,
-            rng=rng,
+            manifests=recovered.manifests,
+            manifest=recovered.manifest,
         )
         self._maintenance.start()
         self.room = store.room
@@ -102,7 +84,8 @@ class Log:
         Unavailable when another process holds the log, Corrupt when stored bytes are damaged.
         """
         nonce = rng.random_bytes(NONCE_BYTES)
-        recovery = Recovery(store, state, config, nonce=nonce, clock=clock, rng=rng)
+        opening = Tenure(config=config, clock=clock, rng=rng, nonce=nonce)
+        recovery = Recovery(store, state, opening)
         try:
             await store.room.open(config)  # a full disk takes a recovery by its reserve alone
             await recovery.run()
@@ -111,7 +94,7 @@ class Log:
             if recovery.locked:
                 await store.unlock(config.log_id)
             raise
-        return cls(store, state, config, recovery, nonce=nonce, clock=clock, rng=rng)
+        return cls(store, state, recovery)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -160,7 +143,7 @@ class Log:
         your own entries, have that entry confirmed first, and truncate again after opening.
         Raises Invalid beyond the confirmed end.
         """
-        stream = self._live(stream_id)
+        stream = self._contents.live(stream_id)
         confirmed = stream.confirmed if stream else 0
         if not 0 <= offset <= confirmed:
             raise Invalid(f"stream {stream_id} can start at 0 .. {confirmed}, not at {offset}")
@@ -174,7 +157,7 @@ class Log:
         For offsets are never given out again. To be said after opening, before anything is
         appended, like `truncate`.
         """
-        stream = self._streams.setdefault(stream_id, Stream())
+        stream = self._contents.streams.setdefault(stream_id, Stream())
         if offset > stream.end:
             stream.end = stream.confirmed = offset
 
@@ -235,39 +218,29 @@ class Log:
             pass  # a write hangs in the device; the lock goes when the process does
 
     def _segment_finished(self, footer: Footer) -> None:
-        link = Completed(footer.segment)
-        self._chain.append(link)
-        self._reader.tables.put(link, footer)
+        self._reader.tables.put(Completed(footer.segment), footer)
         self._maintenance.poke()
 
     # -- offsets ---------------------------------------------------------------------------
 
     def stream_ids(self) -> list[int]:
         """All streams with entries that were not dropped."""
-        return [
-            key
-            for key, stream in self._streams.items()
-            if not stream.dropped and key != CHECKPOINT_STREAM_ID
-        ]
+        return self._contents.live_ids()
 
     def start_offset(self, stream_id: int) -> int:
         """The first offset that can be read; 0 for an unknown stream."""
-        stream = self._live(stream_id)
+        stream = self._contents.live(stream_id)
         return stream.start if stream else 0
 
     def end_offset(self, stream_id: int) -> int:
         """The next offset to append at (exclusive end of what was assigned)."""
-        stream = self._live(stream_id)
+        stream = self._contents.live(stream_id)
         return stream.end if stream else 0
 
     def confirmed_offset(self, stream_id: int) -> int:
         """Exclusive end of what is durable and readable: the high watermark."""
-        stream = self._live(stream_id)
+        stream = self._contents.live(stream_id)
         return stream.confirmed if stream else 0
-
-    def _live(self, stream_id: int) -> Stream | None:
-        stream = self._streams.get(stream_id)
-        return None if stream is None or stream.dropped else stream
 
     # -- reading ---------------------------------------------------------------------------
 

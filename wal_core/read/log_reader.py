@@ -14,13 +14,14 @@ from typing import TypeVar
 
 from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated, WalError
-from wal_core.format.chain import Chain, Link
+from wal_core.format.chain import Link
 from wal_core.format.footer import Footer
 from wal_core.format.places import Place
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run, StreamRow
 from wal_core.read.cache import LoadingCache, Room
+from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
 from wal_core.state.streams import Stream, take
 from wal_core.state.table_loading import TableLoading
@@ -35,7 +36,6 @@ from wal_core.stores.stretches import (
     stretches_around,
 )
 from wal_core.types import Entry
-from wal_core.write.log_writer import LogWriter
 
 _READ_AHEAD_COUNT = 8
 _READ_AHEAD_BYTES = 4 * MIB
@@ -60,23 +60,20 @@ T = TypeVar("T")
 
 
 class LogReader:
-    """Shares streams, tail and the active segment with the writer; never changes them."""
+    """Of whatever log the contents are; never changes them."""
 
     def __init__(
         self,
         store: SegmentStore,
         config: LogConfig,
-        *,
-        streams: dict[int, Stream],
-        chain: Chain,
-        writer: LogWriter,
+        contents: Contents,
         rebuild: Rebuild,
     ) -> None:
         self._store = store
         self._log_id = config.log_id
-        self._streams = streams
-        self._chain = chain
-        self._writer = writer
+        self._contents = contents
+        self._chain = contents.chain
+        self.live = contents.live
         self.blocks: LoadingCache[Stretch, Blocks] = LoadingCache(
             config.block_cache_bytes_max,
             lambda stretch: read_stretch(store.objects, stretch, Blocks),
@@ -94,10 +91,9 @@ class LogReader:
         self.loading = TableLoading(
             store,
             config.log_id,
-            chain,
+            contents,
             rebuild,
             get=self._tables_of,
-            active=lambda: writer.active,
         )
         self.tables: LoadingCache[Link, Tables] = LoadingCache(
             config.table_cache_bytes_max,
@@ -105,11 +101,6 @@ class LogReader:
             lambda tables: tables.total_bytes,
             config.store_timeout_ms,
         )
-
-    def live(self, stream_id: int) -> Stream | None:
-        """A stream that was not dropped."""
-        stream = self._streams.get(stream_id)
-        return None if stream is None or stream.dropped else stream
 
     def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
         """See Log.read_tail."""
@@ -307,7 +298,7 @@ class LogReader:
     ) -> list[Link | SegmentIndex]:
         """All from the first one on where the monotone `reached` holds, which the caller knows
         there is; as they were when it was called."""
-        active = self._writer.active
+        active = self._contents.active
         links = self._chain.links
         low, high = 0, len(links)
         while low < high:

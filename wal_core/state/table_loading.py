@@ -7,11 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from wal_core.errors import REMEDY, Corrupt, WalError
-from wal_core.format.chain import Chain, Link, Sealed
+from wal_core.format.chain import Link, Sealed
 from wal_core.format.footer import Footer
 from wal_core.format.places import Place
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.segment_index import SegmentIndex
+from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild, known_after
 from wal_core.state.tables import Tables
 from wal_core.stores.places import read_block
@@ -32,25 +33,24 @@ async def stored_tables(store: SegmentStore, log_id: int, link: Link) -> Tables:
 
 
 class TableLoading:
-    """Of the segments of a chain. `get` is how the tables of others are had, through a cache;
-    `active` is the segment behind the chain."""
+    """Of the finished segments of a log. `get` is how the tables of others are had, through a
+    cache."""
 
     def __init__(
         self,
         store: SegmentStore,
         log_id: int,
-        chain: Chain,
+        contents: Contents,
         rebuild: Rebuild,
         *,
         get: Callable[[Link], Awaitable[Tables]],
-        active: Callable[[], SegmentIndex | None],
     ) -> None:
         self._store = store
         self._log_id = log_id
-        self._chain = chain
+        self._contents = contents
+        self._chain = contents.chain
         self._rebuild = rebuild
         self._get = get
-        self._active = active
         self._making: dict[Link, asyncio.Task[Tables]] = {}
         self.damaged: set[Link] = set()
         """Links whose tables had to be made anew. They are good to read by, not to delete by."""
@@ -93,7 +93,7 @@ class TableLoading:
     async def _behind(self, at: int) -> Tables | SegmentIndex | None:
         links = self._chain.links
         if at + 1 == len(links):
-            return self._active()
+            return self._contents.active
         try:
             return await stored_tables(self._store, self._log_id, links[at + 1])
         except Corrupt:

@@ -45,7 +45,7 @@ class Place:
         if settled:
             await asyncio.sleep(100)
             await h.log.until_quiet()
-        links = h.log._chain.links
+        links = h.log._contents.chain.links
         self.sealed = [link for link in links if isinstance(link, Sealed)]
         self.completed = [link.segment for link in links if isinstance(link, Completed)]
         await h.crash()

@@ -83,7 +83,7 @@ async def test_between_modes(source_mode, target_mode, segment_bytes_max, tmp_pa
     for _ in range(120):
         await world.step()
     await world.h.log.until_quiet()
-    assert world.h.log._chain.links
+    assert world.h.log._contents.chain.links
     at_least = confirmed(world)
     source = await open_to_look(str(tmp_path / "from"))
     for _ in range(2):  # a copy that was cut short at its very end goes on

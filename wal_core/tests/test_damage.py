@@ -66,7 +66,7 @@ class Stored:
         for number in range(ENTRIES_COUNT):
             await h.add(number % STREAMS_COUNT, payload_of(number), ts=number)
             await h.log.until_quiet()
-        links = h.log._chain.links
+        links = h.log._contents.chain.links
         self.sealed = [link for link in links if isinstance(link, Sealed)]
         self.completed = [link.segment for link in links if isinstance(link, Completed)]
         await h.crash()

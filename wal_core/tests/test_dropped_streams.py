@@ -45,7 +45,7 @@ def test_streams_that_come_and_go_leave_nothing(written):
                 h.log.drop_stream(stream)
             await h.log.until_quiet()
         left = objects_count()
-        assert list(h.log._streams) == [0]
+        assert list(h.log._contents.streams) == [0]
         assert len(h.log._writer._dropped) == 1
         assert left["Stream"] == before["Stream"]
         assert left["_StreamRuns"] == before["_StreamRuns"]
@@ -72,8 +72,8 @@ def test_what_is_on_its_way_when_its_stream_is_dropped_is_confirmed_and_forgotte
         await asyncio.sleep(0.5)
         h.log.drop_stream(1)
         await late
-        assert 1 not in h.log._streams
-        assert not h.log._writer.active.runs(1)
+        assert 1 not in h.log._contents.streams
+        assert not h.log._contents.active.runs(1)
         await h.add(0, b"goes on")
         await h.log.close()
         assert (await Harness.open(h.store)).log.stream_ids() == [0]

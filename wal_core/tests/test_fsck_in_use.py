@@ -58,7 +58,7 @@ async def busy() -> tuple[Busy, str]:
     faulty.h = await Harness.open(store, CONFIG, clock=VirtualClock())
     for _ in range(2):
         await faulty.go_on()
-    link = next(link for link in faulty.h.log._chain.links if isinstance(link, Sealed))
+    link = next(link for link in faulty.h.log._contents.chain.links if isinstance(link, Sealed))
     return faulty, link.index.replace("index", "000000")
 
 

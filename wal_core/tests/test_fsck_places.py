@@ -120,7 +120,7 @@ async def file_place(folder: Path) -> list[Path]:
     for number in range(ENTRIES_COUNT):
         await h.add(number % STREAMS_COUNT, bytes([number]) * (100 + number % 20))
         await h.log.until_quiet()
-    assert any(isinstance(link, Sealed) for link in h.log._chain.links)
+    assert any(isinstance(link, Sealed) for link in h.log._contents.chain.links)
     await h.crash()
     await h.store.close()
     return sorted((folder / "logs" / "0").glob("*.seg"))

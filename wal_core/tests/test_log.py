@@ -77,11 +77,11 @@ async def test_reopen_after_crash_replays_the_unfinished_segment(reopen):
 async def test_rolls_and_reads_across_segments(reopen):
     store = await reopen()
     h = await Harness.open(store, LogConfig(segment_bytes_max=400, tail_bytes_max=300))
-    assert h.log._chain.last == (0 if store.mode == "object" else -1)
+    assert h.log._contents.chain.last == (0 if store.mode == "object" else -1)
     payloads = [b"%03d" % n * 20 for n in range(40)]
     for n, payload in enumerate(payloads):
         await h.add(7, payload, ts=n)
-    assert h.log._chain.last > 5
+    assert h.log._contents.chain.last > 5
     assert [p for _, p in await h.read_all(7)] == payloads
     for n in range(40):
         found = await h.log.find_timestamp(7, n)

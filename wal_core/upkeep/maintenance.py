@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 
 import msgspec
 
-from wal_core.clock import Clock, Rng
-from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
-from wal_core.format.chain import Chain, Completed, Link, Sealed
+from wal_core.format.chain import Completed, Link, Sealed
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.read.log_reader import LogReader
-from wal_core.state.streams import Stream
+from wal_core.state.contents import Contents
 from wal_core.state.survey import Starts
 from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
 from wal_core.stores.off_loop import UPKEEP, off_loop_if_large
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tenure import Tenure
 from wal_core.upkeep.compaction import Compaction, Source
 from wal_core.upkeep.compaction_plan import UNSEALED_COUNT, next_run
 from wal_core.upkeep.garbage import collect, garbage_of, when_due_ms
@@ -51,32 +50,25 @@ class Maintenance:
     def __init__(
         self,
         store: SegmentStore,
-        config: LogConfig,
+        tenure: Tenure,
+        contents: Contents,
         *,
-        chain: Chain,
-        manifests: Manifests,
-        manifest: Manifest,
-        streams: Mapping[int, Stream],
         writer: LogWriter,
         reader: LogReader,
-        term: int,
-        nonce: bytes,
-        clock: Clock,
-        rng: Rng,
+        manifests: Manifests,
+        manifest: Manifest,
     ) -> None:
         self._store = store
-        self._config = config
-        self._chain = chain
+        self._tenure = tenure
+        self._config = tenure.config
+        self._clock = tenure.clock
+        self._chain = contents.chain
+        self._streams = contents.streams
         self._manifests = manifests
         self.manifest = manifest  # the newest: nobody but us may commit another
-        self._streams = streams
         self._writer = writer
         self._reader = reader
-        self._term = term
-        self._nonce = nonce
-        self._clock = clock
-        self._rng = rng
-        self._persist = Persistence(config, rng)
+        self._persist = Persistence(tenure.config, tenure.rng)
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -281,17 +273,15 @@ class Maintenance:
         # anything is committed.
         starts, barrier = self._starts(), self._writer.barrier()
         number = self.manifest.number + 1
-        unique = self._rng.random_bytes(8).hex()
+        unique = self._tenure.rng.random_bytes(8).hex()
         # A run that finds no room gives back what it has taken, and is tried again later.
-        persist = Persistence(self._config, self._rng, waits_for_room=False)
+        persist = Persistence(self._config, self._tenure.rng, waits_for_room=False)
         writer = SealedWriter(
             self._store.objects,
-            self._config,
+            self._tenure,
             persist,
             folder=f"sealed/{self._config.log_id}/{number:020d}-{unique}/",
             segments=(run[0].first, run[-1].last),
-            term=self._term,
-            nonce=self._nonce,
             take_room=take_room,
         )
         compaction = Compaction(
@@ -344,7 +334,7 @@ class Maintenance:
 
     async def _commit(self, manifest: Manifest) -> None:
         manifest = msgspec.structs.replace(
-            manifest, number=self.manifest.number + 1, term=self._term
+            manifest, number=self.manifest.number + 1, term=self._tenure.term
         )
         await self._manifests.commit(manifest)
         self.manifest = manifest

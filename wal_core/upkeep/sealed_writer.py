@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from wal_core.config import LogConfig
 from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_payload
 from wal_core.format.chain import Sealed
 from wal_core.format.places import Place
@@ -19,6 +18,7 @@ from wal_core.state.survey import LiveRun
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import create_own
+from wal_core.tenure import Tenure
 from wal_core.types import Buffer, Entry
 
 _TURN_UNITS_COUNT = 1_000
@@ -48,22 +48,19 @@ class SealedWriter:
     def __init__(
         self,
         objects: ObjectStore,
-        config: LogConfig,
+        tenure: Tenure,
         persist: Persistence,
         *,
         folder: str,
         segments: tuple[int, int],
-        term: int,
-        nonce: bytes,
         take_room: Callable[[int], None],
     ) -> None:
         self._store = objects
-        self._config = config
+        self._config = tenure.config
         self._persist = persist
         self._folder = folder
         self._first, self._last = segments
-        self._term = term
-        self._nonce = nonce
+        self._tenure = tenure
         self._take_room = take_room  # raises NoRoom
         self._gathered: dict[int, _Gathered] = {}
         self._gathered_bytes = 0
@@ -162,9 +159,8 @@ class SealedWriter:
             await self._write_block(entries)
 
     async def _write_block(self, entries: list[Entry]) -> None:
-        ids = BlockIds(
-            self._config.log_id, self._first, self._own_count, self._term, 0, self._nonce
-        )
+        own = self._tenure
+        ids = BlockIds(own.log_id, self._first, self._own_count, own.term, 0, own.nonce)
         encoded = encode_entries(ids, entries)
         if self._pieces and (
             self._pieces_bytes + encoded.length > self._config.sealed_object_bytes_max
@@ -227,7 +223,8 @@ class SealedWriter:
             runs=sorted(self._runs, key=lambda run: run[:2]),
             created_ms=created_ms,
         )
-        ids = BlockIds(self._config.log_id, self._last, 0, self._term, 0, self._nonce)
+        own = self._tenure
+        ids = BlockIds(own.log_id, self._last, 0, own.term, 0, own.nonce)
         encoded = encode_payload(BlockKind.INDEX, ids, payload)
         key = f"{self._folder}index"
         await self._create(key, encoded.pieces)

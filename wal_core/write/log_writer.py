@@ -17,8 +17,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from wal_core.clock import Clock, Rng
-from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.format.block import (
     HEADER_BYTES,
@@ -31,13 +29,14 @@ from wal_core.format.block import (
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.format.places import Slot
-from wal_core.format.segment_index import SegmentIndex
 from wal_core.state.checkpoint import Checkpoint, with_start
+from wal_core.state.contents import Contents
 from wal_core.state.streams import Stream
 from wal_core.state.tail import Tail
 from wal_core.stores.off_loop import WRITER, off_loop_if_large
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.write.entry_checks import STREAM_ID_MAX, check_entry, is_flat
 from wal_core.write.flights import Ending, Flight, Gathering, as_fatal
@@ -47,34 +46,28 @@ from wal_core.write.id_ranges import IdRanges
 
 
 class LogWriter:
-    """Owned by the Log, which shares `streams`, `tail` and the segment list with the reader."""
+    """Owned by the Log."""
 
     def __init__(
         self,
         store: SegmentStore,
+        tenure: Tenure,
+        contents: Contents,
+        *,
         state: LogState,
         checkpoint: Checkpoint,
-        config: LogConfig,
-        *,
-        term: int,
-        nonce: bytes,
-        first_segment: int,
-        streams: dict[int, Stream],
         finished: Callable[[Footer], None],
-        clock: Clock,
-        rng: Rng,
     ) -> None:
+        config = tenure.config
         self._store = store
+        self._tenure = tenure
+        self._config = config
+        self._contents = contents
+        self._streams = contents.streams
         self._state = state
         self._checkpoint = checkpoint
-        self._config = config
-        self._term = term
-        self._nonce = nonce
-        self._next_segment = first_segment
-        self._streams = streams
         self._finished = finished
-        self._clock = clock
-        self._persist = Persistence(config, rng)
+        self._persist = Persistence(config, tenure.rng)
         self._loop = asyncio.get_running_loop()
         self._bucket: TokenBucket | None = None
         if config.writes_per_s_max:
@@ -85,7 +78,6 @@ class LogWriter:
         # Where a lock decides, an opener does not race for slots.
         self._listener = None if store.locks else Listener(store.objects, config.log_id)
         self.tail = Tail(config.tail_bytes_max)
-        self.active: SegmentIndex | None = None  # confirmed blocks of the unfinished segment
         self.unconfirmed_bytes = 0
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self._error: WalError | None = None
@@ -207,8 +199,9 @@ class LogWriter:
             self._dropped_late.add(stream_id)
             return
         del self._streams[stream_id]
-        if self.active is not None:
-            self.active.forget(stream_id)
+        active = self._contents.active
+        if active is not None:
+            active.forget(stream_id)
 
     # -- flushing --------------------------------------------------------------------------
 
@@ -270,24 +263,16 @@ class LogWriter:
             self._timer = self._loop.call_at(when_s, self._pump)
 
     def _start_flush(self, block: Gathering) -> None:
-        if self.active is None:
-            self.active = SegmentIndex(self._next_segment)
-            self._next_segment += 1
+        active = self._contents.active
+        if active is None:
+            active = self._contents.begin_segment()
             self._cut_blocks = self._cut_bytes = 0
             age_s = self._config.segment_age_max_ms / 1000
             self._age_timer = self._loop.call_later(age_s, self.complete_segment)
-        segment = self.active.segment
-        number = self._cut_blocks
-        ids = BlockIds(
-            self._config.log_id,
-            segment,
-            number,
-            self._term,
-            self.active.block_count,
-            self._nonce,
-        )
+        own, segment, number = self._tenure, active.segment, self._cut_blocks
+        ids = BlockIds(own.log_id, segment, number, own.term, active.block_count, own.nonce)
         encoded = encode_entries(ids, block.entries)
-        slot = Slot(self._config.log_id, segment, number, self._cut_bytes)
+        slot = Slot(own.log_id, segment, number, self._cut_bytes)
         flight = Flight(block, slot, encoded)
         self._cut_blocks += 1
         self._cut_bytes += encoded.length
@@ -310,7 +295,7 @@ class LogWriter:
 
     def _confirm(self, flight: Flight) -> None:
         """The block and everything before it is durable: let the world see it."""
-        active = self.active
+        active = self._contents.active
         assert active is not None
         assert flight.slot.block == active.block_count
         encoded = flight.encoded
@@ -348,7 +333,7 @@ class LogWriter:
         blocks, size = len(self._queue), sum(block.bytes_count for block in self._queue)
         if self._open is not None:
             blocks, size = blocks + 1, size + self._open.bytes_count
-        if self.active is not None:
+        if self._contents.active is not None:
             blocks, size = blocks + self._cut_blocks, size + self._cut_bytes
         if blocks >= self._config.segment_blocks_max or size >= self._config.segment_bytes_max:
             self._start_roll()
@@ -371,7 +356,7 @@ class LogWriter:
         """End the unfinished segment now, with all that has been appended; if there is one."""
         if self._error is not None or self._roll is not None or self._closing:
             return
-        if self.active is not None or self._open is not None or self._queue:
+        if self._contents.active is not None or self._open is not None or self._queue:
             try:
                 self._start_roll()
             except Exception as error:
@@ -384,7 +369,7 @@ class LogWriter:
                 timer.cancel()
 
     async def _finish_segment(self, ending: Ending) -> None:
-        active = self.active
+        own, active = self._tenure, self._contents.active
         assert active is not None
         assert active.block_count == self._cut_blocks
         if self._age_timer is not None:
@@ -395,18 +380,18 @@ class LogWriter:
             stream.row(stream_id) for stream_id, stream in self._streams.items() if stream.confirmed
         ]
         rows = [*with_start(rows, ending.start)]
-        encode = partial(active.encode_footer, rows, ending.changes, self._clock.now_ms())
+        encode = partial(active.encode_footer, rows, ending.changes, own.clock.now_ms())
         payload = await off_loop_if_large(WRITER, active.run_count, encode)
         count = active.block_count
-        ids = BlockIds(self._config.log_id, active.segment, count, self._term, count, self._nonce)
+        ids = BlockIds(own.log_id, active.segment, count, own.term, count, own.nonce)
         encoded = encode_payload(BlockKind.COMPLETE, ids, payload)
-        slot = Slot(self._config.log_id, active.segment, count, active.bytes_count)
+        slot = Slot(own.log_id, active.segment, count, active.bytes_count)
         await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         if self._error is not None:
             return
         self._free_pieces(ending.start)
-        self._finished(Footer(BlockKind.COMPLETE, active.segment, self._term, payload))
-        self.active = None
+        self._contents.end_segment()
+        self._finished(Footer(BlockKind.COMPLETE, active.segment, own.term, payload))
         self._roll = None
         for stream_id in self._dropped_late:
             del self._streams[stream_id]
@@ -427,7 +412,7 @@ class LogWriter:
         """Accept nothing more, confirm everything, complete the segment."""
         self._closing = True
         while self._error is None and not (
-            self._idle.is_set() and self.active is None and self._roll is None
+            self._idle.is_set() and self._contents.active is None and self._roll is None
         ):
             if self._idle.is_set() and self._roll is None:
                 self._idle.clear()

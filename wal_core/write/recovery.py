@@ -23,8 +23,6 @@ import logging
 
 import msgspec
 
-from wal_core.clock import Clock, Rng
-from wal_core.config import LogConfig
 from wal_core.errors import REMEDY, Corrupt, Fenced
 from wal_core.format.block import Block, BlockIds, BlockKind, encode_payload
 from wal_core.format.chain import Chain, Completed, Link
@@ -42,6 +40,7 @@ from wal_core.stores.manifests import NO_MANIFEST, Manifest, Manifests
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import read_block
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tenure import Tenure
 from wal_core.types import LogState
 from wal_core.write.handover import call, hang_up
 
@@ -57,29 +56,29 @@ class Recovery:
         self,
         store: SegmentStore,
         state: LogState,
-        config: LogConfig,
-        *,
-        nonce: bytes,
-        clock: Clock,
-        rng: Rng,
+        opening: Tenure,
     ) -> None:
         self._store = store
-        self._nonce = nonce
-        self._clock = clock
-        self._persist = Persistence(config, rng)
-        self._log_id = config.log_id
+        self._opening = opening
+        self._persist = Persistence(opening.config, opening.rng)
+        self._log_id = opening.log_id
         self._owned = False
         self._called = False  # asked the writer to hold on
         self._fence_slot: Slot | None = None  # of the last fence that we created
         self.locked = False
         self.damaged_count = 0  # of places passed over
         self.term = 0  # before run(): the highest seen; after: ours
-        self.manifests = Manifests(store.objects, config.log_id, self._persist, nonce)
+        self.manifests = Manifests(store.objects, self._log_id, self._persist, opening.nonce)
         self.manifest = NO_MANIFEST  # the newest
         self.chain = Chain()
         self.newest_footers: dict[int, Footer] = {}
         self.streams: dict[int, Stream] = {}
-        self.checkpoint = Checkpoint(state, config.checkpoint_piece_bytes)
+        self.checkpoint = Checkpoint(state, opening.config.checkpoint_piece_bytes)
+
+    @property
+    def tenure(self) -> Tenure:
+        """After `run`: ours."""
+        return self._opening.of_term(self.term)
 
     async def run(self) -> None:
         """Recover. The caller unlocks the store if this raises."""
@@ -335,10 +334,10 @@ class Recovery:
                 self.checkpoint.start,
             ),
             self.checkpoint.changes(),
-            self._clock.now_ms(),
+            self._opening.clock.now_ms(),
         )
         count = index.block_count
-        ids = BlockIds(self._log_id, index.segment, count, term, count, self._nonce)
+        ids = BlockIds(self._log_id, index.segment, count, term, count, self._opening.nonce)
         encoded = encode_payload(BlockKind.FENCE, ids, payload)
         slot = Slot(self._log_id, index.segment, count, index.bytes_count)
         try:

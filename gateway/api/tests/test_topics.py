@@ -253,7 +253,7 @@ async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None
     await client.create("u")
     await world.stop()
     await world.start()
-    assert sorted(world.gateway.broker.log._streams) == [0]
+    assert sorted(world.gateway.broker.log._contents.streams) == [0]
 
 
 @virtual

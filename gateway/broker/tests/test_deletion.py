@@ -211,7 +211,7 @@ def test_where_partitions_start_is_in_the_checkpoint(end: str) -> None:
         assert await _delete_topic(client, "u") == 0
         await client.produced("t", batch_of(bytes(70_000)))
         await asyncio.sleep(1)
-        assert world.gateway.broker.log._chain.links  # it did roll
+        assert world.gateway.broker.log._contents.chain.links  # it did roll
         before = _starts(world)
         await (world.crash() if end == "crash" else world.stop())
         await world.start()

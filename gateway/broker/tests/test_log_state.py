@@ -121,7 +121,7 @@ def test_the_state_after_a_crash_is_the_state_before(seed: int) -> None:
             await world.start()
             after = _picture(world)
             assert after == before
-        assert len(world.gateway.broker.log._chain.links) > 4  # it did roll
+        assert len(world.gateway.broker.log._contents.chain.links) > 4  # it did roll
 
     body()
 

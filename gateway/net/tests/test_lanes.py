@@ -42,12 +42,12 @@ async def test_a_segments_end_waits_for_no_lookup(monkeypatch: pytest.MonkeyPatc
         await asyncio.sleep(0)
     try:
         log = world.gateway.broker.log
-        segments_count = len(log._chain.links)
+        segments_count = len(log._contents.chain.links)
         log._writer._start_roll()
         log._writer._after_progress()
         async with asyncio.timeout(20):
             await client.produced("t", batch_of(b"behind it"))
-        assert len(log._chain.links) == segments_count + 1
+        assert len(log._contents.chain.links) == segments_count + 1
         assert not any(future.done() for future in asking)
     finally:
         let_go.set()

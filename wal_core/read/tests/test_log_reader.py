@@ -72,7 +72,7 @@ def test_edges():
                 await h.log.read(0, offset, budget)
             with pytest.raises(Invalid):
                 h.log.read_tail(0, offset, budget)
-        h.log._streams[0].start = 2
+        h.log._contents.streams[0].start = 2
         with pytest.raises(Truncated):
             await h.log.read(0, 1, 100)
 
@@ -94,7 +94,7 @@ def test_the_next_blocks_are_read_ahead():
     async def main() -> None:
         h, faulty = await written(8, dataclasses.replace(CONFIG, segment_blocks_max=100))
         loop = asyncio.get_running_loop()
-        await h.log._reader.tables.get(h.log._chain.links[0])  # not what is measured here
+        await h.log._reader.tables.get(h.log._contents.chain.links[0])  # not what is measured here
         faulty.calls.clear()
         faulty.latency_s = 0.1
         start = loop.time()
@@ -112,7 +112,7 @@ def test_old_footers_are_found_by_bisection():
             CONFIG, segment_blocks_max=1, table_cache_bytes_max=0, block_cache_bytes_max=0
         )
         h, faulty = await written(60, config)
-        assert len(h.log._chain.links) > 60
+        assert len(h.log._contents.chain.links) > 60
         for n in (0, 17, 59):
             faulty.calls.clear()
             assert (await h.log.read(0, 2 * n, 1))[0].base_offset == 2 * n
@@ -239,7 +239,7 @@ def test_a_read_of_what_is_in_memory_lets_others_have_the_loop():
 def test_a_read_that_has_enough_does_not_wait_for_more():
     async def main() -> None:
         h, faulty = await written(8, dataclasses.replace(CONFIG, segment_blocks_max=100))
-        await h.log._reader.tables.get(h.log._chain.links[0])  # not what is measured here
+        await h.log._reader.tables.get(h.log._contents.chain.links[0])  # not what is measured here
         loop = asyncio.get_running_loop()
         faulty.latency_s = lambda _, key: 0.1 if key.endswith("0") else 5
         start = loop.time()

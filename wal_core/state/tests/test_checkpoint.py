@@ -160,7 +160,7 @@ def test_the_map_is_the_sum_of_the_entries_after_any_crash(mode: str, seed: int,
         assert report.garbage_count == 0
         pieces = report.streams[CHECKPOINT_STREAM_ID]
         assert pieces.first_offset > 0, "no piece was ever replaced"
-        assert any(isinstance(link, Sealed) for link in world.log._chain.links)
+        assert any(isinstance(link, Sealed) for link in world.log._contents.chain.links)
         await world.log.close()
 
     run(main, seed=seed)
@@ -293,7 +293,7 @@ def test_a_piece_that_is_lost_is_told_and_stops_a_start():
         await world.open(ObjectSegmentStore(bucket))
         await world.work(80)
         await world.log.close()
-        for link in reversed(world.log._chain.links):
+        for link in reversed(world.log._contents.chain.links):
             tables = await stored_tables(world.store, 0, link)
             if runs := tables.runs(CHECKPOINT_STREAM_ID):
                 place = place_of(world.store, 0, tables, runs[len(runs) - 1].block)
@@ -328,9 +328,9 @@ async def _segment_end_bytes(keys_count: int) -> int:
 
     async def end_segment() -> int:
         before = sum(map(len, bucket.objects.values()))
-        finished = log._chain.last
+        finished = log._contents.chain.last
         log._writer.complete_segment()
-        while log._chain.last == finished:
+        while log._contents.chain.last == finished:
             await asyncio.sleep(0.01)
         return sum(map(len, bucket.objects.values())) - before
 

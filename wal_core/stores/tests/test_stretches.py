@@ -240,7 +240,7 @@ def test_a_damaged_block_of_a_sealed_segment_does_not_spoil_those_beside_it():
         for number in range(40):
             await h.add(0, b"%04d" % number * 25)
         await h.log.until_quiet()
-        link = h.log._chain.links[0]
+        link = h.log._contents.chain.links[0]
         assert isinstance(link, Sealed)
         index = await h.log._reader.tables.get(link)
         assert isinstance(index, SealedIndex)

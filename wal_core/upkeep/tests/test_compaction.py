@@ -37,7 +37,7 @@ def test_in_a_bucket_with_faults(seed):
         await world.check()
         faulty.fault_rate = 0
         await world.check_store()
-        links = world.h.log._chain.links
+        links = world.h.log._contents.chain.links
         assert any(isinstance(link, Sealed) for link in links)
         assert len(links) < 20
         await world.h.log.close()
@@ -60,7 +60,7 @@ def test_in_files(seed, tmp_path: Path):
         await world.settle()
         await world.check()
         await world.check_store()
-        assert any(isinstance(link, Sealed) for link in world.h.log._chain.links)
+        assert any(isinstance(link, Sealed) for link in world.h.log._contents.chain.links)
         await world.h.log.close()
 
     run(main, seed=seed)
@@ -82,7 +82,7 @@ def test_a_year_of_segments_stays_a_short_chain_and_a_flat_commit():
                 await h.log.until_quiet()
                 newest = max(key for key in bucket.objects if key.startswith("manifests/"))
                 sizes[number] = len(bucket.objects[newest])
-                assert len(h.log._chain.links) < 35
+                assert len(h.log._contents.chain.links) < 35
         assert sizes[1_500] < 3 * sizes[100]
 
     run(main)
@@ -96,7 +96,7 @@ def test_blocks_that_lie_together_are_referenced_and_not_rewritten():
         for _ in range(18):
             await h.add(0, bytes(500))
         await h.log.until_quiet()
-        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        sealed = [link for link in h.log._contents.chain.links if isinstance(link, Sealed)]
         assert sealed
         names = [key for key in bucket.objects if key.startswith("sealed/")]
         assert {name.rpartition("/")[2] for name in names} == {"index"}
@@ -124,7 +124,7 @@ def test_small_blocks_of_files_are_gathered_and_large_ones_are_not(tmp_path):
             for number in range(count):
                 await h.add(0, b"%06d" % number * (size // 6))
             await h.log.until_quiet()
-            *links, last, newest = h.log._chain.links
+            *links, last, newest = h.log._contents.chain.links
             assert isinstance(last, Completed)
             assert isinstance(newest, Completed)
             tables = [await h.log._reader.tables.get(link) for link in links]
@@ -149,7 +149,7 @@ def test_the_newest_completed_segment_is_never_sealed():
         for number in range(60):
             await h.add(0, b"%d" % number)
             await h.log.until_quiet()
-            assert isinstance(h.log._chain.links[-1], Completed)
+            assert isinstance(h.log._contents.chain.links[-1], Completed)
 
     run(main)
 
@@ -262,12 +262,12 @@ def test_all_that_died_at_once_goes_though_each_step_takes_one_link():
         for number in range(40):
             await h.add(number % 2, b"%d" % number * 9)
         await asyncio.sleep(60)
-        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        sealed = [link for link in h.log._contents.chain.links if isinstance(link, Sealed)]
         assert len(sealed) > 2 and all(link.live_bytes for link in sealed)
         for stream in (0, 1):
             h.log.truncate(stream, 20)
         await asyncio.sleep(60)
-        sealed = [link for link in h.log._chain.links if isinstance(link, Sealed)]
+        sealed = [link for link in h.log._contents.chain.links if isinstance(link, Sealed)]
         assert not any(link.live_bytes for link in sealed), sealed
 
     run(main)
@@ -313,11 +313,11 @@ def test_what_was_removed_after_the_last_footer_is_no_gap():
         for number in range(20):
             await h.add(number % 2, b"%d" % number * 9)
         await h.log.until_quiet()
-        chain = h.log._chain.links
+        chain = h.log._contents.chain.links
         for stream in (0, 1):
             h.log.truncate(stream, 6)
         await asyncio.sleep(60)
-        assert h.log._chain.links != chain and h.log._chain.links[-1] == chain[-1]
+        assert h.log._contents.chain.links != chain and h.log._contents.chain.links[-1] == chain[-1]
         report = await check_log(store, SMALL, CountingRng())
         assert not report.findings, report.findings
 
@@ -333,7 +333,7 @@ def test_what_was_replaced_stays_for_those_who_began_before():
             await h.add(number % 3, b"%d" % number * 9)
         blocks = {key for key in bucket.objects if key.startswith("logs/")}
         await h.log.until_quiet()
-        assert any(isinstance(link, Sealed) for link in h.log._chain.links)
+        assert any(isinstance(link, Sealed) for link in h.log._contents.chain.links)
         assert blocks <= set(bucket.objects)
         await asyncio.sleep(2)  # the grace time
         await h.log.until_quiet()
@@ -383,7 +383,7 @@ def test_a_batch_that_a_stream_starts_inside_of_is_kept():
         for number in range(20):
             await h.add(1, b"%d" % number * 30)
         await h.log.until_quiet()
-        assert isinstance(h.log._chain.links[0], Sealed)
+        assert isinstance(h.log._contents.chain.links[0], Sealed)
         found = await h.log.read(0, 7, 1_000)
         assert [entry.base_offset for entry in found] == [5, 10, 15]
 

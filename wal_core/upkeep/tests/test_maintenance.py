@@ -40,7 +40,10 @@ async def with_sealed(
     for _ in range(3):
         await h.add(EARLY, bytes(240))
     number = 0
-    while len(sealed := [link for link in h.log._chain.links if isinstance(link, Sealed)]) < count:
+    while (
+        len(sealed := [link for link in h.log._contents.chain.links if isinstance(link, Sealed)])
+        < count
+    ):
         await h.add(number % STREAMS_COUNT, b"%d" % number * 9)
         await h.log.until_quiet()
         number += 1
@@ -65,7 +68,7 @@ def test_a_damaged_index_keeps_no_other_segment_from_being_compacted(damaged):
         for stream in (EARLY, *range(STREAMS_COUNT)):
             h.log.truncate(stream, h.log.confirmed_offset(stream))
         await asyncio.sleep(1_000)
-        assert set(sealed) & set(h.log._chain.links) == {sealed[damaged]}
+        assert set(sealed) & set(h.log._contents.chain.links) == {sealed[damaged]}
 
     run(main)
 
@@ -78,10 +81,10 @@ def test_what_is_before_a_damaged_object_is_compacted_when_it_dies_later():
         for stream in range(STREAMS_COUNT):  # all but one record, which would have to be copied
             h.log.truncate(stream, ends[stream] - (stream == 0))
         await asyncio.sleep(1_000)
-        assert {*sealed[:2]} <= {*h.log._chain.links}
+        assert {*sealed[:2]} <= {*h.log._contents.chain.links}
         h.log.truncate(EARLY, h.log.confirmed_offset(EARLY))
         await asyncio.sleep(1_000)
-        assert set(sealed) & set(h.log._chain.links) == {*sealed[1:]}
+        assert set(sealed) & set(h.log._contents.chain.links) == {*sealed[1:]}
 
     run(main)
 
@@ -104,7 +107,7 @@ def test_garbage_makes_room_on_a_disk_too_full_for_a_compaction(refused):
             await h.add(number % STREAMS_COUNT, b"%d" % number * 9)
         await asyncio.sleep(1_000)
         assert not set(garbage) & set(objects)
-        assert sum(isinstance(link, Sealed) for link in h.log._chain.links) == 2
+        assert sum(isinstance(link, Sealed) for link in h.log._contents.chain.links) == 2
         await asyncio.sleep(1_000)
         await h.log.until_quiet()
         assert (await check_log(h.store, config, CountingRng())).findings == []
@@ -128,7 +131,7 @@ async def test_large_tables_are_gone_through_beside_the_loop(monkeypatch):
     await h.log.close()
     h = await Harness.open(store)
     threads.clear()
-    _, link, _ = h.log._chain.links
+    _, link, _ = h.log._contents.chain.links
     source = await h.log._maintenance._load(link, dict.fromkeys(range(1_000), 0))
     assert source.tables.run_count == 2_000
     assert threads

@@ -190,7 +190,7 @@ def test_appends_go_on_while_a_segment_is_completed():
             futures.append(h.add(n % 5, b"%d" % n))
             await asyncio.sleep(0.003)
         await asyncio.gather(*futures)
-        assert len(h.log._chain.links) > 5
+        assert len(h.log._contents.chain.links) > 5
         assert h.state.ends == dict.fromkeys(range(5), 80)
         await h.log.close()
         again = await Harness.open(h.store)
@@ -207,7 +207,7 @@ def test_the_next_segment_waits_for_the_footer_of_the_last():
     async def main() -> None:
         config = dataclasses.replace(OBJECT, segment_blocks_max=2)
         h, faulty = await opened(config)
-        first = h.log._writer._next_segment
+        first = h.log._contents.chain.last + 1
         faulty.plan.append(Planned("create", f"{first:020d}/{2:010d}", Fault.HANG))
         for n in range(4):
             pending = h.add(0, b"%d" % n)
