@@ -67,7 +67,7 @@ async def _measured(partitions: list[Partition]) -> list[DescribeLogDirsTopic]:
     for number, partition in enumerate(partitions, 1):
         if not number % PARTITIONS_PER_TURN_COUNT:
             await asyncio.sleep(0)
-        size_bytes = await partition.log.size_bytes(partition.stream_id)
+        size_bytes = await partition.size_bytes()
         if partition.deleted:
             continue
         name = partition.topic.name

@@ -17,7 +17,7 @@ from gateway.api.call import Call, CloseConnection, error_code, patience_s
 from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
-from gateway.broker.topics import Topic
+from gateway.broker.topic_rules import TopicRules
 from gateway.broker.waiting import wait_confirmed
 from gateway.observe.logger import log_event
 from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, validate_batch
@@ -197,7 +197,7 @@ def _refusal(request: ProduceRequest, version: int) -> BrokerError | None:
     return None
 
 
-def _check(topic: Topic, header: BatchHeader, version: int) -> None:
+def _check(topic: TopicRules, header: BatchHeader, version: int) -> None:
     if header.total_bytes > topic.message_bytes_max:
         raise BrokerError(
             ErrorCode.MESSAGE_TOO_LARGE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -29,12 +28,11 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
+from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
 from gateway.broker.topics import (
     METADATA_STREAM_ID,
-    OFFSETS_TOPIC,
     Topic,
     TopicRegistry,
-    topic_name_problem,
 )
 from gateway.broker.waiting import wait_confirmed
 from protocol import ErrorCode, Record, build_batch, read_header
@@ -44,8 +42,6 @@ PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand
 STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
-
-logger = logging.getLogger(__name__)
 
 
 class Node(NamedTuple):
@@ -108,20 +104,8 @@ class Broker:
         for stream_id in log.stream_ids():
             if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
                 log.drop_stream(stream_id)
-        # Likewise where streams start: the newest footer may be older than the last deletion.
         for partition in self.topics.partitions():
-            if partition.deleted_below > partition.high_watermark:
-                # Whoever deleted them had them: they are lost, and nobody misses them.
-                logger.error(
-                    "%s-%d starts at %d, behind what is left of it, %d: it goes on there",
-                    partition.topic.name,
-                    partition.index,
-                    partition.deleted_below,
-                    partition.high_watermark,
-                )
-                log.lose(partition.stream_id, partition.deleted_below)
-            if partition.deleted_below:
-                partition.start_at(partition.deleted_below)
+            partition.resume()
         self._next_producer_id = self.topics.producer_ids_end
         if not self.topics.cluster_id:
             name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
@@ -296,7 +280,7 @@ class Broker:
             # Not before: the bytes of a topic that a crash may bring back must not be given up.
             if _failure(confirmation) is None:
                 for partition in topic.partitions:
-                    self.log.drop_stream(partition.stream_id)
+                    partition.drop()
                 self._hurry()
 
         deleted.add_done_callback(drop)

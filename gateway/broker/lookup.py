@@ -30,7 +30,7 @@ async def find_timestamp(partition: Partition, timestamp_ms: int, threads: Share
     """
     offset = 0
     while True:
-        entry = await partition.log.find_timestamp(partition.stream_id, timestamp_ms, offset)
+        entry = await partition.find_timestamp(timestamp_ms, offset)
         if entry is None:
             return NOT_FOUND
         start = partition.log_start_offset
@@ -49,13 +49,13 @@ async def find_latest(partition: Partition, threads: Share) -> Found:
 
     Raises as `find_timestamp` does.
     """
-    log, start = partition.log, partition.log_start_offset
+    start = partition.log_start_offset
     best = NOT_FOUND
-    entry = await log.find_latest(partition.stream_id)
+    entry = await partition.find_latest()
     if entry is not None and entry.base_offset < start:
         # Its greatest timestamp may be that of a deleted record.
         best = await _latest_inside(entry, start, threads)
-        entry = await log.find_latest(partition.stream_id, entry.end_offset)
+        entry = await partition.find_latest(entry.end_offset)
     if entry is None or entry.max_timestamp_ms <= best[1]:
         return best
     found = await _latest_inside(entry, start, threads)
@@ -78,7 +78,7 @@ async def _entries(partition: Partition, offset: int) -> AsyncIterator[Entry]:
     """All from the one that holds `offset`; what is deleted meanwhile is skipped."""
     while True:
         offset = max(offset, partition.log_start_offset)
-        entries = await partition.log.read(partition.stream_id, offset, SCAN_BYTES)
+        entries = await partition.read(offset, SCAN_BYTES)
         if not entries:
             return
         for entry in entries:

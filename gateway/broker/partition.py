@@ -18,7 +18,7 @@ from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, s
 from wal_core import Corrupt
 
 if TYPE_CHECKING:
-    from gateway.broker.topics import Topic
+    from gateway.broker.topic_rules import TopicRules
     from gateway.broker.waiting import Waiter
     from wal_core import Entry, Log
 
@@ -68,7 +68,7 @@ class Partition:
 
     def __init__(
         self,
-        topic: Topic,
+        topic: TopicRules,
         index: int,
         stream_id: int,
         log: Log | None,
@@ -88,7 +88,8 @@ class Partition:
         self._damage_told: tuple[str, ...] = ()
 
     @property
-    def log(self) -> Log:
+    def _attached(self) -> Log:
+        """Nobody else goes to the log for this partition."""
         assert self._log is not None, "the log is still being replayed"
         return self._log
 
@@ -100,16 +101,16 @@ class Partition:
 
     @property
     def leader_epoch(self) -> int:
-        return self.log.term
+        return self._attached.term
 
     @property
     def log_start_offset(self) -> int:
-        return self.log.start_offset(self.stream_id)
+        return self._attached.start_offset(self.stream_id)
 
     @property
     def high_watermark(self) -> int:
         """One past the last durable record: all that is ever served."""
-        return self.log.confirmed_offset(self.stream_id)
+        return self._attached.confirmed_offset(self.stream_id)
 
     def append(
         self, batch: memoryview, header: BatchHeader, now_ms: int, steady_ms: int
@@ -132,7 +133,7 @@ class Partition:
         if self.topic.log_append_time:
             append_time_ms = max_timestamp_ms = now_ms
             set_log_append_time(batch, now_ms)
-        log = self.log
+        log = self._attached
         if not self.topic.is_internal:
             log.room.admit(len(batch))
         base_offset = log.end_offset(self.stream_id)
@@ -180,7 +181,7 @@ class Partition:
         """
         if self.deleted:
             return
-        self.log.truncate(self.stream_id, offset)
+        self._attached.truncate(self.stream_id, offset)
         start = self.log_start_offset
         # As Kafka's LeaderEpochFileCache.truncateFromStart: the epoch that holds the start stays.
         at = bisect.bisect_right(self.epochs, start, key=lambda e: e[1]) - 1
@@ -188,6 +189,64 @@ class Partition:
             self.epochs[: at + 1] = [(self.epochs[at][0], start)]
             self._note()
         self.wake()  # a fetch that is parked below
+
+    def resume(self) -> None:
+        """After a start: begin where deletions said, for the newest footer may be older."""
+        if self.deleted_below > self.high_watermark:
+            # Whoever deleted them had them: they are lost, and nobody misses them.
+            log_event(
+                logger,
+                logging.ERROR,
+                "a partition starts behind what is left of it, and goes on there",
+                topic=self.topic.name,
+                partition=self.index,
+                start_offset=self.deleted_below,
+                end_offset=self.high_watermark,
+            )
+            self._attached.lose(self.stream_id, self.deleted_below)
+        if self.deleted_below:
+            self.start_at(self.deleted_below)
+
+    def drop(self) -> None:
+        """Give up what is stored of it; for a topic whose deletion is durable."""
+        self._attached.drop_stream(self.stream_id)
+
+    # Reading: as the log's methods of these names, which say more.
+
+    def read_tail(self, offset: int, bytes_max: int) -> list[Entry] | None:
+        """Durable batches from memory, the one that holds `offset` first; None: use `read`."""
+        return self._attached.read_tail(self.stream_id, offset, bytes_max)
+
+    async def read(
+        self, offset: int, bytes_max: int, bytes_enough: int | None = None
+    ) -> list[Entry]:
+        """Durable batches from wherever they are. Raises WalError."""
+        return await self._attached.read(self.stream_id, offset, bytes_max, bytes_enough)
+
+    async def find_timestamp(self, timestamp_ms: int, offset: int) -> Entry | None:
+        """The first batch that ends behind `offset` and may have a record so late."""
+        return await self._attached.find_timestamp(self.stream_id, timestamp_ms, offset)
+
+    async def find_latest(self, offset: int = 0) -> Entry | None:
+        """Of the batches that end behind `offset`, the one with the greatest timestamp."""
+        return await self._attached.find_latest(self.stream_id, offset)
+
+    async def size_bytes(self) -> int:
+        """Of its batches, from the block on that holds the log start."""
+        return await self._attached.size_bytes(self.stream_id)
+
+    async def kept_from(self, now_ms: int) -> int:
+        """Where its topic's retention lets it start now."""
+        topic, log = self.topic, self._attached
+        offset = self.log_start_offset
+        if not topic.deletes_old or self.deleted or offset == self.high_watermark:
+            return offset
+        if topic.retention_ms >= 0:
+            offset = await log.offset_for_time(self.stream_id, now_ms - topic.retention_ms)
+        if topic.retention_bytes >= 0:
+            size_offset = await log.offset_for_size(self.stream_id, topic.retention_bytes)
+            offset = max(offset, size_offset)
+        return offset
 
     def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
         """KIP-320: a client that knows an older leader is fenced, one that knows a newer must

@@ -126,14 +126,12 @@ class Reading:
             raise Truncated("the topic was deleted")
         if want.offset < partition.log_start_offset:
             raise Truncated("the records were deleted")  # while another partition was read
-        entries = partition.log.read_tail(partition.stream_id, want.offset, bytes_max)
+        entries = partition.read_tail(want.offset, bytes_max)
         if entries is None or self._is_too_little(entries, partition.high_watermark):
             self._waited = True
             enough_bytes = max(0, self.enough_bytes - self.got_bytes)
             with self.room.reserved(self.got_bytes + bytes_max):
-                entries = await partition.log.read(
-                    partition.stream_id, want.offset, bytes_max, enough_bytes
-                )
+                entries = await partition.read(want.offset, bytes_max, enough_bytes)
             self.slices.resume()
         return entries
 

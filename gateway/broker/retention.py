@@ -78,7 +78,7 @@ class Retention:
                 await asyncio.sleep(0)
             partition.producers.forget(steady_ms)
             try:
-                offset = await _kept_from(partition, now_ms)
+                offset = await partition.kept_from(now_ms)
             except Exception as error:
                 _complain(partition, error)
                 unavailable_count += isinstance(error, Unavailable)
@@ -99,16 +99,3 @@ def _complain(partition: Partition, error: Exception) -> None:
         partition=partition.index,
         reason=str(error),
     )
-
-
-async def _kept_from(partition: Partition, now_ms: int) -> int:
-    """Where the partition may start now."""
-    topic, log, stream_id = partition.topic, partition.log, partition.stream_id
-    offset = partition.log_start_offset
-    if not topic.deletes_old or partition.deleted or offset == partition.high_watermark:
-        return offset
-    if topic.retention_ms >= 0:
-        offset = await log.offset_for_time(stream_id, now_ms - topic.retention_ms)
-    if topic.retention_bytes >= 0:
-        offset = max(offset, await log.offset_for_size(stream_id, topic.retention_bytes))
-    return offset

@@ -7,7 +7,6 @@ only thing that changes it, both when a record is written and when it is replaye
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,7 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
-from gateway.broker.topic_configs import LONG_MAX, SETTINGS
-from protocol import RecordRules
+from gateway.broker.topic_rules import TopicRules
 from wal_core import Changes
 
 if TYPE_CHECKING:
@@ -35,48 +33,12 @@ if TYPE_CHECKING:
 METADATA_STREAM_ID = 0
 _SMALL_BYTES = 64  # about what a short key and its value take
 FIRST_PARTITION_STREAM_ID = 1
-OFFSETS_TOPIC = "__consumer_offsets"
-TOPIC_NAME_CHARS_MAX = 249  # Kafka's Topic.MAX_NAME_LENGTH: a file name with room for a suffix
-_LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+\Z")
 
 
-def topic_name_problem(name: str) -> str | None:
-    """Why `name` cannot be a topic (Kafka's rules, `Topic.validate`), or None."""
-    if not name:
-        return "the topic name is empty"
-    if name in (".", ".."):
-        return f"the topic name cannot be {name!r}"
-    if len(name) > TOPIC_NAME_CHARS_MAX:
-        return f"the topic name has {len(name)} characters, the most is {TOPIC_NAME_CHARS_MAX}"
-    if not _LEGAL_NAME.match(name):
-        return (
-            f"the topic name {name!r} has characters other than letters, digits, '.', '_' and '-'"
-        )
-    return None
-
-
-class Topic:
+class Topic(TopicRules):
     """A topic and its partitions. `created` is settled once its record is durable."""
 
-    __slots__ = (
-        "_default_bytes_max",
-        "changes",
-        "configs",
-        "created",
-        "created_s",
-        "deletes_old",
-        "id",
-        "is_compacted",
-        "log_append_time",
-        "message_bytes_max",
-        "name",
-        "partitions",
-        "record",
-        "retention_bytes",
-        "retention_ms",
-        "timestamp_ahead_ms",
-        "timestamp_behind_ms",
-    )
+    __slots__ = ("created", "created_s", "partitions")
 
     def __init__(
         self,
@@ -86,11 +48,7 @@ class Topic:
         changes: Changes,
         producer_memory: ProducerMemory,
     ) -> None:
-        self.name = record.name
-        self.id = record.topic_id
-        self._default_bytes_max = message_bytes_max
-        self.changes = changes  # of what is remembered, those of its partitions included
-        self.configure(record)
+        super().__init__(record, message_bytes_max, changes)
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
         self.partitions = [
@@ -98,46 +56,11 @@ class Topic:
             for index, placement in enumerate(record.placements)
         ]
 
-    def configure(self, record: TopicCreated) -> None:
-        """Act on the settings of `record`, which rebuilds the topic from now on."""
-        self.record = record
-        self.configs = record.configs
-        own_max = record.configs.get("max.message.bytes")
-        self.message_bytes_max = int(own_max) if own_max else self._default_bytes_max
-        self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
-        self.timestamp_ahead_ms = int(self.config("message.timestamp.after.max.ms"))
-        self.timestamp_behind_ms = int(self.config("message.timestamp.before.max.ms"))
-        policies = [policy.strip() for policy in self.config("cleanup.policy").split(",")]
-        self.deletes_old = "delete" in policies
-        self.is_compacted = "compact" in policies
-        self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
-        self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
-
-    def record_rules(self, now_ms: int) -> RecordRules:
-        """What a producer's records must be like, as LogValidator has it: keys where the newest of
-        each is kept, and times near the clock unless the broker sets them itself.
-        """
-        if self.log_append_time:
-            return RecordRules(needs_keys=self.is_compacted)
-        behind_ms, ahead_ms = self.timestamp_behind_ms, self.timestamp_ahead_ms
-        return RecordRules(
-            -LONG_MAX - 1 if behind_ms == LONG_MAX else now_ms - behind_ms,
-            LONG_MAX if ahead_ms == LONG_MAX else now_ms + ahead_ms,
-            self.is_compacted,
-        )
-
-    @property
-    def is_internal(self) -> bool:
-        return self.name == OFFSETS_TOPIC
-
     @property
     def is_durable(self) -> bool:
         """Whether no crash can take it away any more."""
         created = self.created
         return created is None or (created.done() and created.exception() is None)
-
-    def config(self, name: str) -> str:
-        return self.configs.get(name, SETTINGS[name].default)
 
 
 class TopicRegistry:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from gateway.broker.partition import Partition
+
+class Parking(Protocol):
+    """What a fetch can be parked on: a partition, which wakes its waiters."""
+
+    waiters: dict[Waiter, None]  # who came first is woken first
 
 
 class Waiter:
@@ -21,7 +24,7 @@ class Waiter:
 
     __slots__ = ("_partitions", "_woken")
 
-    def __init__(self, partitions: Iterable[Partition]) -> None:
+    def __init__(self, partitions: Iterable[Parking]) -> None:
         self._partitions = list(partitions)
         self._woken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 

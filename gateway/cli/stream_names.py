@@ -5,7 +5,8 @@ streams, and whether a start could go on from there.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.broker.log_state import BrokerState
-from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
+from gateway.broker.topic_rules import OFFSETS_TOPIC
+from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.groups.records import (
     GroupKey,
     OffsetKey,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.topics import OFFSETS_TOPIC
+from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.tests.harness import Client, World, batch_of, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages import alter_configs as whole

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.broker.topics import OFFSETS_TOPIC
+from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.tests.harness import (
     Client,
     World,
@@ -170,16 +170,15 @@ async def test_the_latest_of_what_is_left_is_found_by_the_index_and_not_by_readi
     for time in (100, 900, *range(200, 260), 500, *range(300, 320)):
         await client.produced("t", batch_of(b"x" * 10, times=[time]))
     await client.deleted("t", 2)
-    partition = world.gateway.broker.partition("t", 0)
-    assert partition is not None
+    log = world.gateway.broker.log
     reads: list[int] = []
-    original = partition.log.read
+    original = log.read
 
     async def counting(stream_id: int, offset: int, bytes_max: int) -> list[Entry]:
         reads.append(offset)
         return await original(stream_id, offset, bytes_max)
 
-    partition.log.read = counting  # type: ignore[method-assign]
+    log.read = counting  # type: ignore[method-assign]
     assert await _offset(client, MAX_TIMESTAMP) == 62
     assert await _offset(client, 600) == -1
     assert reads == []

@@ -7,7 +7,8 @@ import pytest
 from gateway.broker.broker import CREATION_WAIT_S, PRODUCER_IDS_BLOCK_COUNT, STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
 from gateway.broker.metadata_records import MetadataRecord
-from gateway.broker.topics import METADATA_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
+from gateway.broker.topic_rules import OFFSETS_TOPIC
+from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
 from protocol import ErrorCode
 from wal_core import Fenced, Unavailable

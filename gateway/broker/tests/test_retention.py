@@ -11,7 +11,7 @@ from gateway.broker.retention import (
     PARTITIONS_PER_TURN_COUNT,
     UNAVAILABLE_MAX_COUNT,
 )
-from gateway.broker.topics import OFFSETS_TOPIC
+from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.tests.harness import (
     VirtualClock,
     World,

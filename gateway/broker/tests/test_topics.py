@@ -13,7 +13,7 @@ from gateway.broker.metadata_records import (
     decode_metadata,
 )
 from gateway.broker.producer_state import ProducerMemory
-from gateway.broker.topics import Topic, TopicRegistry, topic_name_problem
+from gateway.broker.topics import Topic, TopicRegistry
 from wal_core import Changes, Corrupt
 
 
@@ -21,18 +21,6 @@ def _created(name: str, number: int, first: int, count: int = 2) -> TopicCreated
     return TopicCreated(
         name=name, topic_id=bytes([number]) * 16, placements=consecutive(0, first, count)
     )
-
-
-@pytest.mark.parametrize("name", ["a", "A-b_c.9", "x" * 249, "...", "-", "__consumer_offsets"])
-def test_legal_names(name: str) -> None:
-    assert topic_name_problem(name) is None
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "x" * 250, "a b", "a/b", "é", "a\n", "\x00", "a:b"]
-)
-def test_illegal_names(name: str) -> None:
-    assert topic_name_problem(name)
 
 
 def test_a_topic_is_found_by_name_by_id_and_by_its_streams() -> None:

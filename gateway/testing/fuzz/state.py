@@ -22,7 +22,8 @@ from gateway.broker.metadata_records import (
     decode_metadata,
     encode_metadata,
 )
-from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, OFFSETS_TOPIC, TopicRegistry
+from gateway.broker.topic_rules import OFFSETS_TOPIC
+from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, TopicRegistry
 from gateway.groups import GroupConfig, GroupCoordinator, records
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.journal import Record
