@@ -105,8 +105,11 @@ class Log:
         record_count: int,
         max_timestamp_ms: int,
         payload: bytes | memoryview,
+        *,
+        offset_span: int | None = None,
     ) -> asyncio.Future[None]:
-        """Add an entry to the open block; never waits.
+        """Add an entry to the open block; never waits. It covers as many offsets as it has records,
+        or `offset_span`, where some of its records are left out.
 
         Returns the confirmation of the whole block, shared by everybody in it: shield it, never
         await it bare in a task that may be cancelled. It resolves once the block and all before
@@ -115,7 +118,14 @@ class Log:
         Raises Invalid unless `base_offset` is the stream's end; Unavailable while more than
         `unconfirmed_bytes_max` waits; whatever stopped the log, if it has stopped.
         """
-        return self._writer.append(stream_id, base_offset, record_count, max_timestamp_ms, payload)
+        return self._writer.append(
+            stream_id,
+            base_offset,
+            record_count,
+            max_timestamp_ms,
+            payload,
+            offset_span=offset_span,
+        )
 
     def complete_segment(self) -> None:
         """End the unfinished segment now: what is deleted from it can go once another has followed.

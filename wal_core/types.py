@@ -14,14 +14,15 @@ class Entry(NamedTuple):
 
     stream_id: int  # 0 .. 2**64 - 1, never reused after drop_stream
     base_offset: int  # offset of its first record
-    record_count: int  # >= 1; the next entry of the stream starts at base_offset + record_count
+    offset_span: int  # >= 1; the next entry of the stream starts at base_offset + offset_span
+    record_count: int  # of the span, as many as are left: for statistics, never for offsets
     max_timestamp_ms: int  # greatest timestamp inside; -1 where there is none
     payload: memoryview | bytes
 
     @property
     def end_offset(self) -> int:
-        """Exclusive end: the offset after its last record."""
-        return self.base_offset + self.record_count
+        """Exclusive end: the offset after the last one it covers."""
+        return self.base_offset + self.offset_span
 
 
 class Changes:

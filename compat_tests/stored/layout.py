@@ -53,7 +53,7 @@ def parse(body: bytes, kinds: tuple[int, ...]) -> Block:
     magic, version, kind, flags, _, segment, _, number, _, _, index_bytes, data_bytes, _, crc = (
         HEADER.unpack_from(body)
     )
-    assert (magic, version, flags) == (b"WPB1", 2, 0)
+    assert (magic, version, flags) == (b"WPB1", 3, 0)
     assert kind in kinds
     assert len(body) == HEADER.size + index_bytes + data_bytes
     assert crc32c(body[: HEADER.size - 4] + body[HEADER.size :]) == crc

@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from fastcrc import crc32
 
@@ -22,7 +22,7 @@ crc32c = crc32.iscsi
 """CRC-32C (Castagnoli); a second argument continues an earlier value."""
 
 BLOCK_MAGIC = b"WPB1"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of all bytes of a log: in the header of each block, and in the marker of the location."""
 NONCE_BYTES = 16
 
@@ -32,7 +32,10 @@ HEADER_BYTES = _HEADER.size
 _CRC_AT = HEADER_BYTES - _CRC_FIELD.size
 NONCE_AT = _CRC_AT - NONCE_BYTES
 
-INDEX_ENTRY = struct.Struct("<QqIqII")
+INDEX_ENTRY = struct.Struct("<QqIIqII")
+IndexRow: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""Of an entry: stream, base offset, offset span, record count, greatest timestamp, position and
+length of the payload."""
 
 JOIN_BELOW_BYTES = 4096
 """Neighbouring payloads below this are joined: one copy is cheaper than one more iovec."""
@@ -97,9 +100,8 @@ class EncodedBlock(NamedTuple):
     holders: Sequence[Buffer] = ()
     starts: Sequence[int] = ()
 
-    def rows(self) -> Iterator[tuple[int, int, int, int, int, int]]:
-        """The index of a data block: stream, base offset, record count, greatest timestamp,
-        position and length of the payload, of each entry."""
+    def rows(self) -> Iterator[IndexRow]:
+        """The index of a data block."""
         return INDEX_ENTRY.iter_unpack(memoryview(self.pieces[0])[HEADER_BYTES:])
 
 
@@ -113,10 +115,18 @@ def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
     position = at = 0
     pack_into = INDEX_ENTRY.pack_into
     for entry in entries:
-        stream_id, base_offset, record_count, max_timestamp_ms, payload = entry
+        stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload = entry
         length = len(payload)
         pack_into(
-            index, at, stream_id, base_offset, record_count, max_timestamp_ms, position, length
+            index,
+            at,
+            stream_id,
+            base_offset,
+            offset_span,
+            record_count,
+            max_timestamp_ms,
+            position,
+            length,
         )
         at += INDEX_ENTRY.size
         position += length
@@ -206,8 +216,10 @@ class Block:
         index = self.buffer[HEADER_BYTES : self._data_at]
         data = self.data
         return [
-            Entry(stream, base, count, timestamp, data[position : position + length])
-            for stream, base, count, timestamp, position, length in INDEX_ENTRY.iter_unpack(index)
+            Entry(stream, base, span, count, time_ms, data[position : position + length])
+            for stream, base, span, count, time_ms, position, length in INDEX_ENTRY.iter_unpack(
+                index
+            )
         ]
 
     def of_stream(self, stream_id: int) -> list[Entry]:
@@ -269,8 +281,8 @@ def _check_index(block: Block) -> None:
         return
     end = 0
     index = block.buffer[HEADER_BYTES : HEADER_BYTES + block.header.index_bytes]
-    for _, base, count, _, position, length in INDEX_ENTRY.iter_unpack(index):
-        if position != end or base < 0 or count < 1:
+    for _, base, span, count, _, position, length in INDEX_ENTRY.iter_unpack(index):
+        if position != end or base < 0 or not 0 < span >= count:
             raise Corrupt("the block's index does not describe its data")
         end = position + length
     if end != block.header.data_bytes or not block.header.entry_count:

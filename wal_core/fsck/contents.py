@@ -24,16 +24,16 @@ def disagreement(block: Block, runs: Iterable[LiveRun], alive: Collection[int] |
     `alive`: streams of which the table must name every run; None where it may have left some out.
     """
     held: dict[int, _Held] = {}
-    for stream_id, base, count, timestamp_ms, payload in block.entries():
+    for stream_id, base, span, _, timestamp_ms, payload in block.entries():
         so_far = held.get(stream_id)
         if so_far is None:
-            held[stream_id] = _Held(base, base + count, len(payload), timestamp_ms)
+            held[stream_id] = _Held(base, base + span, len(payload), timestamp_ms)
             continue
         if base != so_far.end_offset:
             return f"stream {stream_id} jumps from {so_far.end_offset} to {base} in it"
         held[stream_id] = _Held(
             so_far.first_offset,
-            base + count,
+            base + span,
             so_far.payload_bytes + len(payload),
             max(so_far.max_timestamp_ms, timestamp_ms),
         )

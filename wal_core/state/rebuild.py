@@ -211,10 +211,10 @@ class _Piece(NamedTuple):
 def _piece(key: str, position: int, block: Block) -> _Piece:
     header = block.header
     held: dict[int, _Held] = {}
-    for stream_id, base, count, timestamp_ms, payload in block.entries():
+    for stream_id, base, span, _, timestamp_ms, payload in block.entries():
         first, _, size, latest_ms = held.get(stream_id, (base, 0, 0, NO_TIMESTAMP_MS))
         latest_ms = max(latest_ms, timestamp_ms)
-        held[stream_id] = _Held(first, base + count, size + len(payload), latest_ms)
+        held[stream_id] = _Held(first, base + span, size + len(payload), latest_ms)
     return _Piece(
         key, position, header.total_bytes, header.data_bytes, header.segment, header.block, held
     )

@@ -91,10 +91,10 @@ def take(entries: Sequence[Entry], at: int, bytes_max: int, count_max: int) -> l
     room = bytes_max - len(taken[0].payload)
     for index in range(at + 1, min(at + count_max, len(entries))):
         entry = entries[index]
-        _, base_offset, record_count, _, payload = entry
+        _, base_offset, offset_span, _, _, payload = entry
         room -= len(payload)
         if room < 0 or base_offset != offset:
             break
-        offset += record_count
+        offset += offset_span
         taken.append(entry)
     return taken

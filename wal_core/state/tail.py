@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wal_core.format.block import EncodedBlock
+from wal_core.format.block import EncodedBlock, IndexRow
 from wal_core.types import Buffer, Entry
 
 if TYPE_CHECKING:
@@ -33,12 +33,22 @@ _NO_HOLDERS: list[Buffer] = []
 class StreamTail:
     """What is in memory of one stream, in offset order and without a gap up to its end."""
 
-    __slots__ = ("_bases", "_gone_count", "_holders", "_lengths", "_starts", "_stream_id", "_times")
+    __slots__ = (
+        "_bases",
+        "_counts",
+        "_gone_count",
+        "_holders",
+        "_lengths",
+        "_starts",
+        "_stream_id",
+        "_times",
+    )
 
     def __init__(self, stream_id: int) -> None:
         self._stream_id = stream_id
         # Parallel columns, of which the first `_gone_count` are evicted.
         self._bases = array("q")
+        self._counts = array("I")  # of records; spans follow from the bases
         self._times = array("q")
         self._holders: list[Buffer] = []  # a payload is here,
         self._starts = array("I")  # from here on,
@@ -51,14 +61,17 @@ class StreamTail:
     def forget(self) -> None:
         """Nobody will read it any more: keep nothing, and nothing of what still comes."""
         self._bases = self._times = _NO_NUMBERS
-        self._starts = self._lengths = _NO_SIZES
+        self._counts = self._starts = self._lengths = _NO_SIZES
         self._holders = _NO_HOLDERS
         self._gone_count = 0
 
-    def append(self, base_offset: int, time_ms: int, holder: Buffer, start: int, size: int) -> None:
+    def append(self, row: IndexRow, holder: Buffer, start: int) -> None:
+        """An entry: its row in the index of its block, and where its payload is."""
         if self._holders is _NO_HOLDERS:
             return
+        _, base_offset, _, record_count, time_ms, _, size = row
         self._bases.append(base_offset)
+        self._counts.append(record_count)
         self._times.append(time_ms)
         self._holders.append(holder)
         self._starts.append(start)
@@ -71,8 +84,9 @@ class StreamTail:
         self._holders[self._gone_count] = b""
         self._gone_count += 1
         if self._gone_count >= 64 and self._gone_count * 2 >= len(self._bases):
-            for column in (self._bases, self._times, self._holders, self._starts, self._lengths):
+            for column in (self._bases, self._counts, self._times, self._starts, self._lengths):
                 del column[: self._gone_count]
+            del self._holders[: self._gone_count]
             self._gone_count = 0
 
     def entries_from(
@@ -98,6 +112,7 @@ class StreamTail:
                     self._stream_id,
                     base_offset,
                     following - base_offset,
+                    self._counts[index],
                     self._times[index],
                     payload,
                 )
@@ -124,7 +139,7 @@ class Tail:
             tail = stream.tail
             if tail is None:
                 tail = stream.tail = StreamTail(row[0])
-            tail.append(row[1], row[3], holder, start, row[5])
+            tail.append(row, holder, start)
             self._owners.append(tail)
         self._counts.append(len(owners))
         self._sizes.append(size)

@@ -45,8 +45,8 @@ _ASKED_MAX_COUNT = 20
 def _entries(first_offset: int) -> list[Entry]:
     """Of two streams; the second block goes on where the first ends."""
     return [
-        Entry(7, first_offset, 2, _TIME_MS + first_offset, b"hello"),
-        Entry(9, first_offset // 2, 1, -1, b"of another stream"),
+        Entry(7, first_offset, 2, 2, _TIME_MS + first_offset, b"hello"),
+        Entry(9, first_offset // 2, 1, 1, -1, b"of another stream"),
     ]
 
 

@@ -11,6 +11,12 @@ from wal_core.clock import Clock, Rng
 from wal_core.types import Buffer
 
 
+def row_of(entry: Entry) -> tuple[int, int, int, int, bytes]:
+    """Stream, base offset, offset span, greatest timestamp, payload."""
+    stream_id, base_offset, offset_span, _, timestamp_ms, payload = entry
+    return stream_id, base_offset, offset_span, timestamp_ms, bytes(payload)
+
+
 class Recorder:
     """A LogState that remembers everything: entries in order, confirmations.
 
@@ -42,7 +48,7 @@ class Recorder:
 
     def apply(self, entry: Entry) -> None:
         self.applied_count += 1
-        self.add((*entry[:4], bytes(entry.payload)))
+        self.add(row_of(entry))
 
     def add(self, row: tuple[int, int, int, int, bytes]) -> None:
         """An entry was appended."""
@@ -105,11 +111,17 @@ class Harness:
         return cls(log, state, store)
 
     def add(
-        self, stream: int, payload: bytes, count: int = 1, ts: int = -1
+        self,
+        stream: int,
+        payload: bytes,
+        count: int = 1,
+        ts: int = -1,
+        *,
+        span: int | None = None,
     ) -> asyncio.Future[None]:
         base = self.log.end_offset(stream)
-        future = self.log.append(stream, base, count, ts, memoryview(payload))
-        self.state.add((stream, base, count, ts, payload))
+        future = self.log.append(stream, base, count, ts, memoryview(payload), offset_span=span)
+        self.state.add((stream, base, span or count, ts, payload))
         return future
 
     async def read_all(self, stream: int, bytes_max: int = 1 << 20) -> list[tuple[int, bytes]]:
@@ -130,7 +142,7 @@ class Harness:
         for stream in sorted(self.log.stream_ids()):
             at = self.log.start_offset(stream)
             while entries := await self.log.read(stream, at, 1 << 20):
-                rows += [(*entry[:4], bytes(entry.payload)) for entry in entries]
+                rows += [row_of(entry) for entry in entries]
                 at = entries[-1].end_offset
         return rows
 

@@ -105,7 +105,7 @@ async def test_between_modes(source_mode, target_mode, segment_bytes_max, tmp_pa
 
 
 def _note(mode: str) -> bytes:
-    return b'{"format": 2, "mode": "%b", "from": "from"}\n' % mode.encode()
+    return b'{"format": 3, "mode": "%b", "from": "from"}\n' % mode.encode()
 
 
 async def test_a_copy_cut_short_is_no_log(tmp_path: Path):

@@ -89,8 +89,8 @@ def test_an_unfinished_segment_that_does_not_go_on(deep):
         place = await unfinished()
         key = place.keys(f"logs/0/{1:020d}/")[3]
         for entry, kind, records in (
-            (Entry(0, 2, 2, -1, b"again"), Kind.OVERLAP, [Records(0, 2, 3)]),
-            (Entry(7, 5, 1, -1, b"from nowhere"), Kind.GAP, [Records(7, 0, 5)]),
+            (Entry(0, 2, 2, 2, -1, b"again"), Kind.OVERLAP, [Records(0, 2, 3)]),
+            (Entry(7, 5, 1, 1, -1, b"from nowhere"), Kind.GAP, [Records(7, 0, 5)]),
         ):
             place.put_block(key, entry)
             report = await place.check(deep=deep)

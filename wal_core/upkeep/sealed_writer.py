@@ -184,7 +184,7 @@ class SealedWriter:
         """One run per stream: its entries lie side by side."""
         for entry in entries:
             gathered = self._gathered[entry.stream_id]
-            stream_id, base_offset, _, timestamp_ms, _ = entry
+            stream_id, base_offset, _, _, timestamp_ms, _ = entry
             last = self._runs[-1] if self._runs else None
             if last and last.stream_id == stream_id and last.block == block:
                 maximum = max(last.max_timestamp_ms, timestamp_ms)

@@ -112,8 +112,12 @@ class LogWriter:
         record_count: int,
         max_timestamp_ms: int,
         payload: bytes | memoryview,
+        *,
+        offset_span: int | None = None,
     ) -> asyncio.Future[None]:
         """See Log.append."""
+        if offset_span is None:
+            offset_span = record_count
         if self._error is not None:
             # One object raised again and again would grow its traceback each time.
             raise self._error.with_traceback(None)
@@ -125,12 +129,12 @@ class LogWriter:
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._new_stream(stream_id)
-        check_entry(stream, stream_id, base_offset, record_count, max_timestamp_ms)
+        entry = Entry(stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload)
+        check_entry(stream, entry)
         if stored_bytes == INDEX_ENTRY.size:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
             self._refuse(stored_bytes)
-        entry = Entry(stream_id, base_offset, record_count, max_timestamp_ms, payload)
         future = self._add(entry, stream, stored_bytes)
         if not self._pump_scheduled:
             # At the end of this turn of the loop: what arrives together rides together.
@@ -150,7 +154,7 @@ class LogWriter:
         self.unconfirmed_bytes += stored_bytes
         if not entry.base_offset:
             self._streams[entry.stream_id] = stream  # its first entry
-        stream.end = entry.base_offset + entry.record_count
+        stream.end = entry.base_offset + entry.offset_span
         return block.future
 
     def _write_piece(self) -> bool:
@@ -158,7 +162,7 @@ class LogWriter:
         stream = self._streams.get(CHECKPOINT_STREAM_ID) or Stream()
         piece = self._checkpoint.next_piece(stream.end)
         if piece is not None:
-            entry = Entry(CHECKPOINT_STREAM_ID, stream.end, 1, -1, piece)
+            entry = Entry(CHECKPOINT_STREAM_ID, stream.end, 1, 1, -1, piece)
             self._add(entry, stream, len(piece) + INDEX_ENTRY.size)
         return self._checkpoint.is_due
 
@@ -302,8 +306,8 @@ class LogWriter:
         active.add_block(encoded.length, encoded.data_bytes)
         ends: dict[int, int] = {}
         for row, stream in zip(encoded.rows(), flight.owners, strict=True):
-            stream_id, base_offset, record_count, timestamp_ms, _, payload_bytes = row
-            end_offset = base_offset + record_count
+            stream_id, base_offset, offset_span, _, timestamp_ms, _, payload_bytes = row
+            end_offset = base_offset + offset_span
             before_bytes = stream.confirm(end_offset, timestamp_ms, payload_bytes)
             if not stream.dropped or stream_id in self._dropped_late:
                 active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)

@@ -94,7 +94,7 @@ async def test_replay_rebuilds_what_appending_built() -> None:
             )
         )
         base = partition.append(batch, read_header(batch), 0, 0).base_offset
-        entries.append(Entry(3, base, len(times), max(times), batch))
+        entries.append(Entry(3, base, len(times), len(times), max(times), batch))
     log.confirm()
     for entry in entries:
         replayed.apply(entry, 0)

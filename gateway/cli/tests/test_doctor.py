@@ -58,9 +58,9 @@ def test_a_folder_that_cannot_be_written_to(
 @pytest.mark.parametrize(
     ("marker", "code", "said"),
     [
-        ('{"format": 2, "mode": "file"}', 0, "ok      stored data: there are some, of mode file"),
+        ('{"format": 3, "mode": "file"}', 0, "ok      stored data: there are some, of mode file"),
         (
-            '{"format": 2, "mode": "object"}',
+            '{"format": 3, "mode": "object"}',
             1,
             "failed  stored data: of mode object, not file\n"
             "        try: --mode object, or another --data",
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_to(
         (
             '{"format": 99, "mode": "file"}',
             1,
-            "format 99, this program reads format 2: run",
+            "format 99, this program reads format 3: run",
         ),
         ("garbage", 1, "is not a marker this program wrote; use an empty location"),
     ],

@@ -58,10 +58,10 @@ async def fill(folder: Path, *metadata: MetadataRecord) -> None:
     )
     created = encode_metadata(TOPIC)
     confirmation = log.append(METADATA_STREAM_ID, 0, 1, -1, created)
-    state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, created))
+    state.apply(Entry(METADATA_STREAM_ID, 0, 1, 1, -1, created))
     await confirmation
     for number, record in enumerate(metadata, 1):
-        state.apply(Entry(METADATA_STREAM_ID, number, 1, -1, encode_metadata(record)))
+        state.apply(Entry(METADATA_STREAM_ID, number, 1, 1, -1, encode_metadata(record)))
         await log.append(METADATA_STREAM_ID, number, 1, -1, encode_metadata(record))
     for offset in range(3):
         await log.append(6, offset, 1, -1, b"record")
@@ -183,7 +183,7 @@ def test_nobody_answers(
 
 async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
     state = broker_state()
-    state.apply(Entry(METADATA_STREAM_ID, 0, 1, -1, encode_metadata(TOPIC)))
+    state.apply(Entry(METADATA_STREAM_ID, 0, 1, 1, -1, encode_metadata(TOPIC)))
     names = StreamNames()
     looking = names.new()
     own = {METADATA_STREAM_ID: "the broker's metadata", CHECKPOINT_STREAM_ID: "the checkpoint"}
@@ -197,9 +197,9 @@ async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
     later = TopicCreated(
         topic_id=bytes([1] * 16), name="later", placements=consecutive(0, 9, 1), configs={}
     )
-    looking.apply(Entry(METADATA_STREAM_ID, 1, 1, -1, encode_metadata(later)))
+    looking.apply(Entry(METADATA_STREAM_ID, 1, 1, 1, -1, encode_metadata(later)))
     with pytest.raises(Corrupt, match="cannot be read"):
-        looking.apply(Entry(METADATA_STREAM_ID, 2, 1, -1, b"of a newer release"))
+        looking.apply(Entry(METADATA_STREAM_ID, 2, 1, 1, -1, b"of a newer release"))
     assert names.names[9] == "later-0"
     names.new()
     assert 5 not in names.names

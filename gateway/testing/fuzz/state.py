@@ -191,7 +191,7 @@ def remembered_seeds() -> Iterator[tuple[str, bytes]]:
         base_sequence=0,
         leader_epoch=2,
     )
-    scratch.state.apply(Entry(_TOPIC.placements[0].stream_id, 0, 1, _NOW_MS, bytes(batch)))
+    scratch.state.apply(Entry(_TOPIC.placements[0].stream_id, 0, 1, 1, _NOW_MS, bytes(batch)))
     for key, value in _group_records():
         scratch.groups.replay(key, value, _NOW_MS)
     pairs = scratch.remembered().items()
@@ -254,7 +254,7 @@ def decode_entry(data: bytes) -> Scratch:
     stream_id = (
         _INTERNAL.placements[0].stream_id if data[:1] == b"\x01" else _TOPIC.placements[0].stream_id
     )
-    scratch.state.apply(Entry(stream_id, 0, 1, -1, data[1:]))
+    scratch.state.apply(Entry(stream_id, 0, 1, 1, -1, data[1:]))
     return scratch
 
 

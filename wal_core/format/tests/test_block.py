@@ -34,10 +34,10 @@ PAGE = (Path(__file__).parents[2] / "FORMAT.md").read_text()
 
 entries = st.lists(
     st.builds(
-        Entry,
+        lambda stream, base, numbers, *rest: Entry(stream, base, max(numbers), *numbers[:1], *rest),
         st.integers(0, 2**64 - 1),
         st.integers(0, 2**63 - 2**32),
-        st.integers(1, 2**32 - 1),
+        st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 2**32 - 1)),
         st.integers(-(2**63), 2**63 - 1),
         st.one_of(
             st.binary(min_size=1, max_size=60),
@@ -53,7 +53,7 @@ entries = st.lists(
 def _held(encoded: EncodedBlock) -> list[Buffer]:
     """The payloads, wherever they lie now."""
     return [
-        holder[start : start + row[5]]
+        holder[start : start + row[6]]
         for row, holder, start in zip(encoded.rows(), encoded.holders, encoded.starts, strict=True)
     ]
 
@@ -64,7 +64,7 @@ def test_round_trip(given_entries):
     stored = b"".join(encoded.pieces)
     assert len(stored) == encoded.length
     assert _held(encoded) == [entry.payload for entry in given_entries]
-    assert [row[:4] for row in encoded.rows()] == [entry[:4] for entry in given_entries]
+    assert [row[:5] for row in encoded.rows()] == [entry[:5] for entry in given_entries]
     block = parse_block(stored + b"junk behind it")
     assert block.entries() == given_entries
     assert block.header[:8] == (BlockKind.DATA, 0, 3, 5, 9, 7, 6, len(given_entries))
@@ -76,7 +76,7 @@ def test_round_trip(given_entries):
 
 def test_large_payloads_are_not_copied_and_small_views_let_go():
     large, small = memoryview(bytes(5000)), memoryview(bytearray(b"small"))
-    encoded = encode_entries(IDS, [Entry(1, 0, 1, 0, small), Entry(1, 1, 1, 0, large)])
+    encoded = encode_entries(IDS, [Entry(1, 0, 1, 1, 0, small), Entry(1, 1, 1, 1, 0, large)])
     assert encoded.pieces[-1] is large
     assert encoded.holders[1] is large
     assert _held(encoded)[0] == b"small"
@@ -86,7 +86,7 @@ def test_large_payloads_are_not_copied_and_small_views_let_go():
 
 def test_damage_at_every_byte_and_every_cut_is_noticed():
     stored = b"".join(
-        encode_entries(IDS, [Entry(1, 0, 2, 5, b"hello"), Entry(2, 0, 1, 6, b"x")]).pieces
+        encode_entries(IDS, [Entry(1, 0, 2, 2, 5, b"hello"), Entry(2, 0, 1, 1, 6, b"x")]).pieces
     )
     for at in range(len(stored)):
         with pytest.raises(Corrupt):
@@ -98,9 +98,9 @@ def test_damage_at_every_byte_and_every_cut_is_noticed():
 
 
 def test_an_index_that_does_not_tile_the_data_is_corrupt():
-    good = encode_entries(IDS, [Entry(1, 0, 2, 5, b"hello"), Entry(2, 0, 1, 6, b"x")])
+    good = encode_entries(IDS, [Entry(1, 0, 2, 2, 5, b"hello"), Entry(2, 0, 1, 1, 6, b"x")])
     index = bytearray(good.pieces[0][bf.HEADER_BYTES :])
-    for at, value in ((28, 1), (32, 4), (36 + 28, 4), (16, 0)):
+    for at, value in ((32, 1), (36, 4), (40 + 32, 4), (16, 0), (20, 3)):
         wrong = bytearray(index)
         struct.pack_into("<I", wrong, at, value)
         header = bf._build_header(BlockKind.DATA, IDS, wrong, [b"hellox"], data_bytes=6)
@@ -160,23 +160,23 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (113, 214)
-    assert content.endswith(encode_trailer(113, 214))
+    assert (position, length) == (117, 214)
+    assert content.endswith(encode_trailer(117, 214))
     block = parse_block(content)
-    entry = Entry(7, 0, 2, 1_700_000_000_000, b"hello")
+    entry = Entry(7, 0, 2, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
     ids = BlockIds(0, 0, 0, 1, 0, bytes(range(16)))
-    assert b"".join(encode_entries(ids, [entry]).pieces) == content[:113]
+    assert b"".join(encode_entries(ids, [entry]).pieces) == content[:117]
 
     footer = Footer.of_block(parse_block(content[position:]))
     assert [*iter_piece(footer.changes)] == [(b"k", b"state")]
-    assert footer.extent(0) == (0, 113, 5)
+    assert footer.extent(0) == (0, 117, 5)
     assert list(footer.streams()) == [(7, 0, 2, 1_700_000_000_000, 5, 1_700_000_000_000)]
     assert footer.created_ms == 1_700_000_000_500
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
     rewritten = b"".join(encode_payload(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[113 : 113 + 214]
+    assert rewritten == content[117 : 117 + 214]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):

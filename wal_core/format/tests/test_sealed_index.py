@@ -106,10 +106,10 @@ def test_the_worked_examples_say_what_the_page_says():
     folder = f"sealed/0/{0:020d}-0011223344556677/"
     assert (index.first, index.last) == (0, 3)
     assert index.objects == [
-        (f"{folder}000000", 113),
+        (f"{folder}000000", 117),
         (f"logs/0/{2:020d}/{0:010d}", 700_000),
     ]
-    assert index.block(1) == (0, 700_000, 699_892, 1, 2, 0)
+    assert index.block(1) == (0, 700_000, 699_888, 1, 2, 0)
     assert list(index.runs(8)) == [(8, 1, 10, 1_700_000_000_700, 0)]
 
     block = parse_block(example("manifest"))
@@ -121,7 +121,7 @@ def test_the_worked_examples_say_what_the_page_says():
             last=3,
             index=f"{folder}index",
             index_bytes=len(example("index")),
-            live_bytes=699_897,
+            live_bytes=699_893,
         )
     ]
     assert manifest.garbage == [Garbage(due_ms=1_700_000_601_000, segment=2, keep=[0])]

@@ -47,7 +47,7 @@ def test_the_tail_is_a_suffix_of_what_was_confirmed(blocks, bytes_max):
         for number, count, size in block:
             fill = (fill + 1) % 256
             payload = memoryview(bytearray([fill]) * size)
-            entries.append(Entry(number, ends[number], count, fill, payload))
+            entries.append(Entry(number, ends[number], count, count, fill, payload))
             ends[number] += count
             owners.append(streams[number])
             everything[number].append(entries[-1])
@@ -75,7 +75,7 @@ def test_an_evicted_entry_lets_its_payload_go_at_once():
     tracemalloc.start()
     try:
         for n in range(60):
-            confirmed(tail, [Entry(0, n, 1, 0, bytes(10_000))], [stream])
+            confirmed(tail, [Entry(0, n, 1, 1, 0, bytes(10_000))], [stream])
         assert tracemalloc.get_traced_memory()[0] < 120_000
     finally:
         tracemalloc.stop()
@@ -86,7 +86,7 @@ def test_small_entries_are_no_objects_for_the_garbage_collector():
     gc.collect()
     before_count = len(gc.get_objects())
     for n in range(5_000):
-        confirmed(tail, [Entry(0, n, 1, 0, memoryview(bytes(100)))], [stream])
+        confirmed(tail, [Entry(0, n, 1, 1, 0, memoryview(bytes(100)))], [stream])
     gc.collect()
     assert len(gc.get_objects()) - before_count < 100
     found = stream.tail_from(0, 1 << 30, 10_000)
@@ -100,7 +100,7 @@ def test_the_tail_knows_what_small_entries_cost():
         tracemalloc.start()
         try:
             for n in range(0, 20_000, per_block):
-                entries = [Entry(0, n + i, 1, 0, bytes(100)) for i in range(per_block)]
+                entries = [Entry(0, n + i, 1, 1, 0, bytes(100)) for i in range(per_block)]
                 confirmed(tail, entries, [stream] * per_block)
             del entries
             used_bytes, _ = tracemalloc.get_traced_memory()

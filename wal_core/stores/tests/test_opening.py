@@ -23,7 +23,7 @@ async def test_markers_are_written_once_and_compared(tmp_path):
             store = await open_store(str(root), mode)
             assert store.mode == mode
             await store.close()
-        assert json.loads((root / "woodpecker.json").read_text()) == {"format": 2, "mode": mode}
+        assert json.loads((root / "woodpecker.json").read_text()) == {"format": 3, "mode": mode}
         with pytest.raises(Invalid, match=f"start with mode {mode}"):
             await open_store(str(root), other)
 
@@ -36,14 +36,14 @@ async def test_a_foreign_marker_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(1, "the older version of it"), (3, "the newer version of it")]
+    ("version", "remedy"), [(2, "the older version of it"), (4, "the newer version of it")]
 )
 async def test_data_of_another_format_are_refused_by_name(tmp_path, version, remedy):
     (tmp_path / "woodpecker.json").write_text(
         json.dumps({"format": version, "mode": "file", "more": 1})
     )
     for opening in (open_store(str(tmp_path), "file"), open_to_look(str(tmp_path))):
-        said = f"format {version}, this program reads format 2: run {remedy}"
+        said = f"format {version}, this program reads format 3: run {remedy}"
         with pytest.raises(Invalid, match=said):
             await opening
 

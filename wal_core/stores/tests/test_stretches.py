@@ -106,7 +106,7 @@ async def stretch_of(bodies: Sequence[bytes]) -> tuple[MemoryStore, Stretch]:
     blocks = []
     for number, body in enumerate(bodies):
         ids = BlockIds(0, 7, number, 1, 0, bytes(16))
-        entries = [Entry(number % 2, number // 2, 1, -1, body)]
+        entries = [Entry(number % 2, number // 2, 1, 1, -1, body)]
         blocks.append(b"".join(encode_entries(ids, entries).pieces))
     await store.create(KEY, blocks)
     places = places_of([len(block) for block in blocks])

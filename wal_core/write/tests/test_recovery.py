@@ -220,7 +220,7 @@ def test_blocks_of_two_terms_in_one_segment_are_refused():
         store = await open_store("memory:", "object")
         for number, term in enumerate((3, 4)):
             ids = BlockIds(0, 0, number, term, number, bytes(16))
-            block = encode_entries(ids, [Entry(5, number, 1, -1, b"x")])
+            block = encode_entries(ids, [Entry(5, number, 1, 1, -1, b"x")])
             await store.append(Slot(0, 0, number, 0), block.pieces, final=False)
         with pytest.raises(Corrupt, match="two terms"):
             await Harness.open(store)

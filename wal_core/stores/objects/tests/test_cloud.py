@@ -249,7 +249,7 @@ async def test_the_log_in_a_real_bucket_as_others_see_it(s3_server: S3Server, s3
         f"a/b/manifests/0/{0:020d}",  # it took over what there was
         *(blocks + f"{n:010d}" for n in range(4)),
     }
-    assert bodies["a/b/woodpecker.json"] == b'{"format": 2, "mode": "object"}\n'
+    assert bodies["a/b/woodpecker.json"] == b'{"format": 3, "mode": "object"}\n'
     for n in range(3):
         assert bodies[blocks + f"{n:010d}"].endswith(b"payload-%d" % n)
     await store.close()

@@ -34,7 +34,7 @@ async def store(request, tmp_path):
 
 def data(segment: int, block: int, nonce: bytes = NONCE, payload: bytes = b"x") -> list:
     ids = BlockIds(0, segment, block, 1, block, nonce)
-    return encode_entries(ids, [Entry(1, block, 1, block, payload * (block + 1))]).pieces
+    return encode_entries(ids, [Entry(1, block, 1, 1, block, payload * (block + 1))]).pieces
 
 
 def footer(segment: int, index: SegmentIndex) -> list:
