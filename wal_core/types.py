@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -102,4 +102,29 @@ class LogState(Protocol):
 
     def confirmed(self, ends: Mapping[int, int]) -> None:
         """A block became durable, as had all before it: stream id -> new confirmed end offset."""
+        ...
+
+    def salvage(self) -> Salvage:
+        """For a start that finds some of what was remembered damaged."""
+        ...
+
+
+class Salvage(Protocol):
+    """What entries alone say of a LogState, from the first that are left on. It is a part of its
+    own: the state hears of it only by `restore`.
+    """
+
+    def wants(self, stream_id: int, end: int) -> bool:
+        """Whether a stream's entries, which went up to that offset, say anything that nothing else
+        does. Asked again, of those whose entries did not come yet, when all that were wanted have
+        been applied."""
+        ...
+
+    def apply(self, entry: Entry) -> None:
+        """One of them; in order, but those of several streams in any order. Some may be lost."""
+        ...
+
+    def pairs(self, doubtful: Collection[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
+        """What is to be remembered of all that the entries say, None: nothing. `doubtful` are keys
+        of which the newest value may be lost; those not named here keep an older one."""
         ...

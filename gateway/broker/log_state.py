@@ -19,6 +19,7 @@ from gateway.broker import state_keys as keys_of
 from gateway.broker.metadata_records import UNREADABLE, decode_metadata, encode_metadata
 from gateway.broker.partition import SavedPartition
 from gateway.broker.producer_state import SavedProducer
+from gateway.broker.salvage import BrokerSalvage, StoredGroups
 from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from protocol import BatchError, ProtocolError, iter_records
@@ -156,6 +157,11 @@ class BrokerState:
             partition = self._topics.of_stream(stream_id)
             if partition is not None and partition.waiters:
                 partition.wake()
+
+    def salvage(self) -> BrokerSalvage:
+        """See LogState."""
+        topics = TopicRegistry(message_bytes_max=0)  # nobody produces to them
+        return BrokerSalvage(topics, BrokerState(topics, StoredGroups(), self._clock))
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], value: bytes) -> T:

@@ -86,6 +86,10 @@ class TopicDeleted(msgspec.Struct, tag="topic_deleted", frozen=True, kw_only=Tru
     topic_id: _TopicId
 
 
+PRODUCER_IDS_BLOCK_COUNT = 1_000
+"""Reserved at once. As Kafka: one record in the log per thousand producers."""
+
+
 class ProducerIdsReserved(msgspec.Struct, tag="producer_ids_reserved", frozen=True, kw_only=True):
     """Producer ids below `end` may be in use; a restarted broker goes on from here."""
 

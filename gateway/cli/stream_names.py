@@ -2,9 +2,10 @@
 streams, and whether a start could go on from there.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from gateway.broker.log_state import BrokerState
+from gateway.broker.salvage import StoredGroups
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.groups.records import (
@@ -27,7 +28,7 @@ class StreamNames:
     def new(self) -> BrokerState:
         """Raises Corrupt from what a start could not restore either."""
         self._topics = TopicRegistry(message_bytes_max=0)
-        self._groups = _StoredGroups()
+        self._groups = _CheckedGroups()
         return BrokerState(self._topics, self._groups, SystemClock())
 
     @property
@@ -61,10 +62,11 @@ class StreamNames:
                 )
 
 
-class _StoredGroups:
-    """Group records; one that is broken a start would skip, here it is noted."""
+class _CheckedGroups(StoredGroups):
+    """One that is broken a start would skip, here it is noted."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.unreadable: list[str] = []
 
     def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None:
@@ -76,9 +78,4 @@ class _StoredGroups:
                     decode_group_value(value)
         except DecodeError as error:
             self.unreadable.append(str(error))
-
-    def watch(self, note: Callable[[bytes, int], None]) -> None:
-        """Nothing changes."""
-
-    def values(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        raise NotImplementedError("nothing is written")
+        super().replay(key, value, timestamp_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
@@ -23,8 +23,9 @@ from wal_core.fsck.streams import StreamCheck
 from wal_core.fsck.tables import TableCheck
 from wal_core.state.checkpoint import Checkpoint
 from wal_core.state.checkpoint_loading import CheckpointLoader
+from wal_core.state.rebuild import Rebuild, known_after
 from wal_core.state.tables import Tables
-from wal_core.stores.manifests import Manifest
+from wal_core.stores.manifests import Manifest, Manifests
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.types import LogState
@@ -105,6 +106,7 @@ class _Check:
             inventory=inventory,
             report=report,
             streams=StreamCheck({}, report),
+            state=state,
             checkpoint=None if state is None else Checkpoint(state, config.checkpoint_piece_bytes),
         )
         self._bad_seals: list[Sealed] = []
@@ -138,9 +140,14 @@ class _Check:
         ]
         tables += [ending.footer for _, ending in endings if ending.footer is not None]
         look.streams = StreamCheck(_starts(tables), look.report)
-        await self._restore(indexes, endings)
+        stored: dict[Link, Tables | Problem] = dict(indexes)
+        for segment, ending in endings:
+            missing = ending.problem or Problem(Kind.MISSING, "it has no footer")
+            stored[Completed(segment)] = ending.footer or missing
+        found = await self._made_whole(stored)
+        await self._restore([*stored], found, endings)
         for sealed, index in indexes:
-            await self._sealed(sealed, index)
+            await self._sealed(sealed, index, found.get(sealed))
         for segment, ending in endings:
             # Behind sealed segments there is always a finished one: a start needs its checkpoint.
             finished = segment != segments[-1] or (covered >= 0 and len(segments) == 1)
@@ -151,34 +158,63 @@ class _Check:
             text = f"a file of {noted.bytes_count} bytes or more, as is noted in the lock file"
             look.report.add(Kind.MISSING, look.segment_name(noted.segment), text)
 
+    async def _made_whole(self, stored: dict[Link, Tables | Problem]) -> dict[Link, Tables]:
+        """Tables in log order, made anew from the blocks where they cannot be read, like those that
+        readers go by. Not all where blocks are to be left unread, or too little is left."""
+        look = self._look
+        manifests = Manifests(look.store.objects, look.log_id, look.persist, b"")
+        rebuild = Rebuild(look.store, look.log_id, manifests, look.persist)
+        links = [*stored]
+        others = [link for link in links if isinstance(link, Sealed)]
+        found: dict[Link, Tables] = {}
+        for at, link in enumerate(links):
+            tables = stored[link]
+            if not isinstance(tables, Problem):
+                found[link] = tables
+                continue
+            is_end = at + 1 == len(links)
+            if not look.deep or (is_end and isinstance(link, Completed)):
+                continue  # the end may be unfinished
+            before = found.get(links[at - 1]) if at else None
+            behind = None if is_end else stored[links[at + 1]]
+            after = known_after(None if isinstance(behind, Problem) else behind)
+            rows = () if before is None else before.streams()
+            try:
+                found[link] = await rebuild.tables(link, rows, after, others)
+            except Corrupt:
+                pass  # nobody can read by it
+        return found
+
     async def _restore(
         self,
-        indexes: list[tuple[Sealed, SealedIndex | Problem]],
-        endings: list[tuple[int, Ending]],
+        links: Sequence[Link],
+        found: dict[Link, Tables],
+        endings: Sequence[tuple[int, Ending]],
     ) -> None:
         """What a start takes over from the newest footer."""
         look = self._look
-        footers = [(segment, ending) for segment, ending in endings if ending.footer is not None]
-        if not footers or look.checkpoint is None:
+        footers = [ending for _, ending in endings if ending.footer is not None]
+        if not footers or look.checkpoint is None or look.state is None:
             return
-        ending = footers[-1][1]
-        tables: dict[Link, Tables | Problem] = dict(indexes)
-        for segment, found in endings[: endings.index(footers[-1]) + 1]:
-            what = found.footer or found.problem or Problem(Kind.MISSING, "it has no footer")
-            tables[Completed(segment)] = what
+        footer = footers[-1].footer
+        assert footer is not None
+        before = [link for link in links if link.last <= footer.segment]
+        whole = [link for link in before if link in found]
 
         async def load(link: Link) -> Tables:
-            found = tables[link]
-            if isinstance(found, Problem):
-                raise Corrupt(f"pieces of it may be in segment {link.last}: {found.text}")
-            return found
+            return found[link]
 
         loader = CheckpointLoader(look.store, look.log_id, look.persist, load)
-        assert ending.footer is not None
         try:
-            await loader.load(list(tables), ending.footer, look.checkpoint)
+            lost = await loader.load(
+                whole, footer.streams(), footer.changes, look.checkpoint, look.state
+            )
         except Corrupt as error:
-            look.not_understood(error, ending.key)
+            look.not_understood(error, footers[-1].key)
+            return
+        if not look.deep and whole == before:  # else the damage itself is found
+            for pieces in lost:
+                look.report.add(Kind.DAMAGED, footers[-1].key, f"{pieces}: {pieces.text}")
 
     # -- sealed segments -------------------------------------------------------------------
 
@@ -195,18 +231,23 @@ class _Check:
             return Problem(Kind.DAMAGED, "it stands for other segments than the manifest says")
         return index
 
-    async def _sealed(self, sealed: Sealed, index: SealedIndex | Problem) -> None:
+    async def _sealed(
+        self, sealed: Sealed, index: SealedIndex | Problem, tables: Tables | None
+    ) -> None:
         look = self._look
         look.report.sealed_count += 1
         look.inventory.name(sealed.index)
         self._follows(sealed.first, sealed.last)
         if isinstance(index, Problem):
             what = f"the index of segments {sealed.first} to {sealed.last}"
+            if tables is not None:
+                what += ", which readers make anew from its blocks"
             look.hole(index.kind, sealed.index, f"{index.text}; {what}")
             self._bad_seals.append(sealed)
-            return
-        look.streams.alive({row.stream_id for row in index.streams()})
-        await TableCheck(look, index, sealed.index).run(sealed.last)
+        else:
+            look.streams.alive({row.stream_id for row in index.streams()})
+        if tables is not None:
+            await TableCheck(look, tables, sealed.index).run(sealed.last)
 
     # -- segments as their writers left them -----------------------------------------------
 

@@ -13,7 +13,7 @@ from wal_core.fsck.streams import StreamCheck
 from wal_core.state.checkpoint import Checkpoint
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
-from wal_core.types import Entry
+from wal_core.types import Entry, LogState
 
 
 @dataclasses.dataclass(slots=True)
@@ -28,6 +28,7 @@ class Look:
     inventory: Inventory
     report: LogReport
     streams: StreamCheck
+    state: LogState | None
     checkpoint: Checkpoint | None  # told what rides on the log, as far as it can be read
 
     def place(

@@ -63,6 +63,8 @@ class Checkpoint:
         self._end = 0
         self._repeats_left_count = 0
         self._late: list[tuple[bytes, int]] = []  # found in a footer
+        self.lost_end: int | None = None
+        """All that is known of pieces before this offset may be out of date: some are lost."""
 
     # -- taking over what is stored --------------------------------------------------------
 
@@ -72,6 +74,25 @@ class Checkpoint:
             self._state.restore(key, value)
             self._note(key, value, offset)
         self._add(offset, len(piece))
+
+    def lose_pieces(self, end: int) -> None:
+        """The next pieces up to this offset are nowhere."""
+        self.lost_end = end
+
+    def doubtful(self) -> list[bytes]:
+        """Keys of which the newest value may have been in a piece that is lost."""
+        assert self.lost_end is not None
+        return [key for key, written in self._written.items() if written.offset < self.lost_end]
+
+    def take_salvage(self, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """What entries say, for all but what a later piece says; after the last one. Raises
+        Corrupt."""
+        assert self.lost_end is not None
+        for key, value in pairs:
+            written = self._written.get(key)
+            if written is None or written.offset < self.lost_end:
+                self._state.restore(key, value)
+                self._note(key, value, -1)
 
     def take_changes(self, changes: Buffer, end: int) -> None:
         """What the newest footer says, after all pieces, and where it says that they end. Raises
@@ -88,6 +109,8 @@ class Checkpoint:
         for key, bytes_count in self._late:
             self._changes.note(key, bytes_count)  # no piece has it yet
         self._late.clear()
+        if self.lost_end is not None:
+            self._say_all_again()
 
     def apply(self, entry: Entry) -> None:
         """An entry behind the newest footer. Raises Corrupt.
@@ -99,15 +122,20 @@ class Checkpoint:
             self._state.apply(entry)
             return
         if entry.base_offset > self._end:
-            # Pieces before it are lost: say everything again, so that none of those before counts.
-            for key, written in self._written.items():
-                self._changes.note(key, written.bytes_count)
-            self._written.clear()
-            self._counting_bytes = 0
+            self._say_all_again()
         for key, value in iter_piece(entry.payload):
             self._changes.forget(key)
             self._note(key, value, entry.base_offset)
         self._add(entry.base_offset, len(entry.payload))
+
+    def _say_all_again(self) -> None:
+        """Pieces are lost: then none of those before is to count."""
+        for key, written in self._written.items():
+            if key not in self._changes:
+                self._changes.note(key, written.bytes_count)
+        self._written.clear()
+        self._counting_bytes = 0
+        self._trim()
 
     # -- writing ---------------------------------------------------------------------------
 

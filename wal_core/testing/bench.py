@@ -27,6 +27,7 @@ from wal_core import (
     open_store,
 )
 from wal_core.stores.files import fdatasync, opened
+from wal_core.testing.no_salvage import NoSalvage
 from wal_core.types import Buffer
 
 ROUNDS_COUNT = 3
@@ -44,6 +45,8 @@ class NoState:
         return iter(())
 
     def confirmed(self, ends: Mapping[int, int]) -> None: ...
+    def salvage(self) -> NoSalvage:
+        return NoSalvage()
 
 
 async def open_log(folder: Path, mode: Mode) -> tuple[SegmentStore, Log]:

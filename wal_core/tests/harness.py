@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from wal_core import Changes, Entry, Log, LogConfig, SegmentStore, SystemClock
 from wal_core.clock import Clock, Rng
+from wal_core.testing.no_salvage import NoSalvage
 from wal_core.types import Buffer
 
 
@@ -68,6 +69,9 @@ class Recorder:
             assert end > self.ends.get(stream_id, 0)
             self.ends[stream_id] = end
         self.confirmed_calls.append(dict(ends))
+
+    def salvage(self) -> NoSalvage:
+        return NoSalvage()
 
 
 class CountingRng:

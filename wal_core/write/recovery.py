@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -31,10 +33,12 @@ from wal_core.format.places import Lost, Slot
 from wal_core.format.segment_index import SegmentIndex
 from wal_core.state.checkpoint import Checkpoint, with_start
 from wal_core.state.checkpoint_loading import CheckpointLoader
+from wal_core.state.contents import Contents
 from wal_core.state.manifest_adoption import adopt
+from wal_core.state.rebuild import Rebuild
 from wal_core.state.replay import Replay
 from wal_core.state.streams import Stream
-from wal_core.state.table_loading import stored_tables
+from wal_core.state.table_loading import TableLoading
 from wal_core.state.tables import Tables
 from wal_core.stores.manifests import NO_MANIFEST, Manifest, Manifests
 from wal_core.stores.persistence import Persistence
@@ -73,6 +77,7 @@ class Recovery:
         self.chain = Chain()
         self.newest_footers: dict[int, Footer] = {}
         self.streams: dict[int, Stream] = {}
+        self._state = state
         self.checkpoint = Checkpoint(state, opening.config.checkpoint_piece_bytes)
 
     @property
@@ -141,17 +146,8 @@ class Recovery:
             base -= 1
             if base in present:
                 footer = await self._read_footer(base)
-        if footer is None and self.chain.links:
-            raise Corrupt(
-                "no footer behind the sealed segments can be read, and the state of the log is "
-                "in them; restore one from a copy",
-                log_id=self._log_id,
-                segment=names[-1],
-            )
-        if footer is not None:
-            for row in footer.streams():
-                self.streams[row.stream_id] = Stream(*row[1:5])
-            await self._load_checkpoint(footer)
+        if footer is not None or self.chain.links:
+            await self._start_from(footer)
         for segment in behind:
             if segment not in present:
                 await self._damaged(segment, "nothing is left of it")
@@ -177,17 +173,46 @@ class Recovery:
         await self._damaged(segment, "its footer cannot be read; its blocks say what was in it")
         self._tell(replay)
 
-    async def _load_checkpoint(self, footer: Footer) -> None:
-        async def load(link: Link) -> Tables:
-            known = self.newest_footers.get(link.last) if isinstance(link, Completed) else None
-            if known is not None:
-                return known
-            return await self._persist(lambda: stored_tables(self._store, self._log_id, link))
+    async def _start_from(self, footer: Footer | None) -> None:
+        """Streams and checkpoint as they were there; without one, at the end of what is sealed."""
+        links: list[Link] = [*self.chain.links]
+        if footer is not None:
+            links += map(Completed, range(self.chain.last + 1, footer.segment + 1))
+        loading = self._loading(links)
+        try:
+            tables = await self._load(loading, links[-1])
+            rows = [*tables.streams()]
+            for row in rows:
+                self.streams[row.stream_id] = Stream(*row[1:5])
+            loader = CheckpointLoader(
+                self._store, self._log_id, self._persist, partial(self._load, loading)
+            )
+            changes = None if footer is None else footer.changes
+            lost = await loader.load(links, rows, changes, self.checkpoint, self._state)
+        finally:
+            await loading.close()
+        if loading.damaged:
+            await self._check_owner()
+        for pieces in lost:
+            text = f"{pieces} cannot be read, so records stand in, as far as they say the same"
+            await self._damaged(links[-1].last, f"{text} ({pieces.text})")
 
-        loader = CheckpointLoader(self._store, self._log_id, self._persist, load)
-        behind = range(self.chain.last + 1, footer.segment + 1)
-        links = [*self.chain.links, *map(Completed, behind)]
-        await loader.load(links, footer, self.checkpoint)
+    def _loading(self, links: Sequence[Link]) -> TableLoading:
+        chain = Chain()
+        chain.links = tuple(links)
+        rebuild = Rebuild(self._store, self._log_id, self.manifests, self._persist)
+
+        async def load(link: Link) -> Tables:
+            return await self._load(loading, link)
+
+        contents = Contents(self.streams, chain)
+        loading = TableLoading(self._store, self._log_id, contents, rebuild, get=load)
+        return loading
+
+    async def _load(self, loading: TableLoading, link: Link) -> Tables:
+        if isinstance(link, Completed) and link.segment in self.newest_footers:
+            return self.newest_footers[link.segment]
+        return await self._persist(lambda: loading.load(link))
 
     async def _own_the_past(self) -> None:
         """Make sure that our fence was the newest thing in the log, and take over its manifests.
@@ -304,14 +329,19 @@ class Recovery:
             await self._damaged(noted.segment, text)
 
     async def _damaged(self, segment: int, text: str) -> None:
-        """Tell of damage that does not keep the log from being opened. Raises Fenced if it is none:
-        whoever was paused in here may miss what others have compacted and deleted since."""
-        newest = await self.manifests.newest()
-        if newest.number > self.manifest.number:
-            raise await self._overtaken(newest)
+        """Tell of damage that does not keep the log from being opened. Raises Fenced if it is
+        none."""
+        await self._check_owner()
         self.damaged_count += 1
         if self.damaged_count <= _TOLD_MAX_COUNT:
             _logger.error("segment %d of log %d: %s%s", segment, self._log_id, text, REMEDY)
+
+    async def _check_owner(self) -> None:
+        """Something is missing. Raises Fenced if that is no damage: whoever was paused in here may
+        miss what others have compacted and deleted since."""
+        newest = await self.manifests.newest()
+        if newest.number > self.manifest.number:
+            raise await self._overtaken(newest)
 
     def _tell(self, replay: Replay) -> None:
         """Of the records that are lost."""
