@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from gateway.broker.batch_checks import CheckLanes
 from gateway.broker.errors import BrokerError
 from gateway.broker.log_state import BrokerState, GroupRecords
 from gateway.broker.metadata_records import (
+    PRODUCER_IDS_BLOCK_COUNT,
     ClusterCreated,
     MetadataRecord,
     ProducerIdsReserved,
@@ -34,14 +36,17 @@ from gateway.broker.topics import (
     Topic,
     TopicRegistry,
 )
+from gateway.broker.unknown_streams import drop_those_of_deleted_topics
 from gateway.broker.waiting import wait_confirmed
+from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
 from wal_core import Clock, Log, LogConfig, Rng, SegmentStore
 
-PRODUCER_IDS_BLOCK_COUNT = 1_000  # as Kafka: one record in the log per thousand producers
 STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
+
+logger = logging.getLogger(__name__)
 
 
 class Node(NamedTuple):
@@ -86,6 +91,7 @@ class Broker:
         self._next_producer_id = 0
         # Of the newest block of producer ids: none of them is handed out before it is durable.
         self._reservation: asyncio.Future[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     async def open(self, store: SegmentStore, config: LogConfig) -> None:
         """Recover the log and everything that rides on it; returns when requests can be served."""
@@ -93,23 +99,36 @@ class Broker:
         try:
             await self._resume(self._log)
         except BaseException:
+            await self._stop_tidying()
             await self._log.close()
             raise
 
     async def _resume(self, log: Log) -> None:
         """Say again what the log may have forgotten, and be somebody."""
         self.topics.attach(log)
-        # A dropped stream is in no footer from the end of its segment on; a crash before that
-        # brings it back.
-        for stream_id in log.stream_ids():
-            if stream_id != METADATA_STREAM_ID and self.topics.of_stream(stream_id) is None:
-                log.drop_stream(stream_id)
+        stream_ids = set(log.stream_ids()) - {METADATA_STREAM_ID}
+        self.topics.restore_next_stream_id(max(stream_ids, default=0) + 1)
+        unknown = {stream for stream in stream_ids if self.topics.of_stream(stream) is None}
+        if unknown:
+            self._tidying = asyncio.create_task(self._tidy(log, unknown))
         for partition in self.topics.partitions():
             partition.resume()
         self._next_producer_id = self.topics.producer_ids_end
         if not self.topics.cluster_id:
             name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
             await self._durable(self._write(ClusterCreated(cluster_id=name)))
+
+    async def _tidy(self, log: Log, unknown: Collection[int]) -> None:
+        try:
+            await drop_those_of_deleted_topics(log, unknown)
+        except Exception as error:
+            reason = str(error)
+            log_event(logger, logging.WARNING, "deleted topics are still there", reason=reason)
+
+    async def _stop_tidying(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
+            await asyncio.wait((self._tidying,))
 
     def stop_waiting(self) -> None:
         """Answer every parked fetch now; a graceful stop begins with it."""
@@ -120,6 +139,7 @@ class Broker:
     async def close(self) -> None:
         """Confirm what is pending and release the log."""
         self.check_lanes.close()
+        await self._stop_tidying()
         if self._log is not None:
             await self._log.close()
 

@@ -410,7 +410,10 @@ class World:
         for task in tuple(self.gateway.hub.tasks):
             task.cancel()
         await self.gateway.retention.stop()
-        log = self.gateway.broker.log
+        broker = self.gateway.broker
+        if broker._tidying is not None:
+            broker._tidying.cancel()
+        log = broker.log
         await log._writer.stop()
         await log._reader.close()
 

@@ -249,6 +249,7 @@ async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None
         await client.produced("t", batch_of(b"x"), index=index)
     await _delete(client, "t")
     client = await world.restart()
+    await asyncio.sleep(1)
     assert world.gateway.broker.log.stream_ids() == [0]
     await client.create("u")
     await world.stop()

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.broker.broker import CREATION_WAIT_S, PRODUCER_IDS_BLOCK_COUNT, STORAGE_TIMEOUT_S
+from gateway.broker.broker import CREATION_WAIT_S, STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
-from gateway.broker.metadata_records import MetadataRecord
+from gateway.broker.metadata_records import PRODUCER_IDS_BLOCK_COUNT, MetadataRecord
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
@@ -78,6 +78,7 @@ async def test_the_stream_of_a_deleted_topic_stays_dropped() -> None:
     assert topic is not None
     await broker.delete_topic(topic)
     await world.restart()
+    await asyncio.sleep(1)
     assert world.gateway.broker.log.stream_ids() == [METADATA_STREAM_ID]
 
 
