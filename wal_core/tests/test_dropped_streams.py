@@ -46,7 +46,7 @@ def test_streams_that_come_and_go_leave_nothing(written):
             await h.log.until_quiet()
         left = objects_count()
         assert list(h.log._contents.streams) == [0]
-        assert len(h.log._writer._dropped) == 1
+        assert len(h.log._writer._roll._dropped) == 1
         assert left["Stream"] == before["Stream"]
         assert left["_StreamRuns"] == before["_StreamRuns"]
         # Of what the tail still counts nothing is kept but that it was there.
