@@ -20,6 +20,7 @@ from typing import Protocol
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
 from wal_core.stores import files
 from wal_core.stores.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
+from wal_core.stores.give_way import GiveWay
 from wal_core.stores.segments.end_note import EndNote, write_end_note
 from wal_core.types import Buffer
 
@@ -230,8 +231,9 @@ class FileWriter(Protocol):
 class ThreadFileWriter:
     """The dedicated thread. Started by the first job."""
 
-    def __init__(self, ops: FileOps) -> None:
+    def __init__(self, ops: FileOps, way: GiveWay | None = None) -> None:
         self._ops = ops
+        self._way = way or GiveWay()
         self._staging = Staging()  # its pages cost nothing until they are written to
         self._queue: deque[WriteJob | None] = deque()
         self._ready = threading.Semaphore(0)
@@ -241,6 +243,7 @@ class ThreadFileWriter:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
             self._thread.start()
+        self._way.begin()
         self._queue.append(job)
         self._ready.release()
 
@@ -269,8 +272,12 @@ class ThreadFileWriter:
                 self._queue.popleft()
                 group.append(following)
             error = write_group(self._ops, group, self._staging)
-            _call_soon(first.future.get_loop(), partial(settle, group, error))
+            _call_soon(first.future.get_loop(), partial(self._back, group, error))
             del first, group, error  # do not pin the last block's memory until the next one
+
+    def _back(self, jobs: Sequence[WriteJob], error: OSError | None) -> None:
+        self._way.end(len(jobs))
+        settle(jobs, error)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

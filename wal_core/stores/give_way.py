@@ -1,0 +1,78 @@
+"""The loop gives way to a thread that cannot get at the interpreter.
+
+A loop that is never idle lets go of the interpreter for moments only, around its looks at the
+sockets. A thread that comes back from a system call and finds it taken may ask for it after the
+switch interval, but each of these moments wakes it and begins its wait again; where the processors
+are busy it wakes too late to use one. A write goes through four such waits: beside one client that
+always had a request ready, it took ten times as long as the device.
+
+So while work is under way in threads the loop looks every millisecond: if nothing has come back
+since, and it has not waited for anything itself, it steps aside for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+try:
+    import resource
+except ImportError:  # not on this system
+    resource = None  # type: ignore[assignment]
+
+LOOK_S = 0.001
+MOMENT_S = 0.000_001
+"""With what the system adds some 60 us: long enough to wake up, a sixteenth of the loop's time."""
+
+_OF_THIS_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
+
+
+def waits_count() -> int:
+    """How often this thread has waited for anything: sockets, a lock, the interpreter. Grows with
+    each call where the system does not tell: then nobody seems to be kept waiting.
+    """
+    if _OF_THIS_THREAD is None:
+        return time.monotonic_ns()
+    return resource.getrusage(_OF_THIS_THREAD).ru_nvcsw
+
+
+def _step_aside() -> None:
+    time.sleep(MOMENT_S)
+
+
+class GiveWay:
+    """`begin` when work goes to a thread, `end` when it is back; both on the loop."""
+
+    def __init__(
+        self,
+        waits: Callable[[], int] = waits_count,
+        step_aside: Callable[[], None] = _step_aside,
+    ) -> None:
+        self._waits = waits
+        self._step_aside = step_aside
+        self._begun_count = 0
+        self._ended_count = 0
+        self._is_looking = False
+        self._seen = (0, 0)  # how many had ended, how often the loop had waited
+
+    def begin(self) -> None:
+        self._begun_count += 1
+        if not self._is_looking:
+            self._is_looking = True
+            self._look_later()
+
+    def end(self, count: int = 1) -> None:
+        self._ended_count += count
+
+    def _look_later(self) -> None:
+        self._seen = (self._ended_count, self._waits())
+        asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._is_looking = self._begun_count > self._ended_count
+        if not self._is_looking:
+            return
+        if self._seen == (self._ended_count, self._waits()):
+            self._step_aside()
+        self._look_later()

@@ -1,0 +1,39 @@
+"""The writing thread beside its loop. What it does to files: test_direct_io, test_file_recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from wal_core.stores.give_way import GiveWay
+from wal_core.stores.segments.file_writer import (
+    SegmentFile,
+    SystemFileOps,
+    ThreadFileWriter,
+    WriteJob,
+)
+
+DEADLINE_S = 30.0
+
+
+class Device(SystemFileOps):
+    """A sync ends when the loop has stepped aside."""
+
+    def __init__(self) -> None:
+        super().__init__(direct=False)
+        self.stepped_aside = threading.Event()
+
+    def fdatasync(self, fd: int) -> None:
+        assert self.stepped_aside.wait(DEADLINE_S), "the loop never stepped aside"
+
+
+async def test_a_loop_that_is_never_idle_steps_aside_for_a_write(tmp_path):
+    device = Device()
+    writer = ThreadFileWriter(device, GiveWay(lambda: 0, device.stepped_aside.set))
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    writer.submit(WriteJob(SegmentFile(tmp_path / "f", 0, -1), 0, [b"x"], durable, final=False))
+    while not durable.done():
+        await asyncio.sleep(0)
+    writer.close()
+    assert (tmp_path / "f").read_bytes() == b"x"
+    await durable
