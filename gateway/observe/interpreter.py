@@ -15,10 +15,11 @@ THRESHOLDS = (25_000, 10, 100)
 be in cycles, and looks at these: 0.1 us each, so 2 to 3 ms. A server that replaces what it keeps by
 as much makes hardly any. The higher the others, the rarer those that look at older objects."""
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 """After so long a thread that runs gives way to one that waits. The loop waits for a turn after
 each look at its sockets, and the thread that writes after each system call: with 5 ms, as it is by
-default, a thread that decodes or checks something large made all others some 20 times slower."""
+default, a thread that decodes or checks something large made all others some 20 times slower. With
+half a millisecond one who waits for a loop with a small request in each turn would never ask."""
 
 
 def settle() -> None:

@@ -15,7 +15,7 @@ import gateway.server
 from gateway.settings.config import Config
 
 def ready(*_):
-    print(sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count())
+    print(round(sys.getswitchinterval(), 6), gc.get_threshold(), gc.get_freeze_count())
     os.kill(os.getpid(), signal.SIGTERM)
 
 gateway.server.announce_ready = ready
