@@ -7,12 +7,12 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts unit sim model compat buckets kill chaos damage soak siege fuzz teeth bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos damage soak siege fuzz teeth bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
 	@echo "make test    install and run every check and every test"
-	@echo "make check   lint, format, types, layer contracts, unit tests"
+	@echo "make check   lint, format, types, layer contracts, the quick unit tests: before every commit"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000'; make sim SEED=n shows one"
 	@echo "make model   explore the model of the log, whole and with each of its rules broken"
@@ -46,7 +46,7 @@ $(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.dev
 run: $(VENV)/.run
 	$(BIN)/woodpecker-gateway serve $(ARGS)
 
-check: lint types contracts unit
+check: lint types contracts quick
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -61,6 +61,10 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+# All files, and of what is drawn from seeds or explored whole a sample.
+quick: $(VENV)/.dev
+	$(BIN)/pytest -n auto --dist loadgroup -m "not slow" protocol wal_core gateway
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest -n auto --dist loadgroup protocol wal_core gateway
@@ -81,7 +85,7 @@ buckets: $(VENV)/.dev
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
 
-test: check compat buckets
+test: lint types contracts unit compat buckets
 
 kill: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)

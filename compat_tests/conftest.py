@@ -25,7 +25,6 @@ MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
     "chaos": "random faults of everything under load; --minutes of them",
     "soak": "writing and deleting for --minutes, then a look at what is left",
-    "slow": "more than a few seconds by nature",
 }
 _MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
 _BUCKET = "compat"

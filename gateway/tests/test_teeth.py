@@ -115,6 +115,7 @@ def test_a_mistake_without_its_place_is_refused(text: str) -> None:
         mutation.applied(2 * mutation.old)
 
 
+@pytest.mark.slow
 def test_who_notices_and_who_does_not(sources: Path) -> None:
     (mutation,) = parse(ONE + "caught by: test_sums.py::test_nothing\n")
     tree = a_tree(sources)
@@ -125,6 +126,7 @@ def test_who_notices_and_who_does_not(sources: Path) -> None:
     assert tree.test(mutation.caught_by) == Run(frozenset(), ANY, completed=True)  # undone
 
 
+@pytest.mark.slow
 def test_a_test_that_cannot_run_catches_nothing(sources: Path) -> None:
     (mutation,) = parse(ONE.replace("+    return a - b", "+    return a -"))
     verdict = teeth._judge(mutation, a_tree(sources), everything=False)

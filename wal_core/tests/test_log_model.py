@@ -10,6 +10,7 @@ from wal_core.testing.log_model.rules import Rule
 from wal_core.testing.log_model.runs import BREAKS, RUNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_no_order_of_steps_breaks_an_invariant(name: str) -> None:
     found = explore(LogModel(RUNS[name]))

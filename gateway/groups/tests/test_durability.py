@@ -19,6 +19,7 @@ from protocol.error_codes import ErrorCode as E
 from wal_core import LogConfig, MemoryStore
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
+from wal_core.testing.sampled import sampled
 
 GROUPS = [f"group-{n}" for n in range(5)]
 PARTITIONS_COUNT = 3
@@ -56,7 +57,7 @@ async def commit_for_ever(
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", sampled(range(8), quick_count=2))
 @virtual
 async def test_an_acknowledged_commit_survives_any_crash(seed):
     objects = MemoryStore()

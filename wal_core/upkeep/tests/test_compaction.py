@@ -18,12 +18,13 @@ from wal_core.fsck import check_log
 from wal_core.stores.segments.file import FileSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
+from wal_core.testing.sampled import sampled
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, VirtualClock, World, load
 from wal_core.tests.harness import CountingRng, Harness
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", sampled(range(12), quick_count=2))
 def test_in_a_bucket_with_faults(seed):
     async def main() -> None:
         world = World(seed, SMALL)

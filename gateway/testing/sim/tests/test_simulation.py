@@ -14,6 +14,7 @@ from gateway.testing.sim.faults import Crash, Takeover
 from gateway.testing.sim.plan import MODES, Mode, Plan, draw_plan
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
+from wal_core.testing.sampled import sampled
 
 SEEDS_COUNT = 500  # per mode, about 80 s on one core
 CHUNK_COUNT = 50
@@ -68,13 +69,14 @@ _EACH_MODE = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS_COUNT, CHUNK_COUNT))
+@pytest.mark.parametrize("first", sampled(range(0, SEEDS_COUNT, CHUNK_COUNT), quick_count=1))
 @_EACH_MODE
 def test_seeds(mode, first):
     for seed in range(first, first + CHUNK_COUNT):
         run(mode, seed)
 
 
+@pytest.mark.slow
 @_EACH_MODE
 def test_every_kind_of_fault_hits_something(mode):
     missing = set(HAPPENED | HAPPENED_IN_MODE[mode])
