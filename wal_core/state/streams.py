@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
-from wal_core.state.tail import StreamTail
+from wal_core.state.stream_tail import StreamTail
 from wal_core.types import Entry
 
 
@@ -74,6 +74,12 @@ class Stream:
         self.first_run = self.first_max_ms = None
         if self.tail is not None:
             self.tail.forget()
+
+    def begin_tail(self, stream_id: int) -> StreamTail:
+        """Its first entry comes into memory."""
+        assert self.tail is None
+        self.tail = StreamTail(stream_id)
+        return self.tail
 
     def tail_from(self, offset: int, bytes_max: int, count_max: int) -> list[Entry] | None:
         """Entries from the one holding `offset`, at least one, else up to both bounds; None when

@@ -1,123 +1,18 @@
-"""The newest confirmed entries, kept in memory for readers at the end of the log.
-
-Packed: columns of numbers, and the buffers that payloads lie in. An object for each of a hundred
-thousand small entries would be gone through by every collection of garbage; entries are made when
-they are read.
-"""
+"""The newest confirmed entries, kept in memory for readers at the end of the log."""
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from wal_core.format.block import EncodedBlock, IndexRow
-from wal_core.types import Buffer, Entry
-
-if TYPE_CHECKING:
-    from wal_core.state.streams import Stream
+from wal_core.format.block import EncodedBlock
+from wal_core.state.stream_tail import StreamTail
+from wal_core.state.streams import Stream
 
 ENTRY_OVERHEAD_BYTES = 48
 BLOCK_OVERHEAD_BYTES = 96
 """What an entry and a block cost besides the payloads: their columns, the buffer's head, the
 allocator's rounding (measured)."""
-
-
-_NO_NUMBERS, _NO_SIZES = array("q"), array("I")
-_NO_HOLDERS: list[Buffer] = []
-"""The columns of whoever was told to forget: shared, and never changed."""
-
-
-class StreamTail:
-    """What is in memory of one stream, in offset order and without a gap up to its end."""
-
-    __slots__ = (
-        "_bases",
-        "_counts",
-        "_gone_count",
-        "_holders",
-        "_lengths",
-        "_starts",
-        "_stream_id",
-        "_times",
-    )
-
-    def __init__(self, stream_id: int) -> None:
-        self._stream_id = stream_id
-        # Parallel columns, of which the first `_gone_count` are evicted.
-        self._bases = array("q")
-        self._counts = array("I")  # of records; spans follow from the bases
-        self._times = array("q")
-        self._holders: list[Buffer] = []  # a payload is here,
-        self._starts = array("I")  # from here on,
-        self._lengths = array("I")  # so long
-        self._gone_count = 0
-
-    def __len__(self) -> int:
-        return len(self._bases) - self._gone_count
-
-    def forget(self) -> None:
-        """Nobody will read it any more: keep nothing, and nothing of what still comes."""
-        self._bases = self._times = _NO_NUMBERS
-        self._counts = self._starts = self._lengths = _NO_SIZES
-        self._holders = _NO_HOLDERS
-        self._gone_count = 0
-
-    def append(self, row: IndexRow, holder: Buffer, start: int) -> None:
-        """An entry: its row in the index of its block, and where its payload is."""
-        if self._holders is _NO_HOLDERS:
-            return
-        _, base_offset, _, record_count, time_ms, _, size = row
-        self._bases.append(base_offset)
-        self._counts.append(record_count)
-        self._times.append(time_ms)
-        self._holders.append(holder)
-        self._starts.append(start)
-        self._lengths.append(size)
-
-    def evict_oldest(self) -> None:
-        if self._holders is _NO_HOLDERS:
-            return
-        # Let the payload go now, not when the columns are cut.
-        self._holders[self._gone_count] = b""
-        self._gone_count += 1
-        if self._gone_count >= 64 and self._gone_count * 2 >= len(self._bases):
-            for column in (self._bases, self._counts, self._times, self._starts, self._lengths):
-                del column[: self._gone_count]
-            del self._holders[: self._gone_count]
-            self._gone_count = 0
-
-    def entries_from(
-        self, offset: int, end_offset: int, bytes_max: int, count_max: int
-    ) -> list[Entry] | None:
-        """Entries from the one holding `offset`, at least one, else up to both bounds; None when
-        that one is no longer here. The last one ends at `end_offset`."""
-        bases, lengths = self._bases, self._lengths
-        at = bisect_right(bases, offset, self._gone_count) - 1
-        if at < self._gone_count:
-            return None
-        found: list[Entry] = []
-        for index in range(at, min(at + count_max, len(bases))):
-            size = lengths[index]
-            bytes_max -= size
-            if bytes_max < 0 and found:
-                break
-            base_offset, start = bases[index], self._starts[index]
-            following = bases[index + 1] if index + 1 < len(bases) else end_offset
-            payload = memoryview(self._holders[index])[start : start + size]
-            found.append(
-                Entry(
-                    self._stream_id,
-                    base_offset,
-                    following - base_offset,
-                    self._counts[index],
-                    self._times[index],
-                    payload,
-                )
-            )
-        return found
 
 
 class Tail:
@@ -138,7 +33,7 @@ class Tail:
         ):
             tail = stream.tail
             if tail is None:
-                tail = stream.tail = StreamTail(row[0])
+                tail = stream.begin_tail(row[0])
             tail.append(row, holder, start)
             self._owners.append(tail)
         self._counts.append(len(owners))

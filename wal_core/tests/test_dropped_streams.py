@@ -10,8 +10,8 @@ import pytest
 
 from wal_core import Invalid, LogConfig, MemoryStore, Truncated, open_store
 from wal_core.format.segment_index import _StreamRuns
+from wal_core.state.stream_tail import StreamTail
 from wal_core.state.streams import Stream
-from wal_core.state.tail import StreamTail
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
