@@ -1,20 +1,64 @@
-"""Finds our command lines in documents; checks that the program takes them, runs none of them."""
+"""Finds the command lines of documents; says which are ours, and which cannot be run, and why."""
 
 import re
 import shlex
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import click
 
 from gateway.cli.main import PROGRAM, cli
 
-_FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?:<!-- parsed: ([^\n]*) -->\n)?```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# What documents show of the programs that come with Kafka: the options each takes.
+FOREIGN = {
+    "docker": {"-f", "--build"},
+    "kafka-broker-api-versions.sh": {"--bootstrap-server"},
+    "kafka-configs.sh": {
+        "--bootstrap-server",
+        "--alter",
+        "--describe",
+        "--entity-type",
+        "--entity-name",
+        "--add-config",
+    },
+    "kafka-console-consumer.sh": {"--bootstrap-server", "--topic", "--from-beginning", "--group"},
+    "kafka-console-producer.sh": {"--bootstrap-server", "--topic"},
+    "kafka-delete-records.sh": {"--bootstrap-server", "--offset-json-file"},
+    "kafka-get-offsets.sh": {"--bootstrap-server", "--topic"},
+    "kafka-log-dirs.sh": {"--bootstrap-server", "--describe", "--topic-list"},
+    "kafka-producer-perf-test.sh": {
+        "--topic",
+        "--num-records",
+        "--record-size",
+        "--throughput",
+        "--producer-props",
+    },
+    "kafka-topics.sh": {
+        "--bootstrap-server",
+        "--create",
+        "--list",
+        "--describe",
+        "--delete",
+        "--topic",
+        "--partitions",
+        "--replication-factor",
+    },
+}
 
 
-def shell_lines(markdown: str) -> Iterator[str]:
-    """Every line of every ```sh block."""
-    for block in _FENCE.findall(markdown):
-        yield from (line for line in block.splitlines() if line.strip())
+class ShellLine(NamedTuple):
+    """One command of a document, and why it is only parsed; empty: a test runs it."""
+
+    text: str
+    reason: str
+
+
+def shell_lines(markdown: str) -> Iterator[ShellLine]:
+    """Every line of every ```sh block. Under `<!-- parsed: REASON -->` it is not to be run."""
+    for reason, block in _FENCE.findall(markdown):
+        yield from (ShellLine(line, reason) for line in block.splitlines() if line.strip())
 
 
 def our_arguments(line: str) -> list[str] | None:
@@ -23,6 +67,23 @@ def our_arguments(line: str) -> list[str] | None:
     if words and words[0].rpartition("/")[2] == PROGRAM:
         return words[1:]
     return None
+
+
+def check(line: str, make_targets: set[str]) -> None:
+    """Raises click.UsageError if no such command could be meant."""
+    arguments = our_arguments(line)
+    if arguments is not None:
+        parse(arguments)
+        return
+    program, *words = shlex.split(line)
+    if program == "make":
+        unknown = {word for word in words[:1] if word not in make_targets}
+    elif program in FOREIGN:
+        unknown = {word for word in words if re.match(r"--?[a-z]", word)} - FOREIGN[program]
+    else:
+        unknown = {program}
+    if unknown:
+        raise click.UsageError(f"{line}: {', '.join(sorted(unknown))} is not known")
 
 
 def parse(arguments: list[str]) -> None:

@@ -1,22 +1,22 @@
 """Documents say what is so: commands exist, the matrix is current, the examples run."""
 
+import ast
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 import pytest
 
 from compat_tests.conftest import Broker
 from compat_tests.repo import matrix
-from compat_tests.repo.commands import our_arguments, parse, shell_lines
-from compat_tests.repo.files import ROOT, read
-from compat_tests.support.gateway import Remote
+from compat_tests.repo.commands import check, parse, shell_lines
+from compat_tests.repo.files import ROOT, read, repository_files
 
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md")
 )
+README_LINES_MAX_COUNT = 200
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
 
 
@@ -25,13 +25,23 @@ def test_the_readme_goes_in_the_order_of_a_first_visit() -> None:
     assert headings == [
         "Run",
         "Try",
-        "Test",
+        "Use it from Python",
         "Connect your own client",
+        "Test",
         "What works",
-        "What does not yet",
+        "What does not work yet",
+        "Documents",
     ]
-    languages = re.findall(r"^```(python|java|go)$", read("README.md"), re.MULTILINE)
-    assert languages == ["python", "java", "go"]
+    assert re.findall(r"^```(python|java|go)$", read("README.md"), re.MULTILINE) == ["python"]
+    assert re.findall(r"^```(java|go)$", read("docs/clients.md"), re.MULTILINE) == ["java", "go"]
+    assert len(read("README.md").splitlines()) <= README_LINES_MAX_COUNT
+
+
+def test_the_readme_names_every_page() -> None:
+    named = re.findall(
+        r"^\| \[(.*?)\]", read("README.md").partition("## Documents")[2], re.MULTILINE
+    )
+    assert sorted(named) == sorted({*DOCUMENTS} - {"README.md"})
 
 
 def test_the_matrix_is_the_handler_table() -> None:
@@ -45,27 +55,27 @@ def test_a_readme_without_marks_is_refused() -> None:
         matrix.replaced("no marks here")
 
 
+def anchors(markdown: str) -> set[str]:
+    """What `#...` in a link to this text may be."""
+    return {
+        "#" + re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)", markdown, re.MULTILINE)
+    }
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    text = read(document)
-    anchors = {
-        "#" + re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    }
-    for target, anchor in _LINK.findall(text):
-        assert not target or ((ROOT / document).parent / target).exists(), target
-        assert target or anchor in anchors, anchor
+    for target, anchor in _LINK.findall(read(document)):
+        page = (ROOT / document).parent / target if target else ROOT / document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page.read_text(encoding="utf-8")), anchor
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_in_documents_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
     for line in shell_lines(read(document)):
-        arguments = our_arguments(line)
-        if arguments is not None:
-            parse(arguments)
-        if line.startswith("make "):
-            assert line.split()[1] in targets, line
+        check(line.text, targets)
     named = re.findall(r"`make ([a-z]+)[ `]", read(document))
     assert set(named) <= targets
 
@@ -76,26 +86,12 @@ def test_a_command_that_does_not_exist_would_be_noticed(wrong: list[str]) -> Non
         parse(wrong)
 
 
-def test_the_first_commands_of_the_readme_work(memory_broker: Broker, tmp_path: Path) -> None:
-    """`Try`, from top to bottom, as it stands; only the address differs."""
-    if isinstance(memory_broker, Remote):
-        pytest.skip("runs the commands against a broker of its own only")
-    section = read("README.md").partition("## Try")[2].partition("\n## ")[0]
-    said = []
-    for line in shell_lines(section):
-        program = f"{sys.executable} -m gateway"
-        command = line.replace(".venv/bin/woodpecker-gateway", program)
-        command += f" --bootstrap {memory_broker.bootstrap}"
-        if line.endswith("--from-beginning"):
-            command += " --max-messages 1"  # a reader stops it with Ctrl-C
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == 0, (line, done.stderr)
-        said.append(done.stdout)
-    assert said[0].startswith("greetings partition 0 offset ")
-    assert said[1] == "hello\n"
-    assert '"value": "{\\"total\\": 12}"' in said[-2]
+@pytest.mark.parametrize(
+    "wrong", ["make nothing", "kafka-topics.sh --create --tpoic x", "rm -r data", "woodpecker x"]
+)
+def test_a_line_that_cannot_be_meant_would_be_noticed(wrong: str) -> None:
+    with pytest.raises(click.UsageError):
+        check(wrong, {"run", "test"})
 
 
 def test_the_python_example_of_the_readme_runs(memory_broker: Broker) -> None:
@@ -107,6 +103,32 @@ def test_the_python_example_of_the_readme_runs(memory_broker: Broker) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "b'python' b'hello from Python'" in done.stdout
+
+
+def logged() -> set[str]:
+    """The events that the gateway logs."""
+    events = set()
+    for path in repository_files(ROOT / "gateway"):
+        if path.suffix == ".py" and not {"tests", "testing"} & set(path.parts):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "log_event":
+                    assert isinstance(node.args[2], ast.Constant), (path, node.lineno)
+                    events.add(str(node.args[2].value))
+    return events
+
+
+def test_every_event_has_a_row_that_says_what_to_do() -> None:
+    page = read("docs/operations.md")
+    told = {
+        event
+        for cell in re.findall(
+            r"^\| (`[^|]*`) \| (?:info|warning|error|debug) \|", page, re.MULTILINE
+        )
+        for event in re.findall(r"`(.+?)`", cell)
+    }
+    assert logged() <= told, "name it in docs/operations.md, What to watch"
+    of_the_log = set(re.findall(r"`(.+?)`", page.partition("| sentence |")[2].partition("\n\n")[0]))
+    assert told - of_the_log <= logged()
 
 
 def test_every_promise_names_tests_that_exist() -> None:

@@ -1,0 +1,34 @@
+"""Every command in the documents is run, from top to bottom, as it stands."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from compat_tests.repo.commands import shell_lines
+from compat_tests.repo.files import ROOT, read
+from compat_tests.repo.stage import Stage
+
+# CONTRIBUTING and ARCHITECTURE are for those who have the checkout: `make` and pytest.
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with Stage(tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_work(stage: Stage, page: str) -> None:
+    said = [stage.run(line.text) for line in shell_lines(read(page)) if not line.reason]
+    if page == "README.md":
+        assert said[0].startswith("greetings partition 0 offset ")
+        assert said[1] == "hello\n"
+        assert '"value": "{\\"total\\": 12}"' in said[-2]
+
+
+def test_a_command_that_fails_is_noticed(stage: Stage) -> None:
+    with pytest.raises(AssertionError, match="unheard-of"):
+        stage.run("woodpecker-gateway topics describe unheard-of")
+    with pytest.raises(AssertionError, match="is a file"):
+        stage.run("woodpecker-gateway serve --data .venv/bin/woodpecker-gateway")
