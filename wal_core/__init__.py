@@ -9,6 +9,7 @@ from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cl
 from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
+from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
@@ -30,6 +31,7 @@ __all__ = [
     "Fenced",
     "Finding",
     "FindingKind",
+    "Format",
     "Invalid",
     "Lane",
     "Log",
@@ -57,4 +59,5 @@ __all__ = [
     "open_to_copy",
     "open_to_look",
     "stored_mode",
+    "version_in",
 ]

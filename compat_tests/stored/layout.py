@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HEADER = struct.Struct("<4sHBBQQQIIIII16sI")
-FOOTER_HEAD = struct.Struct("<4sIIIIq")
-INDEX_HEAD = struct.Struct("<4sIIIIQQq")
+FOOTER_HEAD = struct.Struct("<4sHIIIIq")
+INDEX_HEAD = struct.Struct("<4sHIIIIQQq")
 OBJECT_ROW = struct.Struct("<QH")
 FOOTER_BLOCK_BYTES, INDEX_BLOCK_BYTES, STREAM_BYTES, RUN_BYTES = 16, 32, 48, 36
 DATA, COMPLETE, FENCE, MANIFEST, INDEX = 1, 2, 3, 4, 5
@@ -66,15 +66,15 @@ def kind_of(body: bytes) -> int:
 
 
 def block_count(footer: Block) -> int:
-    magic, blocks, *_ = FOOTER_HEAD.unpack_from(footer.data)
-    assert magic == b"WPF1"
+    magic, version, blocks, *_ = FOOTER_HEAD.unpack_from(footer.data)
+    assert (magic, version) == (b"WPF1", 1)
     return int(blocks)
 
 
 def index_objects(index: Block) -> dict[str, int]:
     """Key and size of every object that an index names."""
-    magic, objects, blocks, streams, runs, _, last, _ = INDEX_HEAD.unpack_from(index.data)
-    assert magic == b"WPI1"
+    magic, version, objects, blocks, streams, runs, _, last, _ = INDEX_HEAD.unpack_from(index.data)
+    assert (magic, version) == (b"WPI1", 1)
     assert last == index.segment
     at = INDEX_HEAD.size
     at += blocks * INDEX_BLOCK_BYTES + streams * STREAM_BYTES + runs * RUN_BYTES
@@ -108,6 +108,7 @@ def layout_of(sizes: Mapping[str, int], get: Get) -> Layout:
     block = parse(get(f"manifests/0/{newest:020d}"), (MANIFEST,))
     assert block.segment == newest
     found.manifest = json.loads(block.data)
+    assert found.manifest["version"] == 1
     for number in range(max(0, newest - MANIFESTS_KEPT_COUNT + 1), newest + 1):
         found.named[f"manifests/0/{number:020d}"] = None
     covered = -1

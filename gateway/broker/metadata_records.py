@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from wal_core import Corrupt
+from wal_core import Corrupt, Format, version_in
 
 PARTITIONS_MAX_COUNT = 1_000_000
 """Of one topic: a record that says more is damaged, and each costs memory."""
@@ -24,6 +24,8 @@ LOG_ID_MAX = (1 << 15) - 1
 """So many bits has a producer id for the log it comes from."""
 _LogId = Annotated[int, msgspec.Meta(ge=0, le=LOG_ID_MAX)]
 
+RECORD = Format("a metadata record", 1, 1)
+
 _NUMBERS_ACTED_ON = (
     "max.message.bytes",
     "message.timestamp.after.max.ms",
@@ -33,7 +35,13 @@ _NUMBERS_ACTED_ON = (
 )
 
 
-class ClusterCreated(msgspec.Struct, tag="cluster_created", frozen=True, kw_only=True):
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What all of them have."""
+
+    version: int = RECORD.version
+
+
+class ClusterCreated(_Record, tag="cluster_created", frozen=True, kw_only=True):
     """The first record of a log: the cluster's name for ever (22 characters of URL-safe base64)."""
 
     cluster_id: str
@@ -56,7 +64,7 @@ _Placements = Annotated[
 ]
 
 
-class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=True):
+class TopicCreated(_Record, tag="topic_created", frozen=True, kw_only=True):
     """Partition i of the topic lies where placements[i] says: nothing computes it."""
 
     name: str
@@ -70,7 +78,7 @@ class TopicCreated(msgspec.Struct, tag="topic_created", frozen=True, kw_only=Tru
             raise ValueError(f"two partitions of {self.name!r} lie in one place")
 
 
-class TopicConfigsChanged(msgspec.Struct, tag="topic_configs_changed", frozen=True, kw_only=True):
+class TopicConfigsChanged(_Record, tag="topic_configs_changed", frozen=True, kw_only=True):
     """`configs` takes the place of all that was set on the topic before."""
 
     topic_id: _TopicId
@@ -80,7 +88,7 @@ class TopicConfigsChanged(msgspec.Struct, tag="topic_configs_changed", frozen=Tr
         _check_configs(self.configs)
 
 
-class TopicDeleted(msgspec.Struct, tag="topic_deleted", frozen=True, kw_only=True):
+class TopicDeleted(_Record, tag="topic_deleted", frozen=True, kw_only=True):
     """The topic's streams are dropped; their ids are never used again."""
 
     topic_id: _TopicId
@@ -90,13 +98,13 @@ PRODUCER_IDS_BLOCK_COUNT = 1_000
 """Reserved at once. As Kafka: one record in the log per thousand producers."""
 
 
-class ProducerIdsReserved(msgspec.Struct, tag="producer_ids_reserved", frozen=True, kw_only=True):
+class ProducerIdsReserved(_Record, tag="producer_ids_reserved", frozen=True, kw_only=True):
     """Producer ids below `end` may be in use; a restarted broker goes on from here."""
 
     end: Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
 
 
-class RecordsDeleted(msgspec.Struct, tag="records_deleted", frozen=True, kw_only=True):
+class RecordsDeleted(_Record, tag="records_deleted", frozen=True, kw_only=True):
     """Partitions start further on: stream id -> first offset that may still be read.
 
     Written before any of it shows, with offsets that were durable by then (so no stream ends before
@@ -134,9 +142,11 @@ def encode_metadata(record: MetadataRecord) -> bytes:
 
 
 def decode_metadata(payload: bytes | memoryview) -> MetadataRecord:
-    """Raises Corrupt (also for an unknown type: written by a newer version)."""
+    """Raises Corrupt, and Invalid for a version that is not read here."""
     try:
         record: MetadataRecord = _decoder.decode(payload)
     except UNREADABLE as error:
+        RECORD.check(version_in(payload, RECORD.version))
         raise Corrupt(f"a metadata record cannot be read: {error}") from None
+    RECORD.check(record.version)
     return record

@@ -150,5 +150,11 @@ def _version_of(data: bytes, what: str) -> int:
 def _value_version_of(value: bytes) -> int:
     version = _version_of(value, "a group record's value")
     if not 0 <= version <= _VALUE_VERSION_MAX:
-        raise DecodeError("written by a newer release", 0, api="group_records", version=version)
+        raise DecodeError(
+            f"the value of a group record is of version {version}, this program reads versions 0 "
+            f"to {_VALUE_VERSION_MAX}: run the newer version of it that wrote it",
+            0,
+            api="group_records",
+            version=version,
+        )
     return version

@@ -12,7 +12,7 @@ from pathlib import Path
 from wal_core.clock import Rng
 from wal_core.config import CloudSettings, Mode, is_cloud
 from wal_core.errors import Invalid
-from wal_core.format.block import FORMAT_VERSION
+from wal_core.format.versions import LOG
 from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.stores.objects.local_folder import LocalFolderStore
 from wal_core.stores.opening import COPYING_KEY, create_marker, objects_to_look_at
@@ -33,7 +33,7 @@ async def open_to_copy(
     try:
         if isinstance(objects, LocalFolderStore):
             await objects.open()
-        await _claim(objects, {"format": FORMAT_VERSION, "mode": mode, "from": source})
+        await _claim(objects, {"format": LOG.version, "mode": mode, "from": source})
     except BaseException:
         await objects.close()
         raise

@@ -16,17 +16,18 @@ from typing import NamedTuple, TypeAlias
 from fastcrc import crc32
 
 from wal_core.errors import Corrupt
+from wal_core.format.versions import BLOCK
 from wal_core.types import Buffer, Entry
 
 crc32c = crc32.iscsi
 """CRC-32C (Castagnoli); a second argument continues an earlier value."""
 
 BLOCK_MAGIC = b"WPB1"
-FORMAT_VERSION = 3
-"""Of all bytes of a log: in the header of each block, and in the marker of the location."""
 NONCE_BYTES = 16
 
 _HEADER = struct.Struct("<4sHBBQQQIIIII16sI")
+_VERSION = struct.Struct("<H")
+_VERSION_AT = 4
 _CRC_FIELD = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size
 _CRC_AT = HEADER_BYTES - _CRC_FIELD.size
@@ -171,7 +172,7 @@ def _build_header(
 ) -> bytes:
     head = _HEADER.pack(
         BLOCK_MAGIC,
-        FORMAT_VERSION,
+        BLOCK.version,
         kind,
         0,  # flags: none defined yet
         ids.log_id,
@@ -242,14 +243,13 @@ def group_by_stream(entries: Sequence[Entry]) -> dict[int, list[Entry]]:
 
 
 def parse_header(buffer: Buffer) -> BlockHeader:
-    """The header alone, not yet verified by the CRC; raises Corrupt when it cannot be one."""
+    """The header alone, not yet verified by the CRC, nor its version; raises Corrupt when it cannot
+    be one."""
     if len(buffer) < HEADER_BYTES:
         raise Corrupt(f"a block header needs {HEADER_BYTES} bytes, there are {len(buffer)}")
-    magic, version, *fields = _HEADER.unpack_from(buffer)
+    magic, _, *fields = _HEADER.unpack_from(buffer)
     if magic != BLOCK_MAGIC:
         raise Corrupt(f"not a block: magic is {magic!r}")
-    if version != FORMAT_VERSION:
-        raise Corrupt(f"a block of format {version}, this program reads format {FORMAT_VERSION}")
     header = BlockHeader(*fields)
     expected = header.entry_count * INDEX_ENTRY.size
     if header.index_bytes != expected:
@@ -262,7 +262,8 @@ def parse_header(buffer: Buffer) -> BlockHeader:
 
 
 def parse_block(buffer: Buffer) -> Block:
-    """Verify a whole block; bytes behind it are not looked at. Raises Corrupt."""
+    """Verify a whole block; bytes behind it are not looked at. Raises Corrupt, and Invalid for a
+    whole one of a version that is not read here."""
     header = parse_header(buffer)
     total = header.total_bytes
     if len(buffer) < total:
@@ -270,6 +271,7 @@ def parse_block(buffer: Buffer) -> Block:
     view = memoryview(buffer)[:total]
     if crc32c(view[HEADER_BYTES:], crc32c(view[:_CRC_AT])) != header.crc:
         raise Corrupt("CRC-32C of the block does not match")
+    BLOCK.check(_VERSION.unpack_from(buffer, _VERSION_AT)[0])
     block = Block(header, view)
     _check_index(block)
     return block

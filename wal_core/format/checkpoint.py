@@ -9,31 +9,39 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from wal_core.errors import Corrupt
+from wal_core.format.versions import PIECE
 from wal_core.types import Buffer
 
 CHECKPOINT_STREAM_ID = (1 << 64) - 1
 """Its entries are pieces of the checkpoint; no user can have it."""
 
+_VERSION = struct.Struct("<H")
 _PAIR = struct.Struct("<II")
 _FORGOTTEN = (1 << 32) - 1
 """In the place of a value's length: nothing is remembered under this key any more."""
 
 
 def encode_piece(pairs: Iterable[tuple[bytes, bytes | None]]) -> bytes:
-    """Keys and values; no value: forgotten."""
-    parts: list[bytes] = []
+    """Keys and values; no value: forgotten. Nothing takes no bytes."""
+    parts: list[bytes] = [_VERSION.pack(PIECE.version)]
     for key, value in pairs:
         if value is None:
             parts += (_PAIR.pack(len(key), _FORGOTTEN), key)
         else:
             parts += (_PAIR.pack(len(key), len(value)), key, value)
-    return b"".join(parts)
+    return b"".join(parts) if len(parts) > 1 else b""
 
 
 def iter_piece(piece: Buffer) -> Iterator[tuple[bytes, memoryview | None]]:
-    """Raises Corrupt where the bytes are no whole pair. Values are views."""
+    """Values are views. Raises Corrupt where the bytes are no whole pair, Invalid for another
+    version."""
     view = memoryview(piece)
     at, end = 0, len(view)
+    if view:
+        if end <= _VERSION.size:
+            raise Corrupt("a piece of the checkpoint holds nothing")
+        PIECE.check(_VERSION.unpack_from(view)[0])
+        at = _VERSION.size
     while at < end:
         if end - at < _PAIR.size:
             raise Corrupt("a piece of the checkpoint ends inside a head")

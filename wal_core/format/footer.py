@@ -12,10 +12,11 @@ from typing import NamedTuple
 from wal_core.errors import Corrupt
 from wal_core.format.block import Block, crc32c
 from wal_core.format.stream_tables import Run, StreamRow, StreamTables, encode_runs, encode_streams
+from wal_core.format.versions import FOOTER
 from wal_core.types import Buffer
 
 FOOTER_MAGIC = b"WPF1"
-_HEAD = struct.Struct("<4sIIIIq")
+_HEAD = struct.Struct("<4sHIIIIq")
 _BLOCK_ROW = struct.Struct("<QII")
 
 TRAILER_MAGIC = b"WPT1"
@@ -44,6 +45,7 @@ def encode_footer_payload(
     run_rows = [*runs]
     head = _HEAD.pack(
         FOOTER_MAGIC,
+        FOOTER.version,
         len(block_rows) // _BLOCK_ROW.size,
         len(stream_rows),
         len(run_rows),
@@ -65,12 +67,16 @@ class Footer(StreamTables):
         self.term = term
         if len(payload) < _HEAD.size:
             raise Corrupt("footer is too short", segment=segment)
-        magic, blocks, streams, runs, changes_bytes, created = _HEAD.unpack_from(payload)
+        magic, version, *rest = _HEAD.unpack_from(payload)
+        if magic != FOOTER_MAGIC:
+            raise Corrupt("not a footer", segment=segment)
+        FOOTER.check(version)
+        blocks, streams, runs, changes_bytes, created = rest
         self.block_count: int = blocks
         self.created_ms: int = created
         self._blocks_at = _HEAD.size
         super().__init__(payload, self._blocks_at + blocks * _BLOCK_ROW.size, streams, runs)
-        if magic != FOOTER_MAGIC or self.tables_end + changes_bytes != len(payload):
+        if self.tables_end + changes_bytes != len(payload):
             raise Corrupt("footer tables do not fit their sizes", segment=segment)
 
     @classmethod

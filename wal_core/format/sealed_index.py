@@ -13,10 +13,11 @@ from wal_core.errors import Corrupt
 from wal_core.format.block import Block, BlockKind
 from wal_core.format.places import Place
 from wal_core.format.stream_tables import Run, StreamRow, StreamTables, encode_runs, encode_streams
+from wal_core.format.versions import SEALED_INDEX
 from wal_core.types import Buffer
 
 INDEX_MAGIC = b"WPI1"
-_HEAD = struct.Struct("<4sIIIIQQq")
+_HEAD = struct.Struct("<4sHIIIIQQq")
 _BLOCK_ROW = struct.Struct("<QIIIQI")
 _OBJECT_ROW = struct.Struct("<QH")
 
@@ -51,7 +52,7 @@ def encode_index(
 ) -> bytes:
     """`streams` sorted by id, `runs` by (stream, block)."""
     counts = (len(objects), len(blocks), len(streams), len(runs))
-    parts = [_HEAD.pack(INDEX_MAGIC, *counts, first, last, created_ms)]
+    parts = [_HEAD.pack(INDEX_MAGIC, SEALED_INDEX.version, *counts, first, last, created_ms)]
     parts += [_BLOCK_ROW.pack(*row) for row in blocks]
     parts += [encode_streams(streams), encode_runs(runs)]
     for key, size_bytes in objects:
@@ -69,9 +70,13 @@ class SealedIndex(StreamTables):
         self._log_id = log_id
         if len(payload) < _HEAD.size:
             raise Corrupt("index is too short", log_id=log_id)
-        magic, objects, blocks, streams, runs, first, last, created = _HEAD.unpack_from(payload)
-        if magic != INDEX_MAGIC or first > last:
+        magic, version, *rest = _HEAD.unpack_from(payload)
+        if magic != INDEX_MAGIC:
             raise Corrupt("not an index", log_id=log_id)
+        SEALED_INDEX.check(version)
+        objects, blocks, streams, runs, first, last, created = rest
+        if first > last:
+            raise Corrupt("an index that ends before it begins", log_id=log_id)
         self.first: int = first
         self.last: int = last
         self.created_ms: int = created

@@ -15,6 +15,7 @@ from wal_core.errors import REMEDY, Corrupt, Fenced, Unavailable
 from wal_core.format.block import BlockIds, BlockKind, encode_payload
 from wal_core.format.chain import Sealed
 from wal_core.format.places import Place
+from wal_core.format.versions import MANIFEST, version_in
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import create_own, read_block
@@ -48,6 +49,7 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the truth about a log's past."""
 
+    version: int = MANIFEST.version
     number: int  # -1: there is none yet
     term: int  # of the writer that committed it
     sealed: list[Sealed] = []  # in order; together they cover 0..covered
@@ -75,11 +77,13 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
-    """Raises Corrupt."""
+    """Raises Corrupt, Invalid for a version that is not read here."""
     try:
         manifest = _decoder.decode(payload)
     except _UNREADABLE as error:
+        MANIFEST.check(version_in(payload, MANIFEST.version))
         raise Corrupt(f"manifest {number} is not readable: {error}") from None
+    MANIFEST.check(manifest.version)
     last = -1
     for sealed in manifest.sealed:
         if not last < sealed.first <= sealed.last:

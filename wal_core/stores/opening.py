@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Invalid, Unavailable
-from wal_core.format.block import FORMAT_VERSION
+from wal_core.format.versions import LOG
 from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectStore
 from wal_core.stores.objects.local_folder import LocalFolderStore
 from wal_core.stores.objects.memory import MemoryStore
@@ -203,7 +203,7 @@ async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
 
 async def create_marker(objects: ObjectStore, mode: Mode) -> None:
     """Make a location one that holds a log of this mode; of several who do, the first counts."""
-    marker = {"format": FORMAT_VERSION, "mode": mode}
+    marker = {"format": LOG.version, "mode": mode}
     try:
         await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
     except AlreadyExists:
@@ -229,22 +229,12 @@ def _parse(stored: bytes) -> dict[str, Any]:
 def _compare(path: str, found: dict[str, Any], mode: Mode) -> None:
     version, found_mode = found.get("format"), found.get("mode")
     if not isinstance(version, int) or found_mode not in ("file", "object"):
-        marker = json.dumps({"format": FORMAT_VERSION, "mode": mode})
+        marker = json.dumps({"format": LOG.version, "mode": mode})
         raise Invalid(
             f"{path} is not a marker this program wrote; use an empty location, or, if the data "
             f"beside it are this program's and the marker is damaged, put {marker} into it"
         )
-    if version != FORMAT_VERSION:
-        remedy = "run the newer version of it that wrote them"
-        if version < FORMAT_VERSION:
-            remedy = (
-                "run the older version of it that wrote them, or start with an empty location "
-                "and produce the records again from there"
-            )
-        raise Invalid(
-            f"{path} says the data there are in format {version}, "
-            f"this program reads format {FORMAT_VERSION}: {remedy}"
-        )
+    LOG._replace(what=f"{path} says that the log there").check(version)
     if found_mode != mode:
         raise Invalid(
             f"{path} says the data there are in mode {found_mode}, asked for was {mode}: "

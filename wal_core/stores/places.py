@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
+from wal_core.errors import Corrupt, Fenced, Invalid, Unavailable
 from wal_core.format.block import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
 from wal_core.format.places import Place
 from wal_core.stores.deadline import expect
@@ -34,11 +34,11 @@ def _verified_and_grouped(place: Place, buffer: Buffer) -> Block:
 
 
 def verified(place: Place, buffer: Buffer) -> Block:
-    """Parse a block and make sure that it is the one that belongs here."""
+    """Parse a block and make sure that it is the one that belongs here. Raises Corrupt, Invalid."""
     try:
         block = parse_block(buffer)
-    except WalError as error:
-        raise Corrupt(f"{place.key}: {error.message}", **place.ids()) from error
+    except (Corrupt, Invalid) as error:
+        raise type(error)(f"{place.key}: {error.message}", **place.ids()) from error
     header = block.header
     if (header.log_id, header.segment, header.block) != place[3:]:
         raise Corrupt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wal_core.errors import Corrupt
+from wal_core.errors import Corrupt, Invalid
 from wal_core.format.block import (
     HEADER_BYTES,
     Block,
@@ -104,12 +104,12 @@ def block_seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def decode_block(data: bytes) -> Block:
-    """Raises Corrupt."""
+    """Raises Corrupt, Invalid for another version."""
     buffer = bytearray(data)
     repair_crc(buffer)
     try:
         parse_block(data)
-    except Corrupt:
+    except (Corrupt, Invalid):
         pass
     else:
         assert data == buffer, "a wrong checksum was accepted"

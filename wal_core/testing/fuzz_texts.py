@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from wal_core.format.block import FORMAT_VERSION
+from wal_core.format.versions import LOCK_FILE, LOG
 from wal_core.stores.objects.aws_profile import Profile
 from wal_core.stores.objects.cloud_location import CloudLocation, parse_location
 from wal_core.stores.opening import _compare, _parse
@@ -23,7 +23,7 @@ _TERM_END = 1 << 63
 
 
 def marker_seeds() -> Iterator[tuple[str, bytes]]:
-    yield "marker", json.dumps({"format": FORMAT_VERSION, "mode": "file"}).encode() + b"\n"
+    yield "marker", json.dumps({"format": LOG.version, "mode": "file"}).encode() + b"\n"
 
 
 def decode_marker(data: bytes) -> None:
@@ -32,11 +32,14 @@ def decode_marker(data: bytes) -> None:
 
 
 def lock_seeds() -> Iterator[tuple[str, bytes]]:
-    yield "lock", json.dumps({"term": 12, "pid": 345}).encode().ljust(64)
+    yield (
+        "lock",
+        json.dumps({"version": LOCK_FILE.version, "term": 12, "pid": 345}).encode().ljust(64),
+    )
 
 
 def decode_lock(data: bytes) -> int:
-    """The lock file's term; never refuses, 0 for nonsense."""
+    """The lock file's term; 0 for nonsense. Raises Invalid for another version."""
     return _noted_term(data)
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 
 from wal_core.errors import WalError
+from wal_core.format.versions import HANDOVER
 from wal_core.stores.objects.base import AlreadyExists, ObjectStore
 from wal_core.stores.persistence import Persistence
 
+_CALL = b'{"version": %d}\n' % HANDOVER.version
 _LOOK_INTERVAL_S = 1.0
 """A request a second while blocks are written, none while none are: a dollar a month on S3."""
 _LOOK_TIMEOUT_S = 5.0
@@ -31,7 +33,7 @@ def call_key(log_id: int) -> str:
 async def call(objects: ObjectStore, log_id: int, persist: Persistence) -> None:
     """Ask the writer to start nothing for a moment; it takes the call away itself afterwards."""
     try:
-        await persist(lambda: objects.create(call_key(log_id), [b"{}\n"]))
+        await persist(lambda: objects.create(call_key(log_id), [_CALL]))
     except AlreadyExists:
         pass  # somebody else's, or ours from before: not heard yet
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from gateway.broker import state_keys
 from gateway.broker.log_state import BrokerState
 from gateway.broker.metadata_records import (
+    RECORD,
     Placement,
     RecordsDeleted,
     TopicCreated,
@@ -18,7 +20,7 @@ from gateway.broker.metadata_records import (
 from gateway.broker.producer_state import ProducerStates
 from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import TopicRegistry
-from wal_core import Corrupt
+from wal_core import Corrupt, Invalid
 
 TOPIC_KEY = state_keys.topic(bytes.fromhex("0102030405064708890a0b0c0d0e0f10"))
 DOCUMENT = (Path(__file__).parents[1] / "METADATA.md").read_text()
@@ -103,6 +105,22 @@ def test_a_producer_is_written_as_documented() -> None:
 def test_every_kind_of_key_is_in_the_table() -> None:
     for kind in KeyKind:
         assert f"| `{kind.value.decode()}`" in DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [(0, "run the older version of it"), (2, "run the newer version of it")],
+)
+def test_a_record_of_another_version_is_refused_by_name(version: int, remedy: str) -> None:
+    """Also where the type, or a field of it, is one that this program does not know."""
+    for rest in ('"type":"topic_deleted","topic_id":"AQIDBAUGRwiJCgsMDQ4PEA=="', '"type":"else"'):
+        said = f"a metadata record is of version {version}, this program reads version 1: {remedy}"
+        with pytest.raises(Invalid, match=said):
+            decode_metadata(b'{"version":%d,%s}' % (version, rest.encode()))
+
+
+def test_the_table_of_versions_is_what_the_program_does() -> None:
+    assert f"| {RECORD.what} | `version` | {RECORD.version} | {RECORD.oldest} |" in DOCUMENT
 
 
 def test_an_unknown_record_is_refused() -> None:

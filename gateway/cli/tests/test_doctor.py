@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_to(
         (
             '{"format": 99, "mode": "file"}',
             1,
-            "format 99, this program reads format 3: run",
+            "version 99, this program reads version 3: run",
         ),
         ("garbage", 1, "is not a marker this program wrote; use an empty location"),
     ],

@@ -74,3 +74,12 @@ def test_unknown_key_kinds_are_told_apart_from_broken_ones():
             records.decode_offset_value(broken)
         with pytest.raises(DecodeError):
             records.decode_group_value(broken)
+
+
+@pytest.mark.parametrize("version", [-1, 5])
+def test_a_value_of_another_version_is_refused_by_name(version: int):
+    value = version.to_bytes(2, "big", signed=True) + OFFSET_VALUE[2:]
+    said = f"of version {version}, this program reads versions 0 to 4: run the newer version of it"
+    for decode in (records.decode_offset_value, records.decode_group_value):
+        with pytest.raises(DecodeError, match=said):
+            decode(value)

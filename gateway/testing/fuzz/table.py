@@ -24,6 +24,9 @@ def _nothing(_: object) -> None:
     """The decoder's answer needs no further look."""
 
 
+_REFUSED = (Corrupt, Invalid)
+"""Damaged, or of a version that is not read here."""
+
 # fmt: off
 TARGETS: tuple[Target[Any], ...] = (
     # what clients and brokers send
@@ -41,24 +44,24 @@ TARGETS: tuple[Target[Any], ...] = (
     Target("compression", batches.decode_compressed, (CompressionError,), batches.check_compressed,
            batches.compression_seeds),
     # what a log is made of
-    Target("block", blocks.decode_block, (Corrupt,), blocks.check_block, blocks.block_seeds),
-    Target("footer", blocks.decode_footer, (Corrupt,), blocks.check_footer, blocks.footer_seeds),
+    Target("block", blocks.decode_block, _REFUSED, blocks.check_block, blocks.block_seeds),
+    Target("footer", blocks.decode_footer, _REFUSED, blocks.check_footer, blocks.footer_seeds),
     Target("trailer", blocks.decode_trailer, (Corrupt,), blocks.check_trailer,
            blocks.trailer_seeds),
-    Target("segment_file", blocks.decode_segment_file, (Corrupt,), blocks.check_segment_file,
+    Target("segment_file", blocks.decode_segment_file, _REFUSED, blocks.check_segment_file,
            blocks.segment_file_seeds),
-    Target("manifest", sealed.decode_any_manifest, (Corrupt,), sealed.check_manifest,
+    Target("manifest", sealed.decode_any_manifest, _REFUSED, sealed.check_manifest,
            sealed.manifest_seeds),
-    Target("sealed_index", sealed.decode_sealed_index, (Corrupt,), sealed.check_sealed_index,
+    Target("sealed_index", sealed.decode_sealed_index, _REFUSED, sealed.check_sealed_index,
            sealed.sealed_index_seeds),
     Target("marker", texts.decode_marker, (Invalid,), _nothing, texts.marker_seeds),
-    Target("lock", texts.decode_lock, (), texts.check_lock, texts.lock_seeds),
+    Target("lock", texts.decode_lock, (Invalid,), texts.check_lock, texts.lock_seeds),
     # what rides on a log
-    Target("metadata_record", state.decode_metadata_record, (Corrupt,),
+    Target("metadata_record", state.decode_metadata_record, _REFUSED,
            state.check_metadata_record, state.metadata_seeds),
-    Target("remembered", state.decode_remembered, (Corrupt,),
+    Target("remembered", state.decode_remembered, _REFUSED,
            state.check_remembered, state.remembered_seeds),
-    Target("entry", state.decode_entry, (Corrupt,), state.check_entry,
+    Target("entry", state.decode_entry, _REFUSED, state.check_entry,
            state.entry_seeds),
     Target("group_record", state.decode_group_record, (DecodeError,), state.check_group_record,
            state.group_record_seeds),

@@ -160,8 +160,8 @@ def example() -> bytes:
 def test_the_worked_example_is_what_we_write_and_read():
     content = example()
     position, length = parse_trailer(content[-ff.TRAILER_BYTES :])
-    assert (position, length) == (117, 214)
-    assert content.endswith(encode_trailer(117, 214))
+    assert (position, length) == (117, 218)
+    assert content.endswith(encode_trailer(117, 218))
     block = parse_block(content)
     entry = Entry(7, 0, 2, 2, 1_700_000_000_000, b"hello")
     assert block.entries() == [entry]
@@ -176,7 +176,7 @@ def test_the_worked_example_is_what_we_write_and_read():
     ids = ids._replace(block=1, durable_count=1)
     payload = bytes(content[position + bf.HEADER_BYTES : -ff.TRAILER_BYTES])
     rewritten = b"".join(encode_payload(BlockKind.COMPLETE, ids, payload).pieces)
-    assert rewritten == content[117 : 117 + 214]
+    assert rewritten == content[117 : 117 + 218]
 
 
 async def test_the_worked_example_opens_as_a_log(tmp_path):

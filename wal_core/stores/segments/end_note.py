@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wal_core.format.block import crc32c
+from wal_core.format.versions import END_NOTE
 from wal_core.stores.files import opened, pread_exact
 
-_NOTE = struct.Struct("<4sQQ16sI")
+_NOTE = struct.Struct("<4sHQQ16sI")
 _MAGIC = b"WPE1"
 NOTE_AT = 512
 """In the lock file: in another sector than the term, so a torn write of one spares the other."""
@@ -31,17 +32,19 @@ class EndNote(NamedTuple):
 
 
 def encode_end_note(note: EndNote) -> bytes:
-    body = _NOTE.pack(_MAGIC, *note, 0)[:-4]
+    body = _NOTE.pack(_MAGIC, END_NOTE.version, *note, 0)[:-4]
     return body + struct.pack("<I", crc32c(body))
 
 
 def parse_end_note(content: bytes) -> EndNote | None:
-    """None when these bytes are no note."""
+    """None when these bytes are no note. Raises Invalid for a version that is not read here."""
     if len(content) != _NOTE.size:
         return None
-    _, segment, bytes_count, nonce, _ = _NOTE.unpack(content)
-    note = EndNote(segment, bytes_count, nonce)
-    return note if encode_end_note(note) == content else None
+    magic, version, *fields, crc = _NOTE.unpack(content)
+    if magic != _MAGIC or crc32c(content[:-4]) != crc:
+        return None
+    END_NOTE.check(version)
+    return EndNote(*fields)
 
 
 def read_end_note(lock_file: Path) -> EndNote | None:

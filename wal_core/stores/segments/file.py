@@ -24,6 +24,7 @@ from wal_core.errors import Corrupt, Unavailable
 from wal_core.format.block import Block
 from wal_core.format.footer import encode_trailer
 from wal_core.format.places import Lost, Place, Slot
+from wal_core.format.versions import LOCK_FILE
 from wal_core.stores.deadline import expect
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder, sync_folder
@@ -290,15 +291,22 @@ def _make_inherited_durable(folder: Path) -> None:
 
 
 def _noted_term(content: bytes) -> int:
-    """A lock file cut short by a crash says nothing; the segments' own terms then rule."""
+    """A lock file cut short by a crash says nothing; the segments' own terms then rule.
+    Raises Invalid for one of a version that is not read here."""
     try:
-        term = json.loads(content)["term"]
+        found = json.loads(content)
+        version, term = found["version"], found["term"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return 0
+    if isinstance(version, int):
+        LOCK_FILE.check(version)
     return term if isinstance(term, int) and 0 < term < _TERM_END else 0
 
 
 def _note_term(fd: int, term: int) -> None:
-    content = json.dumps({"term": term, "pid": os.getpid()}).encode() + b"\n"
+    content = (
+        json.dumps({"version": LOCK_FILE.version, "term": term, "pid": os.getpid()}).encode()
+        + b"\n"
+    )
     os.pwrite(fd, content.ljust(_TERM_BYTES), 0)  # one size for ever: never a mix of two contents
     os.fsync(fd)

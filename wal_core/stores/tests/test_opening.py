@@ -43,7 +43,7 @@ async def test_data_of_another_format_are_refused_by_name(tmp_path, version, rem
         json.dumps({"format": version, "mode": "file", "more": 1})
     )
     for opening in (open_store(str(tmp_path), "file"), open_to_look(str(tmp_path))):
-        said = f"format {version}, this program reads format 3: run {remedy}"
+        said = f"of version {version}, this program reads version 3: run {remedy}"
         with pytest.raises(Invalid, match=said):
             await opening
 
