@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gateway.fairness.reply_share import ReplyShare
+from typing import Protocol
 
 _Line = deque[tuple[int, asyncio.Future[bool]]]
 WAIT_S_MAX = 10.0  # for room; longer than it takes to let those go who do not read
 PRESS_INTERVAL_S = 1.0
+
+
+class Owed(Protocol):
+    """What one client is owed: its share."""
+
+    def press(self) -> None:
+        """Others need the memory: let the client go if it does not take what it is owed."""
 
 
 class ReplyBudget:
@@ -26,7 +30,7 @@ class ReplyBudget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self.shares: dict[ReplyShare, None] = {}  # of all open connections
+        self.shares: dict[Owed, None] = {}  # of all open connections
         self._lines: tuple[_Line, _Line] = (deque(), deque())  # the first goes before the other
         self._press_timer: asyncio.TimerHandle | None = None
 

@@ -108,6 +108,7 @@ class ReplyShare:
     def lost(self) -> None:
         """The connection is gone, and what it was to send with it."""
         self.budget.shares.pop(self, None)
+        self._unsent, self._let_go = _nothing_unsent, _nobody_left
         count_bytes, self._written_bytes = self._written_bytes, 0
         self._gone(count_bytes)
 
@@ -127,6 +128,15 @@ class ReplyShare:
         self._unsent_bytes = unsent_bytes
         if now_s - self._since_s >= PRESSED_S:
             self._let_go()
+
+
+def _nothing_unsent() -> int:
+    """Of a connection that has gone."""
+    return 0
+
+
+def _nobody_left() -> None:
+    """Its connection has gone, and neither keeps the other."""
 
 
 class ReplyRoom:

@@ -98,6 +98,11 @@ class ClassicGroup:
         if len(self.members):
             self.state = _STABLE
 
+    def was_journaled(self, now_ms: int) -> None:
+        """See JournaledGroup."""
+        self.state_since_ms = now_ms
+        self.journaled = True
+
     def start(self) -> None:
         """Begin to watch restored members; each has one session timeout to be heard of."""
         for member in self.members:

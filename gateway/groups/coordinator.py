@@ -18,6 +18,7 @@ from gateway.groups.budget import StateBudget
 from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset, TopicPartition
 from gateway.groups.config import GroupConfig
+from gateway.groups.host import JournaledGroup
 from gateway.groups.journal import GroupJournal, JournalWriter
 from gateway.groups.members import (
     Identity,
@@ -230,7 +231,7 @@ class GroupCoordinator:
         return f"{prefix}-{uuid.UUID(bytes=self._rng.random_bytes(16), version=4)}"
 
     def store(
-        self, group: ClassicGroup, assignments: Mapping[str, bytes]
+        self, group: JournaledGroup, assignments: Mapping[str, bytes]
     ) -> asyncio.Future[ErrorCode]:
         now_ms = self._clock.now_ms()
         key = records.encode_group_key(group.group_id)
@@ -244,8 +245,7 @@ class GroupCoordinator:
                 record_bytes=len(value),
             )
             return answered(ErrorCode.UNKNOWN_SERVER_ERROR)  # Kafka's code for this
-        group.state_since_ms = now_ms
-        group.journaled = True
+        group.was_journaled(now_ms)
         return self._writer.write(group.group_id, [(key, value)])
 
     def _add(self, group: ClassicGroup) -> None:

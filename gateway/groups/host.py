@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from gateway.groups.budget import StateBudget
 from gateway.groups.config import GroupConfig
+from gateway.groups.members import Membership
 from gateway.groups.pending_ids import PendingIds
 from protocol.error_codes import ErrorCode
 
-if TYPE_CHECKING:
-    from gateway.groups.classic import ClassicGroup
+
+class JournaledGroup(Protocol):
+    """What a group's record says of it."""
+
+    group_id: str
+    generation: int
+    protocol_type: str | None
+    protocol_name: str | None
+    members: Membership
+
+    def was_journaled(self, now_ms: int) -> None:
+        """A record of it is on its way, with this time in it."""
 
 
 class GroupHost(Protocol):
@@ -24,6 +35,6 @@ class GroupHost(Protocol):
         """An id that nobody else has or had."""
 
     def store(
-        self, group: ClassicGroup, assignments: Mapping[str, bytes]
+        self, group: JournaledGroup, assignments: Mapping[str, bytes]
     ) -> asyncio.Future[ErrorCode]:
         """Journal the group as it is, with these assignments; see `JournalWriter.write`."""

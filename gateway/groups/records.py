@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
-from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset
+from gateway.groups.host import JournaledGroup
 from gateway.groups.members import Member
 from protocol.errors import DecodeError
 from protocol.messages.group_records import (
@@ -63,7 +63,9 @@ def encode_group_key(group_id: str) -> bytes:
     return _encode(GroupMetadataKey(group_id), _GROUP_KEY_VERSION)
 
 
-def encode_group_value(group: ClassicGroup, assignments: Mapping[str, bytes], now_ms: int) -> bytes:
+def encode_group_value(
+    group: JournaledGroup, assignments: Mapping[str, bytes], now_ms: int
+) -> bytes:
     """The group as it will be with `assignments`; a member without one gets an empty one."""
     value = GroupMetadataValue(
         protocol_type=group.protocol_type or "",

@@ -45,7 +45,7 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
     if api is None or not api.min_version <= header.api_version <= api.max_version:
         return _refuse_version(header, api)
     assert request.frame is not None
-    if request.is_fetch or api.has_large_reply:
+    if request.reads_data or api.has_large_reply:
         await hub.services.pace.enter()
     try:
         if len(request.frame) > LARGE_REQUEST_BYTES and not api.pipelined:

@@ -1,10 +1,10 @@
-"""One client connection: frames in, requests started in order, replies out in order.
+"""One client connection: its socket, frames in, replies out, and who may send how much.
 
 Rules (I6, I7, I8):
 - Requests start in arrival order, and a handler makes its change before it first waits; so appends
-  happen in arrival order. Requests behind a waiting Produce or Fetch start at once; any other API
-  holds back what follows it until it is answered, as a Kafka broker does for all of them.
-- Replies leave in request order, whichever handler is done first.
+  happen in arrival order. Which may start, and which reply may leave, its `RequestLine` knows.
+  Requests behind a waiting Produce or Fetch start at once; any other API holds back what follows it
+  until it is answered, as a Kafka broker does for all of them.
 - Past a limit (requests or bytes in flight, here or over all connections; replies the client does
   not read) the socket is not read: the sender slows down, nothing is dropped.
 - A handler that fails answers Kafka's code. Only a frame that cannot be parsed closes the
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from typing import cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from gateway.api import Call, CloseConnection
 from gateway.broker.order_line import OrderLine
@@ -27,19 +27,17 @@ from gateway.net.frame_lanes import IncomingFrame
 from gateway.net.frame_reader import FrameReader, FrameTooLarge, is_large
 from gateway.net.hub import Hub
 from gateway.net.pending_request import PendingRequest
+from gateway.net.request_line import RequestLine
 from gateway.observe.logger import log_event
-from protocol import (
-    DecodeError,
-)
+from protocol import DecodeError
+
+if TYPE_CHECKING:
+    from protocol import Buffer
 
 logger = logging.getLogger(__name__)
 
 LATE_READ_BYTES_MAX = 4096  # per connection, once all together have reached their limit
 STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
-# Replies are bound by what may run beside each other: a client that sends a thousand fetches and
-# reads nothing would otherwise have as many replies of fetch_bytes_max in our memory.
-FETCHES_IN_FLIGHT_MAX_COUNT = 2
-REPLIES_HELD_BYTES_MAX = 1024 * 1024  # done, but behind one that is not
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -48,14 +46,11 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max)
-        self._in_flight: deque[PendingRequest] = deque()  # the head is answered first
-        self._waiting: deque[PendingRequest] = deque()  # those of _in_flight that have not started
-        self._buffered_bytes = 0  # of all requests that are not done
-        self._barrier = False  # a request that is not pipelined runs: nothing may start
-        self._fetches_count = 0  # started and not yet sent
-        self._held_bytes = 0  # of replies that wait for an earlier one
-        self._is_ending = False  # nothing more is read: the socket closes after the last reply due
+        limits = hub.limits
+        self._line: RequestLine[PendingRequest] = RequestLine(
+            limits.requests_in_flight_max_count, limits.buffered_bytes_max
+        )
+        self._reader = FrameReader(hub.pool, limits.request_bytes_max)
         self._writing_paused = False
         self._reading_paused = False
         self._asked_for_budget = False
@@ -99,22 +94,15 @@ class Connection(asyncio.BufferedProtocol):
         hub.budget.has_finished(self)
         hub.budget.give_back(self._reader.large_bytes)
         self._reader.drop()
-        self._incoming.ended()
+        self._incoming.lost()
         self._share.lost()
         self._stop_stall_timer()
-        # What was received whole is still written, as the client of acks=0 expects. What runs goes
-        # on to its end, unless all it does is wait for the client's sake.
         self._writing_paused = False
-        self._waiting = deque(r for r in self._waiting if r.is_produce)
-        for request in self._in_flight:
-            if request.task is None:
-                if not request.is_produce:
-                    request.reply = ()
-            elif request.is_parking or request.is_queued:
-                # A task that is cancelled before its first step never runs, not even its end.
-                request.reply = ()
-                request.task.cancel()
-                self._barrier = self._barrier and request.is_pipelined
+        # What runs goes on to its end, unless all it does is wait for the client's sake.
+        for request in self._line.sever():
+            if request.is_parking or request.is_queued:
+                self._line.done(request, (), 0)
+                request.cancel()
         self._reply()
         self._start_waiting()
 
@@ -135,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._stop_stall_timer()
                 self._incoming.ended()
                 self._arrived(frame)
-                if self._is_ending:
+                if self._line.is_ending:
                     break
         except FrameTooLarge as error:
             self._stop_stall_timer()
@@ -168,7 +156,6 @@ class Connection(asyncio.BufferedProtocol):
     def _arrived(self, frame: memoryview) -> None:
         if not is_large(len(frame)):  # a large one was charged as it came
             self._hub.budget.take(len(frame))
-        self._buffered_bytes += len(frame)
         request = PendingRequest(frame, self._share)
         try:
             request.parse_header()
@@ -177,33 +164,21 @@ class Connection(asyncio.BufferedProtocol):
             self._end_with(request, f"a request header cannot be parsed: {error}")
             return
         self._hub.budget.hand_over(self, request)
-        if not self._in_flight:
+        if not self._line:
             self._share.asked()
-        if not request.is_produce:
+        if not request.brings_data:
             self._hub.budget.has_finished(request)  # it may be parked for minutes
         self._hub.idle_watch.used(self)
-        self._in_flight.append(request)
-        self._waiting.append(request)
+        self._line.add(request)
         self._start_waiting()
 
     def _end_with(self, request: PendingRequest, reason: str) -> None:
         """The stream makes no sense from `request` on: close once what came before is answered."""
-        request.end(reason)
-        self._is_ending = True
-        self._in_flight.append(request)
+        self._line.add_last(request, reason)
         self._reply()
 
     def _start_waiting(self) -> None:
-        while self._waiting and not self._barrier and not self._writing_paused:
-            request = self._waiting[0]
-            if self._held_bytes >= REPLIES_HELD_BYTES_MAX:
-                return
-            if request.is_fetch:
-                if self._fetches_count >= FETCHES_IN_FLIGHT_MAX_COUNT:
-                    return
-                self._fetches_count += 1
-            self._waiting.popleft()
-            self._barrier = not request.is_pipelined
+        while not self._writing_paused and (request := self._line.next_to_start()) is not None:
             # Tasks take their first step in the order of their making: that is the order of
             # appends.
             task = asyncio.get_running_loop().create_task(self._serve(request))
@@ -211,44 +186,35 @@ class Connection(asyncio.BufferedProtocol):
             self._hub.started(task)
 
     async def _serve(self, request: PendingRequest) -> None:
+        reply: Sequence[Buffer] = ()
+        close_reason: str | None = "a request was given up"
         try:
             services = self._hub.services
             shared = self._turns, self._produces, self._lookups
             call = Call(request.header, self._client_host, services, *shared, request.room)
-            request.reply = await answer(request, call, self._hub)
+            reply = await answer(request, call, self._hub)
+            close_reason = None
         except CloseConnection as error:
-            request.end(str(error))
+            close_reason = str(error)
         except DecodeError as error:
-            request.end(f"a request cannot be parsed: {error}")
+            close_reason = f"a request cannot be parsed: {error}"
         except Exception as error:
             # The handler itself is guarded: this is an answer that cannot be encoded.
             log_event(logger, logging.ERROR, "request failed", error=error)
-            request.end("its answer could not be made")
+            close_reason = "its answer could not be made"
         finally:
-            self._served(request)
+            self._served(request, reply, close_reason)
 
-    def _served(self, request: PendingRequest) -> None:
-        if request.reply is None:
-            request.end("a request was given up")
-        if request.close_reason is not None:
-            self._is_ending = True
+    def _served(
+        self, request: PendingRequest, reply: Sequence[Buffer], close_reason: str | None
+    ) -> None:
+        request.task = None  # which knows the request: neither may keep the other
+        reply_bytes = sum(map(len, reply))
+        self._line.done(request, reply, reply_bytes, close_reason)
+        if self._line.is_ending:
             self._pause_reading_if_full()
-            for behind in self._waiting:
-                behind.reply = ()
-            self._waiting.clear()
-        reply_bytes = sum(map(len, request.reply or ()))
         request.room.done(reply_bytes)
         self._release(request)
-        if not request.is_pipelined:
-            self._barrier = False
-        assert self._transport is not None
-        if (
-            self._in_flight
-            and self._in_flight[0] is not request
-            and not self._transport.is_closing()
-        ):
-            request.held_bytes = reply_bytes
-            self._held_bytes += request.held_bytes
         self._reply()
         self._start_waiting()
         self._resume_reading_if_room()
@@ -259,13 +225,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send what is ready at the head of the line."""
         transport = self._transport
         assert transport is not None
-        while self._in_flight and self._in_flight[0].reply is not None:
-            if self._writing_paused:
-                return
-            request = self._in_flight.popleft()
-            self._held_bytes -= request.held_bytes
-            if request.is_fetch and request.task is not None:
-                self._fetches_count -= 1
+        while not self._writing_paused and (request := self._line.next_to_leave()) is not None:
             if request.close_reason is not None:
                 self._close(request.close_reason)
             # A closed transport drops what it is given, but some versions of asyncio first register
@@ -274,34 +234,28 @@ class Connection(asyncio.BufferedProtocol):
                 transport.writelines(request.reply)
                 request.room.sent(transport.get_write_buffer_size())
             request.room.close()
-            self._release(request)
-        if not self._in_flight:
+            if request.size_bytes:  # it was never served
+                self._release(request)
+        if not self._line:
             self._hub.idle_watch.used(self)
-            if self._is_ending:
+            if self._line.is_ending:
                 transport.close()
 
     # Back-pressure
 
     def _release(self, request: PendingRequest) -> None:
-        """The request's bytes are no longer its own: it is done, though perhaps not yet answered.
+        """Give back the request's bytes: it is done, though perhaps not yet answered.
 
         Others may be called, and this connection again: nothing of ours may be half done.
         """
-        size_bytes, request.size_bytes = request.size_bytes, 0
+        size_bytes = self._line.release(request)
         if size_bytes:
-            self._buffered_bytes -= size_bytes
             self._hub.budget.give_back(size_bytes)
         self._hub.budget.has_finished(request)
 
     def _is_full(self) -> bool:
         """Whether this connection has reached a limit of its own."""
-        limits = self._hub.limits
-        return (
-            self._writing_paused
-            or self._is_ending
-            or len(self._in_flight) >= limits.requests_in_flight_max_count
-            or self._buffered_bytes >= limits.buffered_bytes_max
-        )
+        return self._writing_paused or self._line.is_full
 
     def _lacks_budget(self) -> bool:
         """Whether all connections together have reached theirs, and it is not our turn."""
@@ -418,7 +372,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_busy(self) -> bool:
         """Whether a request is under way, or what has a deadline of its own: a frame, replies."""
-        return bool(self._in_flight) or self._reader.is_inside_frame or self._writing_paused
+        return bool(self._line) or self._reader.is_inside_frame or self._writing_paused
 
     def close_idle(self) -> None:
         assert self._transport is not None
@@ -430,17 +384,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what is left and close."""
-        self._is_ending = True
+        self._line.finish()
         self._reply()
 
     def give_up(self) -> None:
         """Whatever is not done now is not answered: the time for it is over."""
-        self._waiting.clear()
-        for request in self._in_flight:
-            if request.reply is None:
-                request.end("the gateway stops")
-                if request.task is not None:
-                    request.task.cancel()
+        for request in self._line.give_up("the gateway stops"):
+            request.cancel()
         self._reply()
 
     def abort(self) -> None:

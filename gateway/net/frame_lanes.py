@@ -137,6 +137,11 @@ class IncomingFrame:
             count_bytes, self._bytes = self._bytes, 0
             lane.left(self, count_bytes)
 
+    def lost(self) -> None:
+        """Its connection has gone; neither may keep the other."""
+        self.ended()
+        self.resume, self.let_go = _nothing, _nothing
+
     def may_go_on(self) -> bool:
         return self._lane is None or self._lane.may_go_on(self)
 
@@ -179,3 +184,7 @@ class IncomingFrame:
         if self._lane is None or self._paused_s is not None:
             return 0.0
         return asyncio.get_running_loop().time() - self._paid_s
+
+
+def _nothing(*_: str) -> None:
+    """For a connection that has gone."""

@@ -88,8 +88,7 @@ class FrameReader:
         self._make_room()
 
     def drop(self) -> None:
-        """The stream has ended: its memory is free now, whoever still knows this reader. The parts
-        of a connection know each other, so they stay until the garbage collector comes by."""
+        """The stream has ended: its memory is free now, though what it brought may still run."""
         self._large, self.large_bytes = None, 0
         self._small, self._start, self._end = memoryview(b""), 0, 0
 

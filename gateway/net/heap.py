@@ -7,7 +7,6 @@ stay for ever, however little of it is used.
 from __future__ import annotations
 
 import ctypes
-import gc
 from collections.abc import Callable
 from functools import cache
 
@@ -22,8 +21,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 
 def give_back() -> None:
-    """Takes some 0.1 s where much is kept: not for every day."""
-    gc.collect()  # the parts of a connection know each other
+    """Not for every day: it looks through all that is free."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.net import heap
 from gateway.net.buffers import BlockPool, ByteBudget
 from gateway.net.bulk_gate import BulkGate
 from gateway.net.frame_lanes import FrameLanes
-from gateway.net.idle_watch import IdleWatch
+from gateway.net.idle_watch import Idler, IdleWatch
 
 if TYPE_CHECKING:
     from gateway.api import Services
-    from gateway.net.connection import Connection
 
 
 BULK_SHARE = 8
@@ -36,6 +35,18 @@ class ConnectionLimits:
     buffered_bytes_max: int
     connections_max_count: int
     idle_max_ms: int
+
+
+class Client(Idler, Protocol):
+    """A connection, as those see it who end it."""
+
+    def stop_reading(self) -> None: ...
+
+    def give_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Hub:
@@ -60,7 +71,7 @@ class Hub:
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies
         # Both in order of their coming, so that a stop goes the same way each time.
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Client, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.
         self.tasks: dict[asyncio.Task[None], None] = {}
         self.stopping = False
@@ -73,7 +84,7 @@ class Hub:
         self.tasks[task] = None
         task.add_done_callback(self.tasks.pop)
 
-    def gone(self, connection: Connection) -> None:
+    def gone(self, connection: Client) -> None:
         self.connections.pop(connection, None)
         self.idle_watch.forget(connection)
         if self._all_gone is not None and not self.connections:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.api import API_TABLE, Api
 from gateway.fairness.reply_share import ReplyRoom
+from gateway.net.request_line import Place
 from protocol import ApiKey, RequestHeader, decode_request_header
 
 if TYPE_CHECKING:
     from gateway.fairness.reply_share import ReplyShare
-    from protocol import Buffer
 
 # Those that may wait for long and that only their client has a use for.
 PARKING = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
@@ -21,58 +20,34 @@ PARKING = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
 _NO_HEADER = RequestHeader(-1, -1, 0, None)
 
 
-class PendingRequest:
+class PendingRequest(Place):
     """A request between its arrival and its reply."""
 
-    __slots__ = (
-        "api",
-        "at",
-        "close_reason",
-        "frame",
-        "header",
-        "held_bytes",
-        "is_queued",
-        "reply",
-        "room",
-        "size_bytes",
-        "task",
-    )
+    __slots__ = ("api", "at", "frame", "header", "is_parking", "is_queued", "room", "task")
 
     def __init__(self, frame: memoryview, share: ReplyShare) -> None:
+        super().__init__(len(frame))
         self.frame: memoryview | None = frame
-        self.size_bytes = len(frame)
         self.header = _NO_HEADER
         self.at = 0
         self.api: Api | None = None
         self.task: asyncio.Task[None] | None = None
-        self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
         self.room = ReplyRoom(share)
-        self.held_bytes = 0  # of the reply, when it had to wait for an earlier one
+        self.is_parking = False
         self.is_queued = False  # it waits among large ones and has not begun
-        self.close_reason: str | None = None  # set: its reply is that the connection is closed
-
-    def end(self, close_reason: str) -> None:
-        """It gets no reply; nothing behind it can, or the client would take it for this one's."""
-        self.reply = ()
-        self.close_reason = close_reason
 
     def parse_header(self) -> None:
         assert self.frame is not None
         self.header, self.at = decode_request_header(self.frame)
-        self.api = API_TABLE.get(self.header.api_key)
+        self.api = api = API_TABLE.get(self.header.api_key)
+        if api is not None:
+            self.is_pipelined = api.pipelined
+            self.brings_data = api.key == ApiKey.PRODUCE
+            self.reads_data = api.key == ApiKey.FETCH
+            self.is_parking = api.key in PARKING
 
-    @property
-    def is_pipelined(self) -> bool:
-        return self.api is not None and self.api.pipelined
-
-    @property
-    def is_produce(self) -> bool:
-        return self.api is not None and self.api.key == ApiKey.PRODUCE
-
-    @property
-    def is_parking(self) -> bool:
-        return self.api is not None and self.api.key in PARKING
-
-    @property
-    def is_fetch(self) -> bool:
-        return self.api is not None and self.api.key == ApiKey.FETCH
+    def cancel(self) -> None:
+        """A task that is cancelled before its first step never runs, not even its end."""
+        task, self.task = self.task, None  # which knows this request: neither may keep the other
+        if task is not None:
+            task.cancel()

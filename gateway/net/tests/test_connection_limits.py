@@ -8,13 +8,10 @@ import weakref
 import pytest
 
 from gateway.net.buffers import BlockPool
-from gateway.net.connection import (
-    FETCHES_IN_FLIGHT_MAX_COUNT,
-    REPLIES_HELD_BYTES_MAX,
-    STALL_TIMEOUT_S,
-)
+from gateway.net.connection import STALL_TIMEOUT_S
 from gateway.net.frame_lanes import LAG_S_MAX
 from gateway.net.hub import TRIM_INTERVAL_S
+from gateway.net.request_line import HELD_BYTES_MAX, READS_AT_ONCE_MAX_COUNT
 from gateway.tests.harness import (
     Client,
     batch_of,
@@ -49,7 +46,7 @@ async def test_requests_in_flight_are_limited_per_connection() -> None:
     await asyncio.sleep(0.1)
     assert client.transport.is_paused
     # One read may bring several small requests; here each brings less than one.
-    assert len(client.connection._in_flight) == 3
+    assert len(client.connection._line) == 3
     await asyncio.gather(*replies)
     assert all(map(_ok, replies))
     assert not client.transport.is_paused
@@ -64,7 +61,7 @@ async def test_buffered_bytes_are_limited_per_connection() -> None:
     replies = [client.produce("t", batch_of(b"x" * 60 * KIB)) for _ in range(20)]
     await asyncio.sleep(0.1)
     assert client.transport.is_paused
-    assert 256 * KIB <= client.connection._buffered_bytes <= 256 * KIB + 61 * KIB
+    assert 256 * KIB <= client.connection._line.buffered_bytes <= 256 * KIB + 61 * KIB
     await asyncio.gather(*replies)
     assert all(map(_ok, replies))
     world.assert_idle()
@@ -247,10 +244,10 @@ async def test_few_fetches_of_a_connection_run_beside_each_other() -> None:
     asked = fetch_request({("t", 0): 0}, wait_ms=1_000)
     fetches = [client.send(ApiKey.FETCH, 12, asked) for _ in range(6)]
     await asyncio.sleep(0.5)
-    assert len(world.gateway.hub.tasks) == FETCHES_IN_FLIGHT_MAX_COUNT
+    assert len(world.gateway.hub.tasks) == READS_AT_ONCE_MAX_COUNT
     await asyncio.gather(*fetches)
     took_s = asyncio.get_running_loop().time() - began_s
-    assert took_s == pytest.approx(6 / FETCHES_IN_FLIGHT_MAX_COUNT)
+    assert took_s == pytest.approx(6 / READS_AT_ONCE_MAX_COUNT)
     world.assert_idle()
 
 
@@ -263,10 +260,10 @@ async def test_replies_that_wait_for_an_earlier_one_are_bounded() -> None:
     everything = MetadataRequest(topics=[MetadataRequestTopic(name="wide")])
     last = [client.send(ApiKey.METADATA, 9, everything) for _ in range(40)][-1]
     await asyncio.sleep(1)
-    held = client.connection._held_bytes
-    assert REPLIES_HELD_BYTES_MAX <= held < REPLIES_HELD_BYTES_MAX + (1 << 20)
+    held = client.connection._line.held_bytes
+    assert HELD_BYTES_MAX <= held < HELD_BYTES_MAX + (1 << 20)
     await last
-    assert client.connection._held_bytes == 0
+    assert client.connection._line.held_bytes == 0
     await asyncio.sleep(0)
     world.assert_idle()
 

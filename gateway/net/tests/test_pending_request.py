@@ -18,7 +18,7 @@ def _arrived(key: ApiKey) -> PendingRequest:
 
 def test_what_its_api_says_about_it() -> None:
     flags = {
-        key: (r.is_pipelined, r.is_produce, r.is_fetch, r.is_parking)
+        key: (r.is_pipelined, r.brings_data, r.reads_data, r.is_parking)
         for key in (ApiKey.PRODUCE, ApiKey.FETCH, ApiKey.METADATA, ApiKey.JOIN_GROUP)
         for r in [_arrived(key)]
     }
@@ -34,12 +34,10 @@ def test_an_unknown_api_holds_back_what_follows() -> None:
     request = PendingRequest(memoryview(b"\x03\xe7\x00\x00\x00\x00\x00\x63\xff\xff"), SHARE)
     request.parse_header()
     assert (request.header.api_key, request.header.correlation_id) == (999, 99)
-    assert not (request.is_pipelined or request.is_produce or request.is_fetch)
+    assert not (request.is_pipelined or request.brings_data or request.reads_data)
 
 
 def test_a_header_that_is_none_is_refused() -> None:
     request = PendingRequest(memoryview(b"\x00\x03\x00"), SHARE)
     with pytest.raises(DecodeError):
         request.parse_header()
-    request.end("why")
-    assert (request.reply, request.close_reason) == ((), "why")
