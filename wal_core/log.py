@@ -169,7 +169,7 @@ class Log:
         """
         stream = self._contents.streams.setdefault(stream_id, Stream())
         if offset > stream.end:
-            stream.end = stream.confirmed = offset
+            stream.skip(offset)
 
     async def close(self) -> None:
         """Confirm what was appended, complete the segment, let the next writer in.

@@ -5,7 +5,7 @@ The writer appends what it completes; compaction replaces a run of links by one;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -43,8 +43,8 @@ Link: TypeAlias = Completed | Sealed
 class Chain:
     """Links in order. A search works on the tuple it began with: links are replaced meanwhile."""
 
-    def __init__(self) -> None:
-        self.links: tuple[Link, ...] = ()
+    def __init__(self, links: Iterable[Link] = ()) -> None:
+        self.links = tuple(links)
 
     @property
     def last(self) -> int:
@@ -60,6 +60,16 @@ class Chain:
         if link.first <= self.last:
             raise Corrupt(f"segment {link.first} comes after {self.last}", segment=link.first)
         self.links = (*self.links, link)
+
+    def cover(self, sealed: Sequence[Sealed]) -> None:
+        """All up to the last of these has been sealed, and these are what it was sealed into.
+        Raises Corrupt if what follows them is not here."""
+        covered = sealed[-1].last if sealed else -1
+        behind = [link for link in self.links if link.first > covered]
+        if not behind or behind[0].first != covered + 1:
+            text = "segments behind the sealed ones are missing"
+            raise Corrupt(text, segment=covered + 1)
+        self.links = (*sealed, *behind)
 
     def replace(self, run: Sequence[Link], by: Sealed) -> None:
         """Put one sealed segment in the place of a run of links, which must be here."""

@@ -283,8 +283,7 @@ class LogReader:
         at = run_of_offset(runs, start)
         if at < 0:
             raise self._lost(stream_id, start)
-        if start == stream.start:  # else: truncated meanwhile
-            stream.first_run = runs[at]
+        stream.note_first_run(start, runs[at])
         return runs[at]
 
     async def _first_segment(

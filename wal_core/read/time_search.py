@@ -143,8 +143,8 @@ class TimeSearch:
         left = (entry.max_timestamp_ms for entry in entries if entry.end_offset > start)
         left_ms = max(left, default=-1)
         stream = self._reader.live(stream_id)
-        if stream is not None and stream.start == start:
-            stream.first_max_ms = left_ms
+        if stream is not None:
+            stream.note_first_max(start, left_ms)
         return left_ms
 
     async def _entries(self, stream_id: int, view: SegmentView, run: Run) -> Sequence[Entry]:

@@ -95,7 +95,7 @@ class Rebuild:
             stream = streams.get(stream_id)
             if known.offset > (stream.end if stream else 0):
                 replay.skip(stream_id, known.offset)
-                streams[stream_id].payload_bytes = known.payload_bytes
+                streams[stream_id].recount(known.payload_bytes)
         rows = [stream.row(stream_id) for stream_id, stream in streams.items()]
         payload = replay.index.encode_footer(rows, b"", 0)
         # Of kind fence, so that whoever replaces the segment keeps the slot of its footer taken.
@@ -268,14 +268,13 @@ def _encode(
         for stream_id, held in piece.held.items():
             stream = streams.setdefault(stream_id, Stream())
             if stream_id not in ends and stream_id in after:
-                stream.payload_bytes = max(0, after[stream_id].payload_bytes - totals[stream_id])
+                stream.recount(max(0, after[stream_id].payload_bytes - totals[stream_id]))
             if held.first_offset < ends.get(stream_id, 0):
                 continue  # what a compaction has copied and could not delete any more
             latest_ms = held.max_timestamp_ms
-            stream.max_ts_ms = max(stream.max_ts_ms, latest_ms)
-            runs.append(Run(stream_id, number, held.first_offset, latest_ms, stream.payload_bytes))
-            stream.payload_bytes += held.payload_bytes
-            ends[stream_id] = stream.end = stream.confirmed = held.end_offset
+            before_bytes = stream.recover(held.end_offset, latest_ms, held.payload_bytes)
+            runs.append(Run(stream_id, number, held.first_offset, latest_ms, before_bytes))
+            ends[stream_id] = held.end_offset
     keys = sorted({piece.key for piece in pieces})
     numbers = {key: number for number, key in enumerate(keys)}
     return encode_index(

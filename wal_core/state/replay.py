@@ -58,8 +58,7 @@ class Replay:
                     segment=index.segment,
                     block=block.header.block,
                 )
-            stream.end = entry.end_offset
-            before = stream.confirm(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
+            before = stream.recover(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
             index.note_entry(stream_id, base_offset, entry.max_timestamp_ms, before)
             if self._apply is not None:
                 self._apply(entry)
@@ -69,4 +68,4 @@ class Replay:
         stream = self._streams.setdefault(stream_id, Stream())
         self.index.note_lost(stream_id, stream.end, stream.payload_bytes)
         self.gaps.append(Gap(stream_id, stream.end, offset))
-        stream.end = stream.confirmed = offset
+        stream.skip(offset)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wal_core.errors import Invalid
+from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.state.stream_tail import StreamTail
 from wal_core.types import Entry
 
+STREAM_ID_MAX = CHECKPOINT_STREAM_ID - 1
+_UINT32_MAX = (1 << 32) - 1
+_INT64_MAX = (1 << 63) - 1
+
 
 class Stream:
-    """One stream. Invariant: start <= confirmed <= end; the tail ends at confirmed."""
+    """One stream. Invariant: confirmed <= end; the tail ends at confirmed.
+
+    Its fields may be read by all who share it, and are written here alone.
+    """
 
     __slots__ = (
         "confirmed",
@@ -54,13 +63,47 @@ class Stream:
             NO_TIMESTAMP_MS,
         )
 
+    def assign(self, entry: Entry) -> None:
+        """An entry is appended. Raises Invalid, and changes nothing, for one that is not the
+        stream's next one, or cannot be stored."""
+        stream_id, base_offset, offset_span, record_count, max_timestamp_ms, _ = entry
+        if self.dropped:
+            raise Invalid(f"stream {stream_id} was dropped; ids are not used again")
+        if base_offset != self.end:
+            raise Invalid(f"stream {stream_id} ends at {self.end}, not at {base_offset}")
+        if not 0 < offset_span <= _UINT32_MAX or base_offset > _INT64_MAX - offset_span:
+            raise Invalid(f"a span of {offset_span} offsets is out of range")
+        if not 0 <= record_count <= offset_span:
+            raise Invalid(f"{record_count} records cannot lie in a span of {offset_span} offsets")
+        if not -_INT64_MAX <= max_timestamp_ms <= _INT64_MAX:
+            raise Invalid(f"timestamp {max_timestamp_ms} does not fit 64 bits")
+        self.end = base_offset + offset_span
+
     def confirm(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
         """The next entry became durable; returns the payload bytes before it."""
+        assert self.confirmed < end_offset <= self.end
+        return self._count(end_offset, max_timestamp_ms, payload_bytes)
+
+    def recover(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
+        """The next entry was found in the store; returns the payload bytes before it."""
+        self.end = end_offset
+        return self._count(end_offset, max_timestamp_ms, payload_bytes)
+
+    def _count(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
         before_bytes = self.payload_bytes
         self.payload_bytes = before_bytes + payload_bytes
         self.confirmed = end_offset
         self.max_ts_ms = max(self.max_ts_ms, max_timestamp_ms)
         return before_bytes
+
+    def skip(self, offset: int) -> None:
+        """Whatever there was up to `offset` is lost: it goes on there."""
+        assert offset > self.end
+        self.end = self.confirmed = offset
+
+    def recount(self, payload_bytes: int) -> None:
+        """So many bytes came before, as others know better."""
+        self.payload_bytes = payload_bytes
 
     def truncate(self, offset: int) -> None:
         """Let it start at `offset` if that is further on."""
@@ -74,6 +117,16 @@ class Stream:
         self.first_run = self.first_max_ms = None
         if self.tail is not None:
             self.tail.forget()
+
+    def note_first_run(self, start: int, run: Run) -> None:
+        """The run that holds `start`, which may not be the stream's any more."""
+        if start == self.start and not self.dropped:
+            self.first_run = run
+
+    def note_first_max(self, start: int, time_ms: int) -> None:
+        """The greatest time of what is left, from `start` on, of that run."""
+        if start == self.start and not self.dropped:
+            self.first_max_ms = time_ms
 
     def begin_tail(self, stream_id: int) -> StreamTail:
         """Its first entry comes into memory."""

@@ -25,13 +25,13 @@ from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.state.checkpoint import Checkpoint
 from wal_core.state.contents import Contents
-from wal_core.state.streams import Stream
+from wal_core.state.streams import STREAM_ID_MAX, Stream
 from wal_core.state.tail import Tail
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
-from wal_core.write.entry_checks import STREAM_ID_MAX, check_entry, is_flat
+from wal_core.write.entry_checks import is_flat
 from wal_core.write.flights import Flight, Gathering, Waiting, as_fatal
 from wal_core.write.flush_policy import TokenBucket, should_flush
 from wal_core.write.handover import Listener
@@ -113,7 +113,6 @@ class LogWriter:
         if stream is None:
             stream = self._new_stream(stream_id)
         entry = Entry(stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload)
-        check_entry(stream, entry)
         if stored_bytes == INDEX_ENTRY.size:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
@@ -126,6 +125,7 @@ class LogWriter:
         return future
 
     def _add(self, entry: Entry, stream: Stream, stored_bytes: int) -> asyncio.Future[None]:
+        stream.assign(entry)
         block = self._waiting.open
         if block is None or (
             block.bytes_count + stored_bytes > self._config.block_bytes_max and block.entries
@@ -137,7 +137,6 @@ class LogWriter:
         self.unconfirmed_bytes += stored_bytes
         if not entry.base_offset:
             self._streams[entry.stream_id] = stream  # its first entry
-        stream.end = entry.base_offset + entry.offset_span
         return block.future
 
     def _write_piece(self) -> bool:
@@ -245,7 +244,20 @@ class LogWriter:
             # Off the list only afterwards: if the state raises, its waiters learn about it.
             self._confirm(self._flights[0])
             self._flights.popleft()
+        self._check()
         self._after_progress()
+
+    def _check(self) -> None:
+        """What is durable was written, what was written was appended, and nothing is forgotten."""
+        if self._error is not None:
+            return
+        flights = self._flights
+        assert self._in_flight_count == sum(not flight.durable for flight in flights)
+        assert self._in_flight_count <= self._config.flushes_in_flight_max_count
+        assert not (flights and flights[0].durable)
+        self._roll.check(len(flights))
+        unconfirmed = (block.bytes_count - HEADER_BYTES for block in (*flights, *self._waiting))
+        assert self.unconfirmed_bytes == sum(unconfirmed)
 
     def _confirm(self, flight: Flight) -> None:
         """The block and everything before it is durable: let the world see it."""

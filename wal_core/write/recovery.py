@@ -198,8 +198,7 @@ class Recovery:
             await self._damaged(links[-1].last, f"{text} ({pieces.text})")
 
     def _loading(self, links: Sequence[Link]) -> TableLoading:
-        chain = Chain()
-        chain.links = tuple(links)
+        chain = Chain(links)
         rebuild = Rebuild(self._store, self._log_id, self.manifests, self._persist)
 
         async def load(link: Link) -> Tables:
@@ -230,7 +229,8 @@ class Recovery:
                 raise await self._overtaken(newest)
             if newest.number == self.manifest.number:
                 newest = self.manifest
-            self._follow(newest)
+            # Earlier writers may have sealed, and even deleted, more since we read the manifest.
+            self.chain.cover(newest.sealed)
             own = msgspec.structs.replace(newest, number=newest.number + 1, term=self.term)
             try:
                 await self.manifests.commit(own)
@@ -238,17 +238,6 @@ class Recovery:
                 continue  # somebody who compacts for an earlier term came first
             self.manifest = own
             return
-
-    def _follow(self, newest: Manifest) -> None:
-        """Earlier writers may have sealed, and even deleted, more since we read the manifest."""
-        behind = [link for link in self.chain.links if link.first > newest.covered]
-        if not behind or behind[0].first != newest.covered + 1:
-            raise Corrupt(
-                "segments behind the sealed ones are missing",
-                log_id=self._log_id,
-                segment=newest.covered + 1,
-            )
-        self.chain.links = (*newest.sealed, *behind)
 
     async def _read_footer(self, segment: int) -> Footer | None:
         """None when there is none, or none that can be read."""

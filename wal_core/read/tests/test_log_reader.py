@@ -72,7 +72,7 @@ def test_edges():
                 await h.log.read(0, offset, budget)
             with pytest.raises(Invalid):
                 h.log.read_tail(0, offset, budget)
-        h.log._contents.streams[0].start = 2
+        h.log._contents.streams[0].truncate(2)
         with pytest.raises(Truncated):
             await h.log.read(0, 1, 100)
 

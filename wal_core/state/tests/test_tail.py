@@ -19,8 +19,7 @@ IDS = BlockIds(0, 0, 0, 1, 0, bytes(16))
 
 def confirmed(tail: Tail, entries: Sequence[Entry], owners: Sequence[Stream]) -> None:
     for entry, stream in zip(entries, owners, strict=True):
-        stream.end = entry.end_offset
-        stream.confirm(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
+        stream.recover(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
     tail.add(encode_entries(IDS, entries), owners)
 
 
