@@ -21,13 +21,25 @@ from gateway.api import (
     records,
     topics,
 )
-from gateway.api.call import Api, Call, CloseConnection, Services, error_code
+from gateway.api.call import Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
+from gateway.api.row import Api, Operation, Permission, ReplyClass, Resource
 from gateway.groups.members import PROTOCOLS_MAX_COUNT
 from protocol import ApiKey, ErrorCode
 from protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
 
-__all__ = ["API_TABLE", "Api", "Call", "CloseConnection", "Services", "error_code"]
+__all__ = [
+    "API_TABLE",
+    "Api",
+    "Call",
+    "CloseConnection",
+    "Operation",
+    "Permission",
+    "ReplyClass",
+    "Resource",
+    "Services",
+    "error_code",
+]
 
 
 async def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
@@ -55,6 +67,17 @@ def api_versions_error(request: ApiVersionsRequest, code: ErrorCode) -> ApiVersi
     )
 
 
+_READ_TOPIC = Permission(Operation.READ, Resource.TOPIC)
+_WRITE_TOPIC = Permission(Operation.WRITE, Resource.TOPIC)
+_CREATE_TOPIC = Permission(Operation.CREATE, Resource.TOPIC)
+_DELETE_TOPIC = Permission(Operation.DELETE, Resource.TOPIC)
+_DESCRIBE_TOPIC = Permission(Operation.DESCRIBE, Resource.TOPIC)
+_DESCRIBE_CONFIGS_TOPIC = Permission(Operation.DESCRIBE_CONFIGS, Resource.TOPIC)
+_ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
+_READ_GROUP = Permission(Operation.READ, Resource.GROUP)
+_DESCRIBE_GROUP = Permission(Operation.DESCRIBE, Resource.GROUP)
+_DESCRIBE_CLUSTER = Permission(Operation.DESCRIBE, Resource.CLUSTER)
+
 K = ApiKey
 _ROWS = (
     # Produce begins at 0 for old librdkafka (KAFKA-18659); it ends at 11: 12 means transactions v2
@@ -65,13 +88,31 @@ _ROWS = (
         11,
         produce.produce,
         produce.produce_error,
+        _WRITE_TOPIC,
         pipelined=True,
+        brings_data=True,
         # Decoded on the loop, in the order of arrival; a partition has 61 bytes at least.
         elements_max_count=20_000,
     ),
-    Api(K.FETCH, 4, 17, fetch, fetch_error, pipelined=True),
     Api(
-        K.LIST_OFFSETS, 1, 9, offsets.list_offsets, offsets.list_offsets_error, has_large_reply=True
+        K.FETCH,
+        4,
+        17,
+        fetch,
+        fetch_error,
+        _READ_TOPIC,
+        pipelined=True,
+        parks=True,
+        reply=ReplyClass.DATA,
+    ),
+    Api(
+        K.LIST_OFFSETS,
+        1,
+        9,
+        offsets.list_offsets,
+        offsets.list_offsets_error,
+        _DESCRIBE_TOPIC,
+        reply=ReplyClass.LARGE,
     ),
     Api(
         K.METADATA,
@@ -79,50 +120,95 @@ _ROWS = (
         13,
         cluster.metadata,
         cluster.metadata_error,
-        has_large_reply=True,
+        _DESCRIBE_TOPIC,
+        reply=ReplyClass.LARGE,
         weigh=cluster.metadata_weight,
     ),
-    Api(K.OFFSET_COMMIT, 2, 9, group_offsets.offset_commit, group_offsets.offset_commit_error),
+    Api(
+        K.OFFSET_COMMIT,
+        2,
+        9,
+        group_offsets.offset_commit,
+        group_offsets.offset_commit_error,
+        _READ_GROUP,
+    ),
     Api(
         K.OFFSET_FETCH,
         1,
         9,
         group_offsets.offset_fetch,
         group_offsets.offset_fetch_error,
-        has_large_reply=True,
+        _DESCRIBE_GROUP,
+        reply=ReplyClass.LARGE,
         weigh=group_offsets.offset_fetch_weight,
     ),
-    Api(K.FIND_COORDINATOR, 0, 5, groups.find_coordinator, groups.find_coordinator_error),
+    Api(
+        K.FIND_COORDINATOR,
+        0,
+        5,
+        groups.find_coordinator,
+        groups.find_coordinator_error,
+        _DESCRIBE_GROUP,
+    ),
     Api(
         K.JOIN_GROUP,
         0,
         9,
         groups.join_group,
         groups.join_group_error,
+        _READ_GROUP,
+        parks=True,
         elements_max_count=PROTOCOLS_MAX_COUNT,
         answers_excess=True,
     ),
-    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error),
-    Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, groups.leave_group_error),
-    Api(K.SYNC_GROUP, 0, 5, groups.sync_group, groups.sync_group_error),
-    Api(K.API_VERSIONS, 0, 4, api_versions, api_versions_error),
+    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error, _READ_GROUP),
+    Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, groups.leave_group_error, _READ_GROUP),
+    Api(
+        K.SYNC_GROUP,
+        0,
+        5,
+        groups.sync_group,
+        groups.sync_group_error,
+        _READ_GROUP,
+        parks=True,
+    ),
+    Api(
+        K.API_VERSIONS,
+        0,
+        4,
+        api_versions,
+        api_versions_error,
+        None,
+        answers_any_version=True,
+    ),
     Api(
         K.CREATE_TOPICS,
         2,
         7,
         topics.create_topics,
         topics.create_topics_error,
+        _CREATE_TOPIC,
         weigh=topics.create_topics_weight,
     ),
-    Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error),
-    Api(K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error),
-    Api(K.INIT_PRODUCER_ID, 0, 4, produce.init_producer_id, produce.init_producer_id_error),
+    Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error, _DELETE_TOPIC),
+    Api(
+        K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error, _DELETE_TOPIC
+    ),
+    Api(
+        K.INIT_PRODUCER_ID,
+        0,
+        4,
+        produce.init_producer_id,
+        produce.init_producer_id_error,
+        _WRITE_TOPIC,
+    ),
     Api(
         K.OFFSET_FOR_LEADER_EPOCH,
         2,
         4,
         offsets.offset_for_leader_epoch,
         offsets.offset_for_leader_epoch_error,
+        _DESCRIBE_TOPIC,
     ),
     Api(
         K.DESCRIBE_CONFIGS,
@@ -130,17 +216,26 @@ _ROWS = (
         4,
         configs.describe_configs,
         configs.describe_configs_error,
-        has_large_reply=True,
+        _DESCRIBE_CONFIGS_TOPIC,
+        reply=ReplyClass.LARGE,
         weigh=configs.describe_configs_weight,
     ),
-    Api(K.ALTER_CONFIGS, 0, 2, alter_configs.alter_configs, alter_configs.alter_configs_error),
+    Api(
+        K.ALTER_CONFIGS,
+        0,
+        2,
+        alter_configs.alter_configs,
+        alter_configs.alter_configs_error,
+        _ALTER_CONFIGS_TOPIC,
+    ),
     Api(
         K.DESCRIBE_LOG_DIRS,
         1,
         4,
         log_dirs.describe_log_dirs,
         log_dirs.describe_log_dirs_error,
-        has_large_reply=True,
+        _DESCRIBE_CLUSTER,
+        reply=ReplyClass.LARGE,
         weigh=log_dirs.describe_log_dirs_weight,
     ),
     Api(
@@ -149,7 +244,15 @@ _ROWS = (
         1,
         alter_configs.incremental_alter_configs,
         alter_configs.incremental_alter_configs_error,
+        _ALTER_CONFIGS_TOPIC,
     ),
-    Api(K.DESCRIBE_CLUSTER, 0, 1, cluster.describe_cluster, cluster.describe_cluster_error),
+    Api(
+        K.DESCRIBE_CLUSTER,
+        0,
+        1,
+        cluster.describe_cluster,
+        cluster.describe_cluster_error,
+        _DESCRIBE_CLUSTER,
+    ),
 )
 API_TABLE: Mapping[int, Api] = {row.key: row for row in _ROWS}

@@ -5,14 +5,13 @@ codes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
-from protocol import ApiKey, BatchError, ErrorCode, Message, RequestHeader
+from protocol import BatchError, ErrorCode, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
 
 if TYPE_CHECKING:
@@ -67,37 +66,6 @@ def patience_s(timeout_ms: int) -> float:
 
 class CloseConnection(Exception):
     """The only answer Kafka has for this: the connection is closed (a failed acks=0 produce)."""
-
-
-REQUEST_ELEMENTS_MAX_COUNT = 100_000
-"""Ten times the partitions that a gateway has by default. Decoding as many takes 0.13 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """A row of the handler table. Everything about an API is derived from its row."""
-
-    key: ApiKey
-    min_version: int
-    max_version: int
-    handle: Callable[[Any, Call], Awaitable[Message | None]]
-    # The answer when `handle` raised: the same error for everything that was asked.
-    on_error: Callable[[Any, ErrorCode], Message | None]
-    # True: requests behind it on the same connection start while it waits (replies stay in order).
-    pipelined: bool = False
-    # True: a small request may have a large reply, so it begins only while there is room for
-    # replies. (A fetch takes room for what it reads.)
-    has_large_reply: bool = False
-    # Of all arrays of a request together: what comes from people or clients has fewer.
-    elements_max_count: int = REQUEST_ELEMENTS_MAX_COUNT
-    # True: a request with more is answered INVALID_REQUEST; else, as in Kafka, the connection ends.
-    answers_excess: bool = False
-    # About how many elements the answer to a request will have, where that does not go by its size.
-    weigh: Callable[[Any, Call], int] | None = None
-
-    @property
-    def name(self) -> str:
-        return "".join(part.capitalize() for part in self.key.name.split("_"))
 
 
 # I10: when storage hiccups clients must see codes they retry silently; 56 and 7 are such, -1 is

@@ -12,11 +12,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.api import Api, Call, CloseConnection, error_code
+from gateway.api import Api, Call, CloseConnection, ReplyClass, error_code
 from gateway.net.bulk_gate import BulkGate, TooMuchWaiting
 from gateway.observe.logger import log_event
 from protocol import (
-    ApiKey,
     ErrorCode,
     Message,
     RequestHeader,
@@ -45,7 +44,7 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
     if api is None or not api.min_version <= header.api_version <= api.max_version:
         return _refuse_version(header, api)
     assert request.frame is not None
-    if request.reads_data or api.has_large_reply:
+    if api.reply is not ReplyClass.SMALL:
         await hub.services.pace.enter()
     try:
         if len(request.frame) > LARGE_REQUEST_BYTES and not api.pipelined:
@@ -53,7 +52,7 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
         message = _decode(request, api)
         if api.weigh is not None and api.weigh(message, call) > LARGE_ANSWER_COUNT:
             return await _answer_at_length(request, api, message, call, hub)
-        may_begin = not api.has_large_reply or await request.room.may_begin()
+        may_begin = api.reply is not ReplyClass.LARGE or await request.room.may_begin()
         return _encode(header, await _handled(api, message, call, may_begin))
     except TooManyElements:
         if not api.answers_excess:
@@ -65,7 +64,7 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
 async def _answer_large(
     request: PendingRequest, api: Api, call: Call, hub: Hub
 ) -> Sequence[Buffer]:
-    may_begin = not api.has_large_reply or await request.room.may_begin()
+    may_begin = api.reply is not ReplyClass.LARGE or await request.room.may_begin()
     async with _slot(request, call, hub.bulk):
         message = await hub.bulk.compute(partial(_decode, request, api))
         if not request.is_parking:
@@ -81,8 +80,8 @@ async def _answer_at_length(
     """The large answer to a small request. One after the other: so each finds counted what those
     before it take of the room for replies.
     """
-    gate = hub.long_answers if api.has_large_reply else hub.bulk
-    has_waited = not api.has_large_reply
+    gate = hub.long_answers if api.reply is ReplyClass.LARGE else hub.bulk
+    has_waited = api.reply is not ReplyClass.LARGE
     may_begin = True
     while True:
         async with _slot(request, call, gate):
@@ -117,10 +116,8 @@ def _encode(header: RequestHeader, response: Message | None) -> Sequence[Buffer]
 
 
 def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
-    """As Kafka: an unknown version of ApiVersions is answered in version 0 (KIP-511), all else
-    closes.
-    """
-    if api is None or api.key != ApiKey.API_VERSIONS:
+    """As Kafka: what does not answer it in version 0 (KIP-511) closes."""
+    if api is None or not api.answers_any_version:
         name = f"API key {header.api_key}" if api is None else api.name
         raise CloseConnection(
             f"{header.client_id or 'a client without id'} sent {name} version "
@@ -128,7 +125,7 @@ def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
         )
     response = api.on_error(None, ErrorCode.UNSUPPORTED_VERSION)
     assert response is not None
-    return encode_response(ApiKey.API_VERSIONS, 0, header.correlation_id, response)
+    return encode_response(api.key, 0, header.correlation_id, response)
 
 
 async def _handled(api: Api, message: Any, call: Call, may_begin: bool = True) -> Any:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.api import API_TABLE, Api
+from gateway.api import API_TABLE, Api, ReplyClass
 from gateway.fairness.reply_share import ReplyRoom
 from gateway.net.request_line import Place
-from protocol import ApiKey, RequestHeader, decode_request_header
+from protocol import RequestHeader, decode_request_header
 
 if TYPE_CHECKING:
     from gateway.fairness.reply_share import ReplyShare
-
-# Those that may wait for long and that only their client has a use for.
-PARKING = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
 
 # Stands in for the header of a request that could not be read; its connection is closing.
 _NO_HEADER = RequestHeader(-1, -1, 0, None)
@@ -42,9 +39,9 @@ class PendingRequest(Place):
         self.api = api = API_TABLE.get(self.header.api_key)
         if api is not None:
             self.is_pipelined = api.pipelined
-            self.brings_data = api.key == ApiKey.PRODUCE
-            self.reads_data = api.key == ApiKey.FETCH
-            self.is_parking = api.key in PARKING
+            self.brings_data = api.brings_data
+            self.reads_data = api.reply is ReplyClass.DATA
+            self.is_parking = api.parks
 
     def cancel(self) -> None:
         """A task that is cancelled before its first step never runs, not even its end."""

@@ -162,7 +162,6 @@ def test_nothing_is_advertised_that_the_codec_does_not_speak() -> None:
     for key, api in API_TABLE.items():
         classes = message_classes(key)
         assert classes.min_version <= api.min_version <= api.max_version <= classes.max_version
-    assert [a.name for a in API_TABLE.values() if a.pipelined] == ["Produce", "Fetch"]
 
 
 @virtual

@@ -1,0 +1,87 @@
+"""What a row of the handler table says of an API. Nobody asks elsewhere which API it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from protocol import ApiKey, ErrorCode, Message
+
+if TYPE_CHECKING:
+    from gateway.api.call import Call
+
+REQUEST_ELEMENTS_MAX_COUNT = 100_000
+"""Ten times the partitions that a gateway has by default. Decoding as many takes 0.13 s."""
+
+
+class ReplyClass(Enum):
+    """What the reply to a request takes of the memory for replies."""
+
+    SMALL = "small"  # about as much as the request: it is not asked for
+    LARGE = "large"  # maybe much, for a small request: it begins only while there is room
+    DATA = "data"  # records: the handler takes room for what it reads, few at a time
+
+
+class Operation(Enum):
+    """Kafka's AclOperation."""
+
+    READ = "Read"
+    WRITE = "Write"
+    CREATE = "Create"
+    DELETE = "Delete"
+    DESCRIBE = "Describe"
+    DESCRIBE_CONFIGS = "DescribeConfigs"
+    ALTER_CONFIGS = "AlterConfigs"
+
+
+class Resource(Enum):
+    """Kafka's ResourceType."""
+
+    TOPIC = "Topic"
+    GROUP = "Group"
+    CLUSTER = "Cluster"
+
+
+class Permission(NamedTuple):
+    """What who calls an API must be allowed, on each resource that the request names."""
+
+    operation: Operation
+    resource: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A row of the handler table. Everything about an API is derived from its row."""
+
+    key: ApiKey
+    min_version: int
+    max_version: int
+    handle: Callable[[Any, Call], Awaitable[Message | None]]
+    # The answer when `handle` raised: the same error for everything that was asked.
+    on_error: Callable[[Any, ErrorCode], Message | None]
+    # None: anybody may. Nobody is refused yet: this is what an authoriser will ask.
+    permission: Permission | None
+    # True: requests behind it on the same connection start while it waits (replies stay in order).
+    pipelined: bool = False
+    # True: it may wait for minutes, for its client's sake alone.
+    parks: bool = False
+    # True: it is carried out though its client has gone (acks=0), and what it brought is its own
+    # until it is durable.
+    brings_data: bool = False
+    reply: ReplyClass = ReplyClass.SMALL
+    # Of all arrays of a request together: what comes from people or clients has fewer.
+    elements_max_count: int = REQUEST_ELEMENTS_MAX_COUNT
+    # True: a request with more is answered INVALID_REQUEST; else, as in Kafka, the connection ends.
+    answers_excess: bool = False
+    # True: a version that is not served is answered in version 0 (KIP-511); else, as in Kafka, the
+    # connection ends.
+    answers_any_version: bool = False
+    # About how many elements the answer to a request will have, where that does not go by its size.
+    weigh: Callable[[Any, Call], int] | None = None
+
+    @property
+    def name(self) -> str:
+        """Kafka's, which the README's matrix, logs and metric labels show."""
+        return "".join(part.capitalize() for part in self.key.name.split("_"))
