@@ -28,9 +28,20 @@ PLANTED = {
     "wal_core.upkeep.planted": "wal_core.log",
     "wal_core.fsck.planted": "wal_core.copy.copier",
     "wal_core.copy.planted": "wal_core.testing.sim_disk",
+    "gateway.settings.planted": "gateway.observe.logger",
+    "gateway.observe.planted": "gateway.fairness.slices",
+    "gateway.fairness.planted": "gateway.broker.partition",
+    "gateway.broker.planted_1": "gateway.groups.states",
+    "gateway.broker.planted_2": "gateway.testing.sim.plan",
+    "gateway.broker.planted_3": "gateway.verify.replies",
+    "gateway.groups.planted": "gateway.broker.waiting",
+    "gateway.api.planted": "gateway.net.hub",
+    "gateway.net.planted": "gateway.server",
+    "gateway.verify.planted_1": "gateway.settings.config",
+    "gateway.verify.planted_2": "protocol.primitives",
 }
 """What imports which, against the contracts."""
-NO_ROOM = ("wal_core.planted_1", "protocol.planted_1")
+NO_ROOM = ("wal_core.planted_1", "protocol.planted_1", "gateway.planted")
 """Of these, some that have no place among the layers of their package."""
 
 
@@ -59,6 +70,7 @@ def test_the_contracts_hold(copied: Path) -> None:
 def noticed(copied: Path) -> str:
     for name, target in PLANTED.items():
         (copied / f"{name.replace('.', '/')}.py").write_text(f"import {target}\n")
+    (copied / "gateway/planted.py").write_text("")  # breaks nothing else
     done = lint(copied)
     assert done.returncode != 0
     return done.stdout

@@ -16,8 +16,7 @@ from gateway.broker.state_keys import KeyKind, kind_of
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 
 if TYPE_CHECKING:
-    from gateway.broker.log_state import BrokerState
-    from wal_core import Entry
+    from wal_core import Entry, LogState
 
 
 class StoredGroups:
@@ -47,7 +46,7 @@ class StoredGroups:
 class BrokerSalvage:
     """Implements wal_core.Salvage. `state` is an empty one that nobody serves from."""
 
-    def __init__(self, topics: TopicRegistry, state: BrokerState) -> None:
+    def __init__(self, topics: TopicRegistry, state: LogState) -> None:
         self._topics = topics
         self._state = state
         self._found_count = self._wanted_count = 0  # metadata records

@@ -16,7 +16,7 @@ from gateway.groups.members import (
     Membership,
     protocols_bytes,
 )
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 NAME_BYTES_MAX = 1_024
 """Instance ids, protocol types and names; clients allow 249 characters of an instance id."""

@@ -44,7 +44,7 @@ from gateway.groups.states import (
 )
 from gateway.groups.timers import RenewableTimer
 from gateway.observe.logger import log_event
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 logger = logging.getLogger(__name__)
 _EMPTY, _PREPARING, _COMPLETING, _STABLE, _DEAD = State

@@ -32,8 +32,7 @@ from gateway.groups.pending_ids import PendingIds
 from gateway.groups.sessions import answered
 from gateway.groups.states import State
 from gateway.observe.logger import log_event
-from protocol.error_codes import ErrorCode
-from protocol.errors import DecodeError
+from protocol import DecodeError, ErrorCode
 from wal_core import Clock, Rng
 
 logger = logging.getLogger(__name__)

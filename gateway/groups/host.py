@@ -10,7 +10,7 @@ from gateway.groups.budget import StateBudget
 from gateway.groups.config import GroupConfig
 from gateway.groups.members import Membership
 from gateway.groups.pending_ids import PendingIds
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 
 class JournaledGroup(Protocol):

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import Protocol, TypeAlias
 
 from gateway.observe.logger import log_event
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 from wal_core import Fenced, Unavailable
 
 logger = logging.getLogger(__name__)

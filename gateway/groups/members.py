@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from gateway.groups.budget import StateBudget
 from gateway.groups.timers import RenewableTimer
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 MEMBER_BYTES = 1_500
 """What a member holds beside what its client sent: the object, a timer, a parked request."""

@@ -25,7 +25,7 @@ from gateway.groups.committed import (
 from gateway.groups.config import GroupConfig
 from gateway.groups.journal import JournalWriter, Record
 from gateway.groups.sessions import answered
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 from wal_core import Clock
 
 SLICE_COUNT = 250

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.host import JournaledGroup
 from gateway.groups.members import Member
-from protocol.errors import DecodeError
+from protocol import DecodeError, Message, Writer
 from protocol.messages.group_records import (
     GroupMetadataKey,
     GroupMetadataValue,
@@ -21,7 +21,6 @@ from protocol.messages.group_records import (
     OffsetCommitKey,
     OffsetCommitValue,
 )
-from protocol.primitives import Message, Writer
 
 _VERSION = Struct(">h")
 _OFFSET_KEY_VERSION = 1

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from gateway.groups.members import JoinResult, Member, Membership, SyncResult
 from gateway.groups.timers import RenewableTimer
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 ResultT = TypeVar("ResultT")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from protocol.error_codes import ErrorCode
+from protocol import ErrorCode
 
 
 class State(enum.Enum):
