@@ -263,6 +263,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._incoming.may_go_on():
             budget.has_finished(self)  # it could not use a turn there
             return True
+        if self._incoming.must_pause and not budget.is_finisher(self):
+            return True
         return budget.is_exceeded and not (self._reader.is_inside_large and budget.may_finish(self))
 
     def _pause_reading_if_full(self) -> None:
@@ -281,7 +283,7 @@ class Connection(asyncio.BufferedProtocol):
         if is_full:
             self._hub.budget.has_finished(self)
             self._incoming.cannot_go_on()
-        elif not self._incoming.may_go_on():
+        elif self._incoming.must_pause or not self._incoming.may_go_on():
             self._incoming.wait()
         elif not self._asked_for_budget:
             self._asked_for_budget = True

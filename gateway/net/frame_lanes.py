@@ -6,12 +6,17 @@ one frame at a time is read to its end, the finisher; the others wait. Who stall
 a frame that is slower than RATE_BYTES_PER_S by more than LAG_S_MAX gives its memory to those who
 wait. Its time does not run while it is not read, but nobody waits for a turn for longer than
 TURN_S_MAX: its client has given up by then, and who is not read is not seen to go.
+
+A crowd that comes at once, or for which there is room at once, takes the loop no longer than a
+slice in each of its turns: so much is read, so many are read again, the rest in the next ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 
 LANE_SHARE = 4
 ORDINARY_BYTES_MAX = 1024 * 1024 + 64 * 1024  # what producers send by default
@@ -19,7 +24,9 @@ RATE_BYTES_PER_S = 64 * 1024
 LAG_S_MAX = 2.0
 CHECK_S = 0.5
 TURN_S_MAX = 30.0  # Kafka's request.timeout.ms
-LET_GO_AT_ONCE_COUNT = 100  # some milliseconds
+LET_GO_AT_ONCE_COUNT = 50  # some milliseconds, as the next two
+RESUMED_AT_ONCE_COUNT = 32
+LOOP_TURN_BYTES_MAX = 4 * 1024 * 1024
 
 
 class FrameLane:
@@ -29,12 +36,31 @@ class FrameLane:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.frames: dict[IncomingFrame, None] = {}
-        self.waiting: dict[IncomingFrame, None] = {}
+        # A plain dict looks for its first key behind all that were deleted there.
+        self.waiting: OrderedDict[IncomingFrame, None] = OrderedDict()
         self.finisher: IncomingFrame | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due: deque[IncomingFrame] = deque()  # those who lose, as far as they still do
+        # In this turn of the loop, whose end will be seen if either is above 0.
+        self._brought_bytes = 0
+        self._resumed_count = 0
+        self._is_turning = False
+
+    @property
+    def is_full(self) -> bool:
+        return self.used_bytes > self.limit_bytes
+
+    @property
+    def is_turn_spent(self) -> bool:
+        return self._brought_bytes >= LOOP_TURN_BYTES_MAX
+
+    def brought(self, count_bytes: int) -> None:
+        self.used_bytes += count_bytes
+        self._brought_bytes += count_bytes
+        self._see_the_turns_end()
 
     def may_go_on(self, frame: IncomingFrame) -> bool:
-        if self.used_bytes <= self.limit_bytes:
+        if not self.is_full:
             return True
         if self.finisher is None:
             self.finisher = frame
@@ -44,19 +70,28 @@ class FrameLane:
         self.waiting[frame] = None
         self.watch()
 
-    def watch(self, after_s: float = CHECK_S) -> None:
+    def watch(self) -> None:
         if self._timer is None and self.waiting:
-            self._timer = asyncio.get_running_loop().call_later(after_s, self._check)
+            self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check)
 
     def _check(self) -> None:
         self._timer = None
-        stalling = [frame for frame in self.frames if frame.lag_s() > LAG_S_MAX]
-        for frame in stalling[:LET_GO_AT_ONCE_COUNT]:
-            frame.let_go("it stalls in a frame, whose memory others need")
-        late = [frame for frame in self.waiting if frame.waited_s() > TURN_S_MAX]
-        for frame in late[:LET_GO_AT_ONCE_COUNT]:
-            frame.let_go(f"no room for its frame within {TURN_S_MAX:g} s")
-        self.watch(0 if max(len(stalling), len(late)) > LET_GO_AT_ONCE_COUNT else CHECK_S)
+        self._due += [frame for frame in self.frames if frame.lag_s() > LAG_S_MAX]
+        self._due += [frame for frame in self.waiting if frame.waited_s() > TURN_S_MAX]
+        self._let_go_due()
+
+    def _let_go_due(self) -> None:
+        self._timer = None
+        for _ in range(min(LET_GO_AT_ONCE_COUNT, len(self._due))):
+            frame = self._due.popleft()
+            if frame.lag_s() > LAG_S_MAX:
+                frame.let_go("it stalls in a frame, whose memory others need")
+            elif frame in self.waiting and frame.waited_s() > TURN_S_MAX:
+                frame.let_go(f"no room for its frame within {TURN_S_MAX:g} s")
+        if self._due:
+            self._timer = asyncio.get_running_loop().call_later(0, self._let_go_due)
+        else:
+            self.watch()
 
     def left(self, frame: IncomingFrame, count_bytes: int) -> None:
         self.used_bytes -= count_bytes
@@ -75,13 +110,29 @@ class FrameLane:
         return True
 
     def _wake(self) -> None:
+        if self.is_turn_spent:
+            return
         # In the order of their coming; each asks again, and waits again if it has to.
-        for one in list(self.waiting):
-            if self.used_bytes > self.limit_bytes and self.finisher is not None:
+        left_count = max(0, RESUMED_AT_ONCE_COUNT - self._resumed_count)
+        for one in list(islice(self.waiting, left_count)):
+            if self.is_full and self.finisher is not None:
                 break
             if one in self.waiting:
                 del self.waiting[one]
+                self._resumed_count += 1
                 one.resume()
+        if self._resumed_count:
+            self._see_the_turns_end()
+
+    def _see_the_turns_end(self) -> None:
+        if not self._is_turning:
+            self._is_turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_turning = False
+        self._brought_bytes = self._resumed_count = 0
+        self._wake()
 
 
 class FrameLanes:
@@ -128,7 +179,7 @@ class IncomingFrame:
         now_s = asyncio.get_running_loop().time()
         self._paid_s = min(self._paid_s + count_bytes / RATE_BYTES_PER_S, now_s)
         self._bytes += count_bytes
-        lane.used_bytes += count_bytes
+        lane.brought(count_bytes)
 
     def ended(self) -> None:
         """It is whole, or will never be."""
@@ -147,9 +198,17 @@ class IncomingFrame:
 
     @property
     def is_late(self) -> bool:
-        """Whether what comes now is only what was on its way when the lane became full."""
+        """Whether what comes now is only what was on its way when the lane had enough."""
         lane = self._lane
-        return lane is not None and lane.used_bytes > lane.limit_bytes and lane.finisher is not self
+        if lane is None or lane.finisher is self:
+            return False
+        return lane.is_full or lane.is_turn_spent
+
+    @property
+    def must_pause(self) -> bool:
+        """Whether the lane has had its part of this turn of the loop."""
+        lane = self._lane
+        return lane is not None and lane.is_turn_spent and lane.finisher is not self
 
     def wait(self) -> None:
         """Call `resume` once there may be room."""

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.net.buffers import BlockPool
 from gateway.net.connection import STALL_TIMEOUT_S
-from gateway.net.frame_lanes import LAG_S_MAX
+from gateway.net.frame_lanes import LAG_S_MAX, LOOP_TURN_BYTES_MAX
 from gateway.net.hub import TRIM_INTERVAL_S
 from gateway.net.request_line import HELD_BYTES_MAX, READS_AT_ONCE_MAX_COUNT
 from gateway.tests.harness import (
@@ -154,6 +154,24 @@ async def test_unfinished_frames_leave_what_others_need() -> None:
     await asyncio.sleep(2 * STALL_TIMEOUT_S)
     await asyncio.sleep(0)
     assert list(world.gateway.hub.connections) == [first.connection, large.connection]
+    world.assert_idle()
+
+
+@virtual
+async def test_large_frames_are_read_a_slice_in_each_turn_of_the_loop() -> None:
+    world, client = await started(message_bytes_max=4 * LOOP_TURN_BYTES_MAX)
+    await client.create("t", configs={"max.message.bytes": str(4 * LOOP_TURN_BYTES_MAX)})
+    clients = [client, world.client(), world.client()]
+    replies = []
+    for one in clients:
+        one.transport.chunk_bytes = LOOP_TURN_BYTES_MAX // 4
+        replies.append(one.produce("t", batch_of(bytes(2 * LOOP_TURN_BYTES_MAX))))
+    taken_bytes = [2 * LOOP_TURN_BYTES_MAX - len(one.transport.inbox) for one in clients]
+    assert taken_bytes[0] <= LOOP_TURN_BYTES_MAX + 64 * KIB
+    assert sum(taken_bytes[1:]) < LOOP_TURN_BYTES_MAX // 8
+    await asyncio.gather(*replies)
+    assert all(map(_ok, replies))
+    assert not any(one.transport.is_paused for one in clients)
     world.assert_idle()
 
 

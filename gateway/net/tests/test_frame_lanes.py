@@ -1,13 +1,17 @@
 """What frames that are not whole may hold, and who loses."""
 
 import asyncio
+from itertools import pairwise
 
 from gateway.net.frame_lanes import (
     CHECK_S,
+    LAG_S_MAX,
     LANE_SHARE,
     LET_GO_AT_ONCE_COUNT,
+    LOOP_TURN_BYTES_MAX,
     ORDINARY_BYTES_MAX,
     RATE_BYTES_PER_S,
+    RESUMED_AT_ONCE_COUNT,
     TURN_S_MAX,
     FrameLanes,
     IncomingFrame,
@@ -27,7 +31,7 @@ class _Peer:
 
     def _resume(self) -> None:
         self.resumes_count += 1
-        if self.frame.may_go_on():
+        if self.frame.may_go_on() and not self.frame.must_pause:
             self.frame.resumed()
         else:
             self.frame.wait()
@@ -45,7 +49,7 @@ class _Peer:
         return self._goes_on()
 
     def _goes_on(self) -> bool:
-        if self.frame.may_go_on():
+        if self.frame.may_go_on() and not self.frame.must_pause:
             return True
         self.frame.paused()
         self.frame.wait()
@@ -146,4 +150,84 @@ async def test_nobody_waits_for_a_turn_for_ever() -> None:
         holder.frame.brought(int(RATE_BYTES_PER_S * CHECK_S))
         await asyncio.sleep(CHECK_S)
     assert all(peer.is_lost for peer in crowd)
+    assert not holder.is_lost
+
+
+def _resumed_count(peers: list[_Peer]) -> int:
+    return sum(peer.resumes_count for peer in peers)
+
+
+@virtual
+async def test_room_for_a_crowd_does_not_take_a_turn_of_the_loop_as_long_as_the_crowd() -> None:
+    lanes = FrameLanes(LANE_SHARE * 1000 * KIB)
+    holders = [_Peer(lanes), _Peer(lanes)]
+    for holder in holders:
+        holder.begin(600 * KIB)
+    crowd = [_Peer(lanes) for _ in range(10 * RESUMED_AT_ONCE_COUNT)]
+    assert not any(peer.begin(1) for peer in crowd)
+    for holder in holders:  # two that go in one turn make no more of it
+        holder.frame.ended()
+    for turn in range(1, 11):
+        assert _resumed_count(crowd) == turn * RESUMED_AT_ONCE_COUNT
+        await asyncio.sleep(0)
+    assert all(peer.resumes_count == 1 for peer in crowd)
+    await asyncio.sleep(0)
+    assert not lanes.lane_of(1000 * KIB).waiting
+    for peer in crowd:
+        peer.frame.ended()
+    assert lanes.used_bytes == 0
+
+
+@virtual
+async def test_what_comes_at_once_is_read_a_slice_in_each_turn_of_the_loop() -> None:
+    lanes = FrameLanes(LANE_SHARE * 100 * LOOP_TURN_BYTES_MAX)
+    crowd = [_Peer(lanes) for _ in range(40)]
+    part_bytes = LOOP_TURN_BYTES_MAX // 4
+    going_on = [peer for peer in crowd if peer.begin(part_bytes)]
+    assert going_on == crowd[:3]  # the fourth has used it up
+    assert crowd[3].frame.is_late
+    await asyncio.sleep(0)
+    assert _resumed_count(crowd) == RESUMED_AT_ONCE_COUNT
+    assert [peer.bring(part_bytes) for peer in crowd[3:8]] == [True, True, True, False, False]
+    await asyncio.sleep(0)
+    assert _resumed_count(crowd) == 37 + 2
+    assert all(peer.frame.waited_s() == 0 for peer in crowd)
+    await asyncio.sleep(0)
+    for peer in crowd:
+        peer.frame.ended()
+    assert lanes.used_bytes == 0
+
+
+@virtual
+async def test_the_finisher_is_not_held_by_what_others_bring_in_a_turn() -> None:
+    lanes = FrameLanes(LANE_SHARE * LOOP_TURN_BYTES_MAX)
+    others, finisher = [_Peer(lanes) for _ in range(3)], _Peer(lanes)
+    for peer in others:
+        peer.begin(LOOP_TURN_BYTES_MAX // 3)
+    await asyncio.sleep(0)
+    assert finisher.begin(KIB)
+    for peer in others:
+        assert not peer.bring(LOOP_TURN_BYTES_MAX)
+    assert finisher.bring(LOOP_TURN_BYTES_MAX)
+    assert not finisher.frame.is_late
+
+
+@virtual
+async def test_a_crowd_that_stalls_is_let_go_some_in_each_turn() -> None:
+    lanes = FrameLanes(LANE_SHARE * 1000 * KIB)
+    crowd = [_Peer(lanes) for _ in range(5 * LET_GO_AT_ONCE_COUNT)]
+    for peer in crowd:
+        assert peer.begin(KIB)
+    await asyncio.sleep(LAG_S_MAX + CHECK_S)
+    holder, waits = _Peer(lanes), _Peer(lanes)
+    assert holder.begin(900 * KIB)
+    assert not waits.begin(1)
+    await asyncio.sleep(CHECK_S)
+    lost_counts = [0]
+    for _ in range(10):
+        lost_counts.append(sum(peer.is_lost for peer in crowd))
+        await asyncio.sleep(0)
+    assert lost_counts[-1] == len(crowd)
+    steps = [after - before for before, after in pairwise(lost_counts)]
+    assert max(steps) == LET_GO_AT_ONCE_COUNT
     assert not holder.is_lost
