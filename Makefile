@@ -76,12 +76,16 @@ model: $(VENV)/.dev
 sim: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.sim $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# Two processes: a test waits for brokers most of its time. In the order of the files, so that what
+# takes longest is not left for the end.
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
+
 compat: $(VENV)/.dev
-	$(BIN)/pytest compat_tests
+	$(BIN)/pytest $(SIDE_BY_SIDE) compat_tests
 
 # What differs in a bucket, and of the rest what storage can break: the whole suite takes as long again.
 buckets: $(VENV)/.dev
-	$(BIN)/pytest --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not storage_blind" --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
 

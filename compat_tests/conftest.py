@@ -1,7 +1,8 @@
 """Options, brokers and clients of the black-box suite.
 
 By default every test runs against brokers this session starts (`--serve-command` names another
-program that takes `--listen`, `--data`, `--mode` and prints a ready line). With
+program that takes `--listen`, `--data`, `--mode` and prints a ready line; `--serve-flags` adds to
+what every broker is started with), and in every mode, unless it is marked `storage_blind`. With
 `--bootstrap HOST:PORT` the suite runs against a broker that listens already; what needs a restart
 or a setting of its own is skipped then.
 
@@ -12,19 +13,22 @@ installed its tests are skipped with the reason, and with `CI=true` the session 
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
+from typing import Any
 
 import pytest
 
 from compat_tests.support.client import LIBRARIES, Client, Library
 from compat_tests.support.environments import MissingClientError
-from compat_tests.support.gateway import Gateway, Remote, split_command
+from compat_tests.support.gateway import Gateway, Remote, split_command, start_with
 from wal_core.testing.s3_server import S3Server
 
 MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
     "chaos": "random faults of everything under load; --minutes of them",
     "soak": "writing and deleting for --minutes, then a look at what is left",
+    "storage_blind(why)": "proves nothing that storage could break; runs in one mode, memory:",
 }
 _MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
 _BUCKET = "compat"
@@ -39,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bootstrap", help="HOST:PORT of a running broker to test instead of ours")
     group.addoption("--bootstrap-strict", help="the same, of one with automatic creation off")
     group.addoption("--serve-command", help="program to start as the broker")
+    group.addoption("--serve-flags", default="", help="more flags for each broker, as one text")
     group.addoption("--modes", default="file,object", help=_MODES_HELP)
     group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
     group.addoption("--minutes", type=float, default=1.0, help="random faults, per mode (1)")
@@ -50,11 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
     config.stash[_ran] = {}
     config.stash[_missing] = {}
+    start_with(split_command(config.getoption("--serve-flags")))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     external = metafunc.config.getoption("--bootstrap")
     modes = ["external"] if external else metafunc.config.getoption("--modes").split(",")
+    if not external and metafunc.definition.get_closest_marker("storage_blind"):
+        modes = ["memory"]
     if "broker" in metafunc.fixturenames:
         metafunc.parametrize("broker", modes, indirect=True, scope="session")
     if "chaos_mode" in metafunc.fixturenames:
@@ -75,7 +83,19 @@ def pytest_terminal_summary(
             terminalreporter.line(f"MISSING  {name}: {text}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of several has ended: what it noted of the clients counts here."""
+    ran, missing = getattr(node, "workeroutput", {}).get("named_clients", ({}, {}))
+    node.config.stash[_ran].update(ran)
+    node.config.stash[_missing].update(missing)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    noted = (session.config.stash[_ran], session.config.stash[_missing])
+    if hasattr(session.config, "workeroutput"):  # as one of several workers
+        session.config.workeroutput["named_clients"] = noted
+        return
     in_ci = os.environ.get("CI", "").lower() in ("1", "true", "yes")
     if in_ci and session.config.stash[_missing] and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -88,19 +108,39 @@ def serve_command(request: pytest.FixtureRequest) -> list[str] | None:
 
 
 @pytest.fixture(scope="session")
-def broker(
+def broker_of(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     serve_command: list[str] | None,
-) -> Iterator[Broker]:
-    """One per mode for the whole session."""
-    if bootstrap := request.config.getoption("--bootstrap"):
-        yield Remote(bootstrap)
-        return
-    data, environ = place(request, request.param, tmp_path_factory)
-    with Gateway(data, mode=request.param, command=serve_command, environ=environ) as gateway:
-        yield gateway
-        stopped_well(gateway)
+) -> Iterator[Callable[[str], Broker]]:
+    """The broker of a mode: started when first wanted, and there for the whole session, whatever
+    the order in which tests of different modes run."""
+    started: dict[str, Broker] = {}
+    with ExitStack() as stack:
+
+        def get(mode: str) -> Broker:
+            if bootstrap := request.config.getoption("--bootstrap"):
+                return Remote(bootstrap)
+            if mode not in started:
+                # The quickest to start and to write to, for what has nothing to do with storage.
+                data, environ, kind = "memory:", {}, "object"
+                if mode != "memory":
+                    data, environ = place(request, mode, tmp_path_factory)
+                    kind = mode
+                gateway = Gateway(data, mode=kind, command=serve_command, environ=environ)
+                started[mode] = stack.enter_context(gateway)
+            return started[mode]
+
+        yield get
+        for gateway in started.values():
+            assert isinstance(gateway, Gateway)
+            stopped_well(gateway)
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest, broker_of: Callable[[str], Broker]) -> Broker:
+    """In each mode; for tests marked `storage_blind`, in memory."""
+    return broker_of(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -123,16 +163,9 @@ def place(
 
 
 @pytest.fixture(scope="session")
-def memory_broker(
-    request: pytest.FixtureRequest, serve_command: list[str] | None
-) -> Iterator[Broker]:
-    """The quickest to start and to write to; for what has nothing to do with storage."""
-    if bootstrap := request.config.getoption("--bootstrap"):
-        yield Remote(bootstrap)
-        return
-    with Gateway("memory:", mode="object", command=serve_command) as gateway:
-        yield gateway
-        stopped_well(gateway)
+def memory_broker(broker_of: Callable[[str], Broker]) -> Broker:
+    """What tests marked `storage_blind` have; none else may."""
+    return broker_of("memory")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ def test_create_list_delete(client: Client, topic: str) -> None:
     assert gone.value.code == UNKNOWN_TOPIC_OR_PARTITION
 
 
+@pytest.mark.storage_blind("refused before anything is stored")
 @pytest.mark.parametrize(
     ("name", "partitions", "code"),
     [

@@ -16,25 +16,27 @@ from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import create_topic, produce
 
 RECORD_BYTES = 1_500_000
+
+pytestmark = pytest.mark.storage_blind("which partition a reply begins with")
 TURNS_COUNT = 4
 
 
 @pytest.mark.parametrize("partitions_count", [2, 4])
 def test_every_partition_gets_its_share(
     library: Library,
-    memory_broker: Broker,
+    broker: Broker,
     connect: Callable[[Library, Broker], Client],
     topic: str,
     partitions_count: int,
 ) -> None:
     """Of twice as many records as are read, so that none of them runs out meanwhile."""
-    with Connection(memory_broker.bootstrap) as connection:
+    with Connection(broker.bootstrap) as connection:
         create_topic(connection, topic, partitions=partitions_count)
         for _ in range(2 * TURNS_COUNT):
             for partition in range(partitions_count):
                 batch = build([bytes(RECORD_BYTES)])
                 assert produce(connection, topic, batch, partition=partition).error_code == 0
-    client = connect(library, memory_broker)
+    client = connect(library, broker)
     with client.consumer() as consumer:
         consumer.assign(*((topic, index, "beginning") for index in range(partitions_count)))
         read = consumer.take(TURNS_COUNT * partitions_count)

@@ -13,6 +13,8 @@ from compat_tests.support.records import Record
 REBALANCE_TIMEOUT_S = 60.0
 SESSION_TIMEOUT_MS = 6_000
 PARTITIONS_COUNT = 4
+
+_membership = pytest.mark.storage_blind("who is a member is known in memory only")
 Partitions = set[tuple[str, int]]
 
 
@@ -104,16 +106,17 @@ def test_a_simple_consumer_commits_without_membership(
         assert consumer.committed((topic, 0)) == [2]
 
 
+@_membership
 def test_join_and_leave(
     library: Library,
-    memory_broker: Gateway | Remote,
+    broker: Gateway | Remote,
     launch: Callable[..., Client],
     topic: str,
     new_topic: Callable[[], str],
 ) -> None:
     group = new_topic()
     with ExitStack() as stack:
-        first, second = (launch(library, memory_broker) for _ in range(2))
+        first, second = (launch(library, broker) for _ in range(2))
         first.create_topic(topic, partitions=PARTITIONS_COUNT)
         one = stack.enter_context(first.consumer(group=group, start="earliest"))
         one.subscribe(topic)
@@ -137,15 +140,16 @@ def test_join_and_leave(
         settle([one], topic)
 
 
+@_membership
 def test_killed_member_is_replaced(
     library: Library,
-    memory_broker: Gateway | Remote,
+    broker: Gateway | Remote,
     launch: Callable[..., Client],
     topic: str,
     new_topic: Callable[[], str],
 ) -> None:
     group, extra = new_topic(), short_session(library)
-    survivor, victim = (launch(library, memory_broker) for _ in range(2))
+    survivor, victim = (launch(library, broker) for _ in range(2))
     survivor.create_topic(topic, partitions=PARTITIONS_COUNT)
     one = survivor.consumer(group=group, start="earliest", extra=extra)
     one.subscribe(topic)
@@ -163,9 +167,10 @@ def test_killed_member_is_replaced(
     one.close()
 
 
+@_membership
 @pytest.mark.slow
 def test_four_libraries_share_one_group(
-    memory_broker: Gateway | Remote,
+    broker: Gateway | Remote,
     need: Callable[[str], Library],
     launch: Callable[..., Client],
     topic: str,
@@ -175,7 +180,7 @@ def test_four_libraries_share_one_group(
     group = new_topic()
     members: list[Consumer] = []
     for name in LIBRARIES:
-        client = launch(need(name), memory_broker)
+        client = launch(need(name), broker)
         if not members:
             client.create_topic(topic, partitions=PARTITIONS_COUNT)
         members.append(client.consumer(group=group, start="earliest"))

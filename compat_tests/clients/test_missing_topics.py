@@ -20,6 +20,7 @@ IMPATIENCE: dict[str, dict[str, Any]] = {
         "message.timeout.ms": 5_000,
     },
 }
+_refused = pytest.mark.storage_blind("nothing is created")
 EXPECTED_NAMES = {
     "aiokafka_worker.py": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
     "kafka_python_worker.py": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
@@ -34,6 +35,7 @@ def strict_client(
     return connect(library, strict_broker)
 
 
+@_refused
 def test_produce_fails_and_creates_nothing(strict_client: Client, topic: str) -> None:
     script = strict_client.library.script
     producer = strict_client.producer(extra=IMPATIENCE[script])
@@ -53,6 +55,7 @@ def sent(producer: Producer, topic: str) -> bool:
     return not isinstance(outcome, ClientError)
 
 
+@_refused
 def test_consumer_waits_for_the_topic_without_creating_it(
     strict_client: Client, topic: str
 ) -> None:

@@ -52,6 +52,13 @@ class Bystander:
             assert self.longest_s < STALL_S, f"the bystander waited {self.longest_s:.1f} s"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in several processes: whoever maltreats the one victim does so one after the other."""
+    for item in items:
+        if "victim_process" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("victim"))
+
+
 @pytest.fixture(scope="session")
 def victim_process(
     request: pytest.FixtureRequest,

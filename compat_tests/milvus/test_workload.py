@@ -103,6 +103,7 @@ def connections_count(gateway: Gateway) -> int:
     )
 
 
+@pytest.mark.storage_blind("nothing is created")
 def test_s02_missing_topic_is_reported_and_not_created(milvus: Client, topic: str) -> None:
     with consumer(milvus) as reader:
         started_s = now_s()

@@ -1,8 +1,10 @@
 """`.ci/run` fails when the tests fail, and when a promised client did not take part."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,36 @@ def test_tests_that_fail(tmp_path: Path) -> None:
     done = run_with(tmp_path, f"{report(ALL)}; exit 3")
     assert done.returncode != 0
     assert "all tests passed" not in done.stdout
+
+
+WITHOUT_ONE = """
+from dataclasses import replace
+
+from compat_tests.support import client, environments
+
+
+def python():
+    raise environments.MissingClientError("not today")
+
+
+name = "librdkafka-1.9"
+client.LIBRARIES[name] = replace(client.LIBRARIES[name], python=python)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_client_that_cannot_run_fails_the_suite(tmp_path: Path, processes: str) -> None:
+    """In whichever process its tests would have been."""
+    (tmp_path / "without_one.py").write_text(WITHOUT_ONE)
+    suite = ["-n", processes, "compat_tests/milvus", "-k", "test_s02"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "without_one", *suite],
+        cwd=ROOT,
+        env={**os.environ, "CI": "true", "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "MISSING  librdkafka-1.9: not today" in done.stdout
+    assert "ran      confluent-kafka" in done.stdout
+    assert done.returncode == 1

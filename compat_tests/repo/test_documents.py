@@ -94,6 +94,7 @@ def test_a_line_that_cannot_be_meant_would_be_noticed(wrong: str) -> None:
         check(wrong, {"run", "test"})
 
 
+@pytest.mark.storage_blind("the example runs")
 def test_the_python_example_of_the_readme_runs(memory_broker: Broker) -> None:
     example = re.search(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
     assert example is not None

@@ -6,6 +6,7 @@ machine. Without one, the confluent binding for Go of the same release would nee
 that is not attempted: the client is reported missing, with the reason.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -35,8 +36,11 @@ def librdkafka19_python() -> str:
         return given
     folder = ROOT / ".venvs" / "librdkafka19"
     python = folder / "bin" / "python"
-    if not _imports(python):
-        _make(folder, python)
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:  # tests run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _imports(python):
+            _make(folder, python)
     return str(python)
 
 

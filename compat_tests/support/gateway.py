@@ -23,6 +23,14 @@ LOG_LINES_KEPT_COUNT = 400
 _ENVIRON = {"PYTHONUNBUFFERED": "1", "WOODPECKER_DISK_RESERVE_BYTES": "1MiB"}
 
 
+_flags: list[str] = []
+
+
+def start_with(flags: list[str]) -> None:
+    """From now on every broker gets these flags too, in front of its own."""
+    _flags[:] = flags
+
+
 def default_command() -> list[str]:
     """The program of this checkout, with the interpreter that runs the tests."""
     return [sys.executable, "-m", "gateway", "serve"]
@@ -96,7 +104,7 @@ class Gateway:
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", mode]
         self._ready.clear()
         self._process = subprocess.Popen(
-            [*self._command, *arguments, *self._options],
+            [*self._command, *arguments, *_flags, *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

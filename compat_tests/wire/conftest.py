@@ -1,4 +1,4 @@
-"""A fresh connection per test, to the broker that is quickest to start."""
+"""A fresh connection per test, to a broker of each mode, or to one in memory (`storage_blind`)."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,12 +10,12 @@ from compat_tests.wire.messages import create_topic
 
 
 @pytest.fixture
-def dial(memory_broker: Gateway | Remote) -> Iterator[Callable[[], Connection]]:
+def dial(broker: Gateway | Remote) -> Iterator[Callable[[], Connection]]:
     """Another connection to the same broker."""
     opened: list[Connection] = []
 
     def connect() -> Connection:
-        opened.append(Connection(memory_broker.bootstrap))
+        opened.append(Connection(broker.bootstrap))
         return opened[-1]
 
     yield connect

@@ -17,6 +17,10 @@ from compat_tests.support.deadline import wait_until
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import find_coordinator
 
+pytestmark = pytest.mark.storage_blind(
+    "who is a member is known in memory only; commits in their versions"
+)
+
 ILLEGAL_GENERATION = 22
 INCONSISTENT_GROUP_PROTOCOL = 23
 UNKNOWN_MEMBER_ID = 25

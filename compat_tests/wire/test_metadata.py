@@ -18,6 +18,8 @@ from compat_tests.wire.messages import (
     metadata,
 )
 
+pytestmark = pytest.mark.storage_blind("metadata are answered from memory")
+
 UNKNOWN_TOPIC_OR_PARTITION = 3
 LEADER_NOT_AVAILABLE = 5
 INVALID_TOPIC_EXCEPTION = 17
@@ -71,10 +73,10 @@ def test_creation_when_asked(wire: Connection, topic: str, version: int) -> None
 
 
 def test_our_broker_creates_within_the_request(
-    wire: Connection, topic: str, memory_broker: Gateway | Remote
+    wire: Connection, topic: str, broker: Gateway | Remote
 ) -> None:
     """A client that gets an error first loses a retry interval; Kafka may need that, we do not."""
-    if isinstance(memory_broker, Remote):
+    if isinstance(broker, Remote):
         pytest.skip("another broker may answer with an error first")
     (first,) = metadata(wire, [topic], create=True).topics
     assert (first.error_code, len(first.partitions)) == (0, 1)

@@ -86,7 +86,7 @@ BAD_BATCHES: dict[str, tuple[Callable[[], bytes], set[int]]] = {
 
 @pytest.mark.parametrize("name", list(BAD_BATCHES))
 def test_a_bad_batch_is_refused_and_nothing_else(
-    wire: Connection, made_three: str, name: str, memory_broker: Gateway | Remote
+    wire: Connection, made_three: str, name: str, broker: Gateway | Remote
 ) -> None:
     """The partition beside it is stored, the connection goes on, no offset is used up."""
     make, codes = BAD_BATCHES[name]
@@ -94,7 +94,7 @@ def test_a_bad_batch_is_refused_and_nothing_else(
     request = produce_request({made_three: {0: good, 1: make(), 2: good}})
     response = wire.call(request, PRODUCE_VERSION)
     rows = {row.index: row.error_code for row in response.responses[0].partition_responses}
-    if isinstance(memory_broker, Remote):  # Kafka fails the whole request for some of these
+    if isinstance(broker, Remote):  # Kafka fails the whole request for some of these
         assert rows[1] != 0, rows
     else:
         assert rows[1] in codes, rows

@@ -36,6 +36,8 @@ from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection, decode
 from compat_tests.wire.messages import api_versions, fetch_request, metadata, produce_request
 
+pytestmark = pytest.mark.storage_blind("which versions are served, and in which shape")
+
 API_VERSIONS = 18
 UNSUPPORTED_VERSION = 35
 ZERO_ID = UUID(int=0)
@@ -272,7 +274,7 @@ def codes_in(message: Any) -> set[int]:
 
 @pytest.mark.parametrize("key", sorted(BUILDERS))
 def test_every_advertised_version_is_served(
-    key: int, made: str, wire: Connection, memory_broker: Gateway | Remote
+    key: int, made: str, wire: Connection, broker: Gateway | Remote
 ) -> None:
     low, high = api_versions(wire)[key]
     topic_id = metadata(wire, [made]).topics[0].topic_id
@@ -280,26 +282,24 @@ def test_every_advertised_version_is_served(
     newest = BUILDERS[key](0, made, topic_id).max_version
     for version in range(lowest, min(high, newest) + 1):
         request = BUILDERS[key](version, made, topic_id)
-        with Connection(memory_broker.bootstrap) as connection:
+        with Connection(broker.bootstrap) as connection:
             response = connection.call(request, version)
         assert codes_in(response) <= EXPECTED_CODES.get(key, {0}), f"v{version}: {response}"
 
 
-def test_what_clients_need_is_advertised(wire: Connection, memory_broker: Gateway | Remote) -> None:
+def test_what_clients_need_is_advertised(wire: Connection, broker: Gateway | Remote) -> None:
     """Produce starts at 0 although 0 to 2 are refused: librdkafka before 2.11.1 looks at it."""
     advertised = api_versions(wire)
     for key, versions in NEEDED.items():
         low, high = advertised[key]
         missing = {version for version in versions if not low <= version <= high}
-        if isinstance(memory_broker, Remote):
+        if isinstance(broker, Remote):
             missing -= {13}  # an older Kafka ends below 13
         assert not missing, f"key {key}: advertised {low}-{high}, missing {missing}"
 
 
-def test_nothing_is_advertised_that_has_no_test(
-    wire: Connection, memory_broker: Gateway | Remote
-) -> None:
-    if isinstance(memory_broker, Remote):
+def test_nothing_is_advertised_that_has_no_test(wire: Connection, broker: Gateway | Remote) -> None:
+    if isinstance(broker, Remote):
         pytest.skip("another broker may offer more")
     assert set(api_versions(wire)) == set(BUILDERS)
 
@@ -345,10 +345,10 @@ def test_old_produce_versions_are_refused_in_their_own_shape(
     dial: Callable[[], Connection],
     made: str,
     version: int,
-    memory_broker: Gateway | Remote,
+    broker: Gateway | Remote,
 ) -> None:
     """They carry record formats that are not stored any more; the connection stays."""
-    if isinstance(memory_broker, Remote):
+    if isinstance(broker, Remote):
         pytest.skip("another broker may still serve them")
     connection = dial()
     request = produce_request({made: {0: build([b"old"])}})
