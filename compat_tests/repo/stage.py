@@ -35,7 +35,7 @@ class Stage:
     """A context manager; `run` plays one command and returns what it printed."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stack = ExitStack()
         self._environ: dict[str, str] = {}
         self._bootstrap = ""
@@ -45,9 +45,9 @@ class Stage:
             store = stack.enter_context(S3Server())
             for bucket in BUCKETS:
                 store.make_bucket(bucket)
-            broker = stack.enter_context(Gateway(str(self._folder / "data"), mode="file"))
+            broker = stack.enter_context(Gateway(str(self.folder / "data"), mode="file"))
             self._bootstrap = broker.bootstrap
-            programs = self._folder / ".venv" / "bin"
+            programs = self.folder / ".venv" / "bin"
             programs.mkdir(parents=True)
             program = programs / "woodpecker-gateway"
             program.write_text(_PROGRAM.format(bootstrap=self._bootstrap, python=sys.executable))
@@ -68,7 +68,7 @@ class Stage:
             return ""
         done = subprocess.run(
             ["sh", "-c", line.replace(DEFAULT_BOOTSTRAP, self._bootstrap)],
-            cwd=self._folder,
+            cwd=self.folder,
             env=self._environ,
             capture_output=True,
             text=True,
@@ -86,9 +86,9 @@ class Stage:
         said: list[str] = []
         with subprocess.Popen(
             words,
-            cwd=self._folder,
+            cwd=self.folder,
             env=self._environ,
-            executable=self._folder / ".venv" / "bin" / "woodpecker-gateway",
+            executable=self.folder / ".venv" / "bin" / "woodpecker-gateway",
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,5 +1,6 @@
 """Every command in the documents is run, from top to bottom, as it stands."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,14 @@ def test_the_commands_of_a_page_work(stage: Stage, page: str) -> None:
         assert said[0].startswith("greetings partition 0 offset ")
         assert said[1] == "hello\n"
         assert '"value": "{\\"total\\": 12}"' in said[-2]
+
+
+def test_the_fixture_of_the_readme_works(stage: Stage) -> None:
+    section = read("README.md").partition("## Test your code with it")[2].partition("\n## ")[0]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    (stage.folder / "test_orders.py").write_text(code)
+    said = stage.run(f"{sys.executable} -m pytest -q -p no:cacheprovider test_orders.py")
+    assert "1 passed" in said
 
 
 def test_a_command_that_fails_is_noticed(stage: Stage) -> None:

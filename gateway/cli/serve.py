@@ -97,8 +97,8 @@ serve = SettingsCommand(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=f"""Start the broker and serve until Ctrl-C or SIGTERM.
 
-    Without any flag it listens on 127.0.0.1:9092 and keeps its data in ./data. What a client got an
-    acknowledgement for is on disk by then and survives a crash.
+    Without any flag it listens on 127.0.0.1:9092 and keeps its data in ./data. What a client has an
+    acknowledgement for is on disk and survives a crash.
 
     \b
     Listen on all interfaces, and tell clients a name they can reach:
