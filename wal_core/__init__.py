@@ -4,6 +4,7 @@ Knows streams, entries, blocks and segments; has never heard of Kafka. Bytes: FO
 layers use the names below and nothing else.
 """
 
+from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
@@ -22,6 +23,7 @@ from wal_core.types import Changes, Entry, LogState
 __all__ = [
     "CHECKPOINT_STREAM_ID",
     "FLUSH_PRESETS",
+    "Budgets",
     "Changes",
     "Clock",
     "CloudSettings",

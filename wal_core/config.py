@@ -81,7 +81,7 @@ class LogConfig:
     """So much of what rides on the log changes before it is written down among the entries; what
     has changed since is in each footer. Larger: fewer reads at a start, larger footers."""
 
-    # Memory.
+    # Memory. Logs that are opened with the same Budgets have these, and writes_per_s_max, together.
     unconfirmed_bytes_max: int = 256 * MIB
     """`append` raises Unavailable rather than hold more than this that is not yet durable."""
     tail_bytes_max: int = 64 * MIB

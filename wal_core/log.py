@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Invalid, Unavailable
@@ -35,6 +36,7 @@ class Log:
         store: SegmentStore,
         state: LogState,
         recovered: Recovery,
+        budgets: Budgets,
     ) -> None:
         tenure = recovered.tenure
         config = tenure.config
@@ -50,11 +52,12 @@ class Log:
             self._contents,
             state=state,
             checkpoint=recovered.checkpoint,
+            budgets=budgets,
             finished=self._segment_finished,
         )
         persist = Persistence(config, tenure.rng)
         rebuild = Rebuild(store, config.log_id, recovered.manifests, persist)
-        self._reader = LogReader(store, config, self._contents, rebuild)
+        self._reader = LogReader(store, config, self._contents, rebuild, budgets)
         self._times = TimeSearch(self._reader)
         for segment, footer in recovered.newest_footers.items():
             self._reader.tables.put(Completed(segment), footer)
@@ -66,6 +69,7 @@ class Log:
             reader=self._reader,
             manifests=recovered.manifests,
             manifest=recovered.manifest,
+            alone=budgets.compaction,
         )
         self._maintenance.start()
         self.room = store.room
@@ -75,13 +79,21 @@ class Log:
 
     @classmethod
     async def open(
-        cls, store: SegmentStore, state: LogState, config: LogConfig, *, clock: Clock, rng: Rng
+        cls,
+        store: SegmentStore,
+        state: LogState,
+        config: LogConfig,
+        *,
+        clock: Clock,
+        rng: Rng,
+        budgets: Budgets | None = None,
     ) -> Log:
         """Take the log over from whoever wrote it last and recover it.
 
         The cost does not grow with history. A store that fails or does not answer is tried again
         for ever: put a deadline around the call if that is not wanted; cancelling is safe. Raises
         Unavailable when another process holds the log, Corrupt when stored bytes are damaged.
+        `budgets`: what it shares with the other logs of this process; by itself it has its own.
         """
         nonce = rng.random_bytes(NONCE_BYTES)
         opening = Tenure(config=config, clock=clock, rng=rng, nonce=nonce)
@@ -94,7 +106,7 @@ class Log:
             if recovery.locked:
                 await store.unlock(config.log_id)
             raise
-        return cls(store, state, recovery)
+        return cls(store, state, recovery, budgets or Budgets(config))
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from wal_core.budgets import Room, SharedMemory
 from wal_core.errors import Unavailable
 from wal_core.stores.deadline import Attempts, deadline_s
 
@@ -14,53 +15,9 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Room:
-    """So many bytes may be under way at once; who finds no room waits, first come first served.
-
-    More than there is room for altogether goes alone.
-    """
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._taken_bytes = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def has(self, bytes_count: int) -> bool:
-        """Whether there is room now, and nobody waits for it."""
-        return not self._waiting and self._fits(bytes_count)
-
-    def _fits(self, bytes_count: int) -> bool:
-        return not self._taken_bytes or self._taken_bytes + bytes_count <= self._bytes_max
-
-    async def take(self, bytes_count: int) -> None:
-        if self.has(bytes_count):
-            self._taken_bytes += bytes_count
-            return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((bytes_count, place))
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.give_back(bytes_count)  # it was ours already
-            raise
-
-    def give_back(self, bytes_count: int) -> None:
-        self._taken_bytes -= bytes_count
-        while self._waiting:
-            wanted_bytes, place = self._waiting[0]
-            if place.cancelled():
-                self._waiting.popleft()
-            elif self._fits(wanted_bytes):
-                self._waiting.popleft()
-                self._taken_bytes += wanted_bytes
-                place.set_result(None)
-            else:
-                return
-
-
 class LoadingCache(Generic[K, V]):
-    """Least recently used values up to `bytes_max`; a value larger than that is never kept.
+    """Least recently used values, as far as the memory goes that is shared with others; a value
+    larger than all of it is never kept.
 
     A load belongs to the cache, not to the reader who asked first: a reader that goes away does
     not fail the others. Failures are not kept.
@@ -68,7 +25,7 @@ class LoadingCache(Generic[K, V]):
 
     def __init__(
         self,
-        bytes_max: int,
+        memory: SharedMemory,
         load: Callable[[K], Awaitable[V]],
         size_bytes: Callable[[V], int],
         deadline_ms: int,
@@ -76,7 +33,7 @@ class LoadingCache(Generic[K, V]):
         room: Room | None = None,
         expected_bytes: Callable[[K], int] = lambda _: 0,
     ) -> None:
-        self._bytes_max = bytes_max
+        self._memory = memory
         self._room = room  # for what is being loaded; None: as much as comes
         self._expected_bytes = expected_bytes
         self._load = load
@@ -85,6 +42,7 @@ class LoadingCache(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
         self._loads: dict[K, asyncio.Task[V]] = {}
         self.bytes_count = 0
+        memory.join(self)
 
     def peek(self, key: K) -> V | None:
         """The value if it is here."""
@@ -123,13 +81,16 @@ class LoadingCache(Generic[K, V]):
         if old is not None:
             self.bytes_count -= self._size_bytes(old)
         size = self._size_bytes(value)
-        if size > self._bytes_max:
+        if size > self._memory.bytes_max:
             return
         self._values[key] = value
         self.bytes_count += size
-        while self.bytes_count > self._bytes_max:
-            _, evicted = self._values.popitem(last=False)
-            self.bytes_count -= self._size_bytes(evicted)
+        self._memory.fit()
+
+    def give_back(self) -> None:
+        """See Holder: what was not used for longest."""
+        _, evicted = self._values.popitem(last=False)
+        self.bytes_count -= self._size_bytes(evicted)
 
     async def close(self) -> None:
         """Cancel loads and forget everything."""
@@ -139,6 +100,9 @@ class LoadingCache(Generic[K, V]):
         await asyncio.gather(*loads, return_exceptions=True)
         self._values.clear()
         self.bytes_count = 0
+        self._memory.leave(self)
+        if self._room is not None:
+            self._room.close()
 
     def _start(self, key: K) -> asyncio.Task[V]:
         task = self._loads.get(key)

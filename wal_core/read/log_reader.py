@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from wal_core.budgets import Budgets
 from wal_core.config import MIB, LogConfig
 from wal_core.errors import Corrupt, Invalid, Truncated, WalError
 from wal_core.format.chain import Link
@@ -20,7 +21,7 @@ from wal_core.format.places import Place
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run, StreamRow
-from wal_core.read.cache import LoadingCache, Room
+from wal_core.read.cache import LoadingCache
 from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
 from wal_core.state.streams import Stream, take
@@ -68,6 +69,7 @@ class LogReader:
         config: LogConfig,
         contents: Contents,
         rebuild: Rebuild,
+        budgets: Budgets,
     ) -> None:
         self._store = store
         self._log_id = config.log_id
@@ -75,15 +77,15 @@ class LogReader:
         self._chain = contents.chain
         self.live = contents.live
         self.blocks: LoadingCache[Stretch, Blocks] = LoadingCache(
-            config.block_cache_bytes_max,
+            budgets.blocks,
             lambda stretch: read_stretch(store.objects, stretch, Blocks),
             lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
             config.store_timeout_ms,
-            room=Room(config.catch_up_bytes_max),
+            room=budgets.catch_up.room(),
             expected_bytes=lambda stretch: stretch.length,
         )
         self._stretch_bytes_max = min(
-            STRETCH_BYTES_MAX, config.block_cache_bytes_max // _STRETCHES_IN_CACHE_COUNT
+            STRETCH_BYTES_MAX, budgets.blocks.bytes_max // _STRETCHES_IN_CACHE_COUNT
         )
         # Stretches with damage in them, so that what is whole is not read again with it each time.
         self._damaged: set[Stretch] = set()
@@ -96,7 +98,7 @@ class LogReader:
             get=self._tables_of,
         )
         self.tables: LoadingCache[Link, Tables] = LoadingCache(
-            config.table_cache_bytes_max,
+            budgets.tables,
             self.loading.load,
             lambda tables: tables.total_bytes,
             config.store_timeout_ms,

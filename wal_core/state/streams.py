@@ -82,17 +82,17 @@ class Stream:
     def confirm(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
         """The next entry became durable; returns the payload bytes before it."""
         assert self.confirmed < end_offset <= self.end
-        return self._count(end_offset, max_timestamp_ms, payload_bytes)
-
-    def recover(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
-        """The next entry was found in the store; returns the payload bytes before it."""
-        self.end = end_offset
-        return self._count(end_offset, max_timestamp_ms, payload_bytes)
-
-    def _count(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
         before_bytes = self.payload_bytes
         self.payload_bytes = before_bytes + payload_bytes
         self.confirmed = end_offset
+        self.max_ts_ms = max(self.max_ts_ms, max_timestamp_ms)
+        return before_bytes
+
+    def recover(self, end_offset: int, max_timestamp_ms: int, payload_bytes: int) -> int:
+        """The next entry was found in the store; returns the payload bytes before it."""
+        before_bytes = self.payload_bytes
+        self.payload_bytes = before_bytes + payload_bytes
+        self.end = self.confirmed = end_offset
         self.max_ts_ms = max(self.max_ts_ms, max_timestamp_ms)
         return before_bytes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from wal_core.budgets import SharedMemory
 from wal_core.format.block import EncodedBlock
 from wal_core.state.stream_tail import StreamTail
 from wal_core.state.streams import Stream
@@ -16,14 +17,16 @@ allocator's rounding (measured)."""
 
 
 class Tail:
-    """The newest confirmed blocks, evicted oldest first when over `bytes_max`."""
+    """The newest confirmed blocks, the oldest evicted first, as far as the memory goes that is
+    shared with other logs."""
 
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+    def __init__(self, memory: SharedMemory) -> None:
+        self._memory = memory
         self._owners: deque[StreamTail] = deque()  # of every entry
         self._counts: deque[int] = deque()  # of every block: its entries,
         self._sizes: deque[int] = deque()  # and its bytes
         self.bytes_count = 0
+        memory.join(self)
 
     def add(self, block: EncodedBlock, owners: Sequence[Stream]) -> None:
         """Take over a confirmed block; `owners[i]` is the stream of its entry i."""
@@ -39,7 +42,14 @@ class Tail:
         self._counts.append(len(owners))
         self._sizes.append(size)
         self.bytes_count += size
-        while self.bytes_count > self._bytes_max and self._counts:
-            self.bytes_count -= self._sizes.popleft()
-            for _ in range(self._counts.popleft()):
-                self._owners.popleft().evict_oldest()
+        self._memory.fit()
+
+    def give_back(self) -> None:
+        """See Holder: the oldest block."""
+        self.bytes_count -= self._sizes.popleft()
+        for _ in range(self._counts.popleft()):
+            self._owners.popleft().evict_oldest()
+
+    def close(self) -> None:
+        """Nothing comes any more, and what is here counts for nobody."""
+        self._memory.leave(self)

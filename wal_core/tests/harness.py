@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from wal_core import Changes, Entry, Log, LogConfig, SegmentStore, SystemClock
+from wal_core import Budgets, Changes, Entry, Log, LogConfig, SegmentStore, SystemClock
 from wal_core.clock import Clock, Rng
 from wal_core.testing.no_salvage import NoSalvage
 from wal_core.types import Buffer
@@ -102,6 +102,7 @@ class Harness:
         config: LogConfig | None = None,
         rng: Rng | None = None,
         clock: Clock | None = None,
+        budgets: Budgets | None = None,
     ) -> Harness:
         state = Recorder()
         log = await Log.open(
@@ -110,6 +111,7 @@ class Harness:
             config or LogConfig.preset(store.mode),
             clock=clock or SystemClock(),
             rng=rng or CountingRng(),
+            budgets=budgets,
         )
         await log.until_quiet()  # what an opening still does behind our back is not measured
         return cls(log, state, store)

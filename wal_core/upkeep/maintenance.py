@@ -57,6 +57,7 @@ class Maintenance:
         reader: LogReader,
         manifests: Manifests,
         manifest: Manifest,
+        alone: asyncio.Lock,
     ) -> None:
         self._store = store
         self._tenure = tenure
@@ -69,6 +70,7 @@ class Maintenance:
         self._writer = writer
         self._reader = reader
         self._persist = Persistence(tenure.config, tenure.rng)
+        self._alone = alone  # held while compacting: one log at a time does
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -174,7 +176,8 @@ class Maintenance:
             if run is None:
                 return False
             room = self._store.room
-            await self._beside_deletion(self._compact(run, room.take if dead else room.admit))
+            take_room = room.take if dead else room.admit
+            await self._beside_deletion(self._compact_alone(run, take_room))
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
@@ -267,6 +270,10 @@ class Maintenance:
             completed = [link for link in piece if isinstance(link, Completed)]
             newest = completed[-UNSEALED_COUNT:]
             yield from (link for link in piece if link not in newest)
+
+    async def _compact_alone(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
+        async with self._alone:
+            await self._compact(run, take_room)
 
     async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before

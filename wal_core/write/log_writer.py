@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from wal_core.budgets import Budgets
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.format.block import (
     HEADER_BYTES,
@@ -33,7 +34,7 @@ from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.write.entry_checks import is_flat
 from wal_core.write.flights import Flight, Gathering, Waiting, as_fatal
-from wal_core.write.flush_policy import TokenBucket, should_flush
+from wal_core.write.flush_policy import should_flush
 from wal_core.write.handover import Listener
 from wal_core.write.roll import Roll
 
@@ -49,6 +50,7 @@ class LogWriter:
         *,
         state: LogState,
         checkpoint: Checkpoint,
+        budgets: Budgets,
         finished: Callable[[Footer], None],
     ) -> None:
         config = tenure.config
@@ -63,16 +65,14 @@ class LogWriter:
         self._roll = Roll(store, tenure, contents, checkpoint, too_old=self.complete_segment)
         self._persist = Persistence(config, tenure.rng)
         self._loop = asyncio.get_running_loop()
-        self._bucket: TokenBucket | None = None
-        if config.writes_per_s_max:
-            self._bucket = TokenBucket(
-                config.writes_per_s_max, config.writes_burst_count, self._loop.time()
-            )
+        self._bucket = budgets.writes
+        self._allowance = budgets.unconfirmed
 
         # Where a lock decides, an opener does not race for slots.
         self._listener = None if store.locks else Listener(store.objects, config.log_id)
-        self.tail = Tail(config.tail_bytes_max)
+        self.tail = Tail(budgets.tails)
         self.unconfirmed_bytes = 0
+        self._allowance.join(self)
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self._error: WalError | None = None
         self._closing = False
@@ -115,8 +115,8 @@ class LogWriter:
         entry = Entry(stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload)
         if stored_bytes == INDEX_ENTRY.size:
             raise Invalid("an entry must not be empty")
-        if self.unconfirmed_bytes + stored_bytes > self._config.unconfirmed_bytes_max:
-            self._refuse(stored_bytes)
+        if self.unconfirmed_bytes + stored_bytes > self._allowance.part_bytes:
+            self._check_allowance(stored_bytes)
         future = self._add(entry, stream, stored_bytes)
         if not self._pump_scheduled:
             # At the end of this turn of the loop: what arrives together rides together.
@@ -155,12 +155,15 @@ class LogWriter:
             raise Invalid(f"stream {stream_id} was dropped; ids are not used again")
         return Stream()
 
-    def _refuse(self, stored_bytes: int) -> None:
-        if stored_bytes > self._config.unconfirmed_bytes_max:
+    def _check_allowance(self, stored_bytes: int) -> None:
+        allowance = self._allowance
+        if stored_bytes > allowance.largest_bytes:
             raise Invalid(
-                f"an entry of {stored_bytes} bytes exceeds unconfirmed_bytes_max "
-                f"({self._config.unconfirmed_bytes_max})"
+                f"an entry of {stored_bytes} bytes exceeds what may wait for the store "
+                f"({allowance.largest_bytes}, see unconfirmed_bytes_max)"
             )
+        if self.unconfirmed_bytes + stored_bytes <= allowance.limit_bytes(self):
+            return
         raise Unavailable(
             f"{self.unconfirmed_bytes} bytes already wait for the store",
             log_id=self._config.log_id,
@@ -215,11 +218,12 @@ class LogWriter:
                     self._come_back_at(block.since_s + self._config.gather_ms / 1000)
                 return False
         if self._bucket is not None:
-            wait_s = self._bucket.take(now_s)
+            wait_s = self._bucket.take(self, now_s)
             # A full block does not wait: holding it back would save nothing, only slow down.
             if wait_s > 0 and not self._waiting.has_full:
                 self._come_back_at(now_s + wait_s)
                 return False
+            self._bucket.leave(self)
         self._start_flush(self._waiting.pop())
         return True
 
@@ -348,12 +352,21 @@ class LogWriter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._stop_timers()
+        self._leave()
+        self.tail.close()
+
+    def _leave(self) -> None:
+        """What is on its way counts no more: nothing comes of it."""
+        self._allowance.leave(self)
+        if self._bucket is not None:
+            self._bucket.leave(self)
 
     def fail(self, error: WalError, *, announce: bool = True) -> None:
         """Stop for good: no block is confirmed from here on, every waiter learns why."""
         if self._error is not None:
             return
         self._error = error
+        self._leave()
         for future in [on.future for on in (*self._flights, *self._waiting)]:
             if not future.done():
                 future.set_exception(error)

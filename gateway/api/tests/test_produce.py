@@ -345,7 +345,8 @@ async def test_more_than_the_log_may_hold_is_a_storage_error() -> None:
     log = world.gateway.broker.log
     first = client.produce("t", batch_of(b"x"))
     await asyncio.sleep(0.1)
-    object.__setattr__(log._config, "unconfirmed_bytes_max", 200)
+    allowance = log._writer._allowance
+    allowance.bytes_max = allowance.part_bytes = 200
     assert await _code(client, _idempotent(0, b"y" * 50)) == ErrorCode.KAFKA_STORAGE_ERROR
     await first
     # The refused batch left no trace: its sequence is still due.

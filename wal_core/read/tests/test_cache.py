@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from wal_core import Corrupt, Unavailable
-from wal_core.read.cache import LoadingCache, Room
+from wal_core.budgets import CatchUp, SharedMemory
+from wal_core.read.cache import LoadingCache
 from wal_core.testing.sim_loop import run
 
 
@@ -26,7 +27,7 @@ class Loads:
 
 
 def cache(loads: Loads, bytes_max: int = 100) -> LoadingCache[int, bytes]:
-    return LoadingCache(bytes_max, loads, len, 5000)
+    return LoadingCache(SharedMemory(bytes_max), loads, len, 5000)
 
 
 def test_a_thousand_readers_cost_one_load():
@@ -126,7 +127,14 @@ def test_loads_under_way_are_bounded_and_served_in_order():
             finished.append(key)
             return b"x"
 
-        cache = LoadingCache(0, load, len, 1_000, room=Room(100), expected_bytes=lambda key: key)
+        cache = LoadingCache(
+            SharedMemory(0),
+            load,
+            len,
+            1_000,
+            room=CatchUp(100).room(),
+            expected_bytes=lambda key: key,
+        )
         keys = [60, 40, 50, 30, 500, 20]
         gets = [asyncio.ensure_future(cache.get(key)) for key in keys]
         await asyncio.sleep(0.01)
@@ -147,7 +155,14 @@ def test_who_waits_for_room_is_told_in_time_and_the_load_keeps_its_place():
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loads = Loads(seconds=4)
-        values = LoadingCache(100, loads, len, 5_000, room=Room(1), expected_bytes=lambda key: 1)
+        values = LoadingCache(
+            SharedMemory(100),
+            loads,
+            len,
+            5_000,
+            room=CatchUp(1).room(),
+            expected_bytes=lambda key: 1,
+        )
         gets = [asyncio.ensure_future(values.get(key)) for key in (1, 2, 3)]
         results = await asyncio.gather(*gets, return_exceptions=True)
         assert [type(result) for result in results] == [bytes, bytes, Unavailable]
@@ -160,7 +175,7 @@ def test_who_waits_for_room_is_told_in_time_and_the_load_keeps_its_place():
 
 def test_who_gives_up_waiting_for_room_takes_none():
     async def main() -> None:
-        room = Room(10)
+        room = CatchUp(10).room()
         await room.take(10)
         waiting = [asyncio.ensure_future(room.take(10)) for _ in range(3)]
         await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wal_core import Entry
+from wal_core.budgets import SharedMemory
 from wal_core.format.block import BlockIds, encode_entries
 from wal_core.state.streams import Stream, take
 from wal_core.state.tail import ENTRY_OVERHEAD_BYTES, Tail
@@ -37,7 +38,7 @@ def confirmed(tail: Tail, entries: Sequence[Entry], owners: Sequence[Stream]) ->
     st.sampled_from([0, 2000, 50_000]),
 )
 def test_the_tail_is_a_suffix_of_what_was_confirmed(blocks, bytes_max):
-    tail, streams = Tail(bytes_max), [Stream() for _ in range(3)]
+    tail, streams = Tail(SharedMemory(bytes_max)), [Stream() for _ in range(3)]
     everything: list[list[Entry]] = [[] for _ in range(3)]
     fill = 0
     for block in blocks:
@@ -70,7 +71,7 @@ def test_the_tail_is_a_suffix_of_what_was_confirmed(blocks, bytes_max):
 
 
 def test_an_evicted_entry_lets_its_payload_go_at_once():
-    tail, stream = Tail(100_000), Stream()
+    tail, stream = Tail(SharedMemory(100_000)), Stream()
     tracemalloc.start()
     try:
         for n in range(60):
@@ -81,7 +82,7 @@ def test_an_evicted_entry_lets_its_payload_go_at_once():
 
 
 def test_small_entries_are_no_objects_for_the_garbage_collector():
-    tail, stream = Tail(1 << 30), Stream()
+    tail, stream = Tail(SharedMemory(1 << 30)), Stream()
     gc.collect()
     before_count = len(gc.get_objects())
     for n in range(5_000):
@@ -95,7 +96,7 @@ def test_small_entries_are_no_objects_for_the_garbage_collector():
 
 def test_the_tail_knows_what_small_entries_cost():
     for per_block in (1, 50):
-        tail, stream = Tail(1 << 30), Stream()
+        tail, stream = Tail(SharedMemory(1 << 30)), Stream()
         tracemalloc.start()
         try:
             for n in range(0, 20_000, per_block):

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from wal_core import LogConfig, MemoryStore, Unavailable, open_store
+from wal_core.budgets import SharedMemory
 from wal_core.config import MIB
 from wal_core.read.cache import LoadingCache
 from wal_core.stores.deadline import BYTES_PER_S_MIN, Attempts, deadline_s, expect
@@ -121,7 +122,7 @@ def test_bytes_are_counted_for_every_attempt_they_are_part_of():
             await asyncio.sleep(deadline_s(0, key))
             return b""
 
-        cache = LoadingCache(0, load, len, 1_000, expected_bytes=lambda key: key)
+        cache = LoadingCache(SharedMemory(0), load, len, 1_000, expected_bytes=lambda key: key)
         persist = Persistence(LogConfig(store_timeout_ms=1_000), CountingRng())
         begun_s = loop.time()
         await persist(lambda: cache.get(10 * BYTES_PER_S_MIN))

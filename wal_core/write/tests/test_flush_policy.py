@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wal_core import LogConfig
-from wal_core.write.flush_policy import TokenBucket, should_flush
+from wal_core.write.flush_policy import should_flush
 
 FILE, OBJECT = LogConfig.preset("file"), LogConfig.preset("object")
 
@@ -29,21 +27,3 @@ FILE, OBJECT = LogConfig.preset("file"), LogConfig.preset("object")
 )
 def test_should_flush(config, bytes_waiting, age_ms, in_flight, expected):
     assert should_flush(bytes_waiting, age_ms, in_flight, config) is expected
-
-
-@given(
-    st.floats(0.5, 100),
-    st.integers(1, 20),
-    st.lists(st.floats(0, 1), max_size=200),
-)
-def test_a_bucket_never_gives_more_than_its_rate(rate, burst, pauses):
-    bucket, now, taken = TokenBucket(rate, burst, 0.0), 0.0, 0
-    for pause in pauses:
-        now += pause
-        wait = bucket.take(now)
-        taken += wait == 0
-        assert taken <= burst + rate * now + 1e-6
-        if wait:
-            assert bucket.take(now + wait) == 0
-            now += wait
-            taken += 1
