@@ -12,10 +12,8 @@ import contextlib
 import dataclasses
 import errno
 import logging
-import math
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -25,23 +23,21 @@ from gateway.broker.retention import Retention
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.threads import FairThreads
-from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.groups import GroupCoordinator, group_config
 from gateway.net import descriptors
 from gateway.net.buffers import BlockPool, ByteBudget
-from gateway.net.connection import LATE_READ_BYTES_MAX, Connection
+from gateway.net.connection import Connection
 from gateway.net.hub import ConnectionLimits, Hub
 from gateway.observe.banner import announce_ready
 from gateway.observe.interpreter import settle
 from gateway.observe.logger import log_event
 from gateway.settings.config import Config
+from gateway.settings.log_settings import cloud_settings, log_config
 from wal_core import (
-    FLUSH_PRESETS,
     Clock,
-    CloudSettings,
     Corrupt,
     Fenced,
     Lane,
-    LogConfig,
     Rng,
     SegmentStore,
     SystemClock,
@@ -94,10 +90,10 @@ class Gateway:
     ) -> None:
         self._config = config
         self._store = store
-        self.log_config = _log_config(config)
+        self.log_config = log_config(config)
         """What follows from the settings; tests make segments smaller than any setting may."""
         journal = _Journal()
-        self.groups = GroupCoordinator(journal, _group_config(config), clock=clock, rng=rng)
+        self.groups = GroupCoordinator(journal, group_config(config), clock=clock, rng=rng)
         self.broker = Broker(node, _broker_limits(config), self.groups, clock, rng)
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         journal.broker = self.broker
@@ -204,7 +200,7 @@ def _remedy(error: Exception, config: Config) -> dict[str, Any]:
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if config.event_loop == "asyncio" or sys.platform == "win32":
+    if config.event_loop == "asyncio":
         return None
     try:
         import uvloop  # noqa: PLC0415 - optional: everything works without it
@@ -312,73 +308,4 @@ def _broker_limits(config: Config) -> BrokerLimits:
         offsets_partitions_count=config.offsets_partitions_count,
         producer_state_bytes_max=config.producer_state_bytes_max,
         producer_id_expiration_ms=config.producer_id_expiration_ms,
-    )
-
-
-def _group_config(config: Config) -> GroupConfig:
-    return GroupConfig(
-        session_timeout_min_ms=config.group_session_timeout_min_ms,
-        session_timeout_max_ms=config.group_session_timeout_max_ms,
-        initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
-        members_max_count=config.group_members_max_count,
-        groups_max_count=config.groups_max_count,
-        group_id_bytes_max=config.group_id_bytes_max,
-        member_metadata_bytes_max=config.group_member_bytes_max,
-        group_record_bytes_max=config.message_bytes_max,
-        state_bytes_max=config.group_state_bytes_max,
-        commit_bytes_max=config.message_bytes_max,
-        group_offsets_bytes_max=config.group_offsets_bytes_max,
-        offsets_bytes_max=config.offsets_bytes_max,
-        offset_metadata_bytes_max=config.offset_metadata_bytes_max,
-        offsets_partitions_count=config.offsets_partitions_count,
-        offsets_retention_ms=config.offsets_retention_ms,
-    )
-
-
-def cloud_settings(config: Config) -> CloudSettings:
-    """How to reach a bucket, as the settings have it."""
-    return CloudSettings(
-        endpoint=config.s3_endpoint or None,
-        region=config.s3_region or None,
-        path_style=config.s3_path_style,
-        timeout_ms=config.store_timeout_ms,
-    )
-
-
-_PIECES_IN_SEGMENT_COUNT = 64
-"""What a footer repeats, less than a piece, must be little beside its segment."""
-
-
-def _log_config(config: Config) -> LogConfig:
-    # Writes to a folder or to memory cost nothing: limited only on request.
-    rate = FLUSH_PRESETS[config.flush_preset]
-    per_s_max: float | None = config.writes_per_s_max_count or None
-    if per_s_max is None and config.in_bucket:
-        per_s_max = rate.writes_per_s_max
-    preset = LogConfig.preset(config.mode)
-    return dataclasses.replace(
-        preset,
-        block_bytes_max=config.block_bytes_max,
-        gather_ms=config.gather_ms if config.mode == "object" else math.inf,
-        flushes_in_flight_max_count=config.flushes_in_flight_max_count,
-        writes_per_s_max=per_s_max,
-        writes_burst_count=rate.burst_count,
-        segment_bytes_max=config.segment_bytes_max,
-        checkpoint_piece_bytes=min(
-            preset.checkpoint_piece_bytes, config.segment_bytes_max // _PIECES_IN_SEGMENT_COUNT
-        ),
-        # Whatever is read may be appended: senders are slowed down by the budget for requests,
-        # never refused here. Past that budget may come the frame that crosses it, the one that is
-        # finished next, and a little of every connection.
-        unconfirmed_bytes_max=config.buffered_bytes_max
-        + 2 * config.request_bytes_max
-        + config.connections_max_count * LATE_READ_BYTES_MAX,
-        free_bytes_min=config.disk_free_bytes_min,
-        reserve_bytes=config.disk_reserve_bytes,
-        tail_bytes_max=config.tail_cache_bytes,
-        block_cache_bytes_max=config.block_cache_bytes,
-        garbage_grace_ms=config.garbage_grace_ms,
-        fence_grace_ms=config.fence_grace_ms,
-        dead_check_ms=config.dead_check_ms,
-        store_timeout_ms=config.store_timeout_ms,
     )

@@ -6,7 +6,7 @@ layers use the names below and nothing else.
 
 from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
-from wal_core.config import FLUSH_PRESETS, CloudSettings, LogConfig, Mode, is_cloud
+from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
@@ -22,7 +22,6 @@ from wal_core.types import Changes, Entry, LogState
 
 __all__ = [
     "CHECKPOINT_STREAM_ID",
-    "FLUSH_PRESETS",
     "Budgets",
     "Changes",
     "Clock",

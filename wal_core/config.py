@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from wal_core.errors import Invalid
 
@@ -12,6 +12,7 @@ Mode = Literal["file", "object"]
 
 KIB = 1024
 MIB = 1024 * KIB
+STORE_TIMEOUT_MS = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class LogConfig:
     gather_ms: float = math.inf
     """While a flush is in flight, the next one starts once its first entry is this old.
     Infinite: wait for the flush in flight (group commit), which is right for a disk."""
-    flushes_in_flight_max_count: int = 2
+    flushes_in_flight_max_count: int = 8
     writes_per_s_max: float | None = None
     """Token bucket over block writes, to bound the bill of an object store. None: no limit."""
     writes_burst_count: int = 10
@@ -94,7 +95,7 @@ class LogConfig:
     """Footers and indexes of finished segments."""
 
     # Patience.
-    store_timeout_ms: int = 30_000
+    store_timeout_ms: int = STORE_TIMEOUT_MS
     """Deadline of one attempt at the store; then the same block is tried again."""
     retry_first_ms: int = 20
     retry_max_ms: int = 5_000
@@ -120,7 +121,9 @@ class LogConfig:
             block_bytes_max=8 * MIB,
             gather_bytes=8 * MIB,
             gather_ms=5,
-            flushes_in_flight_max_count=8,
+            # Writes begun gather_ms apart must outlast the latency of a slow store (64 x 5 ms =
+            # 320 ms), or what comes after the last one waits for the first.
+            flushes_in_flight_max_count=64,
             segment_blocks_max=256,
         )
 
@@ -147,24 +150,6 @@ _MAY_BE_ZERO = frozenset(
 )
 
 
-class WriteRate(NamedTuple):
-    """A token bucket over writes that somebody bills."""
-
-    writes_per_s_max: float
-    burst_count: int
-
-
-FLUSH_PRESETS = {
-    # S3 takes 5 dollars for a million PUTs, and a month has 2.6 million seconds. A log that is
-    # never idle costs at most that often: latency 518 M PUTs a month (2,592 dollars), one PUT per
-    # 5 ms; cost 10.4 M (52 dollars), one per 250 ms after a burst. Full blocks go besides (they
-    # are as cheap per byte as it gets: 100 MiB/s in blocks of 8 MiB are 162 dollars a month), and
-    # an idle log costs nothing.
-    "latency": WriteRate(200, 200),
-    "cost": WriteRate(4, 8),
-}
-
-
 CLOUD_SCHEMES = ("s3", "gs", "az")
 
 
@@ -184,4 +169,4 @@ class CloudSettings:
     endpoint: str | None = None  # S3 only: http://HOST:PORT or https://HOST
     region: str | None = None  # S3 only
     path_style: bool = True  # S3 only: False puts the bucket's name into the host name
-    timeout_ms: int = 10_000  # of one request
+    timeout_ms: int = STORE_TIMEOUT_MS  # of one request

@@ -12,9 +12,9 @@ from gateway.broker.topic_configs import ACTED_ON
 from gateway.cli.main import cli
 from gateway.settings.config import Config, default_text
 from gateway.settings.load import CONFIG_ENV
+from gateway.settings.log_settings import FLUSH_PRESETS
 from gateway.settings.options import OPTIONS
 from gateway.settings.values import parse_duration, parse_size, show_size
-from wal_core.config import FLUSH_PRESETS
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 BY_FLAG = {option.flag: option for option in OPTIONS}

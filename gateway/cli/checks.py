@@ -59,7 +59,7 @@ def check_data(config: Config) -> Iterator[Finding]:
 
 
 def _check_bucket(config: Config) -> Iterator[Finding]:
-    from gateway.server import cloud_settings  # noqa: PLC0415 - the whole server, for a bucket only
+    from gateway.settings.log_settings import cloud_settings  # noqa: PLC0415 - for a bucket only
 
     async def examine() -> list[Finding]:
         cloud = cloud_settings(config)

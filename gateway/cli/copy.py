@@ -46,9 +46,8 @@ def _copy(source: str, target: str, to_mode: Literal["file", "object"] | None, *
 async def _run(
     config: Config, source: str, target: str, to_mode: Literal["file", "object"] | None
 ) -> "CopyReport":
-    from gateway.server import cloud_settings  # noqa: PLC0415
+    from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
     from wal_core import (  # noqa: PLC0415
-        LogConfig,
         SystemRng,
         copy_log,
         is_cloud,
@@ -64,9 +63,9 @@ async def _run(
         name = source if is_cloud(source) else str(original.objects.location)
         copy = await open_to_copy(target, mode, name, cloud=cloud, rng=rng)
         try:
-            log_config = LogConfig.preset(original.mode)
+            seen = log_config(config, original.mode)
             return await copy_log(
-                original, copy, log_config, rng, told=lambda text: click.echo(text, err=True)
+                original, copy, seen, rng, told=lambda text: click.echo(text, err=True)
             )
         finally:
             await copy.close()

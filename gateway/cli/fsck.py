@@ -64,16 +64,16 @@ def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
 async def _look(
     config: Config, mode: str | None, names: "StreamNames", *, deep: bool
 ) -> "LogReport":
-    from gateway.server import cloud_settings  # noqa: PLC0415
-    from wal_core import Invalid, LogConfig, SystemRng, check_log, open_to_look  # noqa: PLC0415
+    from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
+    from wal_core import Invalid, SystemRng, check_log, open_to_look  # noqa: PLC0415
 
     rng = SystemRng()
     store = await open_to_look(config.data, cloud=cloud_settings(config), rng=rng)
     try:
         if mode is not None and mode != store.mode:
             raise Invalid(f"{store.location} holds data of mode {store.mode}, not {mode}")
-        log_config = LogConfig.preset(store.mode)
-        return await check_log(store, log_config, rng, deep=deep, new_state=names.new)
+        seen = log_config(config, store.mode)
+        return await check_log(store, seen, rng, deep=deep, new_state=names.new)
     finally:
         await store.close()
 

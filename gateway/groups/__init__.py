@@ -5,8 +5,8 @@ neither sockets nor logs: records leave through `GroupJournal` and come back thr
 `GroupCoordinator.replay`. Time comes from the running loop, timestamps from the injected clock.
 """
 
-from gateway.groups.config import GroupConfig
+from gateway.groups.config import GroupConfig, group_config
 from gateway.groups.coordinator import GroupCoordinator
 from gateway.groups.journal import GroupJournal
 
-__all__ = ["GroupConfig", "GroupCoordinator", "GroupJournal"]
+__all__ = ["GroupConfig", "GroupCoordinator", "GroupJournal", "group_config"]

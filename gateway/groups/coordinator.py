@@ -305,7 +305,7 @@ class GroupCoordinator:
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweep_timer = loop.call_later(
-            self.config.retention_check_interval_ms / 1_000, self._begin_sweep
+            self.config.offsets_check_interval_ms / 1_000, self._begin_sweep
         )
 
     def _begin_sweep(self) -> None:

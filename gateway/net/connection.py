@@ -29,6 +29,7 @@ from gateway.net.hub import Hub
 from gateway.net.pending_request import PendingRequest
 from gateway.net.request_line import RequestLine
 from gateway.observe.logger import log_event
+from gateway.settings.config import LATE_READ_BYTES_MAX
 from protocol import DecodeError
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LATE_READ_BYTES_MAX = 4096  # per connection, once all together have reached their limit
 STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
 
 

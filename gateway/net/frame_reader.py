@@ -13,9 +13,8 @@ from struct import Struct
 from gateway.net.buffers import BlockPool
 
 LENGTH_BYTES = 4
-SMALL_BUFFER_BYTES = (
-    32 * 1024
-)  # per connection, idle ones too: memory per connection against bytes per read
+# Per connection, idle ones too: memory per connection against bytes per read.
+SMALL_BUFFER_BYTES = 32 * 1024
 _length = Struct(">i")
 
 

@@ -18,6 +18,9 @@ from gateway.settings.values import BUCKETS, MEMORY, Option, parse_address
 KIB = 1024
 MIB = 1024 * KIB
 
+LATE_READ_BYTES_MAX = 4096
+"""Read of each connection, once all together have reached their limit."""
+
 Mode = Literal["file", "object"]
 _MODE_BY_DATA = cast("Mode", "auto")  # never seen outside: Config replaces it when it is made
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - named here in order to be refused
@@ -70,20 +73,16 @@ class Config:
     # few data shrink sixtyfold. One batch beyond 4 MiB is open at a time.
     decompressed_bytes_max: int = 64 * MIB
     request_bytes_max: int = 100 * MIB  # Kafka's socket.request.max.bytes
-    fetch_bytes_max: int = (
-        55 * MIB
-    )  # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB
+    # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB.
+    fetch_bytes_max: int = 55 * MIB
     connections_max_count: int = 10_000
     connections_max_idle_ms: int = 600_000  # Kafka's connections.max.idle.ms; 0: never closed
-    connection_requests_in_flight_max_count: int = (
-        1_000  # read but not yet answered, per connection
-    )
-    connection_buffered_bytes_max: int = (
-        128 * MIB
-    )  # past it the connection is not read: the sender waits
-    buffered_bytes_max: int = (
-        512 * MIB
-    )  # the same over all connections; bounds the memory of a burst
+    # Read but not yet answered, per connection.
+    connection_requests_in_flight_max_count: int = 1_000
+    # Past it the connection is not read: the sender waits.
+    connection_buffered_bytes_max: int = 128 * MIB
+    # The same over all connections; bounds the memory of a burst.
+    buffered_bytes_max: int = 512 * MIB
     # Replies on their way to clients, over all connections; larger: more who read slowly, or not at
     # all, before others get smaller replies.
     reply_bytes_max: int = 256 * MIB
@@ -91,16 +90,12 @@ class Config:
     tail_cache_bytes: int = 64 * MIB  # newest data, shared by all consumers that keep up
     block_cache_bytes: int = 64 * MIB  # older data, shared by consumers that catch up
     segment_bytes_max: int = 256 * MIB  # larger: fewer files, but a longer replay after a crash
-    block_bytes_max: int = 0  # 0: 4 MiB in file mode, 8 MiB in object mode (fewer, larger PUTs)
-    gather_ms: int = (
-        5  # object mode: how long a block may wait for company while others are in flight
-    )
-    # 0: 8 in file mode, 64 in object mode: writes begun gather_ms apart must outlast the latency of
-    # a slow store (64 x 5 ms = 320 ms), or what comes after the last one waits for the first.
-    flushes_in_flight_max_count: int = 0
-    store_timeout_ms: int = (
-        10_000  # one attempt of one store operation; a failed one is tried again
-    )
+    block_bytes_max: int | None = None  # None: by mode, as wal_core.LogConfig.preset has it
+    # Object mode: how long a block may wait for company while others are in flight.
+    gather_ms: int = 5
+    flushes_in_flight_max_count: int | None = None  # None: likewise
+    # One attempt of one store operation; a failed one is tried again.
+    store_timeout_ms: int = 10_000
 
     # Kafka waits 3 s, which every first start of a consumer then costs. A fifth of a second still
     # catches members that start together; one that comes later costs an ordinary rebalance.
@@ -145,13 +140,10 @@ class Config:
         if self.mode == _MODE_BY_DATA:
             in_folder = not (self.in_memory or self.in_bucket)
             object.__setattr__(self, "mode", "file" if in_folder else "object")
-        if self.block_bytes_max == 0:
-            object.__setattr__(self, "block_bytes_max", (4 if self.mode == "file" else 8) * MIB)
-        if self.flushes_in_flight_max_count == 0:
-            flushes_count = 8 if self.mode == "file" else 64
-            object.__setattr__(self, "flushes_in_flight_max_count", flushes_count)
         for option in OPTIONS:
             values = tuple(getattr(self, field) for field in option.fields)
+            if values[0] is None and option.default:
+                continue  # nobody said it: another one decides
             try:
                 option.check(values)
             except ValueError as e:
@@ -160,7 +152,7 @@ class Config:
         _check_addresses(self)
         for key, limit_key in _NOT_ABOVE:
             value, limit = getattr(self, key), getattr(self, limit_key)
-            if value > limit:
+            if value is not None and value > limit:
                 raise ConfigError(key, value, f"at most {limit_key} = {limit}")
 
     @property

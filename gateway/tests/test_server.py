@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import socket
 
 import pytest
@@ -13,8 +12,6 @@ from gateway.server import (
     KEEPALIVE,
     StartError,
     _bind,
-    _log_config,
-    cloud_settings,
     run,
 )
 from gateway.settings.config import Config
@@ -22,7 +19,7 @@ from gateway.tests.harness import World, batch_of, fetch_request, loop_ms, start
 from protocol import ApiKey, ErrorCode
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from wal_core import CloudSettings, Corrupt, Fenced, Unavailable, WalError
+from wal_core import Corrupt, Fenced, Unavailable, WalError
 
 
 @virtual
@@ -214,37 +211,3 @@ def test_the_last_words_say_what_to_do(
     (record,) = caplog.records
     said = json.loads(JsonFormatter().format(record))
     assert (said["reason"], said.get("remedy")) == (str(error), remedy)
-
-
-def test_only_a_bucket_limits_writes_unless_asked_to() -> None:
-    for config, per_s_max in (
-        (Config(), None),
-        (Config(data="memory:"), None),
-        (Config(mode="object"), None),
-        (Config(mode="object", writes_per_s_max_count=9), 9),
-        (Config(data="s3://bucket"), 200),
-        (Config(data="s3://bucket", flush_preset="cost"), 4),
-        (Config(data="s3://bucket", flush_preset="cost", writes_per_s_max_count=50), 50),
-    ):
-        assert _log_config(config).writes_per_s_max == per_s_max
-
-
-def test_how_a_bucket_is_reached_is_passed_on() -> None:
-    plain = cloud_settings(Config(data="s3://bucket"))
-    assert (plain.endpoint, plain.region, plain.path_style) == (None, None, True)
-    config = Config(
-        data="s3://b",
-        s3_endpoint="http://h:1",
-        s3_region="r",
-        s3_path_style=False,
-        store_timeout_ms=500,
-    )
-    expected = CloudSettings(endpoint="http://h:1", region="r", path_style=False, timeout_ms=500)
-    assert cloud_settings(config) == expected
-
-
-def test_what_the_modes_change_in_the_log() -> None:
-    disk, bucket = _log_config(Config()), _log_config(Config(data="memory:"))
-    assert disk.gather_ms == math.inf
-    assert bucket.gather_ms == 5
-    assert disk.unconfirmed_bytes_max > Config().buffered_bytes_max

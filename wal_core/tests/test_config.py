@@ -13,7 +13,8 @@ def test_presets_are_valid_and_differ_where_the_stores_do():
     file, bucket = LogConfig.preset("file"), LogConfig.preset("object")
     assert file == LogConfig()
     assert file.gather_ms > 1e9
-    assert (bucket.gather_ms, bucket.flushes_in_flight_max_count) == (5, 8)
+    assert bucket.flushes_in_flight_max_count > file.flushes_in_flight_max_count
+    assert bucket.gather_ms == 5
     assert bucket.block_bytes_max > file.block_bytes_max
 
 

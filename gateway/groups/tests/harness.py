@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gateway.groups import GroupConfig, GroupCoordinator
+from gateway.groups import GroupCoordinator, group_config
 from gateway.groups.classic import ClassicGroup
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.journal import Record
@@ -19,6 +20,7 @@ from gateway.groups.members import (
     SyncRequest,
     SyncResult,
 )
+from gateway.settings.config import Config
 from protocol.error_codes import ErrorCode
 from wal_core.testing import sim_loop
 
@@ -231,7 +233,9 @@ def make(
     **limits: Any,
 ) -> GroupCoordinator:
     """A coordinator without initial delay, so that tests say what they wait for."""
-    config = GroupConfig(**({"initial_rebalance_delay_ms": 0} | limits))
+    config = dataclasses.replace(
+        group_config(Config()), **({"initial_rebalance_delay_ms": 0} | limits)
+    )
     coordinator = GroupCoordinator(
         journal or FakeJournal(), config, clock=VirtualClock(), rng=rng or CountingRng()
     )

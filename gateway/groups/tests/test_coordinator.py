@@ -269,7 +269,7 @@ async def test_close_answers_everyone_and_refuses_the_rest():
 @virtual
 async def test_unused_offsets_and_empty_groups_expire():
     journal = FakeJournal()
-    coordinator = make(journal, offsets_retention_ms=100_000, retention_check_interval_ms=10_000)
+    coordinator = make(journal, offsets_retention_ms=100_000, offsets_check_interval_ms=10_000)
     client = Client(coordinator)
     await client.enter()
     await client.commit(5)
@@ -292,7 +292,7 @@ async def test_unused_offsets_and_empty_groups_expire():
 
 @virtual
 async def test_an_empty_group_without_offsets_is_forgotten_at_the_next_check():
-    coordinator = make(retention_check_interval_ms=10_000)
+    coordinator = make(offsets_check_interval_ms=10_000)
     clients = [Client(coordinator, group=f"g{n}") for n in range(1_200)]
     for client in clients:
         await client.enter()
@@ -308,7 +308,7 @@ async def test_an_empty_group_without_offsets_is_forgotten_at_the_next_check():
 
 @virtual
 async def test_an_id_handed_out_keeps_its_empty_group():
-    coordinator = make(retention_check_interval_ms=10_000)
+    coordinator = make(offsets_check_interval_ms=10_000)
     first, second = Client(coordinator), Client(coordinator)
     await first.enter()
     await asyncio.sleep(5)

@@ -46,7 +46,7 @@ class SlicedJournal(FakeJournal):
 @virtual
 async def test_whatever_is_committed_the_loop_comes_in_between(count):
     journal = SlicedJournal()
-    coordinator = make(journal, retention_check_interval_ms=DAY_MS, offsets_retention_ms=DAY_MS)
+    coordinator = make(journal, offsets_check_interval_ms=DAY_MS, offsets_retention_ms=DAY_MS)
     assert await coordinator.commit("g", SIMPLE, -1, wanted(count)) == [E.NONE] * count
     assert len(coordinator.committed_partitions("g")) == count
     assert len(journal.log) == count

@@ -1,10 +1,13 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import gateway
 from gateway.observe.logger import VALUE_CHARS_MAX, log_event, setup_logging
 
 logger = logging.getLogger("gateway.observe.tests")
@@ -101,3 +104,16 @@ def test_a_field_may_not_replace_what_every_line_has() -> None:
     setup_logging("info", "json", io.StringIO())
     with pytest.raises(AssertionError):
         log_event(logger, logging.INFO, "x", ts=1)
+
+
+def test_the_gateway_logs_in_one_way() -> None:
+    """As events with fields, which machines read; sentences with parts put in are for nobody."""
+    root = Path(gateway.__file__).parent
+    otherwise = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in sorted(root.rglob("*.py"))
+        if not {"tests", "testing"} & set(path.relative_to(root).parts)
+        for line in path.read_text().splitlines()
+        if re.search(r"\blogger\.(debug|info|warning|error|exception|critical)\(", line)
+    ]
+    assert otherwise == []

@@ -21,21 +21,19 @@ def test_defaults_are_a_local_durable_broker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "mode", "expected_mode", "block_bytes_max"),
+    ("data", "mode", "expected_mode"),
     [
-        ("./data", None, "file", 4 * MIB),
-        ("./data", "object", "object", 8 * MIB),
-        ("memory:", None, "object", 8 * MIB),
-        ("memory:", "object", "object", 8 * MIB),
-        ("s3://bucket", None, "object", 8 * MIB),
-        ("gs://bucket/a/b", "object", "object", 8 * MIB),
+        ("./data", None, "file"),
+        ("./data", "object", "object"),
+        ("memory:", None, "object"),
+        ("memory:", "object", "object"),
+        ("s3://bucket", None, "object"),
+        ("gs://bucket/a/b", "object", "object"),
     ],
 )
-def test_what_follows_from_the_data_location(
-    data: str, mode: Any, expected_mode: str, block_bytes_max: int
-) -> None:
+def test_what_follows_from_the_data_location(data: str, mode: Any, expected_mode: str) -> None:
     config = Config(data=data, mode=mode) if mode else Config(data=data)
-    assert (config.mode, config.block_bytes_max) == (expected_mode, block_bytes_max)
+    assert config.mode == expected_mode
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

@@ -24,11 +24,12 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, TopicRegistry
-from gateway.groups import GroupConfig, GroupCoordinator, records
+from gateway.groups import GroupCoordinator, group_config, records
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.journal import Record
 from gateway.net.buffers import BlockPool
 from gateway.net.frame_reader import FrameReader
+from gateway.settings.config import Config
 from protocol import Record as KafkaRecord
 from protocol import build_batch
 from protocol.messages.group_records import GroupMetadataValue, MemberMetadata
@@ -71,7 +72,9 @@ class Scratch:
     def __init__(self) -> None:
         clock = _Now()
         self.topics = TopicRegistry(_MESSAGE_BYTES_MAX)
-        self.groups = GroupCoordinator(_NoJournal(), GroupConfig(), clock=clock, rng=_NoChance())
+        self.groups = GroupCoordinator(
+            _NoJournal(), group_config(Config()), clock=clock, rng=_NoChance()
+        )
         self.state = BrokerState(self.topics, self.groups, clock)
         self.state.steady = clock
         self._restored: dict[bytes, None] = {}

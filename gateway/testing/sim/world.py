@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from gateway.server import _log_config
 from gateway.settings.config import Config
+from gateway.settings.log_settings import log_config
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import Follower
 from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission
@@ -67,7 +67,7 @@ class World:
                 self.config, retention_check_interval_ms=RETENTION_CHECK_MS
             )
         self.log_config = dataclasses.replace(
-            _log_config(self.config),
+            log_config(self.config),
             segment_blocks_max=plan.segment_blocks_max,
             checkpoint_piece_bytes=PIECE_BYTES,
             block_bytes_max=plan.block_bytes_max,

@@ -196,9 +196,8 @@ async def test_a_segment_missing_in_front_costs_its_records_alone(mode, tmp_path
     h = await Harness.open(await open_store(str(tmp_path), mode), config)
     for number in range(4):
         await h.add(5, b"%d" % number)
-    first = (
-        h.log._contents.chain.links[0].first if mode == "file" else 1
-    )  # 0 is the first opening's fence
+    # 0 is the first opening's fence.
+    first = h.log._contents.chain.links[0].first if mode == "file" else 1
     await h.log.close()
     await h.store.close()
     for path in (tmp_path / "logs" / "0").glob(f"{first:020d}*"):
