@@ -20,26 +20,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
-from wal_core.errors import REMEDY, Corrupt, Fenced
+from wal_core.errors import Corrupt, Fenced
 from wal_core.format.block import Block, BlockIds, BlockKind, encode_payload
-from wal_core.format.chain import Chain, Completed, Link
+from wal_core.format.chain import Completed
 from wal_core.format.footer import Footer
 from wal_core.format.places import Lost, Slot
 from wal_core.format.segment_index import SegmentIndex
-from wal_core.state.checkpoint import Checkpoint, with_start
-from wal_core.state.checkpoint_loading import CheckpointLoader
-from wal_core.state.contents import Contents
-from wal_core.state.manifest_adoption import adopt
-from wal_core.state.rebuild import Rebuild
+from wal_core.state.checkpoint import with_start
 from wal_core.state.replay import Replay
-from wal_core.state.streams import Stream
-from wal_core.state.table_loading import TableLoading
-from wal_core.state.tables import Tables
+from wal_core.state.start import Start, tell_gaps
 from wal_core.stores.manifests import NO_MANIFEST, Manifest, Manifests
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import read_block
@@ -70,15 +62,21 @@ class Recovery:
         self._called = False  # asked the writer to hold on
         self._fence_slot: Slot | None = None  # of the last fence that we created
         self.locked = False
-        self.damaged_count = 0  # of places passed over
         self.term = 0  # before run(): the highest seen; after: ours
         self.manifests = Manifests(store.objects, self._log_id, self._persist, opening.nonce)
         self.manifest = NO_MANIFEST  # the newest
-        self.chain = Chain()
-        self.newest_footers: dict[int, Footer] = {}
-        self.streams: dict[int, Stream] = {}
-        self._state = state
-        self.checkpoint = Checkpoint(state, opening.config.checkpoint_piece_bytes)
+        self._start = Start(
+            store,
+            state,
+            opening.config,
+            self.manifests,
+            self._persist,
+            overtaken=self._overtaken,
+        )
+        self.chain = self._start.chain
+        self.newest_footers = self._start.newest_footers
+        self.streams = self._start.streams
+        self.checkpoint = self._start.checkpoint
 
     @property
     def tenure(self) -> Tenure:
@@ -94,24 +92,14 @@ class Recovery:
         except Corrupt:
             # Whoever was paused in here may miss what others have compacted and deleted since.
             newest = await self.manifests.newest()
-            if newest.number <= self.manifest.number:
+            if newest.number <= self._start.manifest.number:
                 raise
             raise await self._overtaken(newest) from None
 
     async def _run(self) -> None:
-        self.manifest = await self.manifests.newest()
-        self.term = max(self.term, self.manifest.term)
-        adopted, names = await asyncio.gather(
-            adopt(self._store, self._log_id, self.manifest, self._persist),
-            self._persist(lambda: self._store.segments(self._log_id, self.manifest.covered)),
-        )
-        if adopted is not self.manifest:
-            self.manifest = adopted
-            names = [name for name in names if name > adopted.covered]
-        for sealed in self.manifest.sealed:
-            self.chain.append(sealed)
-        await self._check_end(names)
-        unfinished = await self._restore(names)
+        unfinished = await self._start.run()
+        self.term = max(self.term, self._start.term)
+        self.manifest = self._start.manifest
         if unfinished is not None:
             await self._finish(unfinished)
         while not (self._owned or self._store.locks):
@@ -124,94 +112,6 @@ class Recovery:
             await self._own_the_past()
             if self._called:
                 await hang_up(self._store.objects, self._log_id, self._persist)
-
-    async def _restore(self, names: list[int]) -> int | None:
-        """Start from the newest footer; returns the segment behind it that has none, if there is
-        one. What is damaged or missing between the two is passed over, and told."""
-        if not names:
-            if self.chain.links:
-                raise Corrupt(
-                    "the segments behind the sealed ones are missing, and the state of the log "
-                    "with them; restore them from a copy",
-                    log_id=self._log_id,
-                    segment=self.chain.last + 1,
-                )
-            return None
-        behind = range(self.chain.last + 1, names[-1] + 1)
-        present = set(names)
-        footer = await self._read_footer(names[-1])
-        unfinished = None if footer is not None else names[-1]
-        base = names[-1]
-        while footer is None and base > behind.start:
-            base -= 1
-            if base in present:
-                footer = await self._read_footer(base)
-        if footer is not None or self.chain.links:
-            await self._start_from(footer)
-        for segment in behind:
-            if segment not in present:
-                await self._damaged(segment, "nothing is left of it")
-            if segment == unfinished:
-                break
-            if footer is None or segment > footer.segment:
-                await self._pass(segment)
-            self.chain.append(Completed(segment))
-        return unfinished
-
-    async def _pass(self, segment: int) -> None:
-        """A finished segment without a footer that can be read: replay what it had before it."""
-        replay = Replay(SegmentIndex(segment), self.streams, self.checkpoint.apply)
-        blocks = self._store.recover_segment(
-            self._log_id, segment, self._persist, cut=False, finished=True
-        )
-        async for block in blocks:
-            if isinstance(block, Lost):
-                replay.lose(block)
-            elif not block.is_footer:
-                self.term = max(self.term, block.header.term)
-                replay.take(block)
-        await self._damaged(segment, "its footer cannot be read; its blocks say what was in it")
-        self._tell(replay)
-
-    async def _start_from(self, footer: Footer | None) -> None:
-        """Streams and checkpoint as they were there; without one, at the end of what is sealed."""
-        links: list[Link] = [*self.chain.links]
-        if footer is not None:
-            links += map(Completed, range(self.chain.last + 1, footer.segment + 1))
-        loading = self._loading(links)
-        try:
-            tables = await self._load(loading, links[-1])
-            rows = [*tables.streams()]
-            for row in rows:
-                self.streams[row.stream_id] = Stream(*row[1:5])
-            loader = CheckpointLoader(
-                self._store, self._log_id, self._persist, partial(self._load, loading)
-            )
-            changes = None if footer is None else footer.changes
-            lost = await loader.load(links, rows, changes, self.checkpoint, self._state)
-        finally:
-            await loading.close()
-        if loading.damaged:
-            await self._check_owner()
-        for pieces in lost:
-            text = f"{pieces} cannot be read, so records stand in, as far as they say the same"
-            await self._damaged(links[-1].last, f"{text} ({pieces.text})")
-
-    def _loading(self, links: Sequence[Link]) -> TableLoading:
-        chain = Chain(links)
-        rebuild = Rebuild(self._store, self._log_id, self.manifests, self._persist)
-
-        async def load(link: Link) -> Tables:
-            return await self._load(loading, link)
-
-        contents = Contents(self.streams, chain)
-        loading = TableLoading(self._store, self._log_id, contents, rebuild, get=load)
-        return loading
-
-    async def _load(self, loading: TableLoading, link: Link) -> Tables:
-        if isinstance(link, Completed) and link.segment in self.newest_footers:
-            return self.newest_footers[link.segment]
-        return await self._persist(lambda: loading.load(link))
 
     async def _own_the_past(self) -> None:
         """Make sure that our fence was the newest thing in the log, and take over its manifests.
@@ -239,21 +139,6 @@ class Recovery:
             self.manifest = own
             return
 
-    async def _read_footer(self, segment: int) -> Footer | None:
-        """None when there is none, or none that can be read."""
-        try:
-            block = await self._persist(lambda: self._store.read_footer(self._log_id, segment))
-            return None if block is None else self._adopt(block)
-        except Corrupt as error:
-            _logger.warning("%s", error)
-            return None
-
-    def _adopt(self, block: Block) -> Footer:
-        footer = Footer.of_block(block)
-        self.newest_footers[footer.segment] = footer
-        self.term = max(self.term, footer.term)
-        return footer
-
     async def _finish(self, segment: int) -> None:
         """Replay a segment and end it, by our fence or by the footer it turns out to have."""
         replay = Replay(SegmentIndex(segment), self.streams, self.checkpoint.apply)
@@ -270,7 +155,7 @@ class Recovery:
             ended = self._take(replay, await self._read_block(slot), terms)
             # Where one has come there may be many: one by one we would never catch up.
             ended = ended or await self._replay_listed(replay, terms)
-        self._tell(replay)
+        tell_gaps(self._log_id, replay)
 
     async def _replay_listed(self, replay: Replay, terms: set[int]) -> bool:
         """Replay what else there is of a segment; True when ended."""
@@ -280,7 +165,7 @@ class Recovery:
         )
         async for block in blocks:
             if isinstance(block, Lost):
-                await self._damaged(index.segment, f"block {block.block}: {block.text}")
+                await self._start.damaged(index.segment, f"block {block.block}: {block.text}")
                 if not block.blocks_count:
                     self.chain.append(Completed(index.segment))
                     return True
@@ -299,7 +184,8 @@ class Recovery:
         if block.is_footer:
             if Footer.of_block(block).block_count != index.block_count:
                 raise self._corrupt("the footer counts other blocks than there are", index)
-            self._adopt(block)
+            self._start.adopt_footer(block)
+            self.term = max(self.term, self._start.term)
             self.chain.append(Completed(index.segment))
             return True
         terms.add(block.header.term)
@@ -308,41 +194,6 @@ class Recovery:
         self.term = max(self.term, block.header.term)
         replay.take(block)
         return False
-
-    async def _check_end(self, names: list[int]) -> None:
-        """Was there a segment file behind those that are listed?"""
-        noted = await self._store.noted_end(self._log_id)
-        last = names[-1] if names else self.chain.last
-        if noted is not None and noted.segment > last:
-            text = f"it is gone, with {noted.bytes_count} bytes or more; the log ends before it"
-            await self._damaged(noted.segment, text)
-
-    async def _damaged(self, segment: int, text: str) -> None:
-        """Tell of damage that does not keep the log from being opened. Raises Fenced if it is
-        none."""
-        await self._check_owner()
-        self.damaged_count += 1
-        if self.damaged_count <= _TOLD_MAX_COUNT:
-            _logger.error("segment %d of log %d: %s%s", segment, self._log_id, text, REMEDY)
-
-    async def _check_owner(self) -> None:
-        """Something is missing. Raises Fenced if that is no damage: whoever was paused in here may
-        miss what others have compacted and deleted since."""
-        newest = await self.manifests.newest()
-        if newest.number > self.manifest.number:
-            raise await self._overtaken(newest)
-
-    def _tell(self, replay: Replay) -> None:
-        """Of the records that are lost."""
-        for gap in replay.gaps[:_TOLD_MAX_COUNT]:
-            _logger.error(
-                "offsets %d to %d of stream %d are lost (log %d, segment %d)",
-                gap.first_offset,
-                gap.end_offset - 1,
-                gap.stream_id,
-                self._log_id,
-                replay.index.segment,
-            )
 
     async def _fence(self, index: SegmentIndex) -> bool:
         """Fill the next slot with our footer; False when somebody else's block is there."""
