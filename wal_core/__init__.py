@@ -14,6 +14,7 @@ from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
+from wal_core.read.follower import Follower, FollowerPosition
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
@@ -32,6 +33,8 @@ __all__ = [
     "Fenced",
     "Finding",
     "FindingKind",
+    "Follower",
+    "FollowerPosition",
     "Format",
     "Invalid",
     "Lane",

@@ -21,6 +21,16 @@ from wal_core.stores.segments.end_note import EndNote
 from wal_core.types import Buffer
 
 
+class SegmentTail(Protocol):
+    """Reads a segment as it grows. Nothing is changed, and nothing shown that is not confirmed."""
+
+    def blocks(self, persist: Persistence) -> AsyncIterator[Block | Lost]:
+        """What has come since the last time, in order, the footer last; as of `recover_segment`.
+        Nothing, too, where the segment is gone: whoever asks has to look whether it was replaced.
+        """
+        ...
+
+
 class SegmentStore(Protocol):
     """Implementations pass tests/segment_store_contract.py. Errors: see wal_core.errors;
     whatever may pass is Unavailable. A block read is verified, or Corrupt is raised."""
@@ -97,6 +107,10 @@ class SegmentStore(Protocol):
         `cut=False`. `finished`: there was a footer, for later segments exist. Reads go through
         `persist`. A footer that is there and cannot be read comes last, as Lost.
         """
+        ...
+
+    def follow(self, log_id: int, segment: int) -> SegmentTail:
+        """A segment that another process may be writing, from its first block on."""
         ...
 
     async def noted_end(self, log_id: int) -> EndNote | None:

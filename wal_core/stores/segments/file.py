@@ -37,6 +37,7 @@ from wal_core.stores.segments.file_recovery import (
     make_footer_durable,
     read_footer_block,
 )
+from wal_core.stores.segments.file_tail import FileTail
 from wal_core.stores.segments.file_writer import (
     FileOps,
     FileWriter,
@@ -217,6 +218,9 @@ class FileSegmentStore:
             _logger.info(
                 "%s: %d whole blocks, %d bytes behind them cut", path, scan.blocks_count, cut_bytes
             )
+
+    def follow(self, log_id: int, segment: int) -> FileTail:
+        return FileTail(self._path(log_id, segment), log_id, segment, self._run)
 
     async def noted_end(self, log_id: int) -> EndNote | None:
         """How far the newest segment was durable, at least; None when nobody noted it."""

@@ -84,11 +84,13 @@ class FileScan:
         self._durable_count = 0  # so many blocks are, as later ones state
         self._doubtful: deque[int] = deque()  # positions of the others
 
-    def next_blocks(self) -> list[Block | Lost]:
+    def next_blocks(self, end: int | None = None) -> list[Block | Lost]:
         """The next few good data blocks, and what is lost between them; empty at the end of what
-        counts."""
+        counts, or at `end`."""
         found: list[Block | Lost] = []
         batch_end = self.position + _BATCH_BYTES
+        if end is not None:
+            batch_end = min(batch_end, end)
         with opened(self.path, os.O_RDONLY) as fd:
             while self.position < batch_end:
                 block = self._block_at(fd, self.position)

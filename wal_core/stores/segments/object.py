@@ -6,7 +6,7 @@ The conditional create is the whole fencing: two writers cannot fill one slot.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 
 from wal_core.config import Mode
@@ -96,7 +96,7 @@ class ObjectSegmentStore:
         first: int = 0,
         cut: bool = True,
         finished: bool = False,
-    ) -> AsyncIterator[Block | Lost]:
+    ) -> AsyncGenerator[Block | Lost, None]:
         before = _key(log_id, segment, first - 1) if first else ""
         rows = await persist(lambda: self.objects.list(_folder(log_id, segment), before))
         sizes = {slot_number(row.key): row.size_bytes for row in rows}
@@ -125,6 +125,9 @@ class ObjectSegmentStore:
         if finished:
             yield Lost(end, 1, 0, "no block, and no footer")
 
+    def follow(self, log_id: int, segment: int) -> _Tail:
+        return _Tail(self, log_id, segment)
+
     async def _head(self, key: str) -> BlockHeader | None:
         """Not verified; None when there is none to be seen."""
         try:
@@ -142,6 +145,29 @@ class ObjectSegmentStore:
 
     async def close(self) -> None:
         await self.objects.close()
+
+
+class _Tail:
+    """A block counts once it and all before it are there: from then on nobody can undo it, whether
+    its writer has heard of it or not. What lies above a free slot may never count."""
+
+    def __init__(self, store: ObjectSegmentStore, log_id: int, segment: int) -> None:
+        self._store = store
+        self._log_id = log_id
+        self._segment = segment
+        self._next = 0
+
+    async def blocks(self, persist: Persistence) -> AsyncIterator[Block | Lost]:
+        key = _key(self._log_id, self._segment, self._next)
+        if await persist(lambda: self._store.objects.size(key)) is None:
+            return
+        found = self._store.recover_segment(
+            self._log_id, self._segment, persist, first=self._next, cut=False
+        )
+        async with aclosing(found) as blocks:
+            async for block in blocks:
+                self._next += block.blocks_count if isinstance(block, Lost) else 1
+                yield block
 
 
 def _folder(log_id: int, segment: int) -> str:
