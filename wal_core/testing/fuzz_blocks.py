@@ -62,7 +62,7 @@ def _footer_payload(blocks_count: int) -> bytes:
         block = _data_block(number)
         index.add_block(block.length, block.data_bytes)
         for entry in _entries(2 * number):
-            before = streams[entry.stream_id].confirm(
+            before = streams[entry.stream_id].recover(
                 entry.end_offset, entry.max_timestamp_ms, len(entry.payload)
             )
             index.note_entry(*entry[:2], entry.max_timestamp_ms, before)

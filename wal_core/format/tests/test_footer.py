@@ -32,7 +32,7 @@ def test_index_and_footer_answer_as_a_scan_would(blocks):
             stream = streams.setdefault(stream_id, Stream())
             base = stream.confirmed
             entry = Entry(stream_id, base, count, count, timestamp, b"x" * (number + count))
-            before = stream.confirm(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
+            before = stream.recover(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
             index.note_entry(stream_id, base, timestamp, before)
             runs = flat.setdefault(stream_id, [])
             if runs and runs[-1].block == number:
