@@ -29,7 +29,7 @@ PRODUCER_24 = {
     "compression.codec": "zstd",
     "linger.ms": 2,
 }
-PRODUCER_26 = {**PRODUCER_24, "linger.ms": 5}
+PRODUCER_26 = {**PRODUCER_24, "linger.ms": 5, "socket.nagle.disable": True}  # docs/milvus.md
 CONSUMER = {**BASIC, "enable.auto.commit": False, "allow.auto.create.topics": True}
 SCANNER = {**CONSUMER, "auto.offset.reset": "earliest"}
 MISSING_TOPIC_CODES = {3, -188, -190}  # UNKNOWN_TOPIC_OR_PART, _UNKNOWN_TOPIC, _UNKNOWN_PARTITION

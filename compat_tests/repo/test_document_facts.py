@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from compat_tests.milvus.test_workload import PRODUCER_26
 from compat_tests.repo.files import ROOT, read, repository_files
 from gateway.api.configs import KAFKA_VERSION_SHOWN
 from gateway.broker.topic_configs import ACTED_ON
@@ -136,3 +137,10 @@ def test_the_version_of_kafka_is_the_one_that_is_shown() -> None:
 def test_the_topic_settings_that_are_acted_on_are_named() -> None:
     text = read("docs/from-kafka.md").partition("Acted on are ")[2].partition("What `segment")[0]
     assert set(re.findall(r"`([a-z.]+)`", text)) == ACTED_ON
+
+
+def test_what_is_told_to_milvus_is_what_its_tests_use() -> None:
+    block = read("docs/milvus.md").partition("  producer:\n")[2].partition("```")[0]
+    told = dict(line.strip().split(": ") for line in block.splitlines())
+    assert told == {"socket.nagle.disable": "true"}
+    assert PRODUCER_26["socket.nagle.disable"] is True
