@@ -16,12 +16,13 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from gateway.settings.config import default_of
 from protocol import BatchHeader, ErrorCode
 
 KEPT_BATCHES_COUNT = 5  # Kafka's max.in.flight of an idempotent producer: all that can be repeated
 SEQUENCE_MAX = 2**31 - 1
-EXPIRATION_MS = 86_400_000  # producer.id.expiration.ms of Kafka: one day
-BYTES_MAX = 64 << 20
+EXPIRATION_MS: int = default_of("producer_id_expiration_ms")
+BYTES_MAX: int = default_of("producer_state_bytes_max")
 PRODUCER_BYTES = 176
 """One producer in one partition with its id and its place in the table, beside its batches."""
 

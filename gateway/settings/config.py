@@ -10,7 +10,7 @@ Kafka's dotted names (max.message.bytes) belong to gateway/api.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from gateway.settings.options import OPTIONS
 from gateway.settings.values import BUCKETS, MEMORY, Option, parse_address
@@ -228,11 +228,16 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
 
 
+def default_of(field: str) -> Any:
+    """What a setting is where nobody set it, for what is made without a Config."""
+    return Config.__dataclass_fields__[field].default
+
+
 def default_text(option: Option) -> str:
     """The default of a setting as a person would write it, for --help and the docs."""
     if option.default:
         return option.default
-    values: list[object] = [Config.__dataclass_fields__[name].default for name in option.fields]
+    values: list[object] = [default_of(name) for name in option.fields]
     if option.parse is parse_address:
         return ":".join(map(str, values))
     return option.show(values[0])
