@@ -25,6 +25,7 @@ SMALL = dataclasses.replace(
     fence_grace_ms=5_000,
     block_cache_bytes_max=0,
     table_cache_bytes_max=2_000,
+    store_timeout_ms=30_000,  # longer than tests hold an operation up
 )
 
 
