@@ -9,6 +9,8 @@ from compat_tests.repo.commands import shell_lines
 from compat_tests.repo.files import ROOT, read
 from compat_tests.repo.stage import Stage
 
+pytestmark = pytest.mark.xdist_group("stage")  # made once
+
 # CONTRIBUTING and ARCHITECTURE are for those who have the checkout: `make` and pytest.
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
