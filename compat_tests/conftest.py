@@ -116,6 +116,8 @@ def broker_of(
     """The broker of a mode: started when first wanted, and there for the whole session, whatever
     the order in which tests of different modes run."""
     started: dict[str, Broker] = {}
+    if "s3" in request.config.getoption("--modes").split(","):
+        request.getfixturevalue("s3_server")  # started before them, so it ends after them
     with ExitStack() as stack:
 
         def get(mode: str) -> Broker:
