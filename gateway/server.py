@@ -23,7 +23,8 @@ from gateway.broker.retention import Retention
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.threads import FairThreads
-from gateway.groups import GroupCoordinator, group_config
+from gateway.groups import GroupCoordinators, group_config
+from gateway.groups.coordinators import group_hash
 from gateway.net import descriptors
 from gateway.net.buffers import BlockPool, ByteBudget
 from gateway.net.connection import Connection
@@ -42,6 +43,7 @@ from wal_core import (
     SegmentStore,
     SystemClock,
     SystemRng,
+    Unavailable,
     WalError,
     close_lanes,
     open_store,
@@ -69,17 +71,19 @@ class StartError(Exception):
 
 
 class _Journal:
-    """The groups' way to the log: the broker exists only after the coordinator it replays into."""
+    """The way of the groups of a log to their records: the topic's partition is known only once
+    there are groups."""
 
-    def __init__(self) -> None:
-        self.broker: Broker | None = None
-        self.partition_of: Callable[[str], int] | None = None
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
 
     def append(
         self, group_id: str, records: Sequence[tuple[bytes, bytes | None]]
     ) -> Awaitable[None]:
-        assert self.broker is not None and self.partition_of is not None
-        return self.broker.append_group_records(self.partition_of(group_id), records)
+        partition = self._broker.offsets_partition(group_hash(group_id))
+        if partition is None:
+            raise Unavailable("there is no place for group records yet")
+        return self._broker.append_group_records(partition, records)
 
 
 class Gateway:
@@ -92,12 +96,11 @@ class Gateway:
         self._store = store
         self.log_config = log_config(config)
         """What follows from the settings; tests make segments smaller than any setting may."""
-        journal = _Journal()
-        self.groups = GroupCoordinator(journal, group_config(config), clock=clock, rng=rng)
-        self.broker = Broker(node, _broker_limits(config), self.groups, clock, rng)
+        self.broker = Broker(node, _broker_limits(config), clock, rng)
+        self.groups = GroupCoordinators(
+            group_config(config), self.broker.log_of_groups, clock=clock, rng=rng
+        )
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
-        journal.broker = self.broker
-        journal.partition_of = self.groups.group_partition
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
             Services(config, self.broker, self.groups, self.lookups, Pace()),
@@ -116,7 +119,10 @@ class Gateway:
 
     async def start(self) -> None:
         """Recover the data; requests may come after it returns."""
-        await self.broker.open(self._store, self.log_config)
+        journal = _Journal(self.broker)
+        await self.broker.open(
+            self._store, self.log_config, lambda log_id: self.groups.add(log_id, journal)
+        )
         self.groups.start()
         # Stopped between a topic's deletion and that of its committed offsets.
         known = self.broker.topics.named
@@ -165,11 +171,11 @@ class Gateway:
         """How long a stop waits for what was read. What a full disk does not take was promised to
         nobody."""
         drain_s = self._config.drain_ms / 1000
-        return min(drain_s, FULL_DISK_PATIENCE_S) if self.broker.log.room.is_spent else drain_s
+        return min(drain_s, FULL_DISK_PATIENCE_S) if self.broker.is_room_spent else drain_s
 
     async def failed(self) -> None:
-        """Returns never; raises WalError once the log had to step down."""
-        await asyncio.shield(self.broker.log.failed)
+        """Returns never; raises WalError once no log can be served any more."""
+        await self.broker.logs.failed()
 
 
 def run(config: Config) -> int:
@@ -308,4 +314,5 @@ def _broker_limits(config: Config) -> BrokerLimits:
         offsets_partitions_count=config.offsets_partitions_count,
         producer_state_bytes_max=config.producer_state_bytes_max,
         producer_id_expiration_ms=config.producer_id_expiration_ms,
+        logs_count=config.logs_count,
     )

@@ -11,7 +11,7 @@ from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.versions import Format, version_in
-from wal_core.fsck import Finding, LogReport, Records, check_log
+from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.read.follower import Follower, FollowerPosition
@@ -62,6 +62,7 @@ __all__ = [
     "open_store",
     "open_to_copy",
     "open_to_look",
+    "stored_log_ids",
     "stored_mode",
     "version_in",
 ]

@@ -73,7 +73,9 @@ class Log:
         )
         self._maintenance.start()
         self.room = store.room
-        self.room.watch(lambda: self._writer.unconfirmed_bytes, self._maintenance.poke)
+        self._unwatch_room = self.room.watch(
+            lambda: self._writer.unconfirmed_bytes, self._maintenance.poke
+        )
         self.failed = self._writer.failed
         """Holds the exception once the writer had to step down (Fenced, Corrupt); else pending."""
 
@@ -197,6 +199,7 @@ class Log:
         try:
             late = not await self._drained()
         finally:
+            self._unwatch_room()
             await self.room.close()
             await self._maintenance.stop()
             await self._writer.stop()

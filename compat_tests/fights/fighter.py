@@ -24,7 +24,7 @@ from compat_tests.wire.messages import (
 from wal_core.testing.s3_server import S3Server
 
 TOPIC = "fight"
-BLOCK = r"logs/0/\d{20}/\d{10}$"
+BLOCK = r"logs/1/\d{20}/\d{10}$"
 LOG = r"(logs|manifests|sealed)/"
 SEGMENT_BYTES = 64 << 10
 # Smallest segments, so that one large value ends one; patience enough for every pause of a test.

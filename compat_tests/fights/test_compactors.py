@@ -16,10 +16,10 @@ SEGMENTS_COUNT = 7  # more than are sealed at a time
 MANY_SEGMENTS_COUNT = 80  # so many that old manifests are deleted
 AT_ONCE = ("--garbage-grace-ms", "0ms")
 STEPS = {
-    "read": ("GET", r"/logs/0/"),
-    "data": ("PUT", r"/sealed/0/.*/\d{6}$"),
-    "index": ("PUT", r"/sealed/0/.*/index$"),
-    "manifest": ("PUT", r"/manifests/0/"),
+    "read": ("GET", r"/logs/1/"),
+    "data": ("PUT", r"/sealed/1/.*/\d{6}$"),
+    "index": ("PUT", r"/sealed/1/.*/index$"),
+    "manifest": ("PUT", r"/manifests/1/"),
 }
 
 
@@ -40,7 +40,7 @@ def test_asleep_while_it_deletes(fight: Fight, name: str) -> None:
     """What it deletes is garbage for whoever has the log now, too."""
     first = fight.opened(*PATIENT, *AT_ONCE)
     moment = MOMENTS[name]
-    hold = first.proxy.hold("DELETE", r"/logs/0/", after_effect=moment.after_effect)
+    hold = first.proxy.hold("DELETE", r"/logs/1/", after_effect=moment.after_effect)
     values = fill(first)
     second = take_over(fight, first, hold, moment)
     first.has_lost(b"too late")
@@ -92,7 +92,7 @@ def test_asleep_while_it_compacts(fight: Fight, step: str, name: str) -> None:
 
 
 # Sealed segments are listed twice: before the log is taken, and behind that, for what to delete.
-@pytest.mark.parametrize(("step", "skip_count"), [("PUT /manifests/0/", 0), ("LIST /sealed/0/", 1)])
+@pytest.mark.parametrize(("step", "skip_count"), [("PUT /manifests/1/", 0), ("LIST /sealed/1/", 1)])
 def test_an_opener_asleep_for_ages(fight: Fight, step: str, skip_count: int) -> None:
     """Meanwhile so much was sealed that the manifest it wants to create was there, and is deleted
     by now. It neither owns the log nor deletes what it has never heard of.
@@ -107,7 +107,7 @@ def test_an_opener_asleep_for_ages(fight: Fight, step: str, skip_count: int) -> 
     owner = fight.fighter().start()
     first.has_lost(b"too late")
     values = [large(number) for number in range(100, 100 + MANY_SEGMENTS_COUNT)]
-    pruned = owner.proxy.hold("DELETE", r"/manifests/0/0*8$", after_effect=True)
+    pruned = owner.proxy.hold("DELETE", r"/manifests/1/0*8$", after_effect=True)
     for value in values:
         owner.tell(value)
     pruned.wait_reached()

@@ -102,15 +102,23 @@ class Layout:
 
 
 def layout_of(sizes: Mapping[str, int], get: Get) -> Layout:
+    """That of the data log, with all that is named, or waits for its deletion, of the catalog."""
+    catalog, found = _layout_of(sizes, get, 0), _layout_of(sizes, get, 1)
+    found.named |= catalog.named
+    found.garbage |= catalog.garbage
+    return found
+
+
+def _layout_of(sizes: Mapping[str, int], get: Get, log_id: int) -> Layout:
     """What the newest manifest, the indexes it names, and the footers behind it say there is."""
     found = Layout(named={"woodpecker.json": None})
-    newest = max(int(key[-20:]) for key in sizes if key.startswith("manifests/0/"))
-    block = parse(get(f"manifests/0/{newest:020d}"), (MANIFEST,))
+    newest = max(int(key[-20:]) for key in sizes if key.startswith(f"manifests/{log_id}/"))
+    block = parse(get(f"manifests/{log_id}/{newest:020d}"), (MANIFEST,))
     assert block.segment == newest
     found.manifest = json.loads(block.data)
     assert found.manifest["version"] == 1
     for number in range(max(0, newest - MANIFESTS_KEPT_COUNT + 1), newest + 1):
-        found.named[f"manifests/0/{number:020d}"] = None
+        found.named[f"manifests/{log_id}/{number:020d}"] = None
     covered = -1
     for row in found.manifest["sealed"]:
         assert row["first"] == covered + 1
@@ -119,18 +127,18 @@ def layout_of(sizes: Mapping[str, int], get: Get) -> Layout:
         assert index.segment == covered
         found.named[row["index"]] = row["index_bytes"]
         found.named.update(index_objects(index))
-    _segments(found, sizes, get, covered)
+    _segments(found, sizes, get, covered, log_id)
     for row in found.manifest["garbage"]:
-        found.garbage.update(_garbage(row, sizes))
+        found.garbage.update(_garbage(row, sizes, log_id))
     assert not found.garbage & set(found.named), "what is needed waits for its deletion"
     return found
 
 
-def _segments(found: Layout, sizes: Mapping[str, int], get: Get, covered: int) -> None:
+def _segments(found: Layout, sizes: Mapping[str, int], get: Get, covered: int, log_id: int) -> None:
     """Those behind what is sealed; only the last one may have no footer."""
     segments: dict[int, list[str]] = {}
     for key in sorted(sizes):
-        if key.startswith("logs/0/") and int(key.split("/")[2]) > covered:
+        if key.startswith(f"logs/{log_id}/") and int(key.split("/")[2]) > covered:
             segments.setdefault(int(key.split("/")[2]), []).append(key)
     assert list(segments) == list(range(covered + 1, covered + 1 + len(segments)))
     for segment, keys in segments.items():
@@ -142,15 +150,15 @@ def _segments(found: Layout, sizes: Mapping[str, int], get: Get, covered: int) -
         count = block_count(footer)
         assert (footer.segment, footer.number) == (segment, count)
         for number in range(count + 1):
-            found.named[f"logs/0/{segment:020d}/{number:010d}"] = None
+            found.named[f"logs/{log_id}/{segment:020d}/{number:010d}"] = None
         found.completed.append(segment)
 
 
-def _garbage(row: dict[str, Any], sizes: Mapping[str, int]) -> set[str]:
+def _garbage(row: dict[str, Any], sizes: Mapping[str, int], log_id: int) -> set[str]:
     """What is there of it: it may have been deleted, and the manifest not yet say so."""
     keys = set(row.get("keys", ()))
     if "segment" in row:
-        folder = f"logs/0/{row['segment']:020d}/"
+        folder = f"logs/{log_id}/{row['segment']:020d}/"
         kept = {f"{folder}{number:010d}" for number in row.get("keep", ())}
         keys |= {key for key in sizes if key.startswith(folder)} - kept
     return keys & set(sizes)

@@ -93,8 +93,9 @@ def test_sound_after_a_kill(killed: Bucket, s3_server: S3Server) -> None:
     layout = layout_of(before, killed.get)
     assert report["objects"] == len(before) - 1  # all but the marker
     assert report["bytes"] == sum(before.values()) - before["woodpecker.json"]
-    assert report["segments"]["sealed"] == layout.sealed_count
-    assert report["segments"]["completed"] == len(layout.completed)
+    (segments,) = [log["segments"] for log in report["logs"] if log["log"] == 1]
+    assert segments["sealed"] == layout.sealed_count
+    assert segments["completed"] == len(layout.completed)
     assert report["garbage"]["objects"] == len(layout.garbage)
     (stream,) = [row for row in report["streams"] if row["name"] == f"{TOPIC}-0"]
     assert (stream["first_offset"], stream["end_offset"]) == (0, 2 * SEGMENTS_COUNT)
@@ -108,13 +109,13 @@ DAMAGE = ["block", "footer", "index", "sealed", "manifest"]
 def test_damage_by_hand(killed: Bucket, s3_server: S3Server, what: str) -> None:
     sizes = killed.sizes()
     layout = layout_of(sizes, killed.get)
-    segment = f"logs/0/{layout.completed[-1]:020d}/"
+    segment = f"logs/1/{layout.completed[-1]:020d}/"
     key = {
         "block": f"{segment}{0:010d}",
         "footer": max(key for key in sizes if key.startswith(segment)),
         "index": layout.manifest["sealed"][-1]["index"],
         "sealed": sealed_object(layout.named),
-        "manifest": f"manifests/0/{layout.manifest['number']:020d}",
+        "manifest": f"manifests/1/{layout.manifest['number']:020d}",
     }[what]
     body = killed.get(key)
     try:
@@ -138,7 +139,7 @@ def sealed_object(named: dict[str, int | None]) -> str:
 
 def test_a_segment_is_gone_and_an_orphan_came(killed: Bucket, s3_server: S3Server) -> None:
     sizes = killed.sizes()
-    segment = f"logs/0/{layout_of(sizes, killed.get).completed[0]:020d}"
+    segment = f"logs/1/{layout_of(sizes, killed.get).completed[0]:020d}"
     bodies = {key: killed.get(key) for key in sizes if key.startswith(f"{segment}/")}
     killed.delete(*bodies)
     assert check(killed, s3_server) == [("gap", segment)]
@@ -159,7 +160,7 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
         gateway.kill()
     code, report = fsck(str(tmp_path))
     assert (code, report["findings"]) == (0, [])
-    files = sorted((tmp_path / "logs" / "0").glob("*.seg"))
+    files = sorted((tmp_path / "logs" / "1").glob("*.seg"))
     damaged = files[len(files) // 2]
     body = bytearray(damaged.read_bytes())
     body[200] ^= 1
@@ -167,7 +168,7 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     code, report = fsck(str(tmp_path))
     assert code == 1
     (finding,) = report["findings"]
-    assert (finding["kind"], finding["place"]) == ("damaged", f"logs/0/{damaged.name}")
+    assert (finding["kind"], finding["place"]) == ("damaged", f"logs/1/{damaged.name}")
     assert {row["name"] for row in finding["records"]} == {f"{TOPIC}-0"}
 
 

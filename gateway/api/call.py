@@ -12,7 +12,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
 from protocol import BatchError, ErrorCode, RequestHeader
-from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable
+from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.order_line import OrderLine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.fairness.reply_share import ReplyRoom
     from gateway.fairness.threads import FairThreads, Share
     from gateway.fairness.turns import Turns
-    from gateway.groups import GroupCoordinator
+    from gateway.groups import GroupCoordinators
     from gateway.settings.config import Config
 
 
@@ -30,7 +30,7 @@ class Services:
 
     config: Config
     broker: Broker
-    groups: GroupCoordinator
+    groups: GroupCoordinators
     lookups: FairThreads
     pace: Pace  # of what may take long on the loop
 
@@ -88,6 +88,18 @@ def error_code(error: BaseException) -> ErrorCode:
         if isinstance(error, kind):
             return code
     return ErrorCode.UNKNOWN_SERVER_ERROR
+
+
+async def groups_ready(call: Call) -> ErrorCode:
+    """Wait until group records have a place; the code for the client when they get none in time,
+    which makes it look for the coordinator again."""
+    try:
+        await call.broker.offsets_ready()
+    except Fenced:
+        return ErrorCode.NOT_COORDINATOR
+    except (WalError, TimeoutError):
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    return ErrorCode.NONE
 
 
 def failure_of(confirmation: asyncio.Future[None] | None) -> tuple[ErrorCode, str | None]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from gateway.api.call import Call, error_code
 from gateway.broker.errors import BrokerError
+from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
 from gateway.fairness.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
@@ -30,6 +31,7 @@ from protocol.messages.metadata import (
 
 FIRST_VERSION_WITH_FLAG = 4
 BROKERS_ENDPOINT = 1
+NO_LEADER = -1
 
 
 async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
@@ -131,16 +133,25 @@ def _describe(topic: Topic, call: Call) -> MetadataResponseTopic:
         name=topic.name,
         topic_id=topic.id,
         is_internal=topic.is_internal,
-        partitions=[
-            MetadataResponsePartition(
-                partition_index=partition.index,
-                leader_id=node_ids[0],
-                leader_epoch=partition.leader_epoch,
-                replica_nodes=node_ids,
-                isr_nodes=node_ids,
-            )
-            for partition in topic.partitions
-        ],
+        partitions=[_describe_partition(partition, node_ids) for partition in topic.partitions],
+    )
+
+
+def _describe_partition(partition: Partition, node_ids: list[int]) -> MetadataResponsePartition:
+    if not partition.is_served:
+        return MetadataResponsePartition(
+            error_code=ErrorCode.LEADER_NOT_AVAILABLE,
+            partition_index=partition.index,
+            leader_id=NO_LEADER,
+            replica_nodes=node_ids,
+            isr_nodes=[],
+        )
+    return MetadataResponsePartition(
+        partition_index=partition.index,
+        leader_id=node_ids[0],
+        leader_epoch=partition.leader_epoch,
+        replica_nodes=node_ids,
+        isr_nodes=node_ids,
     )
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
-from gateway.api.call import Call
+from gateway.api.call import Call, groups_ready
 from gateway.fairness.slices import Slices
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.members import Identity
 from gateway.groups.offsets import OffsetToCommit
-from protocol import ErrorCode
+from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestTopic,
@@ -48,6 +48,9 @@ REPLY_BYTES_MAX = 32 * 1024 * 1024
 async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommitResponse:
     """One answer per partition; a partition that does not exist harms no other."""
     broker = call.services.broker
+    code = await groups_ready(call)
+    if code is not ErrorCode.NONE:
+        return offset_commit_error(request, code)
     exist: list[bool] = []
     offsets: list[OffsetToCommit] = []
     slices = Slices()
@@ -55,14 +58,16 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
         for asked in topic.partitions:
             if slices.is_over:
                 await slices.pause()
-            exist.append(broker.partition_exists(topic.name, asked.partition_index))
-            if exist[-1]:
+            partition = broker.partition(topic.name, asked.partition_index)
+            exist.append(partition is not None)
+            if partition is not None:
                 offset = OffsetToCommit(
                     topic=topic.name,
                     partition=asked.partition_index,
                     offset=asked.committed_offset,
                     leader_epoch=asked.committed_leader_epoch,
                     metadata=asked.committed_metadata or "",
+                    topic_id=partition.topic.id,
                 )
                 offsets.append(offset)
     committed = iter(
@@ -168,12 +173,21 @@ async def _fetch_group(
         if code is not ErrorCode.NONE:
             offsets, error = dict.fromkeys(some), code
         for (name, index), committed in offsets.items():
-            by_topic.setdefault(name, []).append(_fetched(index, committed, code))
+            known = None if _is_of_another(name, committed, call) else committed
+            by_topic.setdefault(name, []).append(_fetched(index, known, code))
     return OffsetFetchResponseGroup(
         group_id=group_id,
         topics=[OffsetFetchResponseTopics(name=n, partitions=p) for n, p in by_topic.items()],
         error_code=error,
     )
+
+
+def _is_of_another(name: str, committed: CommittedOffset | None, call: Call) -> bool:
+    """Whether that was committed for another topic, which had this name before."""
+    topic = call.broker.topics.named(name)
+    if committed is None or topic is None:
+        return False
+    return committed.topic_id not in (ZERO_UUID, topic.id)
 
 
 def _reply_bytes(group: OffsetFetchResponseGroup) -> int:

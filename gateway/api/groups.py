@@ -15,7 +15,7 @@ A departure from Kafka: transaction coordinators are refused as unsupported.
 
 from __future__ import annotations
 
-from gateway.api.call import Call
+from gateway.api.call import Call, groups_ready
 from gateway.fairness.slices import Slices
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
 from protocol import ErrorCode
@@ -76,6 +76,8 @@ def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
         return _no_coordinator(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
     if key == "":
         return _no_coordinator(key, ErrorCode.INVALID_GROUP_ID, "the group id is empty")
+    if not call.services.groups.is_served(key):
+        return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log was lost")
     node = call.services.broker.node
     return Coordinator(key=key, node_id=node.node_id, host=node.host, port=node.port)
 
@@ -100,6 +102,9 @@ def find_coordinator_error(
 
 async def join_group(request: JoinGroupRequest, call: Call) -> JoinGroupResponse:
     """Answers when the group's next generation begins."""
+    code = await groups_ready(call)
+    if code is not ErrorCode.NONE:
+        return join_group_error(request, code)
     rebalance_timeout_ms = request.rebalance_timeout_ms
     if call.version < FIRST_JOIN_WITH_REBALANCE_TIMEOUT or rebalance_timeout_ms <= 0:
         rebalance_timeout_ms = request.session_timeout_ms

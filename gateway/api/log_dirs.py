@@ -44,7 +44,7 @@ def _location(call: Call) -> str:
 async def _asked(request: DescribeLogDirsRequest, call: Call) -> list[Partition]:
     """Each once."""
     if request.topics is None:
-        return list(call.broker.topics.partitions())
+        return [p for p in call.broker.topics.partitions() if p.is_served]
     found: dict[Partition, None] = {}
     slices = Slices()
     for topic in request.topics:
@@ -52,7 +52,7 @@ async def _asked(request: DescribeLogDirsRequest, call: Call) -> list[Partition]
             if slices.is_over:
                 await slices.pause()
             partition = call.broker.partition(topic.topic, index)
-            if partition is not None:
+            if partition is not None and partition.is_served:
                 found[partition] = None
     return list(found)
 

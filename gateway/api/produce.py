@@ -93,6 +93,15 @@ class _Appending:
                 _fail(part.answer, error)
         return is_done
 
+    def creations(self) -> list[asyncio.Future[None]]:
+        """Of topics that are new and not durable yet."""
+        found = []
+        for part in self._each():
+            topic = self._call.broker.topics.named(part.topic)
+            if topic is not None and topic.created is not None and not topic.is_durable:
+                found.append(topic.created)
+        return found
+
     async def check_rest(self) -> None:
         for part in self._each():
             assert part.check is not None
@@ -109,6 +118,8 @@ class _Appending:
         part.partition = broker.partition(part.topic, part.answer.index)
         if part.partition is None:
             raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if not part.partition.is_served:
+            raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         if not isinstance(part.records, memoryview):
             raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
         header = validate_batch(part.records)
@@ -118,7 +129,7 @@ class _Appending:
 
     def append(self) -> None:
         """All that was found good, in order; nothing waits."""
-        now_ms, steady_ms = self._call.broker.now_ms(), self._call.broker.state.steady.now_ms()
+        now_ms, steady_ms = self._call.broker.now_ms(), self._call.broker.steady_ms()
         for part in self._each():
             try:
                 self._append(part, now_ms, steady_ms)
@@ -132,6 +143,9 @@ class _Appending:
         assert isinstance(part.records, memoryview)
         if partition.deleted:  # while its batch was checked
             raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if not self._call.broker.is_durable(partition):
+            # Of a topic that a crash may take away nothing is stored.
+            raise BrokerError(ErrorCode.LEADER_NOT_AVAILABLE)
         header, latest_ms = check.header, check.max_timestamp_ms
         if header.max_timestamp_ms != latest_ms and not partition.topic.log_append_time:
             header.max_timestamp_ms = latest_ms
@@ -157,10 +171,12 @@ async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None
     are durable or the request's time is up.
     """
     appending = _Appending(request, call)
-    if call.produces.is_free and appending.check_at_once():
+    creations = appending.creations()
+    if call.produces.is_free and not creations and appending.check_at_once():
         appending.append()
     else:
         async with call.produces.turn():
+            await wait_confirmed(creations, _patience_s(request))
             if not appending.check_at_once():
                 await appending.check_rest()
             appending.append()
@@ -277,7 +293,7 @@ async def init_producer_id(request: InitProducerIdRequest, call: Call) -> InitPr
         raise BrokerError(
             ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not supported yet"
         )
-    producer_id = await call.broker.new_producer_id()
+    producer_id = call.broker.new_producer_id()
     return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
 
 

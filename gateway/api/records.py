@@ -61,6 +61,8 @@ def _target(topic: str, wanted: DeleteRecordsPartition, call: Call) -> tuple[Par
     partition = call.broker.partition(topic, wanted.partition_index)
     if partition is None:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if not partition.is_served:
+        raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
     if partition.topic.is_internal:
         raise BrokerError(ErrorCode.INVALID_TOPIC_EXCEPTION)
     if not partition.topic.deletes_old:

@@ -1,48 +1,37 @@
-"""The broker: topics, partitions, producer ids and group records over one log.
+"""The broker: the catalog, the data logs of this process, and what is asked of all of them.
 
-Everything that changes state is an append to the log, decided and applied synchronously and
+Everything that changes state is an append to a log, decided and applied synchronously and
 answered when durable: so two requests never see half a change, and what was answered survives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from gateway.broker.batch_checks import CheckLanes
+from gateway.broker.catalog import Catalog
 from gateway.broker.errors import BrokerError
-from gateway.broker.log_state import BrokerState, GroupRecords
+from gateway.broker.log_set import LogSet
 from gateway.broker.metadata_records import (
-    PRODUCER_IDS_BLOCK_COUNT,
-    ClusterCreated,
-    MetadataRecord,
-    ProducerIdsReserved,
-    RecordsDeleted,
+    Placement,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
-    consecutive,
-    encode_metadata,
 )
+from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
-from gateway.broker.topics import (
-    METADATA_STREAM_ID,
-    Topic,
-    TopicRegistry,
-)
-from gateway.broker.unknown_streams import drop_those_of_deleted_topics
-from gateway.broker.waiting import wait_confirmed
+from gateway.broker.topics import Topic
+from gateway.broker.waiting import confirmed_in_time, failure, settled, wait_confirmed
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, Log, LogConfig, Rng, SegmentStore
+from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, Unavailable, WalError
 
-STARTS_MOVED_AT_ONCE_COUNT = 500  # log starts moved in one go: about a millisecond
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
@@ -68,67 +57,80 @@ class BrokerLimits(NamedTuple):
     offsets_partitions_count: int
     producer_state_bytes_max: int
     producer_id_expiration_ms: int
+    logs_count: int
 
 
 class Broker:
-    """Owner of the log. Build with `Broker.open`, end with `close`."""
+    """Owner of the logs. Build, `add_log` each data log, `open`, end with `close`."""
 
-    def __init__(
-        self, node: Node, limits: BrokerLimits, groups: GroupRecords, clock: Clock, rng: Rng
-    ) -> None:
+    def __init__(self, node: Node, limits: BrokerLimits, clock: Clock, rng: Rng) -> None:
         self.node = node
         self.limits = limits
-        self.topics = TopicRegistry(
-            limits.message_bytes_max,
-            ProducerMemory(limits.producer_state_bytes_max, limits.producer_id_expiration_ms),
-        )
+        self.catalog = Catalog(limits.message_bytes_max, clock, rng)
+        self.topics = self.catalog.topics
+        self.logs = LogSet(self.catalog, limits.logs_count)
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
-        self.state = BrokerState(self.topics, groups, clock)
+        self.producer_memory = ProducerMemory(
+            limits.producer_state_bytes_max, limits.producer_id_expiration_ms
+        )
         self._clock = clock
+        self._steady = SteadyClock(clock)
         self._rng = rng
-        self._log: Log | None = None
+        self._dropping: set[tuple[bytes, int]] = set()  # topics, and logs that write that down
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
-        self._next_producer_id = 0
-        # Of the newest block of producer ids: none of them is handed out before it is durable.
-        self._reservation: asyncio.Future[None] | None = None
-        self._tidying: asyncio.Task[None] | None = None
 
-    async def open(self, store: SegmentStore, config: LogConfig) -> None:
-        """Recover the log and everything that rides on it; returns when requests can be served."""
-        self._log = await Log.open(store, self.state, config, clock=self._clock, rng=self._rng)
+    async def open(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        coordinator: Callable[[int], Coordinator],
+    ) -> None:
+        """Recover the logs and everything that rides on them; returns when requests can be served.
+
+        `coordinator` makes the one for the groups on a data log.
+        """
+        await self.logs.open(store, config, partial(self._new_log, coordinator))
         try:
-            await self._resume(self._log)
-        except BaseException:
-            await self._stop_tidying()
-            await self._log.close()
+            self._resume()
+            await self.catalog.be_somebody(STORAGE_TIMEOUT_S)
+        except (Exception, asyncio.CancelledError):
+            await self.logs.close()
             raise
+        self.logs.watch()
 
-    async def _resume(self, log: Log) -> None:
-        """Say again what the log may have forgotten, and be somebody."""
-        self.topics.attach(log)
-        stream_ids = set(log.stream_ids()) - {METADATA_STREAM_ID}
-        self.topics.restore_next_stream_id(max(stream_ids, default=0) + 1)
-        unknown = {stream for stream in stream_ids if self.topics.of_stream(stream) is None}
-        if unknown:
-            self._tidying = asyncio.create_task(self._tidy(log, unknown))
-        for partition in self.topics.partitions():
-            partition.resume()
-        self._next_producer_id = self.topics.producer_ids_end
-        if not self.topics.cluster_id:
-            name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
-            await self._durable(self._write(ClusterCreated(cluster_id=name)))
+    def _new_log(self, coordinator: Callable[[int], Coordinator], log_id: int) -> OwnedLog:
+        return OwnedLog(
+            log_id,
+            coordinator(log_id),
+            self.producer_memory,
+            clock=self._clock,
+            steady=self._steady,
+            rng=self._rng,
+        )
 
-    async def _tidy(self, log: Log, unknown: Collection[int]) -> None:
-        try:
-            await drop_those_of_deleted_topics(log, unknown)
-        except Exception as error:
-            reason = str(error)
-            log_event(logger, logging.WARNING, "deleted topics are still there", reason=reason)
+    def _resume(self) -> None:
+        """Give the partitions of the catalog to the logs they lie on, and see to what is left."""
+        for topic in self.topics:
+            self._attach(topic)
+        for owned in self.logs:
+            # What the log has seen is not given out again, whatever the catalog remembers.
+            self.topics.use_streams(owned.log_id, owned.next_stream_id)
+            owned.tell_unclaimed(self.topics.tombstones)
+        self.serve_tombstones()
 
-    async def _stop_tidying(self) -> None:
-        if self._tidying is not None:
-            self._tidying.cancel()
-            await asyncio.wait((self._tidying,))
+    def _attach(self, topic: Topic) -> None:
+        for partition in topic.partitions:
+            owned = self.logs[partition.log_id]
+            if not partition.attach(owned):
+                log_event(
+                    logger,
+                    logging.ERROR,
+                    "a stream is another topic's: the partition is not served",
+                    topic=topic.name,
+                    partition=partition.index,
+                    log=partition.log_id,
+                    stream=partition.stream_id,
+                )
 
     def stop_waiting(self) -> None:
         """Answer every parked fetch now; a graceful stop begins with it."""
@@ -137,16 +139,14 @@ class Broker:
             partition.wake()
 
     async def close(self) -> None:
-        """Confirm what is pending and release the log."""
+        """Confirm what is pending and release the logs."""
         self.check_lanes.close()
-        await self._stop_tidying()
-        if self._log is not None:
-            await self._log.close()
+        await self.logs.close()
 
     @property
-    def log(self) -> Log:
-        assert self._log is not None, "the broker is not open"
-        return self._log
+    def is_room_spent(self) -> bool:
+        """Whether the disk takes deletions alone."""
+        return self.catalog.log.room.is_spent
 
     @property
     def cluster_id(self) -> str:
@@ -154,6 +154,10 @@ class Broker:
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
+
+    def steady_ms(self) -> int:
+        """What ages are measured by: no jump of the wall clock changes it."""
+        return self._steady.now_ms()
 
     # Topics
 
@@ -164,8 +168,10 @@ class Broker:
     def partition_by_id(self, topic_id: bytes, index: int) -> Partition | None:
         return _partition_of(self.topics.with_id(topic_id), index)
 
-    def partition_exists(self, topic: str, partition: int) -> bool:
-        return self.partition(topic, partition) is not None
+    def is_durable(self, partition: Partition) -> bool:
+        """Whether no crash can take its topic away any more."""
+        topic = self.topics.with_id(partition.topic.id)
+        return topic is not None and topic.is_durable
 
     def check_topic_name(self, name: str) -> None:
         """Raise INVALID_TOPIC_EXCEPTION for a name that no topic can have."""
@@ -199,15 +205,30 @@ class Broker:
         record = TopicCreated(
             name=name,
             topic_id=self._new_topic_id(),
-            placements=consecutive(0, self.topics.next_stream_id, partitions_count),
+            placements=self._places(partitions_count),
             configs=dict(configs),
         )
-        created = self._write(record)
+        created = self.catalog.write(record)
         topic = self.topics.with_id(record.topic_id)
         assert topic is not None
+        self._attach(topic)
         topic.created = created
         topic.created_s = asyncio.get_running_loop().time()
         return topic
+
+    def _places(self, partitions_count: int) -> list[Placement]:
+        """Places for a new topic: its partitions go round the logs that new topics are for."""
+        logs = [owned for owned in self.logs.serving() if owned.log_id <= self.limits.logs_count]
+        if not logs:
+            raise Unavailable("no log takes new partitions")
+        ends = [self.topics.next_stream_id(owned.log_id) for owned in logs]
+        first = self.topics.partitions_count  # whoever has few partitions has some on each
+        places = []
+        for number in range(first, first + partitions_count):
+            at = number % len(logs)
+            places.append(Placement(logs[at].log_id, ends[at]))
+            ends[at] += 1
+        return places
 
     def check_new_topic(self, name: str, partitions_count: int) -> None:
         """Raise the BrokerError that `create_topic` would."""
@@ -264,7 +285,7 @@ class Broker:
         vanish.
         """
         if topic.created is not None:
-            await self._durable(topic.created, timeout_s)
+            await confirmed_in_time(topic.created, timeout_s)
             topic.created = None
 
     async def settled_name(self, name: str, timeout_s: float) -> None:
@@ -283,7 +304,7 @@ class Broker:
                 f"{topic.name} is internal: its settings cannot be changed",
             )
         record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
-        return self._write(record)
+        return self.catalog.write(record)
 
     def delete_topic(self, topic: Topic) -> asyncio.Future[None]:
         """Remove a topic and its streams during the call; the result is settled when that is
@@ -293,18 +314,52 @@ class Broker:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
             )
-        self._hurry()
-        deleted = self._write(TopicDeleted(topic_id=topic.id))
+        deleted = self.catalog.write(TopicDeleted(topic_id=topic.id))
 
         def drop(confirmation: asyncio.Future[None]) -> None:
             # Not before: the bytes of a topic that a crash may bring back must not be given up.
-            if _failure(confirmation) is None:
-                for partition in topic.partitions:
-                    partition.drop()
-                self._hurry()
+            if failure(confirmation) is None:
+                for owned in self.logs.serving():
+                    owned.abandon(topic.partitions)
+                self.serve_tombstones()
 
         deleted.add_done_callback(drop)
         return deleted
+
+    def serve_tombstones(self) -> None:
+        """Let the logs drop what they have of topics that are gone for good; what cannot be written
+        down now is tried again by the next retention."""
+        unserved = self.catalog.unserved()
+        by_log: dict[int, list[bytes]] = {}
+        for topic_id, log_ids in unserved.items():
+            for log_id in log_ids:
+                by_log.setdefault(log_id, []).append(topic_id)
+        for log_id, topic_ids in by_log.items():
+            owned = self.logs.get(log_id)
+            if owned is not None and owned.is_serving:
+                self._drop(owned, topic_ids)
+
+    def _drop(self, owned: OwnedLog, topic_ids: Sequence[bytes]) -> None:
+        found = owned.streams_of(frozenset(topic_ids))
+        for topic_id in topic_ids:
+            if (topic_id, owned.log_id) in self._dropping:
+                continue  # nothing is left, but that is not durable yet
+            served = partial(self._dropped, topic_id, owned.log_id)
+            if topic_id not in found:
+                served(None)
+                continue
+            try:
+                owned.drop_streams(topic_id, found[topic_id]).add_done_callback(served)
+                self._dropping.add((topic_id, owned.log_id))
+            except WalError as error:
+                reason = str(error)
+                log_event(logger, logging.WARNING, "streams not dropped yet", reason=reason)
+                return
+
+    def _dropped(self, topic_id: bytes, log_id: int, done: asyncio.Future[None] | None) -> None:
+        self._dropping.discard((topic_id, log_id))
+        if done is None or failure(done) is None:
+            self.catalog.tombstone_served(topic_id, log_id)
 
     def _new_topic_id(self) -> bytes:
         """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""
@@ -316,122 +371,76 @@ class Broker:
     def delete_records(
         self, starts: Mapping[Partition, int], timeout_s: float = STORAGE_TIMEOUT_S
     ) -> Awaitable[None]:
-        """Let partitions start at these offsets, none above its high watermark: one record for all
-        of them. Appended during the call; the result is awaited until the starts have moved, which
-        they do once the record is durable, whether or not somebody still waits.
+        """Let partitions start at these offsets, none above its high watermark: one record on each
+        log for all of them. Appended during the call; the result is awaited until the starts have
+        moved, which they do once the records are durable, whether or not somebody still waits.
         """
-        moved = asyncio.get_running_loop().create_future()
-        record = RecordsDeleted(starts={p.stream_id: offset for p, offset in starts.items()})
-        left = iter(starts.items())
-        self._hurry()
-        self._write(record).add_done_callback(lambda done: self._move_starts(done, left, moved))
-        return self._durable(moved, timeout_s)
-
-    def _move_starts(
-        self,
-        written: asyncio.Future[None],
-        left: Iterator[tuple[Partition, int]],
-        moved: asyncio.Future[None],
-    ) -> None:
-        """Some of them, and the rest in later turns of the loop."""
-        failure = _failure(written)
-        if failure is not None:
-            moved.set_exception(failure)
-            moved.exception()  # seen: not everybody waits
-            return
-        some = list(islice(left, STARTS_MOVED_AT_ONCE_COUNT))
-        for partition, offset in some:
-            partition.start_at(offset)
-        if len(some) < STARTS_MOVED_AT_ONCE_COUNT:
-            self._hurry()
-            moved.set_result(None)
-        else:
-            asyncio.get_running_loop().call_soon(self._move_starts, written, left, moved)
+        by_log: dict[int, dict[Partition, int]] = {}
+        for partition, offset in starts.items():
+            by_log.setdefault(partition.log_id, {})[partition] = offset
+        moved = [self.logs[log_id].delete_records(some) for log_id, some in by_log.items()]
+        return _all_confirmed(moved, timeout_s)
 
     # Producer ids
 
-    async def new_producer_id(self) -> int:
-        """An id that no producer had before, also across restarts: blocks of ids are reserved in
-        the log.
+    def new_producer_id(self) -> int:
+        """An id that no producer had before, also across restarts.
+
+        Raises BrokerError when no log of this process can give one.
         """
-        producer_id = self._next_producer_id
-        self._next_producer_id += 1
-        if producer_id >= self.topics.producer_ids_end:
-            end = self.topics.producer_ids_end + PRODUCER_IDS_BLOCK_COUNT
-            self._reservation = self._write(ProducerIdsReserved(end=end))
-        if self._reservation is not None:
-            await self._durable(self._reservation)
-        return producer_id
+        for owned in self.logs.serving():
+            producer_id = owned.new_producer_id()
+            if producer_id is not None:
+                return producer_id
+        raise BrokerError(
+            ErrorCode.COORDINATOR_NOT_AVAILABLE, "no log here has producer ids left in this term"
+        )
 
     # Group records
 
+    async def offsets_ready(self, timeout_s: float = STORAGE_TIMEOUT_S) -> None:
+        """Make sure of __consumer_offsets, which is created at first use: what rides on it must not
+        be in a log before the topic is in the catalog. Raises WalError, TimeoutError."""
+        topic = self.topics.named(OFFSETS_TOPIC)
+        if topic is None:
+            topic = self._create_offsets_topic()
+        await self.settled(topic, timeout_s)
+
+    def offsets_partition(self, number: int) -> Partition | None:
+        """The partition of __consumer_offsets for what hashes to `number`; None before it is there
+        for good."""
+        topic = self.topics.named(OFFSETS_TOPIC)
+        if topic is None or not topic.is_durable:
+            return None
+        return topic.partitions[number % len(topic.partitions)]
+
+    def log_of_groups(self, number: int) -> int | None:
+        """The log that the groups lie on that hash to `number`; None before there can be any."""
+        partition = self.offsets_partition(number)
+        return None if partition is None else partition.log_id
+
     def append_group_records(
-        self, partition_index: int, records: Sequence[tuple[bytes, bytes | None]]
+        self, partition: Partition, records: Sequence[tuple[bytes, bytes | None]]
     ) -> Awaitable[None]:
-        """Append records to __consumer_offsets, creating it at first use; the result is awaited for
+        """Append records to a partition of __consumer_offsets; the result is awaited for
         durability, without a deadline: the coordinator answers its clients in time and must still
         learn what became of the write.
 
         The append happens during the call, so calls keep their order.
         """
-        topic = self.topics.named(OFFSETS_TOPIC)
-        if topic is None:
-            topic = self._create_offsets_topic()
         now_ms = self._clock.now_ms()
-        self.log.room.admit_change()
         batch = build_batch([Record(key=k, value=v, timestamp_ms=now_ms) for k, v in records])
         view = memoryview(batch)
-        partition = topic.partitions[partition_index % len(topic.partitions)]
-        appended = partition.append(view, read_header(view), now_ms, self.state.steady.now_ms())
+        appended = partition.append(view, read_header(view), now_ms, self.steady_ms())
         assert appended.confirmation is not None
-        return _settled(appended.confirmation)
-
-    # The log
-
-    def _write(self, record: MetadataRecord) -> asyncio.Future[None]:
-        """Append a change and apply it. Raises NoRoom where deletions alone are still written."""
-        if not isinstance(record, TopicDeleted | RecordsDeleted):
-            self.log.room.admit_change()
-        confirmation = self._append(record)
-        self.topics.apply(record)
-        return confirmation
-
-    def _hurry(self) -> None:
-        """Before and after a deletion: where room lacks, what it deletes from is ended, and so is
-        what the deletion itself is in; for the newest segment of all gives nothing back."""
-        if self.log.room.is_low:
-            self.log.complete_segment()
-
-    def _append(self, record: MetadataRecord) -> asyncio.Future[None]:
-        log = self.log
-        offset = log.end_offset(METADATA_STREAM_ID)
-        return log.append(
-            METADATA_STREAM_ID, offset, 1, self._clock.now_ms(), encode_metadata(record)
-        )
-
-    async def _durable(
-        self, confirmation: asyncio.Future[None], timeout_s: float = STORAGE_TIMEOUT_S
-    ) -> None:
-        """Raises the log's error, or TimeoutError when storage takes too long (the outcome is
-        open).
-        """
-        await wait_confirmed((confirmation,), timeout_s)
-        if not confirmation.done():
-            raise TimeoutError(f"storage did not confirm within {timeout_s:g} s")
-        confirmation.result()
+        return settled(appended.confirmation)
 
 
-def _failure(confirmation: asyncio.Future[None]) -> BaseException | None:
-    """Why what was written is not known to be durable, or None when it is."""
-    if confirmation.cancelled():
-        return TimeoutError("the gateway is stopping")
-    return confirmation.exception()
-
-
-async def _settled(confirmation: asyncio.Future[None]) -> None:
-    """Wait as long as it takes; raises the log's error. The log settles all it ever promised."""
-    await asyncio.wait((confirmation,))
-    confirmation.result()
+async def _all_confirmed(confirmations: Sequence[asyncio.Future[None]], timeout_s: float) -> None:
+    """Raises the first error, or TimeoutError when storage takes too long."""
+    await wait_confirmed(confirmations, timeout_s)
+    for confirmation in confirmations:
+        await confirmed_in_time(confirmation, 0)
 
 
 def _partition_of(topic: Topic | None, index: int) -> Partition | None:

@@ -1,44 +1,57 @@
-"""The broker's state as the log sees it: what is remembered under which key, and replay.
+"""The state of a data log as the log sees it: what is remembered under which key, and replay.
 
 The log gives back what was remembered (`restore`), then every later entry (`apply`), so that a
 start costs what is remembered and one unfinished segment however old the log is. Everything that
 changes by an entry is noted in `changes`, in the step of the loop in which that is appended; when
 the log asks for `values`, they are the effect of every entry so far, durable or not (METADATA.md,
 wal_core.LogState).
+
+It knows nothing of the catalog: every stream that the journal has opened and not dropped is kept.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from gateway.broker import state_keys as keys_of
-from gateway.broker.metadata_records import UNREADABLE, decode_metadata, encode_metadata
-from gateway.broker.partition import SavedPartition
-from gateway.broker.producer_state import SavedProducer
-from gateway.broker.salvage import BrokerSalvage, StoredGroups
+from gateway.broker.journal_records import (
+    JOURNAL_STREAM_ID,
+    JournalRecord,
+    RecordsDeleted,
+    StreamKind,
+    StreamOpened,
+    StreamsDropped,
+    decode_journal,
+)
+from gateway.broker.metadata_records import FIRST_PARTITION_STREAM_ID, UNREADABLE
+from gateway.broker.producer_state import ProducerMemory, SavedProducer
+from gateway.broker.salvage import StateSalvage, StoredGroups
 from gateway.broker.state_keys import KeyKind
-from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
+from gateway.broker.stream_state import SavedStream, StreamState
 from protocol import BatchError, ProtocolError, iter_records
-from wal_core import Corrupt, SteadyClock
+from wal_core import Changes, Corrupt, SteadyClock
 
 if TYPE_CHECKING:
-    from wal_core import Changes, Clock, Entry
+    from wal_core import Clock, Entry
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_SavedOpened = tuple[bytes, str, int, StreamKind]
+_SMALL_BYTES = 24  # about what the next stream id takes
 
 _encoder = msgspec.msgpack.Encoder()
-_partitions = msgspec.msgpack.Decoder(SavedPartition)
+_opened = msgspec.msgpack.Decoder(_SavedOpened)
+_streams = msgspec.msgpack.Decoder(SavedStream)
 _producers = msgspec.msgpack.Decoder(SavedProducer)
 
 
 class GroupRecords(Protocol):
-    """Who keeps what the records of __consumer_offsets say: the group coordinator."""
+    """Who keeps what the records of __consumer_offsets on this log say: its group coordinator."""
 
     def watch(self, note: Callable[[bytes, int], None]) -> None:
         """Call this with the key of every record that is new, and about how many bytes it has."""
@@ -51,22 +64,71 @@ class GroupRecords(Protocol):
         ...
 
 
-class BrokerState:
-    """Implements wal_core.LogState over the registry and the group records."""
+class DataLogState:
+    """Implements wal_core.LogState over the streams of a log and the group records on it."""
 
-    def __init__(self, topics: TopicRegistry, groups: GroupRecords, clock: Clock) -> None:
-        self._topics = topics
+    def __init__(
+        self,
+        log_id: int,
+        groups: GroupRecords,
+        clock: Clock,
+        producer_memory: ProducerMemory | None = None,
+        steady: SteadyClock | None = None,
+    ) -> None:
+        self._log_id = log_id
         self._groups = groups
         self._clock = clock
-        self.steady = SteadyClock(clock)
+        self._producer_memory = producer_memory or ProducerMemory()
+        self._steady = steady or SteadyClock(clock)
         """Producers are forgotten by their age, which a jump of the wall clock must not change."""
-        self._of_partitions: dict[bytes, bytes] = {}  # until their topics are known
+        self.changes = Changes()
+        """See LogState."""
+        self.next_stream_id = FIRST_PARTITION_STREAM_ID
+        """Streams below it were opened at some time; what is not here of them was dropped."""
+        self._by_id: dict[int, StreamState] = {}
+        self._of_streams: dict[bytes, bytes] = {}  # until all are restored
         groups.watch(lambda key, size: self.changes.note(keys_of.group_record(key), size))
 
-    @property
-    def changes(self) -> Changes:
-        """See LogState."""
-        return self._topics.changes
+    # -- streams ---------------------------------------------------------------------------
+
+    def streams(self) -> Iterable[StreamState]:
+        """Those that have begun, and those that a partition was given."""
+        return self._by_id.values()
+
+    def known(self, stream_id: int) -> StreamState | None:
+        return self._by_id.get(stream_id)
+
+    def stream(self, stream_id: int) -> StreamState:
+        """The stream, as one that has not begun if nothing is known of it."""
+        found = self._by_id.get(stream_id)
+        if found is None:
+            found = StreamState(stream_id, self.changes, self._producer_memory)
+            self._by_id[stream_id] = found
+        return found
+
+    def forget(self, stream_id: int) -> None:
+        """A partition without records is gone, and the state it was given."""
+        self._by_id.pop(stream_id, None)
+
+    def take(self, record: JournalRecord) -> None:
+        """An entry of the journal, appended or replayed."""
+        match record:
+            case StreamOpened(stream_id=stream_id):
+                self.stream(stream_id).open(record)
+                if stream_id >= self.next_stream_id:
+                    self.next_stream_id = stream_id + 1
+                    self.changes.note(keys_of.next_stream(self._log_id), _SMALL_BYTES)
+            case StreamsDropped(stream_ids=stream_ids):
+                for stream_id in stream_ids:
+                    stream = self._by_id.pop(stream_id, None)
+                    if stream is not None:
+                        stream.forget()
+            case RecordsDeleted(starts=starts):
+                for stream_id, offset in starts.items():
+                    if (stream := self._by_id.get(stream_id)) is not None:
+                        stream.delete_below(offset)
+
+    # -- the log's side --------------------------------------------------------------------
 
     def restore(self, key: bytes, value: bytes | bytearray | memoryview | None) -> None:
         """See LogState. Raises Corrupt, also for what a newer release has written."""
@@ -74,36 +136,43 @@ class BrokerState:
         if kind is KeyKind.GROUP_RECORD:
             stored = None if value is None else bytes(value)
             self._groups.replay(key[1:], stored, self._clock.now_ms())
-        elif kind in (KeyKind.PARTITION, KeyKind.PRODUCER):
-            if value is None:
-                self._of_partitions.pop(key, None)
-            else:
-                self._of_partitions[key] = bytes(value)
         elif kind is KeyKind.NEXT_STREAM:
-            self._topics.restore_next_stream_id(keys_of.decode_stream_id(value))
-        elif value is None:
-            self._topics.forget(key[1:])
+            self.next_stream_id = max(self.next_stream_id, keys_of.decode_stream_id(value))
+        elif kind in (KeyKind.OPENED, KeyKind.PARTITION, KeyKind.PRODUCER):
+            if value is None:
+                self._of_streams.pop(key, None)
+            else:
+                self._of_streams[key] = bytes(value)
         else:
-            self._topics.apply(decode_metadata(bytes(value)))
+            raise keys_of.newer(key)
 
     def restored(self) -> None:
         """See LogState. Raises Corrupt."""
+        saved, self._of_streams = self._of_streams, {}
+        for key, value in saved.items():
+            if keys_of.kind_of(key) is KeyKind.OPENED:
+                self._reopen(keys_of.number_of(key), _decode(_opened, value))
         producers: dict[int, dict[int, SavedProducer]] = {}
-        for key, value in self._of_partitions.items():
-            stream_id = keys_of.stream_of(key)
-            partition = self._topics.of_stream(stream_id)
-            if partition is None:
-                continue  # of a topic deleted since
-            if keys_of.kind_of(key) is KeyKind.PARTITION:
-                partition.load(_decode(_partitions, value))
+        for key, value in saved.items():
+            kind = keys_of.kind_of(key)
+            stream = None if kind is KeyKind.OPENED else self._by_id.get(keys_of.number_of(key))
+            if stream is None:
+                continue  # dropped since
+            if kind is KeyKind.PARTITION:
+                stream.load(_decode(_streams, value))
             else:
-                saved = _decode(_producers, value)
-                producers.setdefault(stream_id, {})[keys_of.producer_of(key)] = saved
-        self._of_partitions.clear()
-        for stream_id, of_partition in producers.items():
-            partition = self._topics.of_stream(stream_id)
-            assert partition is not None
-            partition.producers.load(of_partition)
+                row = _decode(_producers, value)
+                producers.setdefault(stream.stream_id, {})[keys_of.producer_of(key)] = row
+        for stream_id, of_stream in producers.items():
+            self._by_id[stream_id].producers.load(of_stream)
+
+    def _reopen(self, stream_id: int, saved: _SavedOpened) -> None:
+        topic_id, name, index, kind = saved
+        self.take(
+            StreamOpened(
+                stream_id=stream_id, topic_id=topic_id, name=name, partition=index, kind=kind
+            )
+        )
 
     def apply(self, entry: Entry) -> None:
         """See LogState. Raises Corrupt."""
@@ -115,14 +184,14 @@ class BrokerState:
             ) from None
 
     def _apply(self, entry: Entry) -> None:
-        if entry.stream_id == METADATA_STREAM_ID:
-            self._topics.apply(decode_metadata(entry.payload))
+        if entry.stream_id == JOURNAL_STREAM_ID:
+            self.take(decode_journal(entry.payload))
             return
-        partition = self._topics.of_stream(entry.stream_id)
-        if partition is None:
-            return  # of a topic deleted later on
-        partition.apply(entry, self.steady.now_ms())
-        if partition.topic.is_internal:
+        stream = self._by_id.get(entry.stream_id)
+        if stream is None:
+            return  # nobody opened it: what that means is for the owner of the log to say
+        stream.apply(entry, self._steady.now_ms())
+        if stream.is_group_offsets:
             for record in iter_records(entry.payload):
                 if record.key is not None:
                     self._groups.replay(record.key, record.value, record.timestamp_ms)
@@ -139,33 +208,33 @@ class BrokerState:
 
     def _value(self, key: bytes) -> bytes | None:
         kind = keys_of.kind_of(key)
-        if kind in (KeyKind.PARTITION, KeyKind.PRODUCER):
-            partition = self._topics.of_stream(keys_of.stream_of(key))
-            if partition is None:
-                return None
-            if kind is KeyKind.PARTITION:
-                return _encoder.encode(partition.save())
-            saved = partition.producers.save(keys_of.producer_of(key), self.steady.now_ms())
-            return None if saved is None else _encoder.encode(saved)
         if kind is KeyKind.NEXT_STREAM:
-            return keys_of.encode_stream_id(self._topics.next_stream_id)
-        record = self._topics.record(key)
-        return None if record is None else encode_metadata(record)
+            return keys_of.encode_stream_id(self.next_stream_id)
+        stream = self._by_id.get(keys_of.number_of(key))
+        if stream is None or stream.opened is None:
+            return None
+        if kind is KeyKind.OPENED:
+            opened = stream.opened
+            return _encoder.encode((opened.topic_id, opened.name, opened.partition, opened.kind))
+        if kind is KeyKind.PARTITION:
+            return _encoder.encode(stream.save())
+        saved = stream.producers.save(keys_of.producer_of(key), self._steady.now_ms())
+        return None if saved is None else _encoder.encode(saved)
 
     def confirmed(self, ends: Mapping[int, int]) -> None:
         for stream_id in ends:
-            partition = self._topics.of_stream(stream_id)
-            if partition is not None and partition.waiters:
-                partition.wake()
+            stream = self._by_id.get(stream_id)
+            if stream is not None and stream.partition is not None and stream.partition.waiters:
+                stream.partition.wake()
 
-    def salvage(self) -> BrokerSalvage:
+    def salvage(self) -> StateSalvage:
         """See LogState."""
-        topics = TopicRegistry(message_bytes_max=0)  # nobody produces to them
-        return BrokerSalvage(topics, BrokerState(topics, StoredGroups(), self._clock))
+        state = DataLogState(self._log_id, StoredGroups(), self._clock)
+        return StateSalvage(state, state)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], value: bytes) -> T:
     try:
         return decoder.decode(value)
     except UNREADABLE as error:
-        raise Corrupt(f"what is remembered of a partition cannot be read: {error}") from None
+        raise Corrupt(f"what is remembered of a stream cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""What the metadata stream holds: one JSON object per entry (METADATA.md).
+"""What the catalog holds, log 0: one JSON object per entry of its stream 0 (METADATA.md).
 
 JSON, because a person with nothing but the bucket must be able to read which topics there are.
 """
@@ -14,12 +14,14 @@ from wal_core import Corrupt, Format, version_in
 PARTITIONS_MAX_COUNT = 1_000_000
 """Of one topic: a record that says more is damaged, and each costs memory."""
 
-_ID_MAX = 1 << 62
-"""Of streams, producers and offsets: beyond it a record is damaged. Leaves room to count on."""
+FIRST_PARTITION_STREAM_ID = 1
+"""Of a data log: what comes before is its journal."""
 
-StreamId = Annotated[int, msgspec.Meta(ge=1, le=_ID_MAX)]
-_Offset = Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
-_TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+ID_MAX = 1 << 62
+"""Of streams and offsets: beyond it a record is damaged. Leaves room to count on."""
+
+StreamId = Annotated[int, msgspec.Meta(ge=1, le=ID_MAX)]
+TopicId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 LOG_ID_MAX = (1 << 15) - 1
 """So many bits has a producer id for the log it comes from."""
 _LogId = Annotated[int, msgspec.Meta(ge=0, le=LOG_ID_MAX)]
@@ -35,14 +37,14 @@ _NUMBERS_ACTED_ON = (
 )
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What all of them have."""
 
     version: int = RECORD.version
 
 
-class ClusterCreated(_Record, tag="cluster_created", frozen=True, kw_only=True):
-    """The first record of a log: the cluster's name for ever (22 characters of URL-safe base64)."""
+class ClusterCreated(Record, tag="cluster_created", frozen=True, kw_only=True):
+    """The first record of all: the cluster's name for ever (22 characters of URL-safe base64)."""
 
     cluster_id: str
 
@@ -64,11 +66,11 @@ _Placements = Annotated[
 ]
 
 
-class TopicCreated(_Record, tag="topic_created", frozen=True, kw_only=True):
+class TopicCreated(Record, tag="topic_created", frozen=True, kw_only=True):
     """Partition i of the topic lies where placements[i] says: nothing computes it."""
 
     name: str
-    topic_id: _TopicId  # base64 in the JSON
+    topic_id: TopicId  # base64 in the JSON
     placements: _Placements
     configs: dict[str, str] = {}
 
@@ -78,50 +80,29 @@ class TopicCreated(_Record, tag="topic_created", frozen=True, kw_only=True):
             raise ValueError(f"two partitions of {self.name!r} lie in one place")
 
 
-class TopicConfigsChanged(_Record, tag="topic_configs_changed", frozen=True, kw_only=True):
+class TopicConfigsChanged(Record, tag="topic_configs_changed", frozen=True, kw_only=True):
     """`configs` takes the place of all that was set on the topic before."""
 
-    topic_id: _TopicId
+    topic_id: TopicId
     configs: dict[str, str]
 
     def __post_init__(self) -> None:
         _check_configs(self.configs)
 
 
-class TopicDeleted(_Record, tag="topic_deleted", frozen=True, kw_only=True):
-    """The topic's streams are dropped; their ids are never used again."""
+class TopicDeleted(Record, tag="topic_deleted", frozen=True, kw_only=True):
+    """The topic's tombstone: it is gone, and the owners of the logs it lies on drop its streams."""
 
-    topic_id: _TopicId
-
-
-PRODUCER_IDS_BLOCK_COUNT = 1_000
-"""Reserved at once. As Kafka: one record in the log per thousand producers."""
+    topic_id: TopicId
 
 
-class ProducerIdsReserved(_Record, tag="producer_ids_reserved", frozen=True, kw_only=True):
-    """Producer ids below `end` may be in use; a restarted broker goes on from here."""
+class TopicForgotten(Record, tag="topic_forgotten", frozen=True, kw_only=True):
+    """No log has a stream of the topic any more: its tombstone goes."""
 
-    end: Annotated[int, msgspec.Meta(ge=0, le=_ID_MAX)]
-
-
-class RecordsDeleted(_Record, tag="records_deleted", frozen=True, kw_only=True):
-    """Partitions start further on: stream id -> first offset that may still be read.
-
-    Written before any of it shows, with offsets that were durable by then (so no stream ends before
-    its new start). The greatest offset a stream was ever given holds.
-    """
-
-    starts: dict[StreamId, _Offset]
+    topic_id: TopicId
 
 
-MetadataRecord = (
-    ClusterCreated
-    | TopicCreated
-    | TopicConfigsChanged
-    | TopicDeleted
-    | ProducerIdsReserved
-    | RecordsDeleted
-)
+MetadataRecord = ClusterCreated | TopicCreated | TopicConfigsChanged | TopicDeleted | TopicForgotten
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what they should be."""

@@ -1,4 +1,4 @@
-"""A Kafka partition over one stream of the log.
+"""A Kafka partition over one stream of one log.
 
 It assigns offsets, stamps batches, watches sequences and epochs, and wakes parked fetches. The
 records themselves stay opaque: they were checked before, only the 61-byte header is read here.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import bisect
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gateway.broker import state_keys
-from gateway.broker.producer_state import KeptBatch, ProducerMemory, ProducerStates
+from gateway.broker.journal_records import StreamOpened
+from gateway.broker.metadata_records import Placement
+from gateway.broker.producer_state import KeptBatch, ProducerStates
 from gateway.observe.logger import log_event
-from protocol import BatchHeader, ErrorCode, read_header, set_log_append_time, stamp
+from protocol import BatchHeader, ErrorCode, set_log_append_time, stamp
 from wal_core import Corrupt
 
 if TYPE_CHECKING:
+    from gateway.broker.stream_state import StreamState
     from gateway.broker.topic_rules import TopicRules
     from gateway.broker.waiting import Waiter
     from wal_core import Entry, Log
@@ -27,7 +29,6 @@ logger = logging.getLogger(__name__)
 NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
-PARTITION_BYTES, EPOCH_BYTES, PRODUCER_BYTES = 32, 16, 96  # about what remembering each takes
 PLACES_TOLD_COUNT = 16  # of damage in one partition; fsck lists them all
 
 
@@ -39,11 +40,20 @@ class Appended(NamedTuple):
     log_append_time_ms: int  # -1 unless the topic stamps its own time
 
 
-class SavedPartition(NamedTuple):
-    """What is remembered of a partition besides its producers; offsets are the log's business."""
+class Owner(Protocol):
+    """What a partition asks of the owned log that it lies on."""
 
-    epochs: list[tuple[int, int]]
-    deleted_below: int
+    @property
+    def log(self) -> Log: ...
+    @property
+    def is_serving(self) -> bool:
+        """False once the log is lost: somebody else may serve it."""
+        ...
+
+    def stream(self, stream_id: int) -> StreamState: ...
+    def open_stream(self, opened: StreamOpened) -> None:
+        """Write down whose the stream is, during the call; before its first record."""
+        ...
 
 
 class Partition:
@@ -56,34 +66,24 @@ class Partition:
     __slots__ = (
         "_damage_told",
         "_log",
+        "_owner",
+        "_stream",
         "deleted",
-        "deleted_below",
-        "epochs",
         "index",
-        "producers",
+        "log_id",
         "stream_id",
         "topic",
         "waiters",
     )
 
-    def __init__(
-        self,
-        topic: TopicRules,
-        index: int,
-        stream_id: int,
-        log: Log | None,
-        producer_memory: ProducerMemory | None = None,
-    ) -> None:
+    def __init__(self, topic: TopicRules, index: int, placement: Placement) -> None:
         self.topic = topic
         self.index = index
-        self.stream_id = stream_id
-        self._log = log
+        self.log_id, self.stream_id = placement
+        self._owner: Owner | None = None
+        self._log: Log | None = None  # the owner's
+        self._stream: StreamState | None = None
         self.deleted = False
-        # As the log's entries have it, durable or not: what `start_at` will follow.
-        self.deleted_below = 0
-        self.producers = ProducerStates(producer_memory, self._note_producer)
-        # (leader epoch, first offset written in it), both rising.
-        self.epochs: list[tuple[int, int]] = []
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
         self._damage_told: tuple[str, ...] = ()
 
@@ -93,11 +93,48 @@ class Partition:
         assert self._log is not None, "the log is still being replayed"
         return self._log
 
-    def attach(self, log: Log) -> None:
-        """Called once after replay, or at creation: from now on the partition can append and
-        read.
+    def attach(self, owner: Owner) -> bool:
+        """Called once the log it lies on is open: from now on the partition can append and read.
+
+        False, and nothing changes, when its stream is that of another topic: nobody's records are
+        shown to anybody else, whatever a catalog says.
         """
-        self._log = log
+        stream = owner.stream(self.stream_id)
+        if stream.opened is not None and (
+            stream.opened.topic_id != self.topic.id or stream.opened.partition != self.index
+        ):
+            return False
+        self._owner, self._stream, self._log = owner, stream, owner.log
+        stream.partition = self
+        return True
+
+    @property
+    def is_served(self) -> bool:
+        """Whether this process has the log that the partition lies on."""
+        return self._owner is not None and self._owner.is_serving
+
+    @property
+    def _state(self) -> StreamState:
+        assert self._stream is not None, "the log is still being replayed"
+        return self._stream
+
+    @property
+    def producers(self) -> ProducerStates:
+        return self._state.producers
+
+    @property
+    def deleted_below(self) -> int:
+        """As the log's entries have it, durable or not: what `start_at` will follow."""
+        return self._state.deleted_below
+
+    @property
+    def epochs(self) -> list[tuple[int, int]]:
+        return self._state.epochs
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it ever had a record."""
+        return self._state.opened is not None
 
     @property
     def leader_epoch(self) -> int:
@@ -134,8 +171,12 @@ class Partition:
             append_time_ms = max_timestamp_ms = now_ms
             set_log_append_time(batch, now_ms)
         log = self._attached
-        if not self.topic.is_internal:
+        if self.topic.is_internal:
+            log.room.admit_change()
+        else:
             log.room.admit(len(batch))
+        if self._state.opened is None:
+            self._open_stream()
         base_offset = log.end_offset(self.stream_id)
         stamp(batch, base_offset, log.term)
         confirmation = log.append(
@@ -143,35 +184,21 @@ class Partition:
         )
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, steady_ms, confirmation)
-        self._remember_epoch(base_offset, log.term)
+        self._state.remember_epoch(base_offset, log.term)
         return Appended(base_offset, confirmation, append_time_ms)
 
-    def apply(self, entry: Entry, now_ms: int) -> None:
-        """Replay of an entry of this partition at start-up."""
-        header = read_header(entry.payload)
-        if header.producer_id >= 0:
-            self.producers.record(header, entry.base_offset, now_ms, None)
-        self._remember_epoch(entry.base_offset, header.partition_leader_epoch)
-
-    def _remember_epoch(self, base_offset: int, epoch: int) -> None:
-        if not self.epochs or self.epochs[-1][0] < epoch:
-            if self.epochs and self.epochs[-1][1] == base_offset:
-                self.epochs.pop()  # all it wrote was deleted
-            self.epochs.append((epoch, base_offset))
-            self._note()
-
-    def delete_below(self, offset: int) -> None:
-        """An entry says that the partition starts there, or further on."""
-        self.deleted_below = max(self.deleted_below, offset)
-        self._note()
-
-    def _note(self) -> None:
-        size = PARTITION_BYTES + EPOCH_BYTES * len(self.epochs)
-        self.topic.changes.note(state_keys.partition(self.stream_id), size)
-
-    def _note_producer(self, producer_id: int) -> None:
-        key = state_keys.producer(self.stream_id, producer_id)
-        self.topic.changes.note(key, PRODUCER_BYTES)
+    def _open_stream(self) -> None:
+        """A crash between the two leaves a stream without records, which is nothing lost."""
+        assert self._owner is not None
+        self._owner.open_stream(
+            StreamOpened(
+                stream_id=self.stream_id,
+                topic_id=self.topic.id,
+                name=self.topic.name,
+                partition=self.index,
+                kind="group_offsets" if self.topic.is_internal else "records",
+            )
+        )
 
     def start_at(self, offset: int) -> None:
         """Let the log start at `offset`; for what is durable alone, for clients see it at once.
@@ -182,34 +209,8 @@ class Partition:
         if self.deleted:
             return
         self._attached.truncate(self.stream_id, offset)
-        start = self.log_start_offset
-        # As Kafka's LeaderEpochFileCache.truncateFromStart: the epoch that holds the start stays.
-        at = bisect.bisect_right(self.epochs, start, key=lambda e: e[1]) - 1
-        if at >= 0:
-            self.epochs[: at + 1] = [(self.epochs[at][0], start)]
-            self._note()
+        self._state.started_at(self.log_start_offset)
         self.wake()  # a fetch that is parked below
-
-    def resume(self) -> None:
-        """After a start: begin where deletions said, for the newest footer may be older."""
-        if self.deleted_below > self.high_watermark:
-            # Whoever deleted them had them: they are lost, and nobody misses them.
-            log_event(
-                logger,
-                logging.ERROR,
-                "a partition starts behind what is left of it, and goes on there",
-                topic=self.topic.name,
-                partition=self.index,
-                start_offset=self.deleted_below,
-                end_offset=self.high_watermark,
-            )
-            self._attached.lose(self.stream_id, self.deleted_below)
-        if self.deleted_below:
-            self.start_at(self.deleted_below)
-
-    def drop(self) -> None:
-        """Give up what is stored of it; for a topic whose deletion is durable."""
-        self._attached.drop_stream(self.stream_id)
 
     # Reading: as the log's methods of these names, which say more.
 
@@ -250,8 +251,10 @@ class Partition:
 
     def epoch_error(self, current_leader_epoch: int) -> ErrorCode:
         """KIP-320: a client that knows an older leader is fenced, one that knows a newer must
-        wait.
+        wait. Before anything else: whether there is a leader here.
         """
+        if not self.is_served:
+            return ErrorCode.NOT_LEADER_OR_FOLLOWER
         if current_leader_epoch < 0 or current_leader_epoch == self.leader_epoch:
             return ErrorCode.NONE
         if current_leader_epoch < self.leader_epoch:
@@ -297,13 +300,6 @@ class Partition:
             reason=str(error),
             remedy="`woodpecker-gateway fsck` with the --data of this broker lists all damage",
         )
-
-    def save(self) -> SavedPartition:
-        return SavedPartition(self.epochs, self.deleted_below)
-
-    def load(self, saved: SavedPartition) -> None:
-        self.epochs = list(saved.epochs)
-        self.deleted_below = saved.deleted_below
 
 
 def _repeated(kept: KeptBatch) -> Appended:

@@ -62,7 +62,9 @@ class Retention:
         Raises WalError or TimeoutError when the deletion cannot be written; what a partition
         alone is in the way of is logged.
         """
-        starts = {p: offset for p, offset in (await self._expired()).items() if not p.deleted}
+        self._broker.serve_tombstones()
+        expired = await self._expired()
+        starts = {p: offset for p, offset in expired.items() if p.is_served and not p.deleted}
         if starts:
             await self._broker.delete_records(starts)
             log_event(logger, logging.INFO, "records expired", partitions_count=len(starts))
@@ -70,12 +72,14 @@ class Retention:
 
     async def _expired(self) -> dict[Partition, int]:
         """The partitions that may lose records, and where each may start."""
-        now_ms, steady_ms = self._broker.now_ms(), self._broker.state.steady.now_ms()
+        now_ms, steady_ms = self._broker.now_ms(), self._broker.steady_ms()
         unavailable_count = 0
         starts: dict[Partition, int] = {}
         for number, partition in enumerate(list(self._broker.topics.partitions()), 1):
             if not number % PARTITIONS_PER_TURN_COUNT:
                 await asyncio.sleep(0)
+            if not partition.is_served:
+                continue
             partition.producers.forget(steady_ms)
             try:
                 offset = await partition.kept_from(now_ms)

@@ -1,21 +1,21 @@
-"""The broker's state from records alone, for a start that finds what was remembered damaged.
+"""The state of a log from records alone, for a start that finds what was remembered damaged.
 
-The metadata stream and the partitions of __consumer_offsets are never shortened, so what they say
-of topics, settings, deletions, groups and committed offsets is all there is to say. Of producers
-and leader epochs only the records of each partition tell, and to read those would take too long:
-a producer that is not known any more may go on with any sequence, and epochs begin anew.
+The catalog, the journals and the partitions of __consumer_offsets are never shortened, so what they
+say of topics, settings, streams, deletions, groups and committed offsets is all there is to say. Of
+producers and leader epochs only the records of each partition tell, and to read those would take
+too long: a producer that is not known any more may go on with any sequence, and epochs begin anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.broker.metadata_records import PRODUCER_IDS_BLOCK_COUNT, ProducerIdsReserved
+from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.state_keys import KeyKind, kind_of
-from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 
 if TYPE_CHECKING:
+    from gateway.broker.stream_state import StreamState
     from wal_core import Entry, LogState
 
 
@@ -43,26 +43,29 @@ class StoredGroups:
         return {key: self._newest[key] for key in keys if key in self._newest}
 
 
-class BrokerSalvage:
-    """Implements wal_core.Salvage. `state` is an empty one that nobody serves from."""
+class Streams(Protocol):
+    """The state of a data log, which knows its streams by its journal."""
 
-    def __init__(self, topics: TopicRegistry, state: LogState) -> None:
-        self._topics = topics
+    def known(self, stream_id: int) -> StreamState | None: ...
+
+
+class StateSalvage:
+    """Implements wal_core.Salvage. `state` is an empty one that nobody serves from; `streams` is
+    the same where it is that of a data log."""
+
+    def __init__(self, state: LogState, streams: Streams | None = None) -> None:
         self._state = state
-        self._found_count = self._wanted_count = 0  # metadata records
+        self._streams = streams
 
     def wants(self, stream_id: int, end: int) -> bool:
-        """See Salvage."""
-        if stream_id == METADATA_STREAM_ID:
-            self._wanted_count = end
-            return True
-        partition = self._topics.of_stream(stream_id)
-        return partition is not None and partition.topic.is_internal
+        """See Salvage. Catalog and journal are the same stream of their logs."""
+        if stream_id == JOURNAL_STREAM_ID or self._streams is None:
+            return stream_id == JOURNAL_STREAM_ID
+        stream = self._streams.known(stream_id)
+        return stream is not None and stream.is_group_offsets
 
     def apply(self, entry: Entry) -> None:
         """See Salvage. Raises Corrupt."""
-        if entry.stream_id == METADATA_STREAM_ID:
-            self._found_count += 1
         self._state.apply(entry)
 
     def pairs(self, doubtful: Collection[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
@@ -71,9 +74,4 @@ class BrokerSalvage:
         for key in doubtful:
             if kind_of(key) is KeyKind.PRODUCER:
                 yield key, None
-        missing_count = self._wanted_count - self._found_count
-        if missing_count:
-            # No producer id is given out twice: each may have reserved some.
-            end = self._topics.producer_ids_end + missing_count * PRODUCER_IDS_BLOCK_COUNT
-            self._topics.apply(ProducerIdsReserved(end=end))
         yield from self._state.values(self._state.changes.keys())

@@ -7,18 +7,22 @@ from struct import Struct, error
 
 from wal_core import Corrupt
 
-_STREAM = Struct(">Q")
+_NUMBER = Struct(">Q")
 _PRODUCER = Struct(">cQq")
-_PARTITION = Struct(">cQ")
+_NUMBERED = Struct(">cQ")
 
 
 class KeyKind(enum.Enum):
     """The letter. Stored: none may change its meaning."""
 
+    # Of the catalog:
     CLUSTER = b"c"
-    PRODUCER_IDS = b"i"
-    NEXT_STREAM = b"n"
     TOPIC = b"t"  # then the topic's id
+    TOMBSTONE = b"d"  # then the topic's id
+    # Of both:
+    NEXT_STREAM = b"n"  # then the log's id
+    # Of a data log:
+    OPENED = b"o"  # then the stream
     PARTITION = b"p"  # then its stream
     PRODUCER = b"s"  # then the stream of the partition, and the producer's id
     GROUP_RECORD = b"g"  # then the key of a record of __consumer_offsets
@@ -27,16 +31,26 @@ class KeyKind(enum.Enum):
 _KINDS = {kind.value[0]: kind for kind in KeyKind}
 
 CLUSTER = KeyKind.CLUSTER.value
-PRODUCER_IDS = KeyKind.PRODUCER_IDS.value
-NEXT_STREAM = KeyKind.NEXT_STREAM.value
 
 
 def topic(topic_id: bytes) -> bytes:
     return KeyKind.TOPIC.value + topic_id
 
 
+def tombstone(topic_id: bytes) -> bytes:
+    return KeyKind.TOMBSTONE.value + topic_id
+
+
+def next_stream(log_id: int) -> bytes:
+    return _NUMBERED.pack(b"n", log_id)
+
+
+def opened(stream_id: int) -> bytes:
+    return _NUMBERED.pack(b"o", stream_id)
+
+
 def partition(stream_id: int) -> bytes:
-    return _PARTITION.pack(b"p", stream_id)
+    return _NUMBERED.pack(b"p", stream_id)
 
 
 def producer(stream_id: int, producer_id: int) -> bytes:
@@ -51,17 +65,22 @@ def kind_of(key: bytes) -> KeyKind:
     """Raises Corrupt for a kind that only a newer release knows."""
     kind = _KINDS.get(key[0]) if key else None
     if kind is None:
-        raise Corrupt(f"what is remembered under {key[:8]!r} was written by a newer release")
+        raise newer(key)
     return kind
 
 
-def stream_of(key: bytes) -> int:
-    """Of the key of a partition or a producer. Raises Corrupt."""
+def newer(key: bytes) -> Corrupt:
+    """What to raise for a key that has no business there."""
+    return Corrupt(f"what is remembered under {key[:8]!r} was written by a newer release")
+
+
+def number_of(key: bytes) -> int:
+    """The log or stream that a key names. Raises Corrupt."""
     try:
-        stream_id: int = _STREAM.unpack_from(key, 1)[0]
+        number: int = _NUMBER.unpack_from(key, 1)[0]
     except error:
         raise Corrupt(f"the key {key!r} names no stream") from None
-    return stream_id
+    return number
 
 
 def producer_of(key: bytes) -> int:
@@ -74,12 +93,12 @@ def producer_of(key: bytes) -> int:
 
 
 def encode_stream_id(stream_id: int) -> bytes:
-    return _STREAM.pack(stream_id)
+    return _NUMBER.pack(stream_id)
 
 
 def decode_stream_id(value: bytes | bytearray | memoryview | None) -> int:
     """Raises Corrupt."""
-    if value is None or len(value) != _STREAM.size:
+    if value is None or len(value) != _NUMBER.size:
         raise Corrupt("the next stream id cannot be read")
-    stream_id: int = _STREAM.unpack(value)[0]
+    stream_id: int = _NUMBER.unpack(value)[0]
     return stream_id

@@ -10,7 +10,6 @@ import re
 from gateway.broker.metadata_records import TopicCreated
 from gateway.broker.topic_configs import LONG_MAX, SETTINGS
 from protocol import RecordRules
-from wal_core import Changes
 
 OFFSETS_TOPIC = "__consumer_offsets"
 TOPIC_NAME_CHARS_MAX = 249  # Kafka's Topic.MAX_NAME_LENGTH: a file name with room for a suffix
@@ -37,7 +36,6 @@ class TopicRules:
 
     __slots__ = (
         "_default_bytes_max",
-        "changes",
         "configs",
         "deletes_old",
         "id",
@@ -52,11 +50,10 @@ class TopicRules:
         "timestamp_behind_ms",
     )
 
-    def __init__(self, record: TopicCreated, message_bytes_max: int, changes: Changes) -> None:
+    def __init__(self, record: TopicCreated, message_bytes_max: int) -> None:
         self.name = record.name
         self.id = record.topic_id
         self._default_bytes_max = message_bytes_max
-        self.changes = changes  # of what is remembered, those of its partitions included
         self.configure(record)
 
     def configure(self, record: TopicCreated) -> None:

@@ -1,38 +1,34 @@
-"""Which topics exist, and which stream each of their partitions is.
+"""Which topics exist, and where each of their partitions lies.
 
-The registry is a pure function of the metadata records in the log (METADATA.md): `apply` is the
+The registry is a pure function of the records in the catalog (METADATA.md): `apply` is the
 only thing that changes it, both when a record is written and when it is replayed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from gateway.broker import state_keys
 from gateway.broker.metadata_records import (
+    FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
     MetadataRecord,
-    ProducerIdsReserved,
-    RecordsDeleted,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
 )
 from gateway.broker.partition import Partition
-from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topic_rules import TopicRules
 from wal_core import Changes
 
-if TYPE_CHECKING:
-    from wal_core import Log
-
+CATALOG_LOG_ID = 0
+FIRST_DATA_LOG_ID = 1
 METADATA_STREAM_ID = 0
 _SMALL_BYTES = 64  # about what a short key and its value take
-FIRST_PARTITION_STREAM_ID = 1
 
 
 class Topic(TopicRules):
@@ -40,20 +36,12 @@ class Topic(TopicRules):
 
     __slots__ = ("created", "created_s", "partitions")
 
-    def __init__(
-        self,
-        record: TopicCreated,
-        message_bytes_max: int,
-        log: Log | None,
-        changes: Changes,
-        producer_memory: ProducerMemory,
-    ) -> None:
-        super().__init__(record, message_bytes_max, changes)
+    def __init__(self, record: TopicCreated, message_bytes_max: int) -> None:
+        super().__init__(record, message_bytes_max)
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
         self.partitions = [
-            Partition(self, index, placement.stream_id, log, producer_memory)
-            for index, placement in enumerate(record.placements)
+            Partition(self, index, placement) for index, placement in enumerate(record.placements)
         ]
 
     @property
@@ -64,21 +52,19 @@ class Topic(TopicRules):
 
 
 class TopicRegistry:
-    """Topics by name and by id, partitions by stream; plus the counters that live beside them."""
+    """Topics by name and by id, tombstones; plus the counters that live beside them."""
 
-    def __init__(
-        self, message_bytes_max: int, producer_memory: ProducerMemory | None = None
-    ) -> None:
+    def __init__(self, message_bytes_max: int) -> None:
         self._message_bytes_max = message_bytes_max
-        self._producer_memory = producer_memory or ProducerMemory()
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[bytes, Topic] = {}
-        self._by_stream: dict[int, Partition] = {}
-        self._log: Log | None = None
         self.changes = Changes()
         self.cluster_id = ""
-        self.next_stream_id = FIRST_PARTITION_STREAM_ID  # never reused, also not after a deletion
-        self.producer_ids_end = 0  # producer ids below this may have been handed out
+        self.partitions_count = 0
+        self.next_stream_ids: dict[int, int] = {}
+        """Per log: ids below it may be in use, or may have been before a deletion."""
+        self.tombstones: dict[bytes, list[int]] = {}
+        """Topics that are gone, and the logs that may have something of them."""
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._by_name.values())
@@ -86,27 +72,14 @@ class TopicRegistry:
     def __len__(self) -> int:
         return len(self._by_name)
 
-    @property
-    def partitions_count(self) -> int:
-        return len(self._by_stream)
-
     def named(self, name: str) -> Topic | None:
         return self._by_name.get(name)
 
     def with_id(self, topic_id: bytes) -> Topic | None:
         return self._by_id.get(topic_id)
 
-    def of_stream(self, stream_id: int) -> Partition | None:
-        return self._by_stream.get(stream_id)
-
     def partitions(self) -> Iterable[Partition]:
-        return self._by_stream.values()
-
-    def attach(self, log: Log) -> None:
-        """After replay: existing and coming partitions may append and read."""
-        self._log = log
-        for partition in self._by_stream.values():
-            partition.attach(log)
+        return (partition for topic in self._by_id.values() for partition in topic.partitions)
 
     def apply(self, record: MetadataRecord) -> Topic | None:
         """Take in one metadata record; returns the topic it created, changed or deleted."""
@@ -116,31 +89,29 @@ class TopicRegistry:
             case TopicConfigsChanged():
                 return self._configure(record)
             case TopicDeleted():
-                return self.forget(record.topic_id)
+                return self._delete(record.topic_id)
+            case TopicForgotten():
+                if self.tombstones.pop(record.topic_id, None) is not None:
+                    self.changes.note(state_keys.tombstone(record.topic_id), _SMALL_BYTES)
             case ClusterCreated():
                 self.cluster_id = record.cluster_id
                 self.changes.note(state_keys.CLUSTER, _SMALL_BYTES)
-            case ProducerIdsReserved():
-                self.producer_ids_end = record.end
-                self.changes.note(state_keys.PRODUCER_IDS, _SMALL_BYTES)
-            case RecordsDeleted():
-                self._delete_below(record.starts)
         return None
 
-    def record(self, key: bytes) -> MetadataRecord | None:
-        """What rebuilds what is remembered under a key of the cluster, the producer ids or a topic;
-        None: nothing does.
-        """
-        if key == state_keys.CLUSTER:
-            return ClusterCreated(cluster_id=self.cluster_id)
-        if key == state_keys.PRODUCER_IDS:
-            return ProducerIdsReserved(end=self.producer_ids_end)
-        topic = self._by_id.get(key[1:])
-        return None if topic is None else topic.record
+    def log_ids(self) -> set[int]:
+        """The logs that topics lie on, those that are gone included."""
+        named = {partition.log_id for partition in self.partitions()}
+        return named.union(*self.tombstones.values())
 
-    def restore_next_stream_id(self, stream_id: int) -> None:
-        """Ids of topics that are gone are not used again."""
-        self.next_stream_id = max(self.next_stream_id, stream_id)
+    def next_stream_id(self, log_id: int) -> int:
+        """The first id on that log that was never a stream's."""
+        return self.next_stream_ids.get(log_id, FIRST_PARTITION_STREAM_ID)
+
+    def use_streams(self, log_id: int, end: int) -> None:
+        """Ids below `end` are not given out any more."""
+        if end > self.next_stream_id(log_id):
+            self.next_stream_ids[log_id] = end
+            self.changes.note(state_keys.next_stream(log_id), _SMALL_BYTES)
 
     def _note(self, topic: Topic) -> None:
         size = _SMALL_BYTES + len(topic.name) + sum(map(len, topic.configs.values()))
@@ -148,17 +119,18 @@ class TopicRegistry:
 
     def _add(self, record: TopicCreated) -> Topic:
         if (known := self._by_id.get(record.topic_id)) is not None:
-            return self._configured(known, record)  # remembered once more, with other settings
-        topic = Topic(
-            record, self._message_bytes_max, self._log, self.changes, self._producer_memory
-        )
+            # Remembered once more, with other settings.
+            return self._configured(
+                known, msgspec.structs.replace(known.record, configs=record.configs)
+            )
+        if (before := self._by_name.get(record.name)) is not None:
+            self.forget(before.id)  # that it was deleted is lost; its records are kept
+        topic = Topic(record, self._message_bytes_max)
         self._by_name[topic.name] = topic
         self._by_id[topic.id] = topic
-        for partition in topic.partitions:
-            self._by_stream[partition.stream_id] = partition
-        end = 1 + max(place.stream_id for place in record.placements)
-        self.next_stream_id = max(self.next_stream_id, end)
-        self.changes.note(state_keys.NEXT_STREAM, _SMALL_BYTES)
+        self.partitions_count += len(topic.partitions)
+        for log_id, stream_id in record.placements:
+            self.use_streams(log_id, stream_id + 1)
         self._note(topic)
         return topic
 
@@ -175,25 +147,28 @@ class TopicRegistry:
         self._note(topic)
         return topic
 
-    def _delete_below(self, starts: Mapping[int, int]) -> None:
-        for stream_id, offset in starts.items():
-            partition = self._by_stream.get(stream_id)
-            if partition is not None:
-                partition.delete_below(offset)
+    def _delete(self, topic_id: bytes) -> Topic | None:
+        topic = self.forget(topic_id)
+        if topic is not None:
+            log_ids = sorted({partition.log_id for partition in topic.partitions})
+            self.restore_tombstone(topic_id, log_ids)
+        return topic
+
+    def restore_tombstone(self, topic_id: bytes, log_ids: list[int]) -> None:
+        """That topic is gone, and these logs may have something of it."""
+        self.tombstones[topic_id] = log_ids
+        self.changes.note(state_keys.tombstone(topic_id), _SMALL_BYTES + len(log_ids))
 
     def forget(self, topic_id: bytes) -> Topic | None:
-        """A topic is gone, and its partitions with it; what is remembered of them means nothing any
-        more.
-        """
+        """A topic is not there any more, and its partitions with it."""
         topic = self._by_id.pop(topic_id, None)
         if topic is None:
             return None
         self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
         if self._by_name.get(topic.name) is topic:
             del self._by_name[topic.name]
+        self.partitions_count -= len(topic.partitions)
         for partition in topic.partitions:
             partition.deleted = True
-            partition.producers.clear()
-            del self._by_stream[partition.stream_id]
             partition.wake()
         return topic

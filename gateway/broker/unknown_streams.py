@@ -1,8 +1,8 @@
-"""Streams that no topic is known for, found at a start: dropped if they were a deleted topic's.
+"""Streams that the journal does not name, found at a start: dropped if it has dropped them.
 
 A dropped stream is in no table from the end of its segment on; a crash before that brings it back.
-But a topic is also unknown where damage took its record, and then its records are whole and must
-stay. So only a deletion that can be read counts, and to find it costs the metadata stream.
+But a stream is also unknown where damage took the journal's record, and then its own records are
+whole and must stay. So only a drop that can be read counts, and to find it costs the journal.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from gateway.broker.metadata_records import TopicCreated, TopicDeleted, decode_metadata
-from gateway.broker.topics import METADATA_STREAM_ID
+from gateway.broker.journal_records import JOURNAL_STREAM_ID, StreamsDropped, decode_journal
 from gateway.observe.logger import log_event
 from wal_core import Corrupt, Truncated
 
@@ -24,9 +23,9 @@ logger = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
 
 
-async def drop_those_of_deleted_topics(log: Log, unknown: Collection[int]) -> None:
+async def drop_those_that_were_dropped(log: Log, unknown: Collection[int]) -> None:
     """Raises Unavailable; then the next start does it."""
-    gone = await _of_deleted_topics(log, frozenset(unknown))
+    gone = await _dropped(log)
     for stream_id in sorted(unknown):
         if stream_id in gone:
             log.drop_stream(stream_id)
@@ -41,23 +40,18 @@ async def drop_those_of_deleted_topics(log: Log, unknown: Collection[int]) -> No
             )
 
 
-async def _of_deleted_topics(log: Log, unknown: frozenset[int]) -> set[int]:
-    streams: dict[bytes, frozenset[int]] = {}
+async def _dropped(log: Log) -> set[int]:
     gone: set[int] = set()
-    offset = log.start_offset(METADATA_STREAM_ID)
-    while offset < log.confirmed_offset(METADATA_STREAM_ID):
+    offset = log.start_offset(JOURNAL_STREAM_ID)
+    while offset < log.confirmed_offset(JOURNAL_STREAM_ID):
         try:
-            entries = await log.read(METADATA_STREAM_ID, offset, _READ_BYTES)
+            entries = await log.read(JOURNAL_STREAM_ID, offset, _READ_BYTES)
         except (Corrupt, Truncated):
             offset += 1  # a record is an entry
             continue
         for entry in entries:
-            record = decode_metadata(entry.payload)
-            if isinstance(record, TopicCreated):
-                own = unknown.intersection(place.stream_id for place in record.placements)
-                if own:
-                    streams[record.topic_id] = own
-            elif isinstance(record, TopicDeleted):
-                gone |= streams.get(record.topic_id, frozenset())
+            record = decode_journal(entry.payload)
+            if isinstance(record, StreamsDropped):
+                gone.update(record.stream_ids)
         offset = entries[-1].end_offset
     return gone

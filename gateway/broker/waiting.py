@@ -93,3 +93,24 @@ async def wait_confirmed(confirmations: Collection[asyncio.Future[None]], timeou
         if left_count:
             for confirmation in pending:
                 confirmation.remove_done_callback(on_settled)
+
+
+async def confirmed_in_time(confirmation: asyncio.Future[None], timeout_s: float) -> None:
+    """Raises the log's error, or TimeoutError when storage takes too long (the outcome is open)."""
+    await wait_confirmed((confirmation,), timeout_s)
+    if not confirmation.done():
+        raise TimeoutError(f"storage did not confirm within {timeout_s:g} s")
+    confirmation.result()
+
+
+async def settled(confirmation: asyncio.Future[None]) -> None:
+    """Wait as long as it takes; raises the log's error. The log settles all it ever promised."""
+    await asyncio.wait((confirmation,))
+    confirmation.result()
+
+
+def failure(confirmation: asyncio.Future[None]) -> BaseException | None:
+    """Why what was written is not known to be durable, or None when it is."""
+    if confirmation.cancelled():
+        return TimeoutError("the gateway is stopping")
+    return confirmation.exception()

@@ -4,6 +4,7 @@ A backup, its restoring, and the way from a laptop's folder into a bucket are al
 """
 
 import asyncio
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ def _copy(source: str, target: str, to_mode: Literal["file", "object"] | None, *
     from wal_core import Corrupt, Invalid, WalError  # noqa: PLC0415 - after the help
 
     try:
-        report = asyncio.run(_run(config, source, target, to_mode))
+        reports = asyncio.run(_run(config, source, target, to_mode))
     except WalError as error:
         remedy = "again later: it goes on where it was cut short"
         if isinstance(error, Corrupt):
@@ -36,16 +37,19 @@ def _copy(source: str, target: str, to_mode: Literal["file", "object"] | None, *
             remedy = "`woodpecker-gateway copy --help`"
         complain(str(error), remedy)
         return 1
+    sealed_count = sum(report.sealed_count for report in reports)
+    segments_count = sum(report.segments_count for report in reports)
+    copied_bytes = sum(report.copied_bytes for report in reports)
     click.echo(
-        f"{target}: {report.sealed_count} sealed and {report.segments_count} other segments, "
-        f"{report.copied_bytes / 1e6:,.2f} MB copied"
+        f"{target}: {sealed_count} sealed and {segments_count} other segments, "
+        f"{copied_bytes / 1e6:,.2f} MB copied"
     )
     return 0
 
 
 async def _run(
     config: Config, source: str, target: str, to_mode: Literal["file", "object"] | None
-) -> "CopyReport":
+) -> "list[CopyReport]":
     from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
     from wal_core import (  # noqa: PLC0415
         SystemRng,
@@ -53,6 +57,7 @@ async def _run(
         is_cloud,
         open_to_copy,
         open_to_look,
+        stored_log_ids,
     )
 
     rng = SystemRng()
@@ -64,9 +69,21 @@ async def _run(
         copy = await open_to_copy(target, mode, name, cloud=cloud, rng=rng)
         try:
             seen = log_config(config, original.mode)
-            return await copy_log(
-                original, copy, seen, rng, told=lambda text: click.echo(text, err=True)
-            )
+            # The catalog last: it then knows every topic of which there are records.
+            log_ids = sorted(await stored_log_ids(original, seen, rng), reverse=True)
+            reports = []
+            for log_id in log_ids or [0]:
+                click.echo(f"log {log_id}", err=True)
+                report = await copy_log(
+                    original,
+                    copy,
+                    dataclasses.replace(seen, log_id=log_id),
+                    rng,
+                    told=lambda text: click.echo(text, err=True),
+                    is_last=log_id == 0,
+                )
+                reports.append(report)
+            return reports
         finally:
             await copy.close()
     finally:

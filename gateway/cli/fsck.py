@@ -5,11 +5,12 @@ is told by topic and partition, as far as the newest checkpoint can be read.
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,8 +20,7 @@ from gateway.settings.config import Config
 from gateway.settings.load import load_config
 
 if TYPE_CHECKING:
-    from gateway.cli.stream_names import StreamNames
-    from wal_core import Finding, LogReport, Records
+    from wal_core import Finding, LogConfig, LogReport, Records, SegmentStore
 
 _WIDTH = 10  # of the longest kind, and a space
 _SAYS = {
@@ -40,32 +40,44 @@ _RECORDS_SHOWN_COUNT = 5
 def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
     config = load_config(flags, os.environ)
 
-    from gateway.cli.stream_names import StreamNames  # noqa: PLC0415 - after the help
-    from wal_core import WalError  # noqa: PLC0415
+    from wal_core import WalError  # noqa: PLC0415 - after the help
 
-    names = StreamNames()
     # A mode is only asked for where somebody says so: what it is by default, the marker knows.
     mode = flags.get("mode") or os.environ.get("WOODPECKER_MODE", "").strip() or None
     try:
-        report = asyncio.run(_look(config, mode, names, deep=not quick))
-        report.findings += names.findings(report)
+        looks = asyncio.run(_look(config, mode, deep=not quick))
     except WalError as error:
         complain(str(error), "the --data and the keys that the broker has")
         return 2
     if as_json:
-        json.dump(_as_json(report, names.names, quick=quick), sys.stdout, indent=2)
+        json.dump(_as_json(looks, quick=quick), sys.stdout, indent=2)
         click.echo()
     else:
-        for line in _as_text(report, config.data, names.names, quick=quick):
+        for line in _as_text(looks, config.data, quick=quick):
             click.echo(line)
-    return 0 if report.sound else 1
+    return 0 if _is_sound(looks) else 1
 
 
-async def _look(
-    config: Config, mode: str | None, names: "StreamNames", *, deep: bool
-) -> "LogReport":
+class _Look(NamedTuple):
+    """At one log."""
+
+    report: "LogReport"
+    names: Mapping[int, str]
+
+
+def _is_sound(looks: Sequence[_Look]) -> bool:
+    return all(look.report.sound for look in looks)
+
+
+async def _look(config: Config, mode: str | None, *, deep: bool) -> list[_Look]:
+    """At every log: the catalog, those it names, and those that were ever opened there."""
     from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
-    from wal_core import Invalid, SystemRng, check_log, open_to_look  # noqa: PLC0415
+    from wal_core import (  # noqa: PLC0415
+        Invalid,
+        SystemRng,
+        open_to_look,
+        stored_log_ids,
+    )
 
     rng = SystemRng()
     store = await open_to_look(config.data, cloud=cloud_settings(config), rng=rng)
@@ -73,37 +85,74 @@ async def _look(
         if mode is not None and mode != store.mode:
             raise Invalid(f"{store.location} holds data of mode {store.mode}, not {mode}")
         seen = log_config(config, store.mode)
-        return await check_log(store, seen, rng, deep=deep, new_state=names.new)
+        log_ids = set(await stored_log_ids(store, seen, rng))
+        catalog, placed = await _look_at(store, seen, 0, deep=deep)
+        looks = [catalog]
+        for log_id in sorted((log_ids | placed) - {0}):
+            looks.append((await _look_at(store, seen, log_id, deep=deep))[0])
+        return looks
     finally:
         await store.close()
 
 
-def _as_text(
-    report: "LogReport", data: str, names: Mapping[int, str], *, quick: bool
-) -> Iterator[str]:
-    for finding in report.findings:
+async def _look_at(
+    store: "SegmentStore", config: "LogConfig", log_id: int, *, deep: bool
+) -> tuple[_Look, set[int]]:
+    """One log, and the logs that it names, if it is the catalog."""
+    from gateway.cli.stream_names import StreamNames  # noqa: PLC0415
+    from wal_core import SystemRng, check_log  # noqa: PLC0415
+
+    names = StreamNames(log_id)
+    config = dataclasses.replace(config, log_id=log_id)
+    report = await check_log(store, config, SystemRng(), deep=deep, new_state=names.new)
+    report.findings += names.findings(report)
+    return _Look(report, names.names), names.log_ids
+
+
+def _as_text(looks: Sequence[_Look], data: str, *, quick: bool) -> Iterator[str]:
+    for look in looks:
+        yield from _findings_text(look)
+    reports = [look.report for look in looks]
+
+    def total(count: Callable[["LogReport"], int]) -> int:
+        return sum(map(count, reports))
+
+    yield f"{data}: {total(_objects)} objects, {_size(total(_bytes))}"
+    for report in reports:
+        yield (
+            f"log {report.log_id}: segments: {report.sealed_count} sealed, "
+            f"{report.completed_count} completed, {report.unfinished_count} unfinished; "
+            f"streams: {len(report.streams)}"
+        )
+    garbage_count = total(lambda report: report.garbage_count)
+    garbage_bytes = total(lambda report: report.garbage_bytes)
+    yield f"garbage that waits for its deletion: {garbage_count} objects, {_size(garbage_bytes)}"
+    if unjudged_count := total(lambda report: report.unjudged_count):
+        yield f"not judged, because of what cannot be read: {unjudged_count} objects"
+    blocks_count = total(lambda report: report.blocks_read_count)
+    looked = "tables and sizes" if quick else f"all {blocks_count} blocks"
+    bad_count = sum(not finding.harmless for report in reports for finding in report.findings)
+    verdict = "sound" if _is_sound(looks) else f"NOT SOUND, findings: {bad_count}"
+    yield f"{verdict} (looked at {looked})"
+
+
+def _objects(report: "LogReport") -> int:
+    return report.objects_count
+
+
+def _bytes(report: "LogReport") -> int:
+    return report.bytes_count
+
+
+def _findings_text(look: _Look) -> Iterator[str]:
+    for finding in look.report.findings:
         kind = finding.kind.value
         yield f"{kind:<{_WIDTH}}{finding.place}: {finding.text} ({_SAYS[kind]})"
         for row in finding.records[:_RECORDS_SHOWN_COUNT]:
-            yield f"{'':<{_WIDTH}}{_affected(finding, row, names)}"
+            yield f"{'':<{_WIDTH}}{_affected(finding, row, look.names)}"
         more_count = len(finding.records) - _RECORDS_SHOWN_COUNT
         if more_count > 0:
             yield f"{'':<{_WIDTH}}and {more_count} more such ranges; --json lists them"
-    yield f"{data}: {report.objects_count} objects, {_size(report.bytes_count)}"
-    yield (
-        f"segments: {report.sealed_count} sealed, {report.completed_count} completed, "
-        f"{report.unfinished_count} unfinished; streams: {len(report.streams)}"
-    )
-    yield (
-        f"garbage that waits for its deletion: {report.garbage_count} objects, "
-        f"{_size(report.garbage_bytes)}"
-    )
-    if report.unjudged_count:
-        yield f"not judged, because of what cannot be read: {report.unjudged_count} objects"
-    looked = "tables and sizes" if quick else f"all {report.blocks_read_count} blocks"
-    bad_count = sum(not finding.harmless for finding in report.findings)
-    verdict = "sound" if report.sound else f"NOT SOUND, findings: {bad_count}"
-    yield f"{verdict} (looked at {looked})"
 
 
 def _affected(finding: "Finding", row: "Records", names: Mapping[int, str]) -> str:
@@ -116,32 +165,50 @@ def _name(stream_id: int, names: Mapping[int, str]) -> str:
     return names.get(stream_id, f"stream {stream_id}")
 
 
-def _as_json(report: "LogReport", names: Mapping[int, str], *, quick: bool) -> dict[str, Any]:
+def _as_json(looks: Sequence[_Look], *, quick: bool) -> dict[str, Any]:
+    reports = [look.report for look in looks]
     return {
-        "sound": report.sound,
+        "sound": _is_sound(looks),
         "quick": quick,
         "findings": [
             {
+                "log": report.log_id,
                 "kind": finding.kind.value,
                 "place": finding.place,
                 "text": finding.text,
                 "harmless": finding.harmless,
                 "records": [_records_json(row, names) for row in finding.records],
             }
+            for report, names in looks
             for finding in report.findings
         ],
-        "objects": report.objects_count,
-        "bytes": report.bytes_count,
+        "objects": sum(map(_objects, reports)),
+        "bytes": sum(map(_bytes, reports)),
+        "garbage": {
+            "objects": sum(report.garbage_count for report in reports),
+            "bytes": sum(report.garbage_bytes for report in reports),
+        },
+        "unjudged_objects": sum(report.unjudged_count for report in reports),
+        "blocks_read": sum(report.blocks_read_count for report in reports),
+        "logs": [_log_json(report) for report in reports],
+        "streams": [
+            {"log": report.log_id} | _records_json(row, names)
+            for report, names in looks
+            for row in report.streams.values()
+        ],
+    }
+
+
+def _log_json(report: "LogReport") -> dict[str, Any]:
+    return {
+        "log": report.log_id,
+        "sound": report.sound,
         "manifest": report.manifest_number,
         "segments": {
             "sealed": report.sealed_count,
             "completed": report.completed_count,
             "unfinished": report.unfinished_count,
         },
-        "garbage": {"objects": report.garbage_count, "bytes": report.garbage_bytes},
-        "unjudged_objects": report.unjudged_count,
-        "blocks_read": report.blocks_read_count,
-        "streams": [_records_json(row, names) for row in report.streams.values()],
     }
 
 

@@ -1,13 +1,19 @@
-"""What the gateway keeps in a log beside records, as a start would restore it: the names of its
+"""What the gateway keeps in its logs beside records, as a start would restore it: the names of
 streams, and whether a start could go on from there.
 """
 
 from collections.abc import Iterator
 
-from gateway.broker.log_state import BrokerState
+from gateway.broker.catalog import CatalogState
+from gateway.broker.journal_records import JOURNAL_STREAM_ID
+from gateway.broker.log_state import DataLogState
 from gateway.broker.salvage import StoredGroups
 from gateway.broker.topic_rules import OFFSETS_TOPIC
-from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
+from gateway.broker.topics import (
+    CATALOG_LOG_ID,
+    METADATA_STREAM_ID,
+    TopicRegistry,
+)
 from gateway.groups.records import (
     GroupKey,
     OffsetKey,
@@ -16,30 +22,51 @@ from gateway.groups.records import (
     decode_offset_value,
 )
 from protocol import DecodeError
-from wal_core import CHECKPOINT_STREAM_ID, Finding, FindingKind, LogReport, Records, SystemClock
+from wal_core import (
+    CHECKPOINT_STREAM_ID,
+    Finding,
+    FindingKind,
+    LogReport,
+    LogState,
+    Records,
+    SystemClock,
+)
 
 
 class StreamNames:
-    """Makes states for looks at a log; the rest is of the last one."""
+    """Makes states for looks at one log; the rest is of the last one."""
 
-    def __init__(self) -> None:
-        self.new()
-
-    def new(self) -> BrokerState:
-        """Raises Corrupt from what a start could not restore either."""
-        self._topics = TopicRegistry(message_bytes_max=0)
+    def __init__(self, log_id: int) -> None:
+        self._log_id = log_id
         self._groups = _CheckedGroups()
-        return BrokerState(self._topics, self._groups, SystemClock())
+        self._topics = TopicRegistry(message_bytes_max=0)
+        self._state: DataLogState | None = None
+
+    def new(self) -> LogState:
+        """Raises Corrupt from what a start could not restore either."""
+        self._groups = _CheckedGroups()
+        if self._log_id == CATALOG_LOG_ID:
+            self._topics = TopicRegistry(message_bytes_max=0)
+            return CatalogState(self._topics)
+        self._state = DataLogState(self._log_id, self._groups, SystemClock())
+        return self._state
+
+    @property
+    def log_ids(self) -> set[int]:
+        """The logs that the catalog names, if this is the catalog."""
+        return self._topics.log_ids()
 
     @property
     def names(self) -> dict[int, str]:
         """topic-partition by stream."""
-        found = {
-            partition.stream_id: f"{partition.topic.name}-{partition.index}"
-            for partition in self._topics.partitions()
-        }
-        own = {METADATA_STREAM_ID: "the broker's metadata", CHECKPOINT_STREAM_ID: "the checkpoint"}
-        return own | found
+        found = {CHECKPOINT_STREAM_ID: "the checkpoint"}
+        if self._log_id == CATALOG_LOG_ID:
+            return found | {METADATA_STREAM_ID: "the catalog"}
+        found[JOURNAL_STREAM_ID] = "the journal"
+        for stream in self._state.streams() if self._state else ():
+            if stream.opened is not None:
+                found[stream.stream_id] = f"{stream.opened.name}-{stream.opened.partition}"
+        return found
 
     def findings(self, report: LogReport) -> Iterator[Finding]:
         """What only the gateway can tell."""
@@ -47,19 +74,16 @@ class StreamNames:
         if unreadable:
             text = f"{len(unreadable)} records cannot be read, a start skips them: {unreadable[0]}"
             yield Finding(FindingKind.DAMAGED, OFFSETS_TOPIC, text)
-        if not report.sound:
+        if not report.sound or self._state is None:
             return  # where records are missing, the ends of partitions may be
-        for partition in self._topics.partitions():
-            stream_id, start = partition.stream_id, partition.deleted_below
+        names = self.names
+        for stream in self._state.streams():
+            stream_id, start = stream.stream_id, stream.deleted_below
             end = report.streams.get(stream_id, Records(stream_id, 0, 0)).end_offset
             if start > end:
                 text = f"starts at {start}, but ends at {end}: no start accepts that"
-                yield Finding(
-                    FindingKind.GAP,
-                    f"{partition.topic.name}-{partition.index}",
-                    text,
-                    [Records(stream_id, end, start)],
-                )
+                missing = [Records(stream_id, end, start)]
+                yield Finding(FindingKind.GAP, names[stream_id], text, missing)
 
 
 class _CheckedGroups(StoredGroups):

@@ -7,6 +7,13 @@ neither sockets nor logs: records leave through `GroupJournal` and come back thr
 
 from gateway.groups.config import GroupConfig, group_config
 from gateway.groups.coordinator import GroupCoordinator
+from gateway.groups.coordinators import GroupCoordinators
 from gateway.groups.journal import GroupJournal
 
-__all__ = ["GroupConfig", "GroupCoordinator", "GroupJournal", "group_config"]
+__all__ = [
+    "GroupConfig",
+    "GroupCoordinator",
+    "GroupCoordinators",
+    "GroupJournal",
+    "group_config",
+]

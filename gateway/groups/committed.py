@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from gateway.groups.budget import StateBudget
+from protocol import ZERO_UUID
 
 TopicPartition: TypeAlias = tuple[str, int]
 
@@ -19,6 +20,7 @@ class CommittedOffset(NamedTuple):
     leader_epoch: int
     metadata: str
     commit_timestamp_ms: int
+    topic_id: bytes = ZERO_UUID  # of the topic it was committed for; zero: nobody said
 
 
 class _Group:

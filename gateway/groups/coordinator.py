@@ -1,7 +1,8 @@
 """The group coordinator: which groups there are, their committed offsets, their journal.
 
-One coordinator serves every group of this node. It is not safe for threads: all calls come from the
-event loop. Start-up: `replay` every record of the log, then `start`; at the end `close`.
+One coordinator serves the groups whose records lie on one log. It is not safe for threads: all
+calls come from the event loop. Start-up: `replay` every record of the log, then `start`; at the end
+`close`.
 """
 
 from __future__ import annotations
@@ -46,10 +47,18 @@ _SWEEP_STEP_COUNT = 2_000
 
 class GroupCoordinator:
     def __init__(
-        self, journal: GroupJournal, config: GroupConfig, *, clock: Clock, rng: Rng
+        self,
+        journal: GroupJournal,
+        config: GroupConfig,
+        *,
+        clock: Clock,
+        rng: Rng,
+        budget: StateBudget | None = None,
+        offsets_budget: StateBudget | None = None,
     ) -> None:
+        """The budgets may be shared with coordinators of other logs."""
         self.config = config
-        self.budget = StateBudget(config.state_bytes_max)
+        self.budget = budget or StateBudget(config.state_bytes_max)
         self.pending_ids = PendingIds()
         self._clock = clock
         self._rng = rng
@@ -60,13 +69,17 @@ class GroupCoordinator:
             pending_writes_max_count=config.pending_writes_max_count,
             pending_bytes_max=config.pending_bytes_max,
         )
-        self._offsets = GroupOffsets(config, self._writer, clock)
+        self._offsets = GroupOffsets(config, self._writer, clock, offsets_budget)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweep_queue: list[str] = []
         # What an expired group still has: its id, since when, and slices of its offsets.
         self._expiring: deque[tuple[str, Sequence[TopicPartition]]] = deque()
         self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
 
     # ---- membership
 
@@ -151,10 +164,6 @@ class GroupCoordinator:
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
         return task
-
-    def group_partition(self, group_id: str) -> int:
-        """The partition of ``__consumer_offsets`` that holds the group, as Kafka computes it."""
-        return (java_hash(group_id) & 0x7FFFFFFF) % self.config.offsets_partitions_count
 
     # ---- the log's side
 

@@ -25,7 +25,7 @@ from gateway.groups.committed import (
 from gateway.groups.config import GroupConfig
 from gateway.groups.journal import JournalWriter, Record
 from gateway.groups.sessions import answered
-from protocol import ErrorCode
+from protocol import ZERO_UUID, ErrorCode
 from wal_core import Clock
 
 SLICE_COUNT = 250
@@ -42,14 +42,21 @@ class OffsetToCommit:
     offset: int
     leader_epoch: int
     metadata: str
+    topic_id: bytes = ZERO_UUID
 
 
 class GroupOffsets:
-    def __init__(self, config: GroupConfig, writer: JournalWriter, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: GroupConfig,
+        writer: JournalWriter,
+        clock: Clock,
+        budget: StateBudget | None = None,
+    ) -> None:
         self._config = config
         self._writer = writer
         self._clock = clock
-        self._budget = StateBudget(config.offsets_bytes_max)
+        self._budget = budget or StateBudget(config.offsets_bytes_max)
         self._committed = CommittedOffsets(self._budget)
         # By topic, what commits under way are about, for the topic's deletion.
         self._under_way: dict[str, dict[object, tuple[str, list[int]]]] = {}
@@ -119,7 +126,7 @@ class GroupOffsets:
             if code is ErrorCode.NONE:
                 # The last one wins when a request names a partition twice.
                 accepted[asked.topic, asked.partition] = CommittedOffset(
-                    asked.offset, asked.leader_epoch, asked.metadata, now_ms
+                    asked.offset, asked.leader_epoch, asked.metadata, now_ms, asked.topic_id
                 )
         if not accepted:
             return codes, answered(ErrorCode.NONE)

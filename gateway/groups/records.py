@@ -1,7 +1,8 @@
 """Records of ``__consumer_offsets`` in Kafka's own key and value formats.
 
 A key or value is an int16 version and the struct of that version. Versions written: keys 1 (offset)
-and 2 (group), values 3, which every Kafka since 2.3 reads; versions 0-4 of the values are read.
+and 2 (group), values 3, which every Kafka since 2.3 reads, and 4 for offsets, which have the id of
+their topic; versions 0-4 of the values are read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.host import JournaledGroup
 from gateway.groups.members import Member
-from protocol import DecodeError, Message, Writer
+from protocol import ZERO_UUID, DecodeError, Message, Writer
 from protocol.messages.group_records import (
     GroupMetadataKey,
     GroupMetadataValue,
@@ -26,6 +27,7 @@ _VERSION = Struct(">h")
 _OFFSET_KEY_VERSION = 1
 _GROUP_KEY_VERSION = 2
 _VALUE_VERSION = 3
+_VALUE_VERSION_WITH_TOPIC_ID = 4
 _VALUE_VERSION_MAX = 4
 STRING_BYTES_MAX = 32_767
 """What the int16 length of a stored string can say."""
@@ -54,8 +56,10 @@ def encode_offset_value(offset: CommittedOffset) -> bytes:
         leader_epoch=offset.leader_epoch,
         metadata=offset.metadata,
         commit_timestamp=offset.commit_timestamp_ms,
+        topic_id=offset.topic_id,
     )
-    return _encode(value, _VALUE_VERSION)
+    has_id = offset.topic_id != ZERO_UUID
+    return _encode(value, _VALUE_VERSION_WITH_TOPIC_ID if has_id else _VALUE_VERSION)
 
 
 def encode_group_key(group_id: str) -> bytes:
@@ -103,7 +107,9 @@ def decode_key(key: bytes) -> Key | None:
 def decode_offset_value(value: bytes) -> CommittedOffset:
     version = _value_version_of(value)
     found = OffsetCommitValue.decode(memoryview(value), 2, version)[0]
-    return CommittedOffset(found.offset, found.leader_epoch, found.metadata, found.commit_timestamp)
+    return CommittedOffset(
+        found.offset, found.leader_epoch, found.metadata, found.commit_timestamp, found.topic_id
+    )
 
 
 def decode_group_value(value: bytes) -> GroupMetadataValue:

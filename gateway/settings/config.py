@@ -61,6 +61,7 @@ class Config:
 
     auto_create_topics: bool = True
     default_partitions_count: int = 1
+    logs_count: int = 1  # of data logs that the partitions of new topics are spread over
     partitions_max_count: int = 10_000  # all topics together; each costs about 2 KB of memory
     # Of idempotent producers, each in each partition: about 220 bytes. Once it is full a producer
     # that is new in a partition is refused; none is forgotten before its time.

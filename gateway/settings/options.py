@@ -28,6 +28,7 @@ _BUCKET = "Buckets: keys come from AWS_ACCESS_KEY_ID and so on, a profile, or th
 _GROUPS = "Consumer groups"
 _PROCESS = "Process"
 _COUNT_MAX = 1_000_000
+_LOGS_MAX_COUNT = 64  # each takes a writer and readers of its own
 
 # What `serve --help` shows; the rest comes with --help-all.
 ESSENTIAL_SECTIONS = frozenset({_WHERE, _TOPICS, _PROCESS})
@@ -112,6 +113,14 @@ OPTIONS: tuple[Option, ...] = (
         "Partitions of a topic whose creator named no number.",
         1,
         _COUNT_MAX,
+    ),
+    Option(
+        "logs_count",
+        parse_count,
+        _TOPICS,
+        "Data logs that the partitions of new topics are spread over.",
+        1,
+        _LOGS_MAX_COUNT,
     ),
     Option(
         "partitions_max_count",

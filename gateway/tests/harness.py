@@ -45,6 +45,7 @@ from protocol.messages.produce import (
     ProduceRequest,
     TopicProduceData,
 )
+from wal_core import Log
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.segments.object import ObjectSegmentStore
@@ -399,6 +400,15 @@ class World:
         await self.gateway.start()
         return self
 
+    @property
+    def catalog_log(self) -> Log:
+        return self.gateway.broker.catalog.log
+
+    @property
+    def log(self) -> Log:
+        """The first data log, mostly the only one."""
+        return self.gateway.broker.logs[1].log
+
     def client(self) -> Client:
         return Client(self.gateway.connection())
 
@@ -410,18 +420,28 @@ class World:
         for task in tuple(self.gateway.hub.tasks):
             task.cancel()
         await self.gateway.retention.stop()
-        broker = self.gateway.broker
-        if broker._tidying is not None:
-            broker._tidying.cancel()
-        log = broker.log
-        await log._writer.stop()
-        await log._reader.close()
+        for owned in self.gateway.broker.logs:
+            if owned._tidying is not None:
+                owned._tidying.cancel()
+        for log in (self.catalog_log, *(owned.log for owned in self.gateway.broker.logs)):
+            await log._writer.stop()
+            await log._reader.close()
 
     async def restart(self) -> Client:
         """Crash, recover; a client of the new gateway."""
         await self.crash()
         await self.start()
         return self.client()
+
+    async def append_group_records(
+        self, number: int, records: Sequence[tuple[bytes, bytes | None]]
+    ) -> None:
+        """What a coordinator does, for a group that hashes to `number`."""
+        broker = self.gateway.broker
+        await broker.offsets_ready()
+        partition = broker.offsets_partition(number)
+        assert partition is not None
+        await broker.append_group_records(partition, records)
 
     def assert_idle(self) -> None:
         """Everything that was taken has been given back."""

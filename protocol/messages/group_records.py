@@ -9,6 +9,7 @@ from protocol.primitives import (
     Budget,
     Message,
     Writer,
+    ZERO_UUID,
     read_bytes,
     read_compact_bytes,
     read_compact_count,
@@ -17,6 +18,8 @@ from protocol.primitives import (
     read_count,
     read_nullable_string,
     read_string,
+    read_tag,
+    read_uvarint,
     skip_tags,
     write_bytes,
     write_compact_bytes,
@@ -26,8 +29,11 @@ from protocol.primitives import (
     write_count,
     write_nullable_string,
     write_string,
+    write_tags,
 )
 
+_u = Struct(">16s")
+_read_u, _pack_u = _u.unpack_from, _u.pack
 _i = Struct(">i")
 _read_i, _pack_i = _i.unpack_from, _i.pack
 _ii = Struct(">ii")
@@ -77,6 +83,7 @@ class OffsetCommitValue(Message, gc=False):
     metadata: string, versions 0-4
     commit_timestamp: int64, ms, versions 0-4
     expire_timestamp: int64, ms, versions 1-1
+    topic_id: uuid, versions 4-4, tag 0
     """
 
     offset: int = 0
@@ -84,6 +91,7 @@ class OffsetCommitValue(Message, gc=False):
     metadata: str = ""
     commit_timestamp: int = 0
     expire_timestamp: int = -1
+    topic_id: bytes = ZERO_UUID
 
     @classmethod
     def _read(
@@ -111,12 +119,18 @@ class OffsetCommitValue(Message, gc=False):
             expire_timestamp = -1
             (commit_timestamp,) = _read_q(buf, at)
             at += 8
+        topic_id: bytes = ZERO_UUID
         if version >= 4:
             if buf[at] == 0:
                 at += 1
             else:
-                at = skip_tags(buf, at)
-        return OffsetCommitValue(offset, leader_epoch, metadata, commit_timestamp, expire_timestamp), at
+                tag_count, at = read_uvarint(buf, at)
+                for _ in range(tag_count):
+                    tag, at, end = read_tag(buf, at)
+                    if tag == 0:
+                        (topic_id,) = _read_u(buf[:end], at)
+                    at = end
+        return OffsetCommitValue(offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id), at
 
     def encode(self, out: Writer, version: int) -> None:
         buf = out.buf
@@ -135,7 +149,18 @@ class OffsetCommitValue(Message, gc=False):
         else:
             buf += _pack_q(self.commit_timestamp)
         if version >= 4:
-            buf.append(0)
+            if self.topic_id == ZERO_UUID:
+                buf.append(0)
+            else:
+                write_tags(out, self._tags(version))
+
+    def _tags(self, version: int) -> list[tuple[int, Writer]]:
+        tags: list[tuple[int, Writer]] = []
+        if self.topic_id != ZERO_UUID:
+            value = Writer()
+            value.buf += _pack_u(self.topic_id)
+            tags.append((0, value))
+        return tags
 
 
 class GroupMetadataKey(Message, gc=False):

@@ -23,7 +23,7 @@ from wal_core.errors import Corrupt, Unavailable
 from wal_core.format.block import NONCE_BYTES, Block
 from wal_core.format.chain import Sealed
 from wal_core.format.places import Lost, Slot
-from wal_core.stores.manifests import Manifest, Manifests, manifest_key
+from wal_core.stores.manifests import LOG_FOLDERS, Manifest, Manifests, manifest_key
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 
@@ -49,8 +49,9 @@ async def copy_log(
     rng: Rng,
     *,
     told: Callable[[str], None] = lambda text: None,
+    is_last: bool = True,
 ) -> CopyReport:
-    """Copy a whole log to a target from `open_to_copy`, and make that a log.
+    """Copy a whole log to a target from `open_to_copy`; with the last one that is made usable.
 
     Every record that was confirmed before the call is in the copy. `told` hears a line per part.
     Raises Corrupt when what is stored at the source is damaged, Unavailable when a store does not
@@ -77,6 +78,8 @@ async def copy_log(
             continue
         nonce = rng.random_bytes(NONCE_BYTES)
         await copying.finish(manifest, Manifests(target.objects, config.log_id, persist, nonce))
+        if is_last:
+            await persist(lambda: finish_target(target.objects, target.mode))
         return CopyReport(len(copying.segments), len(manifest.sealed), copier.copied_bytes, attempt)
     raise Unavailable(f"{source.location} changes faster than it can be copied")
 
@@ -201,7 +204,7 @@ class _Attempt:
         return self._unfinished is not None and newest.covered >= self._unfinished
 
     async def finish(self, manifest: Manifest, manifests: Manifests) -> None:
-        """Remove what only an earlier attempt needed, then make it a log."""
+        """Remove what only an earlier attempt needed, and say what belongs to it."""
         objects = self._target.objects
         if manifest.number >= 0:
             key = manifest_key(self._log_id, manifest.number)
@@ -216,13 +219,12 @@ class _Attempt:
             key
             for key in self._there
             if key not in self._kept
-            and key.startswith((SEGMENTS_PREFIX, "sealed/", "manifests/"))
+            and key.startswith(tuple(f"{f}/{self._log_id}/" for f in LOG_FOLDERS))
             and not key.endswith("/lock")
         ]
         if rest:
             await self._persist(lambda: objects.delete(*rest))
         await self._target.unlock(self._log_id)
-        await self._persist(lambda: finish_target(objects, self._target.mode))
 
 
 def _segment_of(key: str) -> int:

@@ -2,5 +2,6 @@
 
 from wal_core.fsck.check import check_log
 from wal_core.fsck.findings import Finding, Kind, LogReport, Records
+from wal_core.fsck.inventory import stored_log_ids
 
-__all__ = ["Finding", "Kind", "LogReport", "Records", "check_log"]
+__all__ = ["Finding", "Kind", "LogReport", "Records", "check_log", "stored_log_ids"]

@@ -5,12 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from wal_core.stores.manifests import manifest_numbers
+from wal_core.clock import Rng
+from wal_core.config import LogConfig
+from wal_core.stores.manifests import LOG_FOLDERS, manifest_numbers
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import SegmentStore
 
-FOLDERS = ("logs", "manifests", "sealed")
-"""In this order: what a manifest names was written before it."""
+
+async def stored_log_ids(store: SegmentStore, config: LogConfig, rng: Rng) -> list[int]:
+    """Of all logs that were ever opened there: as their manifests say, or the folders of files."""
+    persist = Persistence(config, rng)
+    names = set()
+    for folder in ("logs", "manifests") if store.segment_is_one_object else ("manifests",):
+        rows = await persist(lambda folder=folder: store.objects.list(f"{folder}/"))  # type: ignore[misc]
+        names |= {row.key.split("/")[1] for row in rows}
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 class Inventory:
@@ -24,7 +34,7 @@ class Inventory:
     @classmethod
     async def of(cls, objects: ObjectStore, log_id: int, persist: Persistence) -> Inventory:
         sizes: dict[str, int] = {}
-        for folder in FOLDERS:
+        for folder in LOG_FOLDERS:
             prefix = f"{folder}/{log_id}/"
             rows = await persist(lambda prefix=prefix: objects.list(prefix))  # type: ignore[misc]
             sizes |= {row.key: row.size_bytes for row in rows}

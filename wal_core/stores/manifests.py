@@ -94,6 +94,11 @@ def decode_manifest(payload: bytes | memoryview, number: int) -> Manifest:
     return manifest
 
 
+LOG_FOLDERS = ("logs", "manifests", "sealed")
+"""What is stored of a log lies below its id in these. In this order: what a manifest names was
+written before it."""
+
+
 def manifest_key(log_id: int, number: int) -> str:
     """Of the object that a manifest is (FORMAT.md)."""
     return f"{_prefix(log_id)}{number:0{_NUMBER_DIGITS_COUNT}d}"

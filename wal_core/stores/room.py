@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wal_core.config import LogConfig
 from wal_core.errors import NoRoom, Unavailable
@@ -87,21 +87,28 @@ class FolderDisk:
         sync_folder(self._folder)
 
 
+class _Watcher(NamedTuple):
+    """A log in the store."""
+
+    unconfirmed: Callable[[], int]
+    changed: Callable[[], None]
+
+
 class Room:
-    """Belongs to a store. `open`, then `watch`, `close`; all else may be called at any time."""
+    """Belongs to a store, and is shared by its logs. Each does `open`, then `watch`, `close`; all
+    else may be called at any time."""
 
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk = disk
         self._free_bytes_min = 0
         self._reserve_bytes = 0
-        self._is_open = False
+        self._opens_count = 0  # of logs in the store
         self._has_reserve = False
         self._left_bytes = 0  # of what was measured last, for `admit` to give away
         self._looked_s = -float("inf")
         self._looking: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._unconfirmed: Callable[[], int] = lambda: 0
-        self._changed: Callable[[], None] = lambda: None
+        self._watchers: list[_Watcher] = []
         self.is_low = False
         """Clients may not add to the log. Whoever can give space back should hurry."""
         self.is_spent = False
@@ -109,29 +116,37 @@ class Room:
 
     async def open(self, config: LogConfig) -> None:
         """Set the reserve aside, if there is room for it."""
+        self._opens_count += 1
         if self._disk is None:
             return
         self._free_bytes_min = config.free_bytes_min
         self._reserve_bytes = config.reserve_bytes
-        self._thread = ThreadPoolExecutor(1, "wal-room")  # statvfs waits where a network disk does
-        self._is_open = True
+        if self._thread is None:  # statvfs waits where a network disk does
+            self._thread = ThreadPoolExecutor(1, "wal-room")
         await self._look()
         if self._reserve_bytes and not self._has_reserve:
             _logger.warning("%s has no room for a reserve", self._location)
 
-    def watch(self, unconfirmed: Callable[[], int], changed: Callable[[], None]) -> None:
-        """Say what is on its way to the disk, and who wants to know that room began to lack."""
-        self._unconfirmed = unconfirmed
-        self._changed = changed
+    def watch(
+        self, unconfirmed: Callable[[], int], changed: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Say what is on its way to the disk, and who wants to know that room began to lack; until
+        the result is called."""
+        watcher = _Watcher(unconfirmed, changed)
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     async def close(self) -> None:
-        """The reserve stays, for a start on a full disk."""
-        self._is_open = False
+        """Once for each `open`. The reserve stays, for a start on a full disk."""
+        self._opens_count -= 1
+        if self._opens_count:
+            return
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait((self._looking,))
         if self._thread is not None:
             self._thread.shutdown(wait=False)
+            self._thread = None
 
     # -- who wants to write ----------------------------------------------------------------
 
@@ -169,14 +184,25 @@ class Room:
     # -- looking ---------------------------------------------------------------------------
 
     @property
+    def _is_open(self) -> bool:
+        return self._disk is not None and self._opens_count > 0
+
+    @property
     def _location(self) -> str:
         assert self._disk is not None
         return self._disk.location
 
+    def _unconfirmed_bytes(self) -> int:
+        return sum(watcher.unconfirmed() for watcher in self._watchers)
+
+    def _tell(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher.changed()
+
     def _begin_to_lack(self) -> None:
         self.is_low = True
         self._look_if_due(at_once=True)
-        self._changed()
+        self._tell()
 
     def _look_if_due(self, *, at_once: bool = False) -> None:
         loop = asyncio.get_running_loop()
@@ -204,7 +230,7 @@ class Room:
             return
         finally:
             self._looked_s = loop.time()
-        self._left_bytes = free_bytes - self._unconfirmed() - self._free_bytes_min
+        self._left_bytes = free_bytes - self._unconfirmed_bytes() - self._free_bytes_min
         was_low = self.is_low
         if self._left_bytes < 0:
             self.is_low = True
@@ -218,7 +244,7 @@ class Room:
             _logger.log(level, "%s %s (%d MiB free)", self._location, text, free_bytes >> 20)
             if self.is_low:
                 self._look_if_due(at_once=True)
-                self._changed()
+                self._tell()
 
     @property
     def _resume_bytes(self) -> int:

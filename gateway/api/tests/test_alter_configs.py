@@ -140,9 +140,9 @@ async def test_what_is_refused(
 async def test_only_topics_that_are_there_and_not_the_gateways_own() -> None:
     world, client = await started()
     await client.create("t")
-    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     asked = (SET, "retention.ms", "1")
-    end = world.gateway.broker.log.end_offset(0)
+    end = world.catalog_log.end_offset(0)
     for kind, name, code in (
         (TOPIC, "none", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
         (TOPIC, OFFSETS_TOPIC, ErrorCode.INVALID_REQUEST),
@@ -153,18 +153,18 @@ async def test_only_topics_that_are_there_and_not_the_gateways_own() -> None:
         answer = await _incremental(client, asked, topic=name, kind=kind)
         assert answer.error_code == code
         assert answer.error_message
-    assert world.gateway.broker.log.end_offset(0) == end
+    assert world.catalog_log.end_offset(0) == end
 
 
 @virtual
 async def test_validating_changes_nothing() -> None:
     world, client = await started()
     await client.create("t")
-    end = world.gateway.broker.log.end_offset(0)
+    end = world.catalog_log.end_offset(0)
     answer = await _incremental(client, (SET, "retention.ms", "1"), validate_only=True)
     assert answer.error_code == 0
     assert _configs(world) == {}
-    assert world.gateway.broker.log.end_offset(0) == end
+    assert world.catalog_log.end_offset(0) == end
 
 
 @virtual

@@ -51,7 +51,7 @@ async def test_the_only_node_leads_and_controls() -> None:
         assert [p.partition_index for p in parts] == [0, 1, 2]
         assert all((p.leader_id, p.replica_nodes, p.isr_nodes) == (1, [1], [1]) for p in parts)
         if version >= 7:
-            assert {p.leader_epoch for p in parts} == {world.gateway.broker.log.term}
+            assert {p.leader_epoch for p in parts} == {world.log.term}
         if version >= 10:
             assert reply.topics[0].topic_id not in (b"", ZERO_UUID)
 
@@ -169,7 +169,7 @@ async def test_the_offsets_topic_is_always_made_with_its_own_layout() -> None:
 async def test_the_offsets_topic_does_not_count_against_the_limit() -> None:
     """Or a gateway with few partitions could not commit offsets."""
     world, client = await started(partitions_max_count=2)
-    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     assert await client.create("t", partitions=2) == [0]
     assert await client.create("u") == [ErrorCode.POLICY_VIOLATION]
 

@@ -39,6 +39,7 @@ from protocol.messages.sync_group import (
 )
 from protocol.primitives import Writer
 
+TOPIC_ID = b"i" * 16
 HANDLERS = {
     FindCoordinatorRequest: (api.find_coordinator, api.find_coordinator_error),
     JoinGroupRequest: (api.join_group, api.join_group_error),
@@ -65,15 +66,23 @@ def through_codec(message, cls, version):
     return cls.decode(memoryview(out.to_bytes()), 0, version)[0]
 
 
+async def answer_at_once():
+    """There is a place for group records."""
+
+
 class Broker:
     """A coordinator behind its handlers, addressed as a client would: by bytes of a version."""
 
     def __init__(self, **limits) -> None:
         self.groups = make(**limits)
+        known = SimpleNamespace(topic=SimpleNamespace(id=TOPIC_ID))
         broker = SimpleNamespace(
             node=SimpleNamespace(node_id=3, host="gw.example", port=19092),
-            partition_exists=lambda topic, partition: topic == "t" and partition < 4,
+            partition=lambda topic, index: known if topic == "t" and index < 4 else None,
+            topics=SimpleNamespace(named=lambda name: known.topic if name == "t" else None),
+            offsets_ready=answer_at_once,
         )
+        self.groups.is_served = lambda key: True
         self.services = SimpleNamespace(broker=broker, groups=self.groups)
 
     async def ask(self, request, version, client_id="me"):
@@ -82,6 +91,7 @@ class Broker:
             header=SimpleNamespace(api_version=version, client_id=client_id),
             client_host="10.0.0.9",
             services=self.services,
+            broker=self.services.broker,
         )
         request = through_codec(request, type(request), version)
         answer = await HANDLERS[type(request)][0](request, call)

@@ -68,7 +68,7 @@ async def test_a_damaged_index_is_an_error_of_the_directory() -> None:
     async def damaged(_: int) -> int:
         raise Corrupt("a footer")
 
-    world.gateway.broker.log.size_bytes = damaged  # type: ignore[method-assign]
+    world.log.size_bytes = damaged  # type: ignore[method-assign]
     row, sizes = await _described(client, None)
     assert (row.error_code, sizes) == (ErrorCode.KAFKA_STORAGE_ERROR, {})
 

@@ -70,7 +70,7 @@ def test_the_exact_record_is_found_inside_a_batch(codec: int, restart: bool) -> 
         assert await _at(client, EARLIEST_LOCAL) == (0, -1)
         assert await _at(client, LATEST_TIERED) == (-1, -1)
         assert await _at(client, -6) == (-1, -1)
-        epoch = world.gateway.broker.log.term - restart
+        epoch = world.log.term - restart
         assert (await _listed(client, 300)).leader_epoch == epoch
 
     body()
@@ -105,7 +105,7 @@ async def test_what_is_not_durable_is_not_counted() -> None:
 async def test_unknown_partitions_and_epochs_are_refused_one_by_one() -> None:
     world, client = await started()
     await client.create("t")
-    term = world.gateway.broker.log.term
+    term = world.log.term
     assert (await _listed(client, LATEST, topic="u")).error_code == 3
     assert (await _listed(client, LATEST, index=1)).error_code == 3
     assert (await _listed(client, LATEST, epoch=term)).error_code == 0
@@ -171,13 +171,13 @@ async def test_where_epochs_ended_across_restarts() -> None:
     world, client = await started()
     terms = []
     for count in (3, 0, 2):
-        terms.append(world.gateway.broker.log.term)
+        terms.append(world.log.term)
         if len(terms) == 1:
             await client.create("t")
         for _ in range(count):
             await client.produced("t", batch_of(b"x"))
         client = await world.restart()
-    now = world.gateway.broker.log.term
+    now = world.log.term
 
     async def ask(epoch: int) -> tuple[int, int]:
         found = await _epoch_end(client, epoch)

@@ -155,7 +155,7 @@ async def test_a_topic_made_anew_has_another_id_and_no_old_records() -> None:
 async def test_deleting() -> None:
     world, client = await started()
     await client.create("a", "b", "c")
-    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     assert await _delete(client, "a", "none", "__consumer_offsets") == [0, 3, 42]
     for version in range(1, 6):
         body = DeleteTopicsRequest(topic_names=["b"], timeout_ms=9_000)
@@ -250,11 +250,12 @@ async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None
     await _delete(client, "t")
     client = await world.restart()
     await asyncio.sleep(1)
-    assert world.gateway.broker.log.stream_ids() == [0]
+    assert world.log.stream_ids() == [0]
     await client.create("u")
+    await client.produced("u", batch_of(b"x"))
     await world.stop()
     await world.start()
-    assert sorted(world.gateway.broker.log._contents.streams) == [0]
+    assert sorted(world.log._contents.streams) == [0, 4]
 
 
 @virtual

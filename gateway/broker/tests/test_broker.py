@@ -6,9 +6,10 @@ import pytest
 
 from gateway.broker.broker import CREATION_WAIT_S, STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
-from gateway.broker.metadata_records import PRODUCER_IDS_BLOCK_COUNT, MetadataRecord
+from gateway.broker.journal_records import JOURNAL_STREAM_ID
+from gateway.broker.metadata_records import MetadataRecord
 from gateway.broker.topic_rules import OFFSETS_TOPIC
-from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
+from gateway.broker.topics import TopicRegistry
 from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
 from protocol import ErrorCode
 from wal_core import Fenced, Unavailable
@@ -79,7 +80,7 @@ async def test_the_stream_of_a_deleted_topic_stays_dropped() -> None:
     await broker.delete_topic(topic)
     await world.restart()
     await asyncio.sleep(1)
-    assert world.gateway.broker.log.stream_ids() == [METADATA_STREAM_ID]
+    assert world.log.stream_ids() == [JOURNAL_STREAM_ID]
 
 
 @virtual
@@ -108,14 +109,14 @@ async def test_what_cannot_be_appended_leaves_no_trace() -> None:
     kept = broker.create_topic("kept")
     await broker.settled(kept)
     await broker.close()
-    before = (broker.topics.next_stream_id, _records(broker.topics))
+    before = (dict(broker.topics.next_stream_ids), _records(broker.topics))
     with pytest.raises(Unavailable):
         broker.create_topic("t")
     with pytest.raises(Unavailable):
         broker.delete_topic(kept)
     with pytest.raises(Unavailable):
-        broker.append_group_records(0, [(b"\x00\x01k", b"v")])
-    assert (broker.topics.next_stream_id, _records(broker.topics)) == before
+        await world.append_group_records(0, [(b"\x00\x01k", b"v")])
+    assert (dict(broker.topics.next_stream_ids), _records(broker.topics)) == before
     assert not kept.partitions[0].deleted
 
 
@@ -132,8 +133,6 @@ async def test_a_fenced_broker_says_so_to_every_change() -> None:
         await broker.settled(first)
     with pytest.raises(Fenced):
         broker.ensure_topic("u")
-    with pytest.raises(Fenced):
-        await broker.new_producer_id()
     assert other.gateway.broker.topics.named("t") is None
 
 
@@ -145,7 +144,7 @@ async def test_the_internal_topic() -> None:
         broker.create_topic(OFFSETS_TOPIC)
     assert refused.value.code is ErrorCode.INVALID_TOPIC_EXCEPTION
     for _ in range(2):
-        await broker.append_group_records(53, [(b"\x00\x01k", None)])
+        await world.append_group_records(53, [(b"\x00\x01k", None)])
     topic = broker.topics.named(OFFSETS_TOPIC)
     assert topic is not None
     assert len(topic.partitions) == 50
@@ -155,15 +154,29 @@ async def test_the_internal_topic() -> None:
 
 
 @virtual
-async def test_producer_ids_come_in_blocks_and_cost_one_write_each() -> None:
+async def test_producer_ids_are_unique_over_restarts_and_cost_no_write() -> None:
+    """Log, term and a counter: terms are never used twice."""
     world = await World().start()
-    broker = world.gateway.broker
-    written = world.objects.count("create")
-    ids = [await broker.new_producer_id() for _ in range(PRODUCER_IDS_BLOCK_COUNT + 1)]
-    assert ids == list(range(PRODUCER_IDS_BLOCK_COUNT + 1))
-    assert world.objects.count("create") == written + 2
-    parallel = await asyncio.gather(*(broker.new_producer_id() for _ in range(5)))
-    assert len(set(parallel) | set(ids)) == len(ids) + 5
+    given: set[int] = set()
+    for restart in range(3):
+        broker, written = world.gateway.broker, world.objects.count("create")
+        ids = [broker.new_producer_id() for _ in range(1_000)]
+        assert world.objects.count("create") == written
+        assert ids[:2] == [(1 << 48) + ((restart + 1) << 24) + number for number in range(2)]
+        assert not given & {*ids}
+        given |= {*ids}
+        await world.restart()
+
+
+@virtual
+async def test_a_term_has_so_many_producer_ids_and_no_more() -> None:
+    world = await World().start()
+    owned = world.gateway.broker.logs[1]
+    owned._producers_count = (1 << 24) - 1
+    assert world.gateway.broker.new_producer_id() == (1 << 48) + (1 << 24) + (1 << 24) - 1
+    with pytest.raises(BrokerError) as refused:
+        world.gateway.broker.new_producer_id()
+    assert refused.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
 
 
 @virtual

@@ -9,7 +9,7 @@ import random  # noqa: TID251 - seeded
 
 import pytest
 
-from gateway.broker.metadata_records import RecordsDeleted
+from gateway.broker.journal_records import RecordsDeleted
 from gateway.tests.harness import Client, World, batch_of, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
@@ -145,7 +145,7 @@ def test_a_crash_at_every_moment_of_a_topic_deletion(step_ms: int, tail_bytes: i
             world.client().produce("other", batch_of(bytes(7_000)))
         await asyncio.sleep(step_ms / 1_000)
         answered = deleting.done() and deleting.result() == 0
-        stream_ids = set(world.gateway.broker.log.stream_ids())
+        stream_ids = set(world.log.stream_ids())
         await world.crash()
         deleting.cancel()
         world.objects.latency_s = 0.0
@@ -153,7 +153,7 @@ def test_a_crash_at_every_moment_of_a_topic_deletion(step_ms: int, tail_bytes: i
         topic = world.gateway.broker.topics.named("t")
         await asyncio.sleep(1)  # what a crash brought back goes behind the start
         if topic is None:
-            assert 1 not in world.gateway.broker.log.stream_ids()
+            assert 1 not in world.log.stream_ids()
             return
         assert not answered
         assert 1 in stream_ids  # nobody was told that its bytes may go
@@ -212,7 +212,7 @@ def test_where_partitions_start_is_in_the_checkpoint(end: str) -> None:
         assert await _delete_topic(client, "u") == 0
         await client.produced("t", batch_of(bytes(70_000)))
         await asyncio.sleep(1)
-        assert world.gateway.broker.log._contents.chain.links  # it did roll
+        assert world.log._contents.chain.links  # it did roll
         before = _starts(world)
         await (world.crash() if end == "crash" else world.stop())
         await world.start()
@@ -231,7 +231,7 @@ async def test_a_start_behind_what_is_left_is_where_the_partition_goes_on() -> N
     world, client = await started()
     await client.create("t")
     await client.produced("t", batch_of(b"x"))
-    await world.gateway.broker._durable(world.gateway.broker._write(RecordsDeleted(starts={1: 2})))
+    await world.gateway.broker.logs[1]._write(RecordsDeleted(starts={1: 2}))
     for _ in range(2):
         await world.crash()
         await world.start()

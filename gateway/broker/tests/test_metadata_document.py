@@ -8,11 +8,17 @@ import msgspec
 import pytest
 
 from gateway.broker import state_keys
-from gateway.broker.log_state import BrokerState
+from gateway.broker.catalog import CatalogState
+from gateway.broker.journal_records import (
+    RecordsDeleted,
+    StreamOpened,
+    decode_journal,
+    encode_journal,
+)
+from gateway.broker.log_state import DataLogState
 from gateway.broker.metadata_records import (
     RECORD,
     Placement,
-    RecordsDeleted,
     TopicCreated,
     decode_metadata,
     encode_metadata,
@@ -61,15 +67,29 @@ def test_the_metadata_record_is_read_and_written_as_documented() -> None:
 
 def test_a_deletion_of_records_is_read_and_written_as_documented() -> None:
     text = example("starts").encode()
-    record = decode_metadata(text)
+    record = decode_journal(text)
     assert record == RecordsDeleted(starts={51: 120, 53: 7})
-    assert encode_metadata(record) == text
+    assert encode_journal(record) == text
+
+
+def test_the_beginning_of_a_stream_is_read_and_written_as_documented() -> None:
+    text = example("opened").encode()
+    record = decode_journal(text)
+    assert record == StreamOpened(
+        stream_id=51,
+        topic_id=bytes.fromhex("0102030405064708890a0b0c0d0e0f10"),
+        name="orders",
+        partition=0,
+        kind="records",
+    )
+    assert encode_journal(record) == text
 
 
 def test_every_record_type_is_in_the_table() -> None:
+    from gateway.broker.journal_records import JournalRecord
     from gateway.broker.metadata_records import MetadataRecord
 
-    for kind in MetadataRecord.__args__:
+    for kind in (*MetadataRecord.__args__, *JournalRecord.__args__):
         assert f"| `{kind.__struct_config__.tag}` |" in DOCUMENT
         for field in kind.__struct_fields__:
             assert f"`{field}`" in DOCUMENT, (kind, field)
@@ -81,16 +101,25 @@ def pair(kind: str) -> tuple[bytes, bytes]:
 
 
 async def test_what_is_remembered_is_read_and_written_as_documented() -> None:
-    state = BrokerState(TopicRegistry(1), NoGroups(), FixedClock())
-    state.restore(*pair("producer"))
-    state.restore(*pair("partition"))
-    state.restore(TOPIC_KEY, example("metadata").encode())
+    state = DataLogState(1, NoGroups(), FixedClock())
+    pairs = dict(pair(kind) for kind in ("producer", "partition", "stream"))
+    for key, value in pairs.items():
+        state.restore(key, value)
     state.restored()
-    keys = [pair("partition")[0], pair("producer")[0], TOPIC_KEY]
-    values = dict(state.values(keys))
-    assert values[keys[2]] == example("metadata").encode()
-    assert msgspec.msgpack.decode(values[keys[0]]) == [[[1, 0], [3, 1_024]], 0]
-    assert (keys[0], values[keys[0]]) == pair("partition")
+    # But for the producer, who is forgotten in time.
+    assert dict(state.values([*pairs])) | {pair("producer")[0]: pair("producer")[1]} == pairs
+    opened = [stream.opened for stream in state.streams()]
+    assert opened == [decode_journal(example("opened").encode())]
+
+
+def test_a_topic_is_remembered_as_documented() -> None:
+    state = CatalogState(TopicRegistry(1))
+    value = example("metadata").encode()
+    state.restore(TOPIC_KEY, value)
+    pairs = dict([(TOPIC_KEY, value), pair("tombstone"), pair("next")])
+    for key, stored in pairs.items():
+        state.restore(key, stored)
+    assert dict(state.values([*pairs])) == pairs
 
 
 def test_a_producer_is_written_as_documented() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from gateway.broker.journal_records import StreamOpened
 from gateway.broker.metadata_records import TopicCreated, consecutive
-from gateway.broker.partition import Partition, SavedPartition
-from gateway.broker.producer_state import ProducerMemory
+from gateway.broker.partition import Partition
+from gateway.broker.stream_state import SavedStream, StreamState
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
@@ -49,16 +50,36 @@ class FakeLog:
         return self.confirmed
 
 
+class FakeOwner:
+    """An owned log with one stream."""
+
+    is_serving = True
+
+    def __init__(self, log: FakeLog) -> None:
+        self.log = log
+        self.state = StreamState(3, Changes())
+
+    def stream(self, stream_id: int) -> StreamState:
+        assert stream_id == 3
+        return self.state
+
+    def open_stream(self, opened: StreamOpened) -> None:
+        self.state.open(opened)
+
+
 def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     log = log or FakeLog()
     record = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(0, 3, 1))
-    topic = Topic(record, 1_000, log, Changes(), ProducerMemory())  # type: ignore[arg-type]
+    topic = Topic(record, 1_000)
+    owner = FakeOwner(log)
+    assert topic.partitions[0].attach(owner)  # type: ignore[arg-type]
     return topic.partitions[0], log
 
 
-def _remembered(partition: Partition) -> tuple[SavedPartition, dict[int, Any]]:
+def _remembered(partition: Partition) -> tuple[SavedStream, dict[int, Any]]:
     states = partition.producers
-    return partition.save(), {pid: states.save(pid, 0) for pid in states.ids()}
+    saved = SavedStream(list(partition.epochs), partition.deleted_below)
+    return saved, {pid: states.save(pid, 0) for pid in states.ids()}
 
 
 def _append(partition: Partition, *times: int, **fields: Any) -> Any:
@@ -80,7 +101,6 @@ async def test_replay_rebuilds_what_appending_built() -> None:
     log = FakeLog(term=5)
     partition, _ = _partition(log)
     replayed = _partition()[0]
-    replayed._log = None
     entries = []
     for term, times in ((5, (10, 30)), (5, (20,)), (8, (25,)), (9, (40, 35))):
         log.term = term
@@ -97,11 +117,11 @@ async def test_replay_rebuilds_what_appending_built() -> None:
         entries.append(Entry(3, base, len(times), len(times), max(times), batch))
     log.confirm()
     for entry in entries:
-        replayed.apply(entry, 0)
+        replayed._state.apply(entry, 0)
     assert _remembered(replayed) == _remembered(partition)
     loaded = _partition()[0]
     saved, producers = _remembered(partition)
-    loaded.load(saved)
+    loaded._state.load(saved)
     loaded.producers.load(producers)
     assert _remembered(loaded) == _remembered(partition)
     assert partition.epochs == [(5, 0), (8, 3), (9, 4)]

@@ -170,7 +170,7 @@ async def test_nor_do_records_stamped_while_the_brokers_clock_was_ahead(restart:
 @virtual
 async def test_the_gateways_own_topic_keeps_everything() -> None:
     world, _ = await started()
-    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     topic = world.gateway.broker.topics.named(OFFSETS_TOPIC)
     assert topic is not None
     topic.retention_ms = 1
@@ -201,12 +201,12 @@ async def test_an_idle_log_with_nothing_expired_writes_and_reads_nothing() -> No
     await client.create("empty")
     await world.restart()  # what is in memory is no excuse
     await world.gateway.retention.sweep()
-    await world.gateway.broker.log.until_quiet()
+    await world.log.until_quiet()
     calls_count = len(world.objects.calls)
-    end = world.gateway.broker.log.end_offset(0)
+    end = world.log.end_offset(0)
     await asyncio.sleep(10 * INTERVAL_S)
     assert len(world.objects.calls) == calls_count
-    assert world.gateway.broker.log.end_offset(0) == end
+    assert world.log.end_offset(0) == end
 
 
 @virtual
@@ -216,9 +216,9 @@ async def test_a_sweep_is_one_record() -> None:
     for topic, index in itertools.product("ab", range(3)):
         await client.produced(topic, batch_of(b"x"), index=index)
     await asyncio.sleep(1)
-    end, created = world.gateway.broker.log.end_offset(0), world.objects.count("create")
+    end, created = world.log.end_offset(0), world.objects.count("create")
     assert await world.gateway.retention.sweep() == 6
-    assert world.gateway.broker.log.end_offset(0) == end + 1
+    assert world.log.end_offset(0) == end + 1
     assert world.objects.count("create") == created + 1
     assert {_start(world, t, i) for t in "ab" for i in range(3)} == {1}
 
@@ -234,7 +234,7 @@ async def test_many_partitions_do_not_hold_the_loop() -> None:
     await asyncio.sleep(1)
     asked_count = moved_count = 0
     asked_most = moved_most = 0
-    log = world.gateway.broker.log
+    log = world.log
     original = log.offset_for_time
 
     async def counting(*args: Any) -> int:
@@ -264,7 +264,7 @@ async def test_a_partition_that_fails_does_not_stop_the_others(
     for index in range(4):
         await client.produced("t", batch_of(b"x"), index=index)
     await asyncio.sleep(1)
-    log = world.gateway.broker.log
+    log = world.log
     original = log.offset_for_time
     bad = world.gateway.broker.partition("t", 1)
     worse = world.gateway.broker.partition("t", 2)
@@ -289,7 +289,7 @@ async def test_a_store_that_does_not_answer_is_not_asked_for_every_partition() -
     await client.create("t", partitions=20, configs={"retention.ms": "1"})
     for index in range(20):
         await client.produced("t", batch_of(b"x"), index=index)
-    log = world.gateway.broker.log
+    log = world.log
     asked_count = 0
 
     async def down(*_: int) -> int:
@@ -310,7 +310,7 @@ async def test_a_topic_deleted_during_the_sweep_is_left_out() -> None:
     for topic in "ab":
         await client.produced(topic, batch_of(b"x"))
     await asyncio.sleep(1)
-    log = world.gateway.broker.log
+    log = world.log
     original = log.offset_for_time
 
     async def deleting(stream_id: int, timestamp_ms: int) -> int:
@@ -333,7 +333,7 @@ async def test_producers_are_forgotten_by_the_task_and_with_their_topic() -> Non
     for topic in "tu":
         batch = batch_of(b"x", producer_id=7, producer_epoch=0, base_sequence=0)
         await client.produced(topic, batch)
-    memory = world.gateway.broker.topics._producer_memory
+    memory = world.gateway.broker.producer_memory
     both = memory.used_bytes
     assert both > 0
     body = DeleteTopicsRequest(topics=[DeleteTopicState(name="u")], timeout_ms=9_000)

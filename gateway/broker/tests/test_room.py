@@ -86,7 +86,7 @@ async def test_records_are_refused_before_the_disk_is_full_and_all_else_goes_on(
     assert await _code(client, timeout_ms=100) == STORAGE_ERROR
     assert loop_ms() < 60_000
     assert await client.create("made") == [0]
-    await world.gateway.broker.append_group_records(0, [(b"\x00\x01k", b"v")])
+    await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     assert (await client.fetched("t", 0)).error_code == 0
     await world.stop()
 
@@ -164,8 +164,8 @@ async def test_a_full_disk_lets_a_broker_start() -> None:
     for _ in range(20):
         assert await _code(client) == 0
     await world.crash()
-    await world.gateway.broker.log.room.close()
-    await world.gateway.broker.log._maintenance.stop()
+    await world.log.room.close()
+    await world.log._maintenance.stop()
     world.disk.fill()
     async with asyncio.timeout(60):
         await world.start()
@@ -184,6 +184,6 @@ async def test_a_compaction_that_only_tidies_leaves_the_room_that_is_left() -> N
     while await _code(client, "ts"[count % 2]) == 0:
         count += 1
     await asyncio.sleep(600)
-    assert not world.gateway.broker.log.room.is_spent
+    assert not world.log.room.is_spent
     assert world.disk.left_bytes >= LEAST_BYTES - 100 * KIB
     await world.stop()

@@ -6,10 +6,9 @@ import asyncio
 import random  # noqa: TID251 - seeded
 from typing import Any, NamedTuple
 
-from gateway.broker.metadata_records import PRODUCER_IDS_BLOCK_COUNT
+from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.tests.test_deletion import SMALL_SEGMENTS, _delete_topic
 from gateway.broker.tests.test_log_state import _commit, _picture, _work
-from gateway.broker.topics import METADATA_STREAM_ID
 from gateway.tests.harness import World, batch_of, started, virtual
 from wal_core import CHECKPOINT_STREAM_ID, MemoryStore
 from wal_core.format.block import BlockKind, parse_block
@@ -75,8 +74,8 @@ async def test_topics_groups_and_deletions_outlive_any_piece_of_the_checkpoint()
     before = _known(_picture(world))
     offsets = world.gateway.broker.topics.named("__consumer_offsets")
     assert offsets is not None
-    told = {METADATA_STREAM_ID, *(partition.stream_id for partition in offsets.partitions)}
-    stream_ids = set(world.gateway.broker.log.stream_ids())
+    told = {JOURNAL_STREAM_ID, *(partition.stream_id for partition in offsets.partitions)}
+    stream_ids = set(world.log.stream_ids())
     await world.crash()
     snapshot = Snapshot(world)
     pieces = [block for block in snapshot.blocks() if CHECKPOINT_STREAM_ID in block.streams]
@@ -92,8 +91,7 @@ async def test_topics_groups_and_deletions_outlive_any_piece_of_the_checkpoint()
             assert after == before | {
                 "partitions": {k: v for k, v in before["partitions"].items() if k not in held}
             }
-        assert set(world.gateway.broker.log.stream_ids()) >= stream_ids - block.streams
-        assert after["producer ids"] >= before["producer ids"]
+        assert set(world.log.stream_ids()) >= stream_ids - block.streams
         await world.crash()
 
 
@@ -106,7 +104,6 @@ async def test_records_of_a_topic_that_nothing_tells_of_stay() -> None:
     await _commit(client, "g", "gone", 1)
     await client.create("kept")
     await client.produced("kept", batch_of(b"whole"))
-    await world.gateway.broker.new_producer_id()
     kept, gone = (world.gateway.broker.partition(name, 0) for name in ("kept", "gone"))
     assert kept is not None
     assert gone is not None
@@ -115,13 +112,13 @@ async def test_records_of_a_topic_that_nothing_tells_of_stay() -> None:
     (created,) = [
         block
         for block in snapshot.blocks()
-        if block.streams == {METADATA_STREAM_ID} and b"kept" in snapshot._objects[block.key]
+        if block.streams == {JOURNAL_STREAM_ID} and b"kept" in snapshot._objects[block.key]
     ]
     await snapshot.start(created)
     broker = world.gateway.broker
     assert broker.topics.named("kept") is None
-    assert kept.stream_id in broker.log.stream_ids()
-    (entry,) = await broker.log.read(kept.stream_id, 0, 1_000)
+    assert kept.stream_id in world.log.stream_ids()
+    (entry,) = await world.log.read(kept.stream_id, 0, 1_000)
     assert b"whole" in bytes(entry.payload)
     # What is deleted goes all the same, also over a crash.
     client = world.client()
@@ -129,11 +126,10 @@ async def test_records_of_a_topic_that_nothing_tells_of_stay() -> None:
     client = await world.restart()
     await asyncio.sleep(1)
     broker = world.gateway.broker
-    assert kept.stream_id in broker.log.stream_ids()
-    assert gone.stream_id not in broker.log.stream_ids()
+    assert kept.stream_id in world.log.stream_ids()
+    assert gone.stream_id not in world.log.stream_ids()
     assert await client.create("kept") == [0]
     partition = broker.partition("kept", 0)
     assert partition is not None
     assert partition.stream_id > kept.stream_id, "its old records would be another topic's"
-    assert await broker.new_producer_id() >= PRODUCER_IDS_BLOCK_COUNT
     await world.stop()

@@ -2,7 +2,6 @@ import pytest
 
 from gateway.broker.metadata_records import TopicCreated, consecutive
 from gateway.broker.topic_rules import OFFSETS_TOPIC, TopicRules, topic_name_problem
-from wal_core import Changes
 
 
 def _rules(name: str = "t", **configs: str) -> TopicRules:
@@ -10,7 +9,7 @@ def _rules(name: str = "t", **configs: str) -> TopicRules:
     record = TopicCreated(
         name=name, topic_id=b"\1" * 16, placements=consecutive(1, 1, 1), configs=named
     )
-    return TopicRules(record, 1_000, Changes())
+    return TopicRules(record, 1_000)
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_c.9", "x" * 249, "...", "-", "__consumer_offsets"])

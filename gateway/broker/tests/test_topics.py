@@ -2,38 +2,36 @@ import base64
 
 import pytest
 
+from gateway.broker.catalog import CatalogState
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
     Placement,
-    ProducerIdsReserved,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
     consecutive,
     decode_metadata,
 )
-from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topics import Topic, TopicRegistry
-from wal_core import Changes, Corrupt
+from wal_core import Corrupt
 
 
 def _created(name: str, number: int, first: int, count: int = 2) -> TopicCreated:
     return TopicCreated(
-        name=name, topic_id=bytes([number]) * 16, placements=consecutive(0, first, count)
+        name=name, topic_id=bytes([number]) * 16, placements=consecutive(1, first, count)
     )
 
 
-def test_a_topic_is_found_by_name_by_id_and_by_its_streams() -> None:
+def test_a_topic_is_found_by_name_and_by_id() -> None:
     registry = TopicRegistry(1_000)
     registry.apply(_created("a", 1, 1))
     registry.apply(_created("b", 2, 3, 1))
     assert [t.name for t in registry] == ["a", "b"]
-    assert (len(registry), registry.partitions_count, registry.next_stream_id) == (2, 3, 4)
-    found = registry.of_stream(2)
-    assert found is not None
-    assert (found.topic.name, found.index, found.topic.id) == ("a", 1, b"\x01" * 16)
+    assert (len(registry), registry.partitions_count, registry.next_stream_id(1)) == (2, 3, 4)
     assert registry.with_id(b"\x02" * 16) is registry.named("b")
-    assert registry.of_stream(0) is None
+    places = [(p.topic.name, p.index, p.log_id, p.stream_id) for p in registry.partitions()]
+    assert places == [("a", 0, 1, 1), ("a", 1, 1, 2), ("b", 0, 1, 3)]
 
 
 def test_deleted_means_gone_for_good() -> None:
@@ -42,10 +40,11 @@ def test_deleted_means_gone_for_good() -> None:
     assert topic is not None
     registry.apply(TopicDeleted(topic_id=topic.id))
     assert all(p.deleted for p in topic.partitions)
-    assert registry.named("a") is registry.with_id(topic.id) is registry.of_stream(1) is None
-    assert registry.next_stream_id == 3  # never used again
+    assert registry.named("a") is registry.with_id(topic.id) is None
+    assert registry.tombstones == {topic.id: [1]}
+    assert registry.next_stream_id(1) == 3  # never used again
     assert registry.apply(TopicDeleted(topic_id=topic.id)) is None
-    again = registry.apply(_created("a", 9, registry.next_stream_id))
+    again = registry.apply(_created("a", 9, registry.next_stream_id(1)))
     assert again is registry.named("a")
 
 
@@ -53,25 +52,24 @@ def test_the_records_rebuild_the_registry() -> None:
     registry = TopicRegistry(1_000)
     history: list[MetadataRecord] = [
         ClusterCreated(cluster_id="c" * 22),
-        ProducerIdsReserved(end=1_000),
         _created("a", 1, 1),
         _created("b", 2, 3),
         TopicDeleted(topic_id=b"\x01" * 16),
-        ProducerIdsReserved(end=2_000),
     ]
     for record in history:
         registry.apply(record)
     again = TopicRegistry(1_000)
-    keys = registry.changes.keys()
-    for key in keys:
-        record = registry.record(key)
-        if record is not None:
-            again.apply(record)
-    again.restore_next_stream_id(registry.next_stream_id)
-    assert [again.record(key) for key in keys] == [registry.record(key) for key in keys]
+    state, keys = CatalogState(again), registry.changes.keys()
+    values = dict(CatalogState(registry).values(keys))
+    for key in reversed(keys):
+        state.restore(key, values[key])
+    assert dict(state.values(keys)) == values
     assert [topic.name for topic in again] == ["b"]
-    assert again.next_stream_id == registry.next_stream_id
-    assert (again.cluster_id, again.producer_ids_end) == ("c" * 22, 2_000)
+    assert again.next_stream_id(1) == registry.next_stream_id(1) == 5
+    assert again.tombstones == {b"\x01" * 16: [1]}
+    assert again.cluster_id == "c" * 22
+    again.apply(TopicForgotten(topic_id=b"\x01" * 16))
+    assert not again.tombstones
 
 
 def test_what_a_topic_makes_of_its_settings() -> None:
@@ -81,10 +79,10 @@ def test_what_a_topic_makes_of_its_settings() -> None:
         placements=consecutive(0, 1, 1),
         configs={"max.message.bytes": "77", "message.timestamp.type": "LogAppendTime"},
     )
-    topic = Topic(record, 1_000, None, Changes(), ProducerMemory())
+    topic = Topic(record, 1_000)
     assert (topic.message_bytes_max, topic.log_append_time) == (77, True)
     assert topic.config("retention.ms") == "604800000"
-    plain = Topic(_created("u", 2, 2), 1_000, None, Changes(), ProducerMemory())
+    plain = Topic(_created("u", 2, 2), 1_000)
     assert (plain.message_bytes_max, plain.log_append_time) == (1_000, False)
 
 
@@ -92,11 +90,13 @@ def test_partitions_lie_where_their_record_says() -> None:
     registry = TopicRegistry(1_000)
     registry.apply(
         TopicCreated(
-            name="t", topic_id=b"i" * 16, placements=[Placement(0, 9), Placement(0, 3)], configs={}
+            name="t", topic_id=b"i" * 16, placements=[Placement(1, 9), Placement(2, 3)], configs={}
         )
     )
-    assert [partition.stream_id for partition in registry.named("t").partitions] == [9, 3]
-    assert registry.next_stream_id == 10
+    places = [(partition.log_id, partition.stream_id) for partition in registry.partitions()]
+    assert places == [(1, 9), (2, 3)]
+    assert registry.next_stream_ids == {1: 10, 2: 4}
+    assert registry.log_ids() == {1, 2}
 
 
 def test_two_partitions_in_one_place_are_damage() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,14 +7,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway.broker.log_state import BrokerState
-from gateway.broker.metadata_records import (
-    MetadataRecord,
+from gateway.broker.catalog import CatalogState
+from gateway.broker.journal_records import (
+    JOURNAL_STREAM_ID,
+    JournalRecord,
     RecordsDeleted,
-    TopicCreated,
-    consecutive,
-    encode_metadata,
+    StreamOpened,
+    encode_journal,
 )
+from gateway.broker.log_state import DataLogState
+from gateway.broker.metadata_records import Placement, TopicCreated, encode_metadata
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.cli.main import run
 from gateway.cli.stream_names import StreamNames
@@ -23,13 +26,18 @@ from wal_core import (
     Entry,
     Log,
     LogConfig,
+    LogState,
+    SegmentStore,
     SystemClock,
     SystemRng,
     Unavailable,
     open_store,
 )
 
-TOPIC = TopicCreated(topic_id=bytes(16), name="orders", placements=consecutive(0, 5, 2), configs={})
+TOPIC = TopicCreated(
+    topic_id=bytes(16), name="orders", placements=[Placement(1, 5), Placement(1, 6)], configs={}
+)
+OPENED = StreamOpened(stream_id=6, topic_id=bytes(16), name="orders", partition=1, kind="records")
 
 
 class _Groups:
@@ -45,28 +53,32 @@ class _Groups:
         return self.records
 
 
-def broker_state() -> BrokerState:
-    return BrokerState(TopicRegistry(1_000), _Groups(), SystemClock())
+def log_state() -> DataLogState:
+    return DataLogState(1, _Groups(), SystemClock())
 
 
-async def fill(folder: Path, *metadata: MetadataRecord) -> None:
-    """Records of a topic in a folder of objects, and what else the metadata should say."""
+async def fill(folder: Path, *journal: JournalRecord) -> None:
+    """Records of a topic in a folder of objects, and what else the journal should say."""
     store = await open_store(str(folder), "object")
-    state = broker_state()
-    log = await Log.open(
-        store, state, LogConfig.preset("object"), clock=SystemClock(), rng=SystemRng()
-    )
-    created = encode_metadata(TOPIC)
-    confirmation = log.append(METADATA_STREAM_ID, 0, 1, -1, created)
-    state.apply(Entry(METADATA_STREAM_ID, 0, 1, 1, -1, created))
-    await confirmation
-    for number, record in enumerate(metadata, 1):
-        state.apply(Entry(METADATA_STREAM_ID, number, 1, 1, -1, encode_metadata(record)))
-        await log.append(METADATA_STREAM_ID, number, 1, -1, encode_metadata(record))
+    topics = TopicRegistry(1_000)
+    catalog = await _open(store, 0, CatalogState(topics))
+    topics.apply(TOPIC)
+    await catalog.append(METADATA_STREAM_ID, 0, 1, -1, encode_metadata(TOPIC))
+    await catalog.close()
+    state = log_state()
+    log = await _open(store, 1, state)
+    for number, record in enumerate((OPENED, *journal)):
+        state.take(record)
+        await log.append(JOURNAL_STREAM_ID, number, 1, -1, encode_journal(record))
     for offset in range(3):
         await log.append(6, offset, 1, -1, b"record")
     await log.close()
     await store.close()
+
+
+async def _open(store: SegmentStore, log_id: int, state: LogState) -> Log:
+    config = dataclasses.replace(LogConfig.preset("object"), log_id=log_id)
+    return await Log.open(store, state, config, clock=SystemClock(), rng=SystemRng())
 
 
 @pytest.fixture
@@ -82,15 +94,17 @@ def fsck(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 
 
 def block(folder: Path, number: int) -> Path:
-    return folder / "logs" / "0" / f"{1:020d}" / f"{number:010d}"
+    return folder / "logs" / "1" / f"{1:020d}" / f"{number:010d}"
 
 
 def test_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     code, said, _ = fsck(capsys, "--data", str(folder))
     assert code == 0
-    assert "segments: 0 sealed, 2 completed, 0 unfinished; streams: 2\n" in said
-    assert said.endswith("sound (looked at all 7 blocks)\n")
+    for log_id, streams_count in ((0, 1), (1, 2)):
+        counts = f"0 sealed, 2 completed, 0 unfinished; streams: {streams_count}"
+        assert f"\nlog {log_id}: segments: {counts}\n" in said
+    assert said.endswith("sound (looked at all 11 blocks)\n")
     code, said, _ = fsck(capsys, "--data", str(folder), "--quick")
     assert (code, said.splitlines()[-1]) == (0, "sound (looked at tables and sizes)")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
@@ -101,9 +115,9 @@ def test_damage_is_told_by_topic_and_offsets(
 ) -> None:
     block(folder, 2).unlink()
     code, said, _ = fsck(capsys, "--data", str(folder))
-    key = f"logs/0/{1:020d}/{2:010d}"
+    key = f"logs/1/{1:020d}/{2:010d}"
     assert code == 1
-    assert said.startswith(f"missing   {key}: named by logs/0/{1:020d}/0000000004 (is not there)\n")
+    assert said.startswith(f"missing   {key}: named by logs/1/{1:020d}/0000000004 (is not there)\n")
     assert "\n          orders-1: offsets 1 to 1 cannot be read\n" in said
     assert "\nNOT SOUND, findings: 1 (" in said
 
@@ -114,7 +128,8 @@ def test_a_checkpoint_that_no_start_understands(
     monkeypatch.setattr("gateway.broker.state_keys._KINDS", {})
     code, said, _ = fsck(capsys, "--data", str(folder), "--quick")
     assert code == 1
-    assert said.startswith(f"damaged   logs/0/{1:020d}/0000000004: no start understands it: ")
+    for place in (f"logs/0/{1:020d}/0000000001", f"logs/1/{1:020d}/0000000004"):
+        assert f"damaged   {place}: no start understands it: " in said
     assert "was written by a newer release" in said
 
 
@@ -149,14 +164,15 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said, _ = fsck(capsys, "--data", str(folder), "--json", "--quick")
     assert code == 1
     report = json.loads(said)
-    assert (report["sound"], report["quick"], report["segments"]["completed"]) == (False, True, 2)
+    catalog, log = report["logs"]
+    assert (report["sound"], catalog["sound"], log["sound"]) == (False, True, False)
+    assert (report["quick"], log["log"], log["segments"]["completed"]) == (True, 1, 2)
     (finding,) = report["findings"]
-    assert (finding["kind"], finding["harmless"]) == ("missing", False)
+    assert (finding["log"], finding["kind"], finding["harmless"]) == (1, "missing", False)
     lost = {"stream": 6, "name": "orders-1", "first_offset": 1, "end_offset": 2}
     assert finding["records"] == [lost]
-    assert {"stream": 6, "name": "orders-1", "first_offset": 0, "end_offset": 3} in report[
-        "streams"
-    ]
+    whole = {"log": 1, "stream": 6, "name": "orders-1", "first_offset": 0, "end_offset": 3}
+    assert whole in report["streams"]
 
 
 def test_there_is_nothing_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,24 +198,30 @@ def test_nobody_answers(
 
 
 async def test_names_come_from_the_checkpoint_and_what_follows() -> None:
-    state = broker_state()
-    state.apply(Entry(METADATA_STREAM_ID, 0, 1, 1, -1, encode_metadata(TOPIC)))
-    names = StreamNames()
+    state = log_state()
+    state.take(OPENED)
+    names = StreamNames(1)
     looking = names.new()
-    own = {METADATA_STREAM_ID: "the broker's metadata", CHECKPOINT_STREAM_ID: "the checkpoint"}
+    own = {JOURNAL_STREAM_ID: "the journal", CHECKPOINT_STREAM_ID: "the checkpoint"}
     assert names.names == own
     with pytest.raises(Corrupt, match="newer release"):
         looking.restore(b"by somebody else", b"")
     for key, value in state.values(state.changes.keys()):
         looking.restore(key, value)
     looking.restored()
-    assert names.names[5] == "orders-0"
-    later = TopicCreated(
-        topic_id=bytes([1] * 16), name="later", placements=consecutive(0, 9, 1), configs={}
-    )
-    looking.apply(Entry(METADATA_STREAM_ID, 1, 1, 1, -1, encode_metadata(later)))
+    assert names.names[6] == "orders-1"
+    later = StreamOpened(stream_id=9, topic_id=bytes(16), name="later", partition=0, kind="records")
+    looking.apply(Entry(JOURNAL_STREAM_ID, 1, 1, 1, -1, encode_journal(later)))
     with pytest.raises(Corrupt, match="cannot be read"):
-        looking.apply(Entry(METADATA_STREAM_ID, 2, 1, 1, -1, b"of a newer release"))
+        looking.apply(Entry(JOURNAL_STREAM_ID, 2, 1, 1, -1, b"of a newer release"))
     assert names.names[9] == "later-0"
     names.new()
-    assert 5 not in names.names
+    assert 6 not in names.names
+
+
+async def test_the_catalog_names_the_logs_it_has_placed_something_on() -> None:
+    names = StreamNames(0)
+    names.new().apply(Entry(METADATA_STREAM_ID, 0, 1, 1, -1, encode_metadata(TOPIC)))
+    assert names.log_ids == {1}
+    own = {METADATA_STREAM_ID: "the catalog", CHECKPOINT_STREAM_ID: "the checkpoint"}
+    assert names.names == own

@@ -8,11 +8,11 @@ import dataclasses
 import pytest
 
 from gateway.broker.broker import Node
-from gateway.groups import GroupCoordinator
+from gateway.groups import GroupCoordinators
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.members import Identity
 from gateway.groups.tests.harness import Client, VirtualClock, virtual
-from gateway.server import Gateway
+from gateway.server import Gateway, _Journal
 from gateway.settings.config import Config
 from gateway.tests.harness import CountingRng
 from protocol.error_codes import ErrorCode as E
@@ -38,13 +38,19 @@ async def start(objects: MemoryStore) -> Gateway:
     small = dataclasses.replace(
         LogConfig.preset("object"), segment_bytes_max=3_000, block_bytes_max=1_000
     )
-    await gateway.broker.open(store, small)
+    journal = _Journal(gateway.broker)
+    await gateway.broker.open(store, small, lambda log_id: gateway.groups.add(log_id, journal))
+    await gateway.broker.offsets_ready()
     gateway.groups.start()
     return gateway
 
 
+def snapshot(gateway: Gateway) -> dict[bytes, bytes]:
+    return dict(pair for coordinator in gateway.groups for pair in coordinator.snapshot())
+
+
 async def commit_for_ever(
-    groups: GroupCoordinator, group: str, partition: int, first: int, acked: dict
+    groups: GroupCoordinators, group: str, partition: int, first: int, acked: dict
 ) -> None:
     for offset in range(first, first + 10_000):
         wanted = OffsetToCommit(
@@ -82,7 +88,7 @@ async def test_an_acknowledged_commit_survives_any_crash(seed):
         for (group, partition), offset in at_crash.items():
             (found,) = gateway.groups.fetch(group, [("t", partition)])[1].values()
             assert found is not None and found.offset >= offset, (group, partition)
-        restored = gateway.groups._groups["members"]
+        restored = gateway.groups.of("members")._groups["members"]
         assert restored.generation == member.generation
         assert member.member_id in restored.members
         member.coordinator = gateway.groups
@@ -107,11 +113,11 @@ async def test_a_graceful_restart_changes_nothing():
         await client.enter()
         for offset in range(30):
             assert await client.commit(offset, partition=offset % 7) is E.NONE
-    before = dict(gateway.groups.snapshot())
+    before = snapshot(gateway)
     await gateway.stop()
-    assert dict(gateway.groups.snapshot()) == before
+    assert snapshot(gateway) == before
     again = await start(objects)
-    assert dict(again.groups.snapshot()) == before
+    assert snapshot(again) == before
     for client in clients:
         client.coordinator = again.groups
         assert client.heartbeat() is E.NONE

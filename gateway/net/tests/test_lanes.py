@@ -41,7 +41,7 @@ async def test_a_segments_end_waits_for_no_lookup(monkeypatch: pytest.MonkeyPatc
     while not begun.is_set():
         await asyncio.sleep(0)
     try:
-        log = world.gateway.broker.log
+        log = world.log
         segments_count = len(log._contents.chain.links)
         log._writer._start_roll()
         log._writer._after_progress()

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
 from struct import Struct
+from typing import Generic, TypeVar
 
-from gateway.broker.log_state import BrokerState
+from gateway.broker.catalog import CatalogState
+from gateway.broker.journal_records import (
+    JOURNAL_STREAM_ID,
+    JournalRecord,
+    RecordsDeleted,
+    StreamKind,
+    StreamOpened,
+    StreamsDropped,
+    decode_journal,
+    encode_journal,
+)
+from gateway.broker.log_state import DataLogState
 from gateway.broker.metadata_records import (
+    FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
     MetadataRecord,
-    ProducerIdsReserved,
-    RecordsDeleted,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
     consecutive,
     decode_metadata,
     encode_metadata,
 )
 from gateway.broker.topic_rules import OFFSETS_TOPIC
-from gateway.broker.topics import FIRST_PARTITION_STREAM_ID, TopicRegistry
+from gateway.broker.topics import TopicRegistry
 from gateway.groups import GroupCoordinator, group_config, records
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.journal import Record
@@ -39,6 +51,9 @@ from wal_core import Entry, SteadyClock
 _NOW_MS = 1_700_000_000_000
 _MESSAGE_BYTES_MAX = 1 << 20
 _GROUP_VALUE_VERSION = 3
+
+
+S = TypeVar("S", bound=CatalogState | DataLogState)
 
 
 class _Now(SteadyClock):
@@ -66,17 +81,11 @@ class _NoJournal:
         raise AssertionError("reading writes nothing")
 
 
-class Scratch:
-    """A broker's state with nothing behind it."""
+class Scratch(Generic[S]):
+    """The state of a log with nothing behind it."""
 
-    def __init__(self) -> None:
-        clock = _Now()
-        self.topics = TopicRegistry(_MESSAGE_BYTES_MAX)
-        self.groups = GroupCoordinator(
-            _NoJournal(), group_config(Config()), clock=clock, rng=_NoChance()
-        )
-        self.state = BrokerState(self.topics, self.groups, clock)
-        self.state.steady = clock
+    def __init__(self, state: S) -> None:
+        self.state = state
         self._restored: dict[bytes, None] = {}
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -88,6 +97,25 @@ class Scratch:
         """Every key that has a value now."""
         keys = dict.fromkeys((*self._restored, *self.state.changes.keys()))
         return {key: value for key, value in self.state.values([*keys]) if value is not None}
+
+
+class CatalogScratch(Scratch[CatalogState]):
+    """That of the catalog."""
+
+    def __init__(self) -> None:
+        self.topics = TopicRegistry(_MESSAGE_BYTES_MAX)
+        super().__init__(CatalogState(self.topics))
+
+
+class DataScratch(Scratch[DataLogState]):
+    """That of a data log."""
+
+    def __init__(self) -> None:
+        clock = _Now()
+        self.groups = GroupCoordinator(
+            _NoJournal(), group_config(Config()), clock=clock, rng=_NoChance()
+        )
+        super().__init__(DataLogState(1, self.groups, clock, None, clock))
 
 
 # --- frames --------------------------------------------------------------------------------------
@@ -130,33 +158,44 @@ def _cut(stream: bytes, read_bytes: int) -> list[bytes]:
     return frames
 
 
-# --- metadata ------------------------------------------------------------------------------------
+# --- catalog and journal -------------------------------------------------------------------------
 
 _TOPIC = TopicCreated(
     name="orders",
     topic_id=bytes(range(16)),
-    placements=consecutive(0, 51, 3),
+    placements=consecutive(1, 51, 3),
     configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
 )
-_STARTS = RecordsDeleted(starts={51: 1, 53: 7})
 _CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.bytes": "9"})
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
-    placements=consecutive(0, FIRST_PARTITION_STREAM_ID, 2),
+    placements=consecutive(1, FIRST_PARTITION_STREAM_ID, 2),
 )
-
-
+_STARTS = RecordsDeleted(starts={51: 1, 53: 7})
 _PARTITIONS_MAX_COUNT = 1_000
+
+
+def _opened(topic: TopicCreated, index: int, kind: StreamKind) -> StreamOpened:
+    return StreamOpened(
+        stream_id=topic.placements[index].stream_id,
+        topic_id=topic.topic_id,
+        name=topic.name,
+        partition=index,
+        kind=kind,
+    )
+
+
+_OPENED = (_opened(_TOPIC, 0, "records"), _opened(_INTERNAL, 0, "group_offsets"))
+_DROPPED = StreamsDropped(topic_id=_TOPIC.topic_id, stream_ids=[51, 53])
 
 
 def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "cluster", encode_metadata(ClusterCreated(cluster_id="AAAAAAAAAAAAAAAAAAAAAA"))
     yield "topic", encode_metadata(_TOPIC)
     yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
+    yield "forgotten", encode_metadata(TopicForgotten(topic_id=_TOPIC.topic_id))
     yield "configs", encode_metadata(_CHANGED)
-    yield "producer-ids", encode_metadata(ProducerIdsReserved(end=2_000))
-    yield "records-deleted", encode_metadata(_STARTS)
 
 
 def decode_metadata_record(data: bytes) -> MetadataRecord:
@@ -165,16 +204,41 @@ def decode_metadata_record(data: bytes) -> MetadataRecord:
 
 
 def check_metadata_record(record: MetadataRecord) -> None:
-    """It can be written again, and taken in by a broker with topics, with one and without."""
+    """It can be written again, and taken in by a catalog with topics, with one and without."""
     assert decode_metadata(encode_metadata(record)) == record
     if isinstance(record, TopicCreated) and len(record.placements) > _PARTITIONS_MAX_COUNT:
         return  # they cost what they cost
-    for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL)):
-        scratch = Scratch()
+    deleted = TopicDeleted(topic_id=_TOPIC.topic_id)
+    for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL), (_TOPIC, deleted)):
+        scratch = CatalogScratch()
         for each in known:
             scratch.topics.apply(each)
         scratch.topics.apply(record)
-        _check_same(scratch)
+        _check_same(scratch, CatalogScratch())
+
+
+def journal_seeds() -> Iterator[tuple[str, bytes]]:
+    yield "opened", encode_journal(_OPENED[0])
+    yield "opened-offsets", encode_journal(_OPENED[1])
+    yield "dropped", encode_journal(_DROPPED)
+    yield "records-deleted", encode_journal(_STARTS)
+
+
+def decode_journal_record(data: bytes) -> JournalRecord:
+    """Raises Corrupt."""
+    return decode_journal(data)
+
+
+def check_journal_record(record: JournalRecord) -> None:
+    """It can be written again, and taken in by a log with streams and without."""
+    payload = encode_journal(record)
+    assert decode_journal(payload) == record
+    for known in ((), _OPENED, (*_OPENED, _DROPPED)):
+        scratch = DataScratch()
+        for each in known:
+            scratch.state.take(each)
+        scratch.state.apply(Entry(JOURNAL_STREAM_ID, 0, 1, 1, -1, payload))
+        _check_same(scratch, DataScratch())
 
 
 # --- what is remembered --------------------------------------------------------------------------
@@ -184,9 +248,9 @@ _PAIR = Struct(">BH")
 
 def remembered_seeds() -> Iterator[tuple[str, bytes]]:
     yield "empty", b""
-    scratch = Scratch()
-    for record in (_INTERNAL, _TOPIC, ProducerIdsReserved(end=1_000), _STARTS):
-        scratch.topics.apply(record)
+    scratch = DataScratch()
+    for record in (*_OPENED, _STARTS):
+        scratch.state.take(record)
     batch = build_batch(
         [KafkaRecord(value=b"v", timestamp_ms=_NOW_MS)],
         producer_id=4,
@@ -194,19 +258,44 @@ def remembered_seeds() -> Iterator[tuple[str, bytes]]:
         base_sequence=0,
         leader_epoch=2,
     )
-    scratch.state.apply(Entry(_TOPIC.placements[0].stream_id, 0, 1, 1, _NOW_MS, bytes(batch)))
+    scratch.state.apply(Entry(_OPENED[0].stream_id, 0, 1, 1, _NOW_MS, bytes(batch)))
     for key, value in _group_records():
         scratch.groups.replay(key, value, _NOW_MS)
+    yield "full", _pairs(scratch)
+
+
+def catalog_seeds() -> Iterator[tuple[str, bytes]]:
+    yield "empty", b""
+    scratch = CatalogScratch()
+    cluster = ClusterCreated(cluster_id="AAAAAAAAAAAAAAAAAAAAAA")
+    for record in (cluster, _INTERNAL, _TOPIC, TopicDeleted(topic_id=_TOPIC.topic_id)):
+        scratch.topics.apply(record)
+    yield "full", _pairs(scratch)
+
+
+def _pairs(scratch: Scratch[S]) -> bytes:
     pairs = scratch.remembered().items()
-    yield "full", b"".join(_PAIR.pack(len(k), len(v)) + k + v for k, v in pairs)
+    return b"".join(_PAIR.pack(len(k), len(v)) + k + v for k, v in pairs)
 
 
-def decode_remembered(data: bytes) -> Scratch:
+def decode_remembered(data: bytes) -> DataScratch:
     """Lengths of key and value, key, value, and so on; no value means: forgotten.
 
     Raises Corrupt.
     """
-    scratch = Scratch()
+    scratch = DataScratch()
+    _restore(scratch, data)
+    return scratch
+
+
+def decode_catalog(data: bytes) -> CatalogScratch:
+    """The same, of the catalog. Raises Corrupt."""
+    scratch = CatalogScratch()
+    _restore(scratch, data)
+    return scratch
+
+
+def _restore(scratch: Scratch[S], data: bytes) -> None:
     at = 0
     while at + _PAIR.size <= len(data):
         key_bytes, value_bytes = _PAIR.unpack_from(data, at)
@@ -214,17 +303,19 @@ def decode_remembered(data: bytes) -> Scratch:
         at = key_end + value_bytes
         scratch.restore(data[key_end - key_bytes : key_end], data[key_end:at] or None)
     scratch.state.restored()
-    return scratch
 
 
-def check_remembered(scratch: Scratch) -> None:
-    _check_same(scratch)
+def check_remembered(scratch: DataScratch) -> None:
+    _check_same(scratch, DataScratch())
 
 
-def _check_same(scratch: Scratch) -> None:
+def check_catalog(scratch: CatalogScratch) -> None:
+    _check_same(scratch, CatalogScratch())
+
+
+def _check_same(scratch: Scratch[S], again: Scratch[S]) -> None:
     """What is remembered now stands for this very state."""
     remembered = scratch.remembered()
-    again = Scratch()
     for key, value in remembered.items():
         again.restore(key, value)
     again.state.restored()
@@ -246,23 +337,21 @@ def entry_seeds() -> Iterator[tuple[str, bytes]]:
     yield "group-records", b"\x01" + bytes(build_batch(pairs))
 
 
-def decode_entry(data: bytes) -> Scratch:
+def decode_entry(data: bytes) -> DataScratch:
     """A byte for the partition (1: of the groups' topic), then a batch as it lies in the log.
 
     Raises Corrupt.
     """
-    scratch = Scratch()
-    for record in (_INTERNAL, _TOPIC):
-        scratch.topics.apply(record)
-    stream_id = (
-        _INTERNAL.placements[0].stream_id if data[:1] == b"\x01" else _TOPIC.placements[0].stream_id
-    )
+    scratch = DataScratch()
+    for record in _OPENED:
+        scratch.state.take(record)
+    stream_id = _OPENED[data[:1] == b"\x01"].stream_id
     scratch.state.apply(Entry(stream_id, 0, 1, 1, -1, data[1:]))
     return scratch
 
 
-def check_entry(scratch: Scratch) -> None:
-    _check_same(scratch)
+def check_entry(scratch: DataScratch) -> None:
+    _check_same(scratch, DataScratch())
 
 
 # --- group records -------------------------------------------------------------------------------
@@ -320,7 +409,7 @@ def decode_group_record(data: bytes) -> tuple[bytes, bytes | None]:
 def check_group_record(decoded: tuple[bytes, bytes | None]) -> None:
     """A coordinator takes it, keeps it byte for byte, and forgets it when told."""
     key, value = decoded
-    scratch = Scratch()
+    scratch = DataScratch()
     scratch.groups.replay(key, value, _NOW_MS)
     assert scratch.groups.snapshot() == ([] if value is None else [(key, value)])
     scratch.groups.replay(key, None, _NOW_MS)

@@ -59,6 +59,9 @@ TARGETS: tuple[Target[Any], ...] = (
     # what rides on a log
     Target("metadata_record", state.decode_metadata_record, _REFUSED,
            state.check_metadata_record, state.metadata_seeds),
+    Target("journal_record", state.decode_journal_record, _REFUSED,
+           state.check_journal_record, state.journal_seeds),
+    Target("catalog", state.decode_catalog, _REFUSED, state.check_catalog, state.catalog_seeds),
     Target("remembered", state.decode_remembered, _REFUSED,
            state.check_remembered, state.remembered_seeds),
     Target("entry", state.decode_entry, _REFUSED, state.check_entry,

@@ -17,6 +17,7 @@ from protocol.messages.delete_records import (
 )
 
 if TYPE_CHECKING:
+    from gateway.broker.metadata_records import Placement
     from gateway.testing.sim.oracle import StoredLog
     from gateway.testing.sim.world import World
 
@@ -99,14 +100,14 @@ class Permission:
         self._world = world
         self._stored = stored
 
-    def check(self, stream_id: int, where: Partition, offset: int) -> None:
+    def check(self, place: Placement, where: Partition, offset: int) -> None:
         """A record says that `where` starts at `offset`."""
         world = self._world
         if any(d.partition == where and d.offset == offset for d in world.history.deletions):
             return
         retention = dict(world.plan.retention).get(where[0], KEEPS_ALL)
         gone, kept_bytes = [], 0
-        for entry in self._stored.entries[stream_id]:
+        for entry in self._stored.entries[place]:
             if entry.end_offset <= offset:
                 gone.append(entry.max_timestamp_ms)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 from gateway.testing.sim.checks import check_history
@@ -11,7 +12,7 @@ from gateway.testing.sim.consumers import FinalLog, FinalReader
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.members import committed
 from gateway.testing.sim.short_lived import check_short_lived
-from wal_core.fsck import check_log
+from wal_core.fsck import check_log, stored_log_ids
 from wal_core.fsck.findings import HARMLESS
 from wal_core.testing.seeds import SeededRng
 from wal_core.testing.sim_process import Process
@@ -83,14 +84,17 @@ async def _collect_garbage(world: World) -> None:
     node = world.nodes[-1]
     while node.gateway is None:  # noqa: ASYNC110 - it belongs to another process
         await asyncio.sleep(POLL_S)
-    maintenance = node.gateway.broker.log._maintenance
+    broker = node.gateway.broker
+    logs = [broker.catalog.log, *(owned.log for owned in broker.logs)]
     for _ in range(ROUNDS_MAX_COUNT):
         await asyncio.sleep(POLL_S)
-        await maintenance.until_quiet()
-        if not maintenance.manifest.garbage:
+        for log in logs:
+            await log.until_quiet()
+        if not any(log._maintenance.manifest.garbage for log in logs):
             return
         world.set_clock(GRACE_MS)
-        node.process.call(maintenance.poke)
+        for log in logs:
+            node.process.call(log._maintenance.poke)
     world.trace.violation("I9 garbage goes", f"not in {ROUNDS_MAX_COUNT} times {GRACE_MS} ms")
 
 
@@ -101,9 +105,12 @@ async def _check_store(world: World) -> None:
     process = Process(world.loop, "fsck")
     rng = SeededRng(world.plan.seed, "fsck")
     store = await world.storage.open(process, rng)
-    report = await check_log(store, world.log_config, rng)
+    findings = []
+    for log_id in await stored_log_ids(store, world.log_config, rng):
+        config = dataclasses.replace(world.log_config, log_id=log_id)
+        findings += (await check_log(store, config, rng)).findings
     await store.close()
-    for finding in report.findings:
+    for finding in findings:
         if finding.kind not in HARMLESS:
             world.trace.violation(
                 "I9 what is stored is what is named",

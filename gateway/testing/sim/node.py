@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Node as Address
+from gateway.broker.metadata_records import Placement
+from gateway.broker.topics import CATALOG_LOG_ID
 from gateway.server import Gateway, until_stopped
 from wal_core import WalError
 from wal_core.testing.seeds import SeededRng
 from wal_core.testing.sim_process import Process, State
 
 if TYPE_CHECKING:
+    from gateway.broker.owned_log import OwnedLog
     from gateway.testing.sim.world import World
 
 ADDRESS = Address(1, "broker.test", 9092)
@@ -39,14 +42,21 @@ class Node:
         self.gateway: Gateway | None = None
         self.is_listening = False
         self._world = world
-        self.confirmed: dict[int, list[tuple[float, int]]] = {}
-        """Per stream: when which offset was confirmed, as the gateway's own state was told."""
+        self.confirmed: dict[Placement, list[tuple[float, int]]] = {}
+        """Per place: when which offset was confirmed, as the gateway's own state was told."""
         self._stop: asyncio.Event | None = None
 
     @property
-    def term(self) -> int:
+    def terms(self) -> dict[int, int]:
+        """By log, the catalog's included."""
         assert self.gateway is not None
-        return self.gateway.broker.log.term
+        broker = self.gateway.broker
+        terms = {owned.log_id: owned.log.term for owned in broker.logs}
+        return {CATALOG_LOG_ID: broker.catalog.log.term} | terms
+
+    def is_behind(self, other: Node) -> bool:
+        """Whether the other has opened one of the logs later."""
+        return any(term < other.terms.get(log_id, 0) for log_id, term in self.terms.items())
 
     @property
     def is_healthy(self) -> bool:
@@ -86,7 +96,7 @@ class Node:
                 return
         self._stop = asyncio.Event()
         self.is_listening = True
-        trace.note(self.name, f"listens, term {gateway.broker.log.term}")
+        trace.note(self.name, f"listens, terms {self.terms}")
         try:
             await until_stopped(self._stop, gateway)
         except WalError as error:
@@ -112,27 +122,33 @@ class Node:
         self._world.network.node_died(self)
 
     def _watch_confirmations(self, gateway: Gateway) -> None:
-        state, loop = gateway.broker.state, self._world.loop
-        tell = state.confirmed
+        for owned in gateway.broker.logs:
+            self._watch_log(owned)
+
+    def _watch_log(self, owned: OwnedLog) -> None:
+        loop, tell = self._world.loop, owned.state.confirmed
 
         def confirmed(ends: Mapping[int, int]) -> None:
             for stream_id, end in ends.items():
-                self.confirmed.setdefault(stream_id, []).append((loop.time(), end))
+                place = Placement(owned.log_id, stream_id)
+                self.confirmed.setdefault(place, []).append((loop.time(), end))
             tell(ends)
 
-        state.confirmed = confirmed  # type: ignore[method-assign]
+        owned.state.confirmed = confirmed  # type: ignore[method-assign]
 
     def _has_rivals(self) -> bool:
         """Whether anybody may have fenced it: who came later, or was opening the log when it did
         (also one that died meanwhile: its fence may have been on the wire).
         """
         others = [node for node in self._world.nodes if node is not self]
-        return any(node.gateway is None or node.term > self.term for node in others)
+        return any(node.gateway is None or self.is_behind(node) for node in others)
 
     async def idle(self) -> None:
         """Until it has nothing left to do, or is gone."""
         while self.process.alive and self.gateway is not None:
-            if not self.gateway.hub.tasks and not self.gateway.broker.log.unconfirmed_bytes:
+            broker = self.gateway.broker
+            logs = [broker.catalog.log, *(owned.log for owned in broker.logs.serving())]
+            if not self.gateway.hub.tasks and not any(log.unconfirmed_bytes for log in logs):
                 return
             await asyncio.sleep(IDLE_S)
 

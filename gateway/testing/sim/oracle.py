@@ -12,10 +12,13 @@ import bisect
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gateway.broker.topics import METADATA_STREAM_ID
+from gateway.broker.journal_records import JOURNAL_STREAM_ID
+from gateway.broker.metadata_records import Placement
+from gateway.broker.topics import CATALOG_LOG_ID, METADATA_STREAM_ID
 from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
+from wal_core import CHECKPOINT_STREAM_ID
 from wal_core.format.block import Block, parse_block
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ class OffsetOf:
 
 
 LATE_S = 0.05  # a reply is made at the moment of the confirmation, but for reads from storage
-_BLOCK_KEY = re.compile(r"logs/0/(\d{20})/(\d{10})")
+_BLOCK_KEY = re.compile(r"logs/(\d+)/(\d{20})/(\d{10})")
 
 
 class StoredEntry(NamedTuple):
@@ -46,42 +49,49 @@ class StoredLog:
     """The end of every stream as the durable blocks have it."""
 
     def __init__(self, trace: Trace) -> None:
-        self.ends: dict[int, int] = {}
-        self.entries: dict[int, list[StoredEntry]] = {}
+        self.ends: dict[Placement, int] = {}
+        self.entries: dict[Placement, list[StoredEntry]] = {}
         self.metadata = StoredMetadata(trace)
         self._trace = trace
-        self._blocks: dict[tuple[int, int], Block] = {}
-        self._next = (0, 0)  # segment and slot of the next block that counts
+        self._blocks: dict[tuple[int, int, int], Block] = {}
+        # Per log: segment and slot of the next block that counts.
+        self._next: dict[int, tuple[int, int]] = {}
 
     def object_created(self, key: str, body: bytes) -> None:
         place = _BLOCK_KEY.fullmatch(key)
         if place is not None:
-            self.add(int(place[1]), int(place[2]), parse_block(body))
+            self.add(int(place[1]), int(place[2]), int(place[3]), parse_block(body))
 
-    def add(self, segment: int, slot: int, block: Block) -> None:
-        self._blocks[segment, slot] = block
-        while (found := self._blocks.pop(self._next, None)) is not None:
+    def add(self, log_id: int, segment: int, slot: int, block: Block) -> None:
+        self._blocks[log_id, segment, slot] = block
+        segment, slot = self._next.get(log_id, (0, 0))
+        while (found := self._blocks.pop((log_id, segment, slot), None)) is not None:
             if found.is_footer:
-                self._next = (self._next[0] + 1, 0)
-                continue
-            self._take(found)
-            self._next = (self._next[0], self._next[1] + 1)
+                segment, slot = segment + 1, 0
+            else:
+                self._take(log_id, found)
+                slot += 1
+        self._next[log_id] = segment, slot
 
-    def _take(self, block: Block) -> None:
+    def _take(self, log_id: int, block: Block) -> None:
         for entry in block.entries():
-            end = self.ends.get(entry.stream_id, 0)
+            place = Placement(log_id, entry.stream_id)
+            end = self.ends.get(place, 0)
             if entry.base_offset != end:
                 self._trace.violation(
                     "I2 dense offsets",
-                    f"stream {entry.stream_id} ends at {end}, block {self._next} goes on at "
-                    f"{entry.base_offset}",
+                    f"{place} ends at {end}, and goes on at {entry.base_offset}",
                 )
-            self.ends[entry.stream_id] = entry.end_offset
-            self.entries.setdefault(entry.stream_id, []).append(
+            self.ends[place] = entry.end_offset
+            self.entries.setdefault(place, []).append(
                 StoredEntry(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
             )
-            if entry.stream_id == METADATA_STREAM_ID:
-                self.metadata.take(entry.payload, self.ends)
+            if place == (CATALOG_LOG_ID, METADATA_STREAM_ID):
+                self.metadata.take(entry.payload)
+            elif entry.stream_id == JOURNAL_STREAM_ID and log_id != CATALOG_LOG_ID:
+                self.metadata.take_journal(log_id, entry.payload, self.ends)
+            elif entry.stream_id != CHECKPOINT_STREAM_ID:
+                self.metadata.check_opened(place)
 
 
 class Oracle:
@@ -90,7 +100,7 @@ class Oracle:
     def __init__(self, trace: Trace, stored: StoredLog) -> None:
         self._trace = trace
         self._stored = stored
-        # Per stream and term: (when, offset) of the answers that stated more than any before.
+        # Per place and term: (when, offset) of the answers that stated more than any before.
         self._high_watermarks: _Stated = {}
         self._starts: _Stated = {}
 
@@ -120,16 +130,16 @@ class Oracle:
             for answer in topic.partition_responses:
                 if answer.error_code != ErrorCode.NONE:
                     continue
-                stream_id = _stream_of(node, topic.name, answer.index)
-                if stream_id is None:
+                place = _place_of(node, topic.name, answer.index)
+                if place is None:
                     continue
                 records = counts[topic.name, answer.index]
                 end = answer.base_offset + int.from_bytes(records[57:61], "big")
-                if end > self._stored.ends.get(stream_id, 0):
+                if end > self._stored.ends.get(place, 0):
                     self._trace.violation(
                         "I1 acknowledged is durable",
                         f"{node.name} acknowledged {topic.name}-{answer.index} up to {end}, "
-                        f"durable up to {self._stored.ends.get(stream_id, 0)}",
+                        f"durable up to {self._stored.ends.get(place, 0)}",
                     )
 
     def _fetched(self, node: Node, reply: Any, sent_s: float) -> None:
@@ -182,19 +192,19 @@ class Oracle:
                 )
 
     def _high_watermark(self, node: Node, where: _Where, mark: int) -> None:
-        _, stream_id, name, _ = where
-        if mark > self._stored.ends.get(stream_id, 0):
+        _, place, name, _ = where
+        if mark > self._stored.ends.get(place, 0):
             self._trace.violation(
                 "I1 served is durable",
                 f"{node.name} says {name} reaches {mark}, "
-                f"durable up to {self._stored.ends.get(stream_id, 0)}",
+                f"durable up to {self._stored.ends.get(place, 0)}",
             )
         self._rises(self._high_watermarks, "high watermark", where, mark)
 
     def _log_start(self, node: Node, where: _Where, start: int) -> None:
         """What is told to be gone must not come back after a crash."""
-        _, stream_id, name, _ = where
-        durable = self._stored.metadata.starts.get(stream_id, 0)
+        _, place, name, _ = where
+        durable = self._stored.metadata.starts.get(place, 0)
         if start > durable:
             self._trace.violation(
                 "I1 a deletion is durable before it shows",
@@ -213,8 +223,8 @@ class Oracle:
             return
         for topic in request.topics:
             for asked in topic.partitions:
-                stream_id = _stream_of(node, topic.topic, asked.partition)
-                steps = node.confirmed.get(stream_id, []) if stream_id is not None else []
+                place = _place_of(node, topic.topic, asked.partition)
+                steps = node.confirmed.get(place, []) if place is not None else []
                 if any(at_s < latest_s and end > asked.fetch_offset for at_s, end in steps[-3:]):
                     self._trace.violation(
                         "a parked fetch is woken",
@@ -226,8 +236,8 @@ class Oracle:
         """I3: no owner states less than it or one before it did before it was asked. (An older
         owner may lag behind, and so may an answer behind one to a later question.)
         """
-        term, stream_id, name, sent_s = where
-        by_term = stated.setdefault(stream_id, {})
+        term, place, name, sent_s = where
+        by_term = stated.setdefault(place, {})
         for earlier_term, steps in by_term.items():
             at = bisect.bisect_left(steps, sent_s, key=lambda step: step[0]) - 1
             if earlier_term <= term and at >= 0 and steps[at][1] > value:
@@ -241,24 +251,26 @@ class Oracle:
             steps.append((asyncio.get_running_loop().time(), value))
 
 
-_Stated = dict[int, dict[int, list[tuple[float, int]]]]
+_Stated = dict[Placement, dict[int, list[tuple[float, int]]]]
 
 
 class _Where(NamedTuple):
     """Whom an answer is from and which partition it is about."""
 
     term: int
-    stream_id: int
+    place: Placement
     name: str
     sent_s: float  # when it was asked
 
 
 def _where(node: Node, topic: str, index: int, sent_s: float) -> _Where | None:
-    stream_id = _stream_of(node, topic, index)
-    return None if stream_id is None else _Where(node.term, stream_id, f"{topic}-{index}", sent_s)
+    place = _place_of(node, topic, index)
+    if place is None:
+        return None
+    return _Where(node.terms[place.log_id], place, f"{topic}-{index}", sent_s)
 
 
-def _stream_of(node: Node, topic: str, index: int) -> int | None:
+def _place_of(node: Node, topic: str, index: int) -> Placement | None:
     assert node.gateway is not None
     partition = node.gateway.broker.partition(topic, index)
-    return None if partition is None else partition.stream_id
+    return None if partition is None else Placement(partition.log_id, partition.stream_id)

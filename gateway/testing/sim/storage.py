@@ -19,7 +19,7 @@ from wal_core.testing.sim_process import Process
 from wal_core.testing.sim_system import installed
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
-_LOG_FOLDER = PurePosixPath("/data/logs/0")
+_LOGS_FOLDER = PurePosixPath("/data/logs")
 
 
 class Storage(Protocol):
@@ -72,7 +72,9 @@ class FileStorage:
         self.disk.synced = self._synced
         self.disk.died = died
         self._stored = stored
-        self._read: dict[int, tuple[Inode, int, int]] = {}  # per segment: blocks and bytes taken
+        self._read: dict[
+            tuple[int, int], tuple[Inode, int, int]
+        ] = {}  # per log and segment: blocks, bytes taken
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
         return await open_store("/data", "file", rng=rng)
@@ -90,15 +92,15 @@ class FileStorage:
 
     def _synced(self, folder: PurePosixPath) -> None:
         """Tell the log's follower of the blocks that are on the device, with their file's name."""
-        if folder != _LOG_FOLDER:
+        if folder.parent != _LOGS_FOLDER:
             return
         for name, inode in sorted(self.disk.durable_files(folder).items()):
             match = _SEGMENT_NAME.fullmatch(name)
             if match is not None:
-                self._follow(int(match[1]), inode)
+                self._follow(int(folder.name), int(match[1]), inode)
 
-    def _follow(self, segment: int, inode: Inode) -> None:
-        known, blocks_count, position = self._read.get(segment, (inode, 0, 0))
+    def _follow(self, log_id: int, segment: int, inode: Inode) -> None:
+        known, blocks_count, position = self._read.get((log_id, segment), (inode, 0, 0))
         if known is not inode:  # the number of a file that never held a whole block
             blocks_count = position = 0
         view = memoryview(bytes(inode.durable))[position:]
@@ -111,7 +113,7 @@ class FileStorage:
                 break
             if header.block != blocks_count:
                 break
-            self._stored.add(segment, blocks_count, block)
+            self._stored.add(log_id, segment, blocks_count, block)
             blocks_count += 1
             at += header.total_bytes
-        self._read[segment] = (inode, blocks_count, position + at)
+        self._read[log_id, segment] = (inode, blocks_count, position + at)

@@ -1,14 +1,23 @@
-"""What the durable metadata records say: which topics there are, and where partitions start."""
+"""What the durable records of catalog and journals say: which topics there are, where their
+partitions lie, where these start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway.broker.metadata_records import (
+from gateway.broker.journal_records import (
     RecordsDeleted,
+    StreamOpened,
+    StreamsDropped,
+    decode_journal,
+)
+from gateway.broker.metadata_records import (
+    Placement,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
     decode_metadata,
 )
 from gateway.testing.sim.history import Partition
@@ -16,52 +25,87 @@ from gateway.testing.sim.trace import Trace
 
 
 class StoredMetadata:
-    """Follows the metadata stream. `deleted` is told of each log start that moved: stream,
+    """Follows the catalog and the journals. `deleted` is told of each log start that moved: place,
     partition, offset.
     """
 
     def __init__(self, trace: Trace) -> None:
-        self.starts: dict[int, int] = {}  # per stream; 0 where it is not named
-        self.deleted: Callable[[int, Partition, int], None] = lambda stream_id, where, offset: None
+        self.starts: dict[Placement, int] = {}  # 0 where a place is not named
+        self.deleted: Callable[[Placement, Partition, int], None] = lambda place, where, at: None
         self._trace = trace
         self._topics: dict[bytes, TopicCreated] = {}
-        self._partitions: dict[int, Partition] = {}
+        self._tombstones: dict[bytes, None] = {}
+        self._opened: dict[Placement, StreamOpened] = {}
 
     def has_topic(self, name: str) -> bool:
         return any(topic.name == name for topic in self._topics.values())
 
-    def take(self, payload: memoryview | bytes, ends: Mapping[int, int]) -> None:
-        """The next record; `ends` is what was durable before it."""
+    def take(self, payload: memoryview | bytes) -> None:
+        """The next record of the catalog."""
         match decode_metadata(payload):
             case TopicCreated() as topic:
                 self._topics[topic.topic_id] = topic
-                for index, placement in enumerate(topic.placements):
-                    self._partitions[placement.stream_id] = (topic.name, index)
             case TopicDeleted(topic_id=topic_id):
-                self._remove(topic_id)
-            case RecordsDeleted(starts=starts):
-                for stream_id, offset in starts.items():
-                    self._delete_below(stream_id, offset, ends.get(stream_id, 0))
+                if self._topics.pop(topic_id, None) is None:
+                    self._violation("a topic is deleted once", f"{topic_id.hex()} is not there")
+                self._tombstones[topic_id] = None
+            case TopicForgotten(topic_id=topic_id):
+                left = [p for p, o in self._opened.items() if o.topic_id == topic_id]
+                if left or self._tombstones.pop(topic_id, 0) == 0:
+                    self._violation("a tombstone waits for all logs", f"{topic_id.hex()}: {left}")
             case TopicConfigsChanged():
                 raise AssertionError("no simulated client changes settings")
             case _:
                 pass
 
-    def _remove(self, topic_id: bytes) -> None:
-        topic = self._topics.pop(topic_id, None)
-        if topic is None:
-            self._trace.violation("a topic is deleted once", f"{topic_id.hex()} is not there")
-            return
-        for placement in topic.placements:
-            del self._partitions[placement.stream_id]
+    def take_journal(
+        self, log_id: int, payload: memoryview | bytes, ends: Mapping[Placement, int]
+    ) -> None:
+        """The next record of a log's journal; `ends` is what was durable before it."""
+        match decode_journal(payload):
+            case StreamOpened() as opened:
+                self._open(Placement(log_id, opened.stream_id), opened)
+            case StreamsDropped(topic_id=topic_id, stream_ids=stream_ids):
+                if topic_id not in self._tombstones:
+                    self._violation("only what is deleted is dropped", f"{topic_id.hex()}")
+                for stream_id in stream_ids:
+                    place = Placement(log_id, stream_id)
+                    known = self._opened.get(place)
+                    self._opened.pop(place, None)
+                    if known is None or known.topic_id != topic_id:
+                        self._violation("a stream is dropped once", f"{log_id}, {stream_id}")
+            case RecordsDeleted(starts=starts):
+                for stream_id, offset in starts.items():
+                    place = Placement(log_id, stream_id)
+                    self._delete_below(place, offset, ends.get(place, 0))
 
-    def _delete_below(self, stream_id: int, offset: int, end: int) -> None:
-        where = self._partitions.get(stream_id)
+    def check_opened(self, place: Placement) -> None:
+        """An entry is there."""
+        if place not in self._opened:
+            self._violation("a stream is opened first", f"{place} has records")
+
+    def _open(self, place: Placement, opened: StreamOpened) -> None:
+        """What is opened is in the catalog, or was."""
+        topic = self._topics.get(opened.topic_id)
+        if place in self._opened or (
+            opened.topic_id not in self._tombstones
+            if topic is None
+            else topic.placements[opened.partition] != place
+        ):
+            self._violation("a stream is one topic's", f"{place} of {opened}")
+        self._opened[place] = opened
+
+    def _delete_below(self, place: Placement, offset: int, end: int) -> None:
+        opened = self._opened.get(place)
+        where = (opened.name, opened.partition) if opened else None
         if offset > end:
-            self._trace.violation(
+            self._violation(
                 "what is deleted is durable", f"{where} is to start at {offset} and ends at {end}"
             )
-        if where is not None and offset > self.starts.get(stream_id, 0):
+        if where is not None and offset > self.starts.get(place, 0):
             self._trace.note("stored", f"{where[0]}-{where[1]} starts at {offset}")
-            self.deleted(stream_id, where, offset)
-        self.starts[stream_id] = max(offset, self.starts.get(stream_id, 0))
+            self.deleted(place, where, offset)
+        self.starts[place] = max(offset, self.starts.get(place, 0))
+
+    def _violation(self, what: str, text: str) -> None:
+        self._trace.violation(what, text)

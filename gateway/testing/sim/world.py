@@ -149,13 +149,13 @@ class World:
         if not open_ones:
             return None
         if self.is_healed or rng.random() < NEWEST_SHARE:
-            return max(open_ones, key=lambda node: node.term)
+            return max(open_ones, key=lambda node: sum(node.terms.values()))
         return rng.choice(open_ones)
 
     def is_owner(self, node: Node) -> bool:
-        """Whether no later one has opened the log."""
-        return node.gateway is None or node.term == max(
-            other.term for other in self.nodes if other.gateway is not None
+        """Whether no later one has opened a log of its."""
+        return node.gateway is None or not any(
+            node.is_behind(other) for other in self.nodes if other.gateway is not None
         )
 
     def client_now_ms(self) -> int:

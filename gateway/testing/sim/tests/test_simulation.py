@@ -110,7 +110,7 @@ def lines_with_order(lines: list[str]) -> list[str]:
         if line.endswith("world    heals"):
             break
         found.append(line)
-        block = re.search(r"create logs/0/(\d{20})/(\d{10}) .*(ok|ok, .*)$", line)
+        block = re.search(r"create logs/1/(\d{20})/(\d{10}) .*(ok|ok, .*)$", line)
         if block is not None:
             if block[2] < newest.get(block[1], ""):
                 found.append("PUT out of order")

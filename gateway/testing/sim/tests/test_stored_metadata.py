@@ -8,10 +8,17 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.broker.metadata_records import (
+from gateway.broker.journal_records import (
     RecordsDeleted,
+    StreamOpened,
+    StreamsDropped,
+    encode_journal,
+)
+from gateway.broker.metadata_records import (
+    Placement,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
     consecutive,
     encode_metadata,
 )
@@ -22,7 +29,9 @@ from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 
 NOW_MS = 100_000
-TOPIC = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(0, 5, 2))
+TOPIC = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(1, 5, 2))
+OPENED = StreamOpened(stream_id=6, topic_id=b"i" * 16, name="t", partition=1, kind="records")
+PLACE = Placement(1, 6)
 DELETED = RecordsDeleted(starts={6: 3})
 
 
@@ -39,10 +48,13 @@ def check(*records: Any, retention: Retention | None = None, asked: int = -1) ->
             latest_clock_ms=NOW_MS,
         )
         metadata = StoredMetadata(trace)
-        stored = SimpleNamespace(entries={6: entries})
+        stored = SimpleNamespace(entries={PLACE: entries})
         metadata.deleted = Permission(cast(Any, world), cast(Any, stored)).check
         for record in records:
-            metadata.take(encode_metadata(record), {6: 5})
+            if isinstance(record, StreamOpened | StreamsDropped | RecordsDeleted):
+                metadata.take_journal(1, encode_journal(record), {PLACE: 5})
+            else:
+                metadata.take(encode_metadata(record))
         return [text.partition(":")[0] for text in trace.violations]
 
     return asyncio.run(run())
@@ -63,21 +75,21 @@ def check(*records: Any, retention: Retention | None = None, asked: int = -1) ->
     ],
 )
 def test_only_what_may_go_is_deleted(retention, asked, allowed):
-    found = check(TOPIC, DELETED, retention=retention, asked=asked)
+    found = check(TOPIC, OPENED, DELETED, retention=retention, asked=asked)
     assert found == ([] if allowed else ["only what may go is deleted"])
 
 
 def test_nothing_is_deleted_that_is_not_durable():
     beyond = RecordsDeleted(starts={6: 6})
-    assert check(TOPIC, beyond, asked=6) == ["what is deleted is durable"]
+    assert check(TOPIC, OPENED, beyond, asked=6) == ["what is deleted is durable"]
 
 
 def test_topics_are_there_from_their_creation_to_their_deletion():
     metadata = StoredMetadata(Trace())
     assert not metadata.has_topic("t")
-    metadata.take(encode_metadata(TOPIC), {})
+    metadata.take(encode_metadata(TOPIC))
     assert metadata.has_topic("t") and not metadata.has_topic("u")
-    metadata.take(encode_metadata(TopicDeleted(topic_id=TOPIC.topic_id)), {})
+    metadata.take(encode_metadata(TopicDeleted(topic_id=TOPIC.topic_id)))
     assert not metadata.has_topic("t")
 
 
@@ -85,3 +97,34 @@ def test_a_topic_is_deleted_once():
     gone = TopicDeleted(topic_id=TOPIC.topic_id)
     assert check(TOPIC, gone) == []
     assert check(TOPIC, gone, gone) == ["a topic is deleted once"]
+
+
+GONE = TopicDeleted(topic_id=TOPIC.topic_id)
+DROPPED = StreamsDropped(topic_id=TOPIC.topic_id, stream_ids=[6])
+FORGOTTEN = TopicForgotten(topic_id=TOPIC.topic_id)
+
+
+@pytest.mark.parametrize(
+    ("records", "broken"),
+    [
+        ((TOPIC, OPENED, GONE, DROPPED, FORGOTTEN), None),
+        ((TOPIC, GONE, OPENED, DROPPED, FORGOTTEN), None),  # a write that was under way
+        ((TOPIC, GONE, FORGOTTEN), None),
+        ((TOPIC, OPENED, DROPPED), "only what is deleted is dropped"),
+        ((TOPIC, OPENED, GONE, DROPPED, DROPPED), "a stream is dropped once"),
+        ((TOPIC, OPENED, GONE, FORGOTTEN), "a tombstone waits for all logs"),
+        ((OPENED,), "a stream is one topic's"),
+        ((TOPIC, OPENED, OPENED), "a stream is one topic's"),
+    ],
+)
+def test_catalog_and_journal_agree(records, broken):
+    assert check(*records) == ([broken] if broken else [])
+
+
+def test_a_stream_is_opened_before_it_has_records():
+    async def run():
+        trace = Trace()
+        StoredMetadata(trace).check_opened(PLACE)
+        return [text.partition(":")[0] for text in trace.violations]
+
+    assert asyncio.run(run()) == ["a stream is opened first"]

@@ -1,0 +1,159 @@
+"""All logs of a process: the catalog and the data logs, opened together, lost one by one.
+
+A data log that has to step down is let go of, and the others serve on. When it was the last of
+them, or the catalog, the process can serve nothing and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.broker.topics import CATALOG_LOG_ID, FIRST_DATA_LOG_ID
+from gateway.observe.logger import log_event
+from wal_core import Budgets, WalError
+
+if TYPE_CHECKING:
+    from gateway.broker.catalog import Catalog
+    from gateway.broker.owned_log import OwnedLog
+    from wal_core import LogConfig, SegmentStore
+
+logger = logging.getLogger(__name__)
+
+
+class Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+class LogSet:
+    """`open`, `watch` once all is in order, `close`. Iterates over the data logs."""
+
+    def __init__(self, catalog: Catalog, count: int) -> None:
+        self._catalog = catalog
+        self._count = count
+        self._by_id: dict[int, OwnedLog] = {}
+        self._losing: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[None] | None = None
+        self._closing = False
+
+    def __iter__(self) -> Iterator[OwnedLog]:
+        """Those that were lost included."""
+        return iter(self._by_id.values())
+
+    def get(self, log_id: int) -> OwnedLog | None:
+        return self._by_id.get(log_id)
+
+    def __getitem__(self, log_id: int) -> OwnedLog:
+        return self._by_id[log_id]
+
+    def serving(self) -> list[OwnedLog]:
+        """The data logs that are served here."""
+        return [owned for owned in self._by_id.values() if owned.is_serving]
+
+    async def open(
+        self, store: SegmentStore, config: LogConfig, new_log: Callable[[int], OwnedLog]
+    ) -> None:
+        """Recover all, or none and raise the first error.
+
+        The catalog first: of two who start together, who comes too late for it must not take a data
+        log from the other. Then the others at once, for each takes some round trips.
+        """
+
+        def openings(log_ids: Iterable[int]) -> list[Coroutine[None, None, None]]:
+            added = {log_id: new_log(log_id) for log_id in log_ids}
+            self._by_id |= added
+            return [
+                owned.open(store, dataclasses.replace(config, log_id=log_id), budgets)
+                for log_id, owned in added.items()
+            ]
+
+        budgets = Budgets(config)
+        try:
+            await self._catalog.open(store, catalog_config(config))
+            own = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self._count)
+            await all_or_none(openings(own))
+            # Data may lie on more logs than new topics are spread over.
+            await all_or_none(openings(sorted(self._catalog.topics.log_ids() - {*self._by_id})))
+        except (Exception, asyncio.CancelledError):
+            await self.close()
+            raise
+
+    def watch(self) -> None:
+        """See to it that a log that has to step down is let go of."""
+        self._failure = asyncio.get_running_loop().create_future()
+        self._catalog.log.failed.add_done_callback(self._catalog_lost)
+        for owned in self._by_id.values():
+            owned.log.failed.add_done_callback(partial(self._lost, owned))
+
+    def _catalog_lost(self, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self._fail(error)
+
+    def _lost(self, owned: OwnedLog, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is None or self._closing:
+            return
+        if not any(other is not owned for other in self.serving()):
+            self._fail(error)
+            return
+        log_event(logger, logging.ERROR, "log lost", log=owned.log_id, reason=str(error))
+        task = asyncio.get_running_loop().create_task(owned.lose(), name="losing a log")
+        self._losing.add(task)
+        task.add_done_callback(self._losing.discard)
+
+    def _fail(self, error: BaseException) -> None:
+        assert self._failure is not None
+        if not self._failure.done():
+            self._failure.set_exception(error)
+            self._failure.exception()  # seen: not everybody asks
+
+    async def failed(self) -> None:
+        """Returns never; raises WalError once the process can serve nothing any more."""
+        assert self._failure is not None, "the logs are not open"
+        await asyncio.shield(self._failure)
+
+    async def close(self) -> None:
+        """Confirm what is pending and release all of them; raises the first error."""
+        self._closing = True
+        if self._losing:
+            await asyncio.wait(self._losing)
+        first: WalError | None = None
+        mine: list[Closing] = [owned for owned in self._by_id.values() if not owned.is_lost]
+        for log in (*mine, self._catalog):
+            try:
+                await log.close()
+            except WalError as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+
+def catalog_config(config: LogConfig) -> LogConfig:
+    """The catalog is written rarely and read at starts alone: it keeps nothing at hand, and takes
+    no part in what data logs share."""
+    return dataclasses.replace(
+        config, log_id=CATALOG_LOG_ID, tail_bytes_max=0, block_cache_bytes_max=0
+    )
+
+
+async def all_or_none(openings: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run all at once. When one fails the others are given up, and the first error, in their
+    order, is raised: whoever called closes what is open."""
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(opening) for opening in openings]
+    if not tasks:
+        return
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error

@@ -1,0 +1,136 @@
+"""The coordinators of a node: one for each data log that it owns, for the groups whose records lie
+there. What they may use together they share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from gateway.groups.budget import StateBudget
+from gateway.groups.committed import CommittedOffset, TopicPartition
+from gateway.groups.config import GroupConfig
+from gateway.groups.coordinator import GroupCoordinator, java_hash
+from gateway.groups.journal import GroupJournal
+from gateway.groups.members import (
+    Identity,
+    JoinRequest,
+    JoinResult,
+    SyncRequest,
+    SyncResult,
+)
+from gateway.groups.offsets import OffsetToCommit
+from protocol import ErrorCode
+from wal_core import Clock, Rng
+
+
+class GroupCoordinators:
+    """`add` one a log, `start`, then all else, then `close`. `log_of` says on which log the groups
+    of a hash lie."""
+
+    def __init__(
+        self, config: GroupConfig, log_of: Callable[[int], int | None], *, clock: Clock, rng: Rng
+    ) -> None:
+        self._config = config
+        self._log_of = log_of
+        self._clock = clock
+        self._rng = rng
+        self._budget = StateBudget(config.state_bytes_max)
+        self._offsets_budget = StateBudget(config.offsets_bytes_max)
+        self._by_log: dict[int, GroupCoordinator] = {}
+
+    def add(self, log_id: int, journal: GroupJournal) -> GroupCoordinator:
+        """The coordinator of a log; whoever opens the log replays into it."""
+        coordinator = GroupCoordinator(
+            journal,
+            self._config,
+            clock=self._clock,
+            rng=self._rng,
+            budget=self._budget,
+            offsets_budget=self._offsets_budget,
+        )
+        self._by_log[log_id] = coordinator
+        return coordinator
+
+    def __iter__(self) -> Iterator[GroupCoordinator]:
+        return iter(self._by_log.values())
+
+    def of(self, group_id: str) -> GroupCoordinator:
+        """Where the group lies, whether or not that log is still here; any before the first of
+        them has written anything."""
+        log_id = self._log_of(group_hash(group_id))
+        found = None if log_id is None else self._by_log.get(log_id)
+        return found or next(iter(self._by_log.values()))
+
+    def is_served(self, group_id: str) -> bool:
+        """Whether the group's coordinator is here and at work."""
+        return not self.of(group_id).is_closed
+
+    def start(self) -> None:
+        for coordinator in self:
+            coordinator.start()
+
+    async def close(self) -> None:
+        """See GroupCoordinator."""
+        for coordinator in self:
+            await coordinator.close()
+
+    # ---- what is asked of a group's coordinator
+
+    async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
+        return await self.of(group_id).join(group_id, request)
+
+    async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
+        return await self.of(group_id).sync(group_id, request)
+
+    def heartbeat(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
+        return self.of(group_id).heartbeat(group_id, member, generation)
+
+    def leave(
+        self, group_id: str, members: Sequence[Identity]
+    ) -> tuple[ErrorCode, list[ErrorCode]]:
+        return self.of(group_id).leave(group_id, members)
+
+    async def commit(
+        self,
+        group_id: str,
+        member: Identity,
+        generation: int,
+        offsets: Sequence[OffsetToCommit],
+        client_host: str = "",
+    ) -> list[ErrorCode]:
+        coordinator = self.of(group_id)
+        return await coordinator.commit(group_id, member, generation, offsets, client_host)
+
+    def fetch(
+        self, group_id: str, partitions: Iterable[TopicPartition] | None
+    ) -> tuple[ErrorCode, dict[TopicPartition, CommittedOffset | None]]:
+        return self.of(group_id).fetch(group_id, partitions)
+
+    def committed_partitions(self, group_id: str) -> list[TopicPartition]:
+        return self.of(group_id).committed_partitions(group_id)
+
+    def committed_count(self, group_id: str) -> int:
+        return self.of(group_id).committed_count(group_id)
+
+    # ---- what concerns all
+
+    def topics(self) -> list[str]:
+        """The topics with committed offsets."""
+        return list(dict.fromkeys(topic for each in self for topic in each.topics()))
+
+    def topics_deleted(self, topics: Iterable[str]) -> asyncio.Future[None]:
+        """See `GroupOffsets`; it goes on whether or not somebody waits for it."""
+        gone = list(topics)
+        return asyncio.ensure_future(_all([each.topics_deleted(gone) for each in self]))
+
+
+async def _all(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        await asyncio.shield(future)
+
+
+def group_hash(group_id: str) -> int:
+    """What the partition of ``__consumer_offsets`` that holds the group follows from, as Kafka
+    computes it."""
+    return java_hash(group_id) & 0x7FFFFFFF
