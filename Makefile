@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos damage soak siege fuzz teeth bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos damage soak siege fuzz teeth fixture bench lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -22,6 +22,7 @@ help:
 	@echo "make soak    write and delete, then compare the bucket with its tables, ARGS='--minutes 5'"
 	@echo "make siege   attacks on the memory and patience of a broker in 1 GiB, ARGS='--scale 10'"
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
+	@echo "make fixture  write the stored data that a test opens anew, after a change of format"
 	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
@@ -105,6 +106,10 @@ soak: $(VENV)/.dev
 
 siege: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.siege $(ARGS)
+
+# Stored data of the present format, for the test that opens them; until that format is released.
+fixture: $(VENV)/.dev
+	$(BIN)/python -m gateway.tests.fixtures
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m gateway.testing.fuzz $(ARGS)
