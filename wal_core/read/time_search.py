@@ -148,7 +148,7 @@ class TimeSearch:
         return left_ms
 
     async def _entries(self, stream_id: int, view: SegmentView, run: Run) -> Sequence[Entry]:
-        return (await self._reader.block(view, run.block)).of_stream(stream_id)
+        return (await self._reader.blocks.block(view, run.block)).of_stream(stream_id)
 
 
 async def _first_reaching(runs: Runs, timestamp_ms: int, at: int) -> int:

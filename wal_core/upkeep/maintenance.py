@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 
 import msgspec
 
-from wal_core.errors import Corrupt, Fenced, Unavailable, WalError
-from wal_core.format.chain import Completed, Link, Sealed
-from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
-from wal_core.format.footer import Footer
-from wal_core.format.sealed_index import SealedIndex
+from wal_core.errors import Fenced, Unavailable, WalError
+from wal_core.format.chain import Link, Sealed
 from wal_core.read.log_reader import LogReader
 from wal_core.state.contents import Contents
-from wal_core.state.survey import Starts
 from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
-from wal_core.stores.off_loop import UPKEEP, off_loop_if_large
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tenure import Tenure
+from wal_core.upkeep.candidates import Candidates
 from wal_core.upkeep.compaction import Compaction, Source
-from wal_core.upkeep.compaction_plan import UNSEALED_COUNT, next_run
+from wal_core.upkeep.compaction_plan import next_run
 from wal_core.upkeep.garbage import collect, garbage_of, when_due_ms
 from wal_core.upkeep.sealed_writer import SealedWriter
 from wal_core.upkeep.sweep import find_orphans
@@ -64,22 +59,16 @@ class Maintenance:
         self._config = tenure.config
         self._clock = tenure.clock
         self._chain = contents.chain
-        self._streams = contents.streams
         self._manifests = manifests
         self.manifest = manifest  # the newest: nobody but us may commit another
         self._writer = writer
-        self._reader = reader
         self._persist = Persistence(tenure.config, tenure.rng)
+        self._candidates = Candidates(store, tenure.config, contents, reader, self._persist)
         self._alone = alone  # held while compacting: one log at a time does
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
-        self._starts_changed = False
-        self._pieces_end = 0  # of the checkpoint, when dead ones were looked for
-        self._dead_checked_s = -float("inf")
         self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
-        self._is_small: dict[Link, bool] = {}  # completed ones: whether of many small blocks
-        self._avoided: set[Link] = set()  # damaged: left alone until the next start
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -87,18 +76,14 @@ class Maintenance:
 
     def poke(self) -> None:
         """A segment was finished, or room lacks: then what is dead is looked for at once."""
-        pieces = self._streams.get(CHECKPOINT_STREAM_ID)
-        if pieces is not None and pieces.start > self._pieces_end:
-            # All that there was of the checkpoint at the last look is dead.
-            self._pieces_end = pieces.end
-            self._starts_changed = True
+        self._candidates.look_for_pieces()
         if self._store.room.is_low:
-            self._starts_changed = True
+            self._candidates.something_died()
         self._wanted.set()
 
     def starts_changed(self) -> None:
         """A stream was truncated or dropped."""
-        self._starts_changed = True
+        self._candidates.something_died()
         self._wanted.set()
 
     async def stop(self) -> None:
@@ -153,22 +138,16 @@ class Maintenance:
         """How long nothing is due, if nothing happens."""
         now_ms = self._clock.now_ms()
         waits = [(self._when_due_ms(row) - now_ms) / 1000 for row in self.manifest.garbage]
-        if self._starts_changed:
-            waits.append(self._dead_check_due_s() - self._loop.time())
-        return min(waits, default=float("inf"))
-
-    def _dead_check_due_s(self) -> float:
-        if self._store.room.is_low:
-            return self._loop.time()
-        return self._dead_checked_s + self._config.dead_check_ms / 1000
+        waits.append(self._candidates.due_s() - self._loop.time())
+        return min(waits)
 
     async def _step(self) -> bool:
         """One piece of work; False when there was none."""
         if not await self._collect():
-            dead = await self._dead_links()
+            dead = await self._candidates.dead()
             # The last piece first: what was completed waits there.
-            small = await self._small_links()
-            pieces = reversed(self._workable())
+            small = await self._candidates.small()
+            pieces = reversed(self._candidates.workable())
             runs = (next_run(piece, dead, small, self._config) for piece in pieces)
             # What gives back less than it takes meanwhile has to wait while room lacks.
             lacks_room = self._store.room.is_low and not dead
@@ -181,95 +160,7 @@ class Maintenance:
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
-    def _workable(self) -> list[list[Link]]:
-        """Links up to the first damaged completed segment; damaged sealed ones are left out, and
-        their neighbours are none."""
-        pieces: list[list[Link]] = [[]]
-        for link in self._chain.links:
-            if link not in self._avoided:
-                pieces[-1].append(link)
-            elif isinstance(link, Completed):
-                break
-            else:
-                pieces.append([])
-        return [piece for piece in pieces if piece]
-
     # -- compaction ------------------------------------------------------------------------
-
-    def _starts(self) -> Starts:
-        return {
-            stream_id: stream.start
-            for stream_id, stream in self._streams.items()
-            if not stream.dropped
-        }
-
-    async def _tables(self, link: Link) -> Footer | SealedIndex:
-        return await self._persist(lambda: self._reader.tables.get(link))
-
-    def _avoid(self, link: Link, error: Corrupt) -> None:
-        _logger.warning("maintenance of the log: %s", error)
-        self._avoided.add(link)
-
-    async def _load(self, link: Link, starts: Starts) -> Source:
-        tables = await self._tables(link)
-        if link in self._reader.loading.damaged:
-            raise Corrupt(f"segments {link.first} to {link.last}: their table is damaged")
-        source = partial(Source, link, tables, starts, self._reader.place)
-        return await off_loop_if_large(UPKEEP, tables.run_count, source)
-
-    async def _dead_links(self) -> set[Link]:
-        """Links of which most is dead; looked for only after something died, and not too often."""
-        if not self._starts_changed or self._loop.time() < self._dead_check_due_s():
-            return set()
-        self._starts_changed = False
-        dead = set()
-        for link in self._unless_newest():
-            try:
-                source = await self._load(link, self._starts())
-            except Corrupt as error:
-                self._avoid(link, error)
-                continue
-            if source.stored_bytes and sum(source.live_bytes().values()) * 2 < source.stored_bytes:
-                dead.add(link)
-            await asyncio.sleep(0)
-        if dead:
-            self._starts_changed = True  # there may be more than one step can do
-        else:
-            self._dead_checked_s = self._loop.time()
-        return dead
-
-    async def _small_links(self) -> set[Link]:
-        """Completed segments of many small blocks. Where blocks are objects, segments are short."""
-        config = self._config
-        small: set[Link] = set()
-        if not self._store.segment_is_one_object:
-            return small
-        for link in self._unless_newest():
-            if not isinstance(link, Completed):
-                continue
-            if link not in self._is_small:
-                try:
-                    tables = await self._tables(link)
-                except Corrupt as error:
-                    self._avoid(link, error)
-                    continue
-                self._is_small[link] = (
-                    isinstance(tables, Footer)
-                    and tables.block_count >= config.seal_blocks_min_count
-                    and tables.mean_block_bytes < config.small_block_bytes
-                )
-            if self._is_small[link]:
-                small.add(link)
-        for link in self._is_small.keys() - set(self._chain.links):
-            del self._is_small[link]
-        return small
-
-    def _unless_newest(self) -> Iterator[Link]:
-        """What may be compacted for being dead: all but the newest completed segments."""
-        for piece in self._workable():
-            completed = [link for link in piece if isinstance(link, Completed)]
-            newest = completed[-UNSEALED_COUNT:]
-            yield from (link for link in piece if link not in newest)
 
     async def _compact_alone(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         async with self._alone:
@@ -278,7 +169,7 @@ class Maintenance:
     async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before
         # anything is committed.
-        starts, barrier = self._starts(), self._writer.barrier()
+        starts, barrier = self._candidates.starts(), self._writer.barrier()
         number = self.manifest.number + 1
         unique = self._tenure.rng.random_bytes(8).hex()
         # A run that finds no room gives back what it has taken, and is tried again later.
@@ -302,7 +193,7 @@ class Maintenance:
 
         async def load(link: Link) -> Source:
             loading.append(link)
-            return await self._load(link, starts)
+            return await self._candidates.load(link, starts)
 
         try:
             sealed, sources = await compaction.run(run, load, self._clock.now_ms())
@@ -315,7 +206,7 @@ class Maintenance:
                 created = writer.created
                 await self._persist(lambda: self._store.objects.delete(*created))
             if not isinstance(error, Fenced | Unavailable):
-                self._avoided.add(loading[-1])
+                self._candidates.avoid(loading[-1])
             raise
         self._chain.replace(run, sealed)
         self._log_sealed(run, sealed, writer.written_bytes)
@@ -408,7 +299,7 @@ class Maintenance:
             self._store.objects,
             self._config.log_id,
             self.manifest,
-            lambda link: self._load(link, {}),
+            lambda link: self._candidates.load(link, {}),
             self._persist,
         )
         if orphans:

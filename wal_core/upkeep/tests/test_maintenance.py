@@ -19,7 +19,7 @@ from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, VirtualClock
 from wal_core.tests.harness import CountingRng, Harness
 from wal_core.types import Buffer
-from wal_core.upkeep import maintenance
+from wal_core.upkeep import candidates
 from wal_core.upkeep.compaction import Source
 
 APART = dataclasses.replace(SMALL, merge_count=50, table_cache_bytes_max=0)
@@ -123,7 +123,7 @@ async def test_large_tables_are_gone_through_beside_the_loop(monkeypatch):
             threads.add(threading.get_ident())
             super().__init__(*args)
 
-    monkeypatch.setattr(maintenance, "Source", NotedSource)
+    monkeypatch.setattr(candidates, "Source", NotedSource)
     store = await open_store("memory:", "object")
     h = await Harness.open(store, dataclasses.replace(APART, segment_blocks_max=2))
     for _ in range(2):
@@ -132,7 +132,7 @@ async def test_large_tables_are_gone_through_beside_the_loop(monkeypatch):
     h = await Harness.open(store)
     threads.clear()
     _, link, _ = h.log._contents.chain.links
-    source = await h.log._maintenance._load(link, dict.fromkeys(range(1_000), 0))
+    source = await h.log._maintenance._candidates.load(link, dict.fromkeys(range(1_000), 0))
     assert source.tables.run_count == 2_000
     assert threads
     assert threading.get_ident() not in threads

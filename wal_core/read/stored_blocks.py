@@ -1,0 +1,151 @@
+"""The blocks of finished segments and of the unfinished one: through the cache, with neighbours and
+read-ahead, around what is damaged.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from wal_core.budgets import Budgets
+from wal_core.config import MIB, LogConfig
+from wal_core.errors import Corrupt
+from wal_core.format.footer import Footer
+from wal_core.format.places import Place
+from wal_core.format.sealed_index import SealedIndex
+from wal_core.format.segment_index import SegmentIndex, SegmentView
+from wal_core.format.stream_tables import Run
+from wal_core.read.cache import LoadingCache
+from wal_core.state.tables import place_of
+from wal_core.stores.segments.base import SegmentStore
+from wal_core.stores.stretches import (
+    STRETCH_BLOCKS_MAX_COUNT,
+    STRETCH_BYTES_MAX,
+    Blocks,
+    Stretch,
+    read_stretch,
+    stretches_around,
+)
+
+_READ_AHEAD_COUNT = 8
+_READ_AHEAD_BYTES = 4 * MIB
+_READ_AHEAD_BLOCKS_COUNT = 2 * STRETCH_BLOCKS_MAX_COUNT
+"""Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
+and throws away more when the reader does not go on."""
+
+_STRETCHES_IN_CACHE_COUNT = 8
+"""Where the block cache is so small that fewer would fit, stretches are smaller."""
+
+_DAMAGED_MAX_COUNT = 1_000
+"""So many damaged stretches are remembered, a few hundred bytes each."""
+
+
+class StoredBlocks:
+    """Of one log. Knows places and runs, and nothing of what the streams are by now."""
+
+    def __init__(self, store: SegmentStore, config: LogConfig, budgets: Budgets) -> None:
+        self._store = store
+        self._log_id = config.log_id
+        self._cache: LoadingCache[Stretch, Blocks] = LoadingCache(
+            budgets.blocks,
+            lambda stretch: read_stretch(store.objects, stretch, Blocks),
+            lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
+            config.store_timeout_ms,
+            room=budgets.catch_up.room(),
+            expected_bytes=lambda stretch: stretch.length,
+        )
+        self._stretch_bytes_max = min(
+            STRETCH_BYTES_MAX, budgets.blocks.bytes_max // _STRETCHES_IN_CACHE_COUNT
+        )
+        # Stretches with damage in them, so that what is whole is not read again with it each time.
+        self._damaged: set[Stretch] = set()
+        self._far = not store.segment_is_one_object
+
+    @property
+    def bytes_count(self) -> int:
+        """In the cache."""
+        return self._cache.bytes_count
+
+    async def block(self, view: SegmentView, number: int) -> Blocks:
+        """One of a segment, through the cache."""
+        place = self.place(view, number)
+        if place.length == 0:
+            raise Corrupt("these records are lost", **place.ids())
+        return await self._cache.get(Stretch.between(place, place))
+
+    def place(self, view: SegmentView, number: int) -> Place:
+        """Where a block of a segment is."""
+        assert isinstance(view, Footer | SealedIndex | SegmentIndex)
+        return place_of(self._store, self._log_id, view, number)
+
+    async def around(
+        self, view: SegmentView, runs: Sequence[Run], at: int, *, wait: bool
+    ) -> Blocks | None:
+        """The block of a run, with neighbours; None if it is not here and `wait` is False.
+
+        One that is damaged must not spoil its neighbours: then smaller stretches are tried, the
+        block alone last.
+        """
+        here = self.place(view, runs[at].block)
+        if here.length == 0:
+            raise Corrupt("these records are lost", **here.ids())
+        for stretch, end in self._stretches(view, runs, at):
+            blocks = self._cache.peek(stretch)
+            following = _run_of_block(runs, end, at)
+            if blocks is None and not wait:
+                self._read_ahead(view, runs, at)
+                return None
+            if blocks is None:
+                if self._far:
+                    # Each read takes long, however many there are at once.
+                    self._cache.prefetch(stretch)
+                    self._read_ahead(view, runs, following)
+                try:
+                    blocks = await self._cache.get(stretch)
+                except Corrupt:
+                    if stretch.block_count == 1:
+                        raise
+                    self._note_damaged(stretch)
+                    continue
+            self._read_ahead(view, runs, following)
+            return blocks
+        raise AssertionError("a block alone is always tried")
+
+    def _note_damaged(self, stretch: Stretch) -> None:
+        if len(self._damaged) >= _DAMAGED_MAX_COUNT:
+            self._damaged.clear()
+        self._damaged.add(stretch)
+
+    def _stretches(
+        self, view: SegmentView, runs: Sequence[Run], at: int
+    ) -> Iterator[tuple[Stretch, int]]:
+        """Those that may be read to get the block of `runs[at]`, and the number behind each."""
+        place_of = partial(self.place, view)
+        found = stretches_around(view.block_count, place_of, runs, at, self._stretch_bytes_max)
+        return (pair for pair in found if pair[0] not in self._damaged)
+
+    def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
+        """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
+        ahead_bytes = ahead_blocks = 0
+        for _ in range(_READ_AHEAD_COUNT):
+            if at >= len(runs):
+                return
+            stretch, end = next(self._stretches(view, runs, at))
+            if stretch.length:  # else it is lost
+                self._cache.prefetch(stretch)
+            ahead_bytes += stretch.length
+            ahead_blocks += stretch.block_count
+            if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
+                return
+            at = _run_of_block(runs, end, at)
+
+    async def close(self) -> None:
+        """End loads in progress."""
+        await self._cache.close()
+
+
+def _run_of_block(runs: Sequence[Run], number: int, at: int) -> int:
+    """Index of the first run, from `at` on, in a block from `number` on."""
+    high = min(len(runs), at + number - runs[at].block)
+    return bisect_left(runs, number, at, high, key=lambda run: run.block)

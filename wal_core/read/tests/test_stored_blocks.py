@@ -1,0 +1,71 @@
+"""Blocks around a place: neighbours with it, the next ones ahead, what is damaged left out."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from wal_core import Budgets, Corrupt, LogConfig, MemoryStore, open_store
+from wal_core.read.stored_blocks import StoredBlocks
+from wal_core.testing.faulty_object_store import FaultyObjectStore
+from wal_core.testing.sim_loop import run
+from wal_core.tests.harness import Harness
+
+CONFIG = dataclasses.replace(LogConfig.preset("object"), gather_ms=0)
+COUNT = 12
+
+
+async def stored() -> tuple[Harness, FaultyObjectStore, StoredBlocks]:
+    """One stream, one entry a block; and nothing in the cache."""
+    faulty = FaultyObjectStore(MemoryStore())
+    h = await Harness.open(await open_store("", "object", objects=faulty), CONFIG)
+    for n in range(COUNT):
+        await h.add(0, b"%02d" % n)
+    faulty.calls.clear()
+    faulty.latency_s = 0.1
+    return h, faulty, StoredBlocks(h.store, CONFIG, Budgets(CONFIG))
+
+
+def test_the_next_blocks_are_loaded_meanwhile():
+    async def main() -> None:
+        h, faulty, blocks = await stored()
+        view = h.log._contents.active
+        assert view is not None
+        runs = view.runs(0)
+        assert await blocks.around(view, runs, 0, wait=False) is None
+        found = await blocks.around(view, runs, 0, wait=True)
+        assert found is not None
+        assert [bytes(entry.payload) for entry in found.of_stream(0)] == [b"00"]
+        await asyncio.sleep(0.5)
+        asked_count = len(faulty.calls)
+        assert 1 < asked_count < COUNT
+        assert await blocks.around(view, runs, 1, wait=False) is not None
+        assert blocks.bytes_count > 0
+        await blocks.close()
+        assert blocks.bytes_count == 0
+        await h.log.close()
+
+    run(main)
+
+
+def test_a_damaged_block_alone_is_refused_and_its_neighbours_are_not():
+    async def main() -> None:
+        h, faulty, blocks = await stored()
+        view = h.log._contents.active
+        assert view is not None
+        key = blocks.place(view, 3).key
+        assert isinstance(faulty.inner, MemoryStore)
+        faulty.inner.objects[key] = faulty.inner.objects[key][:-1] + b"?"
+        runs = view.runs(0)
+        with pytest.raises(Corrupt):
+            await blocks.around(view, runs, 3, wait=True)
+        with pytest.raises(Corrupt):
+            await blocks.block(view, 3)
+        for at in (2, 4):
+            assert await blocks.around(view, runs, at, wait=True) is not None
+        await blocks.close()
+        await h.log.close()
+
+    run(main)
