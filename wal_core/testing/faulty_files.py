@@ -96,8 +96,11 @@ class FaultyFileOps:
                 _apply(content, (position, body[:kept]))
             if path in self._named or self._rng.random() < 0.5:
                 path.write_bytes(content)
+                self._synced[path] = content
+                self._named.add(path)
             else:
                 path.unlink(missing_ok=True)
+                self._synced.pop(path, None)  # what one crash took, another does not bring back
         self._unsynced.clear()
 
     def _fails(self, operation: str) -> bool:
