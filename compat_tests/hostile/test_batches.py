@@ -26,7 +26,6 @@ BOMB_BYTES = 1 << 30
 
 batches_setting = settings(
     max_examples=1_500,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

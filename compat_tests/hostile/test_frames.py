@@ -24,7 +24,6 @@ EXTREMES = [
 
 frames_setting = settings(
     max_examples=EXAMPLES_COUNT,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -155,7 +155,7 @@ def _collect(top: Top, version: int, frames: list[bytes]) -> None:
     head = pack(">hhihs", top.struct.api_key, version, 7, 1, b"c")
     head += b"\x00" if top.struct.is_flexible(version) else b""
 
-    @settings(max_examples=3, derandomize=True, database=None, deadline=None)
+    @settings(max_examples=3, derandomize=True, database=None)
     @given(arbitrary(top, version))
     def collect(message: Message) -> None:
         out = Writer()

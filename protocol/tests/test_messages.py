@@ -23,7 +23,6 @@ from protocol.tests.arbitrary import Top, arbitrary, case_id, cases, slow_encode
 SETTINGS = settings(
     max_examples=10,
     derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

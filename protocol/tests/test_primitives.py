@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from protocol import DecodeError, Writer
 from protocol import primitives as p
 
-SETTINGS = settings(derandomize=True, deadline=None, database=None, max_examples=50)
+SETTINGS = settings(derandomize=True, database=None, max_examples=50)
 TEXT = st.text(max_size=20) | st.sampled_from(["x" * 126, "x" * 127, "x" * 128, "é" * 9000])
 BLOB = st.binary(max_size=20) | st.sampled_from([bytes(126), bytes(127), bytes(128), bytes(20000)])
 

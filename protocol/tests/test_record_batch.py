@@ -26,7 +26,7 @@ from protocol import (
 )
 
 CODECS = pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
-SETTINGS = settings(max_examples=20, derandomize=True, deadline=None, database=None)
+SETTINGS = settings(max_examples=20, derandomize=True, database=None)
 
 BLOB = st.none() | st.binary(max_size=40) | st.just(bytes(5000))
 HEADERS = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=9)), max_size=3)

@@ -214,7 +214,7 @@ def test_runs_and_breaks_of_every_kind_are_taken(seed: int) -> None:
     assert check.max_timestamp_ms == max(r.timestamp_ms for r in records)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@settings(max_examples=60, derandomize=True, database=None)
 @given(
     st.lists(st.tuples(st.integers(0, 1 << 41), st.none() | st.binary(max_size=90)), min_size=1),
     st.sampled_from([0, GZIP, ZSTD]),

@@ -289,7 +289,7 @@ _STEP = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([0, 5, SEQUENCE_MAX - 6, SEQUENCE_MAX]), st.lists(_STEP, max_size=40))
 def test_any_history_ends_as_in_the_model(start: int, steps: list) -> None:
     model, partition = Model(), Partition()

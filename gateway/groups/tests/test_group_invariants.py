@@ -278,7 +278,6 @@ TestGroupLife = GroupLife.TestCase
 TestGroupLife.settings = settings(
     max_examples=100,
     stateful_step_count=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

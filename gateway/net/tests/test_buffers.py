@@ -58,7 +58,7 @@ def test_what_nobody_needs_any_more_is_given_back() -> None:
     assert pool._kept_bytes == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 600 * KIB), st.booleans()), max_size=60))
 def test_a_block_in_use_is_never_handed_out(steps: list[tuple[int, bool]]) -> None:
     pool = BlockPool(8 * BLOCK_BYTES_MIN)

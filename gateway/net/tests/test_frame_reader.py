@@ -69,7 +69,7 @@ def test_frames_of_every_size_in_reads_of_every_size(size: int, step: int) -> No
     assert reader.large_bytes == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.sampled_from([*BORDERS[:-1], 17, 9_000, 33_000]), min_size=1, max_size=8),
     st.lists(st.integers(1, 50_000), min_size=1, max_size=30),

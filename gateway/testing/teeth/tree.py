@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gateway.testing.teeth.mutation import Mutation
 
 ROOT = Path(__file__).parents[3]
-COPIED = ("gateway", "protocol", "wal_core", "compat_tests", "pyproject.toml")
+COPIED = ("gateway", "protocol", "wal_core", "compat_tests", "conftest.py", "pyproject.toml")
 TEST_S_MAX = 60
 """A mistake may make a test wait for ever; it then has noticed, in its way."""
 RUN_S_MAX = 600

@@ -23,7 +23,7 @@ from wal_core.stores.segments.file_writer import (
     sizes=st.lists(st.lists(st.integers(0, 3 * PAGE_BYTES), max_size=4), max_size=5),
     pages=st.integers(1, 3),
 )
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_writes_are_whole_pages_and_lose_nothing(sizes, pages):
     staging = Staging(pages * PAGE_BYTES)
     disk = bytearray()

@@ -71,7 +71,7 @@ def test_a_file_system_that_refuses_direct_writes_gets_ordinary_ones(tmp_path, m
     st.lists(st.integers(0, 50), max_size=3000),
     st.lists(st.integers(1, 2000), max_size=200),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_short_writes_are_continued(sizes, cuts):
     pieces = [bytes([n % 256]) * size for n, size in enumerate(sizes)]
     written = bytearray()

@@ -149,15 +149,13 @@ async def play(world: World, mode: str, steps: list[tuple]) -> None:
     await h.log.close()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(step, max_size=60), st.integers(0, 10**6), st.sampled_from([0.0, 0.2]))
 def test_object_mode_recovers_a_prefix_with_everything_acked(steps, seed, fault_rate):
     run(lambda: play(World(None, seed, fault_rate), "object", steps), seed=seed)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(step, max_size=60), st.integers(0, 10**6), st.sampled_from([0.0, 0.2]))
 def test_file_mode_recovers_a_prefix_with_everything_acked(steps, seed, fault_rate):
     root = Path(tempfile.mkdtemp())
