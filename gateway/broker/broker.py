@@ -76,6 +76,7 @@ class Broker:
         self._clock = clock
         self._steady = SteadyClock(clock)
         self._rng = rng
+        self._deleting: set[bytes] = set()  # topics whose tombstones are not durable
         self._dropping: set[tuple[bytes, int]] = set()  # topics, and logs that write that down
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
@@ -315,10 +316,12 @@ class Broker:
                 ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
             )
         deleted = self.catalog.write(TopicDeleted(topic_id=topic.id))
+        self._deleting.add(topic.id)
 
         def drop(confirmation: asyncio.Future[None]) -> None:
             # Not before: the bytes of a topic that a crash may bring back must not be given up.
             if failure(confirmation) is None:
+                self._deleting.discard(topic.id)
                 for owned in self.logs.serving():
                     owned.abandon(topic.partitions)
                 self.serve_tombstones()
@@ -332,7 +335,7 @@ class Broker:
         unserved = self.catalog.unserved()
         by_log: dict[int, list[bytes]] = {}
         for topic_id, log_ids in unserved.items():
-            for log_id in log_ids:
+            for log_id in log_ids if topic_id not in self._deleting else ():
                 by_log.setdefault(log_id, []).append(topic_id)
         for log_id, topic_ids in by_log.items():
             owned = self.logs.get(log_id)

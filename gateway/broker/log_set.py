@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker.topics import CATALOG_LOG_ID, FIRST_DATA_LOG_ID
 from gateway.observe.logger import log_event
-from wal_core import Budgets, WalError
+from wal_core import Budgets
 
 if TYPE_CHECKING:
     from gateway.broker.catalog import Catalog
@@ -122,15 +122,13 @@ class LogSet:
         self._closing = True
         if self._losing:
             await asyncio.wait(self._losing)
-        first: WalError | None = None
         mine: list[Closing] = [owned for owned in self._by_id.values() if not owned.is_lost]
-        for log in (*mine, self._catalog):
-            try:
-                await log.close()
-            except WalError as error:
-                first = first or error
-        if first is not None:
-            raise first
+        outcomes = await asyncio.gather(
+            *(log.close() for log in (*mine, self._catalog)), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
 def catalog_config(config: LogConfig) -> LogConfig:

@@ -190,6 +190,25 @@ async def test_a_tombstone_stays_until_all_logs_have_dropped_its_streams() -> No
 
 
 @virtual
+async def test_nothing_is_dropped_before_the_tombstone_is_durable() -> None:
+    """Nor by a sweep, or by the deletion of another topic: a crash may bring the topic back."""
+    world, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"x"))
+    world.objects.latency_s = lambda call, key, *_: 0.5 if key.startswith("logs/0/") else 0.0
+    deleting = asyncio.ensure_future(delete(world.client(), "t"))
+    await asyncio.sleep(0.1)
+    await world.gateway.retention.sweep()
+    await asyncio.sleep(0.1)
+    assert not deleting.done()
+    assert world.log.end_offset(0) == 1  # only the beginning of the stream
+    assert world.log.end_offset(1) == 1
+    await asyncio.sleep(1)
+    assert deleting.result() == 0
+    assert world.log.stream_ids() == [0]
+
+
+@virtual
 async def test_streams_of_a_topic_that_the_catalog_has_lost_are_kept_and_served_again() -> None:
     """An older copy of the catalog, for one."""
     world, client = await started()

@@ -21,7 +21,7 @@ CHUNK_COUNT = 50
 
 HAPPENED = {
     "crash": r"g\d+ +is killed",
-    "restart or takeover": r"g\d+ +listens, term [2-9]",
+    "restart or takeover": r"g\d+ +listens, terms .*: [2-9]",
     "clean stop": r"g\d+ +is asked to stop",
     "pause": r"g\d+ +is paused",
     "delayed messages": r"fault +SlowNetwork",
