@@ -106,6 +106,8 @@ class _Mover:
         self.objects: list[ObjectRow] = kept
         self.outside: list[int] = []
         for at, row in enumerate(self.rows):
+            if not row.length:
+                continue  # lost: it is nowhere
             key = index.objects[row.object_number].key
             if key in numbers:
                 self.rows[at] = row._replace(object_number=numbers[key])

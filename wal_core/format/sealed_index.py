@@ -30,7 +30,8 @@ class ObjectRow(NamedTuple):
 
 
 class BlockRow(NamedTuple):
-    """Where a block is, and the segment and number its header has."""
+    """Where a block is, and the segment and number its header has. One of length 0 is lost: what
+    else it says counts for nothing."""
 
     position: int
     length: int
@@ -114,11 +115,12 @@ class SealedIndex(StreamTables):
             row = BlockRow._make(
                 _BLOCK_ROW.unpack_from(self._buffer, _HEAD.size + number * _BLOCK_ROW.size)
             )
-            if row.object_number < len(self.objects):
+            if row.object_number < len(self.objects) or not row.length:
                 return row
         raise Corrupt("block beyond the index", log_id=self._log_id, segment=self.last)
 
     def place(self, number: int) -> Place:
+        """Where a block is; of one that is lost only that its length is 0 counts."""
         row = self.block(number)
-        key = self.objects[row.object_number].key
+        key = self.objects[row.object_number].key if row.length else ""
         return Place(key, row.position, row.length, self._log_id, row.segment, row.block)

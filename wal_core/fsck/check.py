@@ -123,8 +123,11 @@ class _Check:
             await self._history(manifest)
             judge_garbage(look, manifest)
             judge_rest(look, manifest, self._bad_seals)
-        for finding in report.findings:
-            finding.records = look.streams.readable(finding.records)
+        for finding in [*report.findings]:
+            left = look.streams.readable(finding.records)
+            if finding.kind is Kind.LOST and finding.records and not left:
+                report.findings.remove(finding)  # deleted since: nobody misses it
+            finding.records = left
         report.streams = look.streams.streams()
         report.blocks_read_count = look.reader.blocks_count
         return report

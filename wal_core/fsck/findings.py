@@ -17,11 +17,13 @@ class Kind(enum.Enum):
     DOOMED = "doomed"  # in use, and listed as garbage all the same: will be deleted
     ORPHAN = "orphan"  # there, but nothing names it: costs space and nothing else
     STRAGGLER = "straggler"  # of a writer that was fenced: never acknowledged, never read
+    LOST = "lost"  # a table says so: known to be gone, refused to readers, in nobody's way
     LEFTOVER = "leftover"  # of a compaction that was cut short, or is at it
 
 
-HARMLESS = frozenset({Kind.STRAGGLER, Kind.LEFTOVER})
-"""What killed processes leave: compaction removes the former, the next opening the latter."""
+HARMLESS = frozenset({Kind.STRAGGLER, Kind.LEFTOVER, Kind.LOST})
+"""What killed processes leave: compaction removes stragglers, the next opening leftovers. And what
+is known to be lost: nothing can be done about it, and nothing more is lost by it."""
 
 
 class Records(NamedTuple):

@@ -41,13 +41,25 @@ class TableCheck:
             return
         self._look.inventory.name(self._name, *(place.key for place in places))
         self._feed()
+        self._tell_lost(places)
         sizes = self._sizes(places)
         readable = []
         for number, place in enumerate(places):
-            if await self._is_there(place, sizes[place.key], number):
+            if place.length and await self._is_there(place, sizes[place.key], number):
                 readable.append(place)
         if self._look.deep:
             await self._read(readable, {place: number for number, place in enumerate(places)})
+
+    def _tell_lost(self, places: Sequence[Place]) -> None:
+        """What the tables themselves say is gone."""
+        blocks = [number for number, place in enumerate(places) if not place.length]
+        rows = [row for number in blocks for row in self._records(number)]
+        if rows:
+            finding = self._look.report.add(Kind.LOST, self._name, "its table says what is gone")
+            finding.records.extend(rows)
+        elif blocks:
+            text = f"its table says that {len(blocks)} blocks are gone, and not what was in them"
+            self._look.report.add(Kind.LOST, self._name, text)
 
     def _places(self, segment: int) -> list[Place]:
         tables = self._tables

@@ -18,7 +18,7 @@ from wal_core.format.footer import Footer
 from wal_core.format.places import Place
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.stream_tables import StreamRow
-from wal_core.state.survey import Starts, live_runs
+from wal_core.state.survey import LiveRun, Starts, live_runs
 from wal_core.state.tables import Tables
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.off_loop import UPKEEP
@@ -127,7 +127,9 @@ class Compaction:
 
     async def _take(self, source: Source) -> None:
         kept = source.worth_keeping(self._config, one_object=self._one_object)
-        copied = (place for place in source.places.values() if place.key not in kept)
+        copied = (
+            place for place in source.places.values() if place.length and place.key not in kept
+        )
         reads = read_in_order(
             self._objects,
             copied,
@@ -139,6 +141,9 @@ class Compaction:
         async with aclosing(reads) as blocks:
             for number, live in source.live.items():
                 place = source.places[number]
+                if not place.length:
+                    await self._lose(source, live)
+                    continue
                 if place.key in kept:
                     data_bytes = source.data_bytes(number)
                     await self.writer.reference(place, data_bytes, source.sizes[place.key], live)
@@ -148,3 +153,9 @@ class Compaction:
                     stream_id = run.run.stream_id
                     start = source.starts[stream_id]
                     await self.writer.copy(block.of_stream(stream_id), run, start)
+
+    async def _lose(self, source: Source, live: Sequence[LiveRun]) -> None:
+        """What is known to be lost stays known."""
+        for run, _, _ in live:
+            first = max(run.first_offset, source.starts[run.stream_id])
+            await self.writer.lose(run.stream_id, first, run.bytes_before)

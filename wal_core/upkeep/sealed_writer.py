@@ -13,7 +13,7 @@ from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_pa
 from wal_core.format.chain import Sealed
 from wal_core.format.places import Place
 from wal_core.format.sealed_index import BlockRow, ObjectRow, encode_index
-from wal_core.format.stream_tables import Run, StreamRow, with_maxima
+from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow, with_maxima
 from wal_core.state.survey import LiveRun
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
@@ -126,6 +126,15 @@ class SealedWriter:
         for run, _, payload_bytes in live:
             self._runs.append(run._replace(block=block))
             self.live_bytes += payload_bytes
+        await self._breathe(1)
+
+    async def lose(self, stream_id: int, first_offset: int, bytes_before: int) -> None:
+        """A stream's records from this offset on, up to what comes next of it, are nowhere."""
+        if self._has(stream_id):
+            await self._write_streams([stream_id])
+        block = len(self._blocks)
+        self._blocks.append(BlockRow(0, 0, 0, 0, self._last, 0))
+        self._runs.append(Run(stream_id, block, first_offset, NO_TIMESTAMP_MS, bytes_before))
         await self._breathe(1)
 
     def _has(self, stream_id: int) -> bool:
