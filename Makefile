@@ -18,7 +18,7 @@ help:
 	@echo "make model   explore the model of the log, whole and with each of its rules broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
-	@echo "make damage  damage every object of a log, one at a time"
+	@echo "make damage  damage every object of a log, one at a time, and repair it"
 	@echo "make soak    write and delete, then compare the bucket with its tables, ARGS='--minutes 5'"
 	@echo "make siege   attacks on the memory and patience of a broker in 1 GiB, ARGS='--scale 10'"
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"

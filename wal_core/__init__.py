@@ -15,6 +15,7 @@ from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.read.follower import Follower, FollowerPosition
+from wal_core.repair import Repaired, repair_log
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
@@ -46,6 +47,7 @@ __all__ = [
     "Mode",
     "NoRoom",
     "Records",
+    "Repaired",
     "Rng",
     "SegmentStore",
     "SteadyClock",
@@ -62,6 +64,7 @@ __all__ = [
     "open_store",
     "open_to_copy",
     "open_to_look",
+    "repair_log",
     "stored_log_ids",
     "stored_mode",
     "version_in",

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-REMEDY = "; `woodpecker-gateway fsck` tells what it costs, a copy of the data may have it"
+REMEDY = (
+    "; `woodpecker-gateway fsck` tells what it costs, and with --repair what can be done; "
+    "a copy of the data may have it"
+)
 """Behind what is logged about damage."""
 
 

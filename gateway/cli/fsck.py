@@ -1,7 +1,8 @@
 """`fsck`: is everything there and whole that the log in a folder or bucket consists of?
 
-Takes the very flags of `serve`, reads what is stored and nothing else. Whose records are concerned
-is told by topic and partition, as far as the newest checkpoint can be read.
+Takes the very flags of `serve`, reads what is stored and, but for a repair, does nothing else.
+Whose records are concerned is told by topic and partition, as far as the newest checkpoint can be
+read.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from gateway.cli.errors import complain
+from gateway.cli.fsck_repair import NOTHING, plan, repair
 from gateway.cli.serve import SettingsCommand, setting_parameters
 from gateway.settings.config import Config
 from gateway.settings.load import load_config
 
 if TYPE_CHECKING:
-    from wal_core import Finding, LogConfig, LogReport, Records, SegmentStore
+    from gateway.cli.stream_names import StreamNames
+    from wal_core import Finding, LogConfig, LogReport, Mode, Records, SegmentStore
 
 _WIDTH = 10  # of the longest kind, and a space
 _SAYS = {
@@ -31,13 +34,18 @@ _SAYS = {
     "doomed": "would be deleted although it is needed",
     "orphan": "costs space and nothing else",
     "straggler": "of a writer that was fenced; never acknowledged, will go",
+    "lost": "known to be gone; nothing else is lost by it",
     "leftover": "of a compaction that was cut short; the next start removes it",
 }
 _RECORDS_SHOWN_COUNT = 5
 """Of one finding; --json has them all."""
 
 
-def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
+def _fsck(quick: bool, as_json: bool, to_repair: bool, yes: bool, **flags: Any) -> int:
+    if yes and not to_repair:
+        raise click.UsageError("--yes says yes to --repair, which is not there.")
+    if to_repair and (quick or as_json):
+        raise click.UsageError("--repair reads every block and tells people: no --quick, --json.")
     config = load_config(flags, os.environ)
 
     from wal_core import WalError  # noqa: PLC0415 - after the help
@@ -45,9 +53,12 @@ def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
     # A mode is only asked for where somebody says so: what it is by default, the marker knows.
     mode = flags.get("mode") or os.environ.get("WOODPECKER_MODE", "").strip() or None
     try:
-        looks = asyncio.run(_look(config, mode, deep=not quick))
+        stored_mode, looks = asyncio.run(_look(config, mode, deep=not quick))
+        if yes and not _is_sound(looks):
+            return _repaired(config, stored_mode, looks)
     except WalError as error:
-        complain(str(error), "the --data and the keys that the broker has")
+        remedy = "the --data and the keys that the broker has"
+        complain(str(error), "a copy of the data, if this goes on" if yes else remedy)
         return 2
     if as_json:
         json.dump(_as_json(looks, quick=quick), sys.stdout, indent=2)
@@ -55,21 +66,36 @@ def _fsck(quick: bool, as_json: bool, **flags: Any) -> int:
     else:
         for line in _as_text(looks, config.data, quick=quick):
             click.echo(line)
+    if to_repair:
+        reports = [look.report for look in looks]
+        for line in [NOTHING] if _is_sound(looks) else plan(reports, config.data, stored_mode):
+            click.echo(line)
     return 0 if _is_sound(looks) else 1
+
+
+def _repaired(config: Config, mode: "Mode", looks: Sequence["_Look"]) -> int:
+    """Repair, and tell what there is then."""
+    bad = [(look.report, look.names.new()) for look in looks if not look.report.sound]
+    for line in asyncio.run(repair(config, mode, bad)):
+        click.echo(line)
+    _, after = asyncio.run(_look(config, mode, deep=True))
+    for line in _as_text(after, config.data, quick=False):
+        click.echo(line)
+    return 0 if _is_sound(after) else 1
 
 
 class _Look(NamedTuple):
     """At one log."""
 
     report: "LogReport"
-    names: Mapping[int, str]
+    names: "StreamNames"
 
 
 def _is_sound(looks: Sequence[_Look]) -> bool:
     return all(look.report.sound for look in looks)
 
 
-async def _look(config: Config, mode: str | None, *, deep: bool) -> list[_Look]:
+async def _look(config: Config, mode: str | None, *, deep: bool) -> tuple["Mode", list[_Look]]:
     """At every log: the catalog, those it names, and those that were ever opened there."""
     from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
     from wal_core import (  # noqa: PLC0415
@@ -90,7 +116,7 @@ async def _look(config: Config, mode: str | None, *, deep: bool) -> list[_Look]:
         looks = [catalog]
         for log_id in sorted((log_ids | placed) - {0}):
             looks.append((await _look_at(store, seen, log_id, deep=deep))[0])
-        return looks
+        return store.mode, looks
     finally:
         await store.close()
 
@@ -106,7 +132,7 @@ async def _look_at(
     config = dataclasses.replace(config, log_id=log_id)
     report = await check_log(store, config, SystemRng(), deep=deep, new_state=names.new)
     report.findings += names.findings(report)
-    return _Look(report, names.names), names.log_ids
+    return _Look(report, names), names.log_ids
 
 
 def _as_text(looks: Sequence[_Look], data: str, *, quick: bool) -> Iterator[str]:
@@ -149,7 +175,7 @@ def _findings_text(look: _Look) -> Iterator[str]:
         kind = finding.kind.value
         yield f"{kind:<{_WIDTH}}{finding.place}: {finding.text} ({_SAYS[kind]})"
         for row in finding.records[:_RECORDS_SHOWN_COUNT]:
-            yield f"{'':<{_WIDTH}}{_affected(finding, row, look.names)}"
+            yield f"{'':<{_WIDTH}}{_affected(finding, row, look.names.names)}"
         more_count = len(finding.records) - _RECORDS_SHOWN_COUNT
         if more_count > 0:
             yield f"{'':<{_WIDTH}}and {more_count} more such ranges; --json lists them"
@@ -177,7 +203,7 @@ def _as_json(looks: Sequence[_Look], *, quick: bool) -> dict[str, Any]:
                 "place": finding.place,
                 "text": finding.text,
                 "harmless": finding.harmless,
-                "records": [_records_json(row, names) for row in finding.records],
+                "records": [_records_json(row, names.names) for row in finding.records],
             }
             for report, names in looks
             for finding in report.findings
@@ -192,7 +218,7 @@ def _as_json(looks: Sequence[_Look], *, quick: bool) -> dict[str, Any]:
         "blocks_read": sum(report.blocks_read_count for report in reports),
         "logs": [_log_json(report) for report in reports],
         "streams": [
-            {"log": report.log_id} | _records_json(row, names)
+            {"log": report.log_id} | _records_json(row, names.names)
             for report, names in looks
             for row in report.streams.values()
         ],
@@ -237,6 +263,10 @@ fsck = SettingsCommand(
         click.Option(
             ["--json", "as_json"], is_flag=True, help="Print the report as one JSON object."
         ),
+        click.Option(
+            ["--repair", "to_repair"], is_flag=True, help="Say what a repair would do; see --yes."
+        ),
+        click.Option(["--yes"], is_flag=True, help="Do what --repair says."),
         *setting_parameters(),
     ],
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -244,14 +274,19 @@ fsck = SettingsCommand(
 
     Give it the flags you give to `serve`, or the same environment. It reads every block that is
     stored there, compares it with the tables that name it, and lists what is wrong with the topic
-    partitions and offsets that cannot be read because of it. Nothing is written or locked: a broker
-    may run meanwhile. What a killed broker leaves behind is listed, but is nothing wrong.
+    partitions and offsets that cannot be read because of it. Nothing is written or locked, but by
+    a repair: a broker may run meanwhile. What a killed broker leaves behind is listed, but is
+    nothing wrong.
+
+    --repair says what can be done about damage, and with --yes it is done: what can be read is
+    sealed anew, what cannot is remembered as lost. Stop the broker before.
 
     \b
-    Exit code: 0 sound, 1 something is wrong, 2 there is nothing to look at.
+    Exit code: 0 sound, 1 something is wrong, 2 there is nothing to look at, or no repair possible.
 
     \b
         woodpecker-gateway fsck --data ./data
         woodpecker-gateway fsck --data s3://my-bucket/broker --quick
+        woodpecker-gateway fsck --data ./data --repair
     """,
 )

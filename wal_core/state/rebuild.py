@@ -122,8 +122,6 @@ class Rebuild:
             if found:
                 sizes[key] = size_bytes
                 pieces += found
-        if not pieces:
-            raise Corrupt(f"{link.index}: nothing is left of what it stands for")
         payload = _encode(link, in_order(pieces), sizes, before, after)
         return SealedIndex(self._log_id, payload)
 

@@ -195,6 +195,12 @@ class Recovery:
         replay.take(block)
         return False
 
+    async def add_segment(self) -> None:
+        """Afterwards: an empty one behind all others, whose footer says what we know. For whoever
+        replaces the last ones. Raises Fenced."""
+        if not await self._fence(SegmentIndex(self.chain.last + 1)):
+            raise Fenced("another writer took the log meanwhile", log_id=self._log_id)
+
     async def _fence(self, index: SegmentIndex) -> bool:
         """Fill the next slot with our footer; False when somebody else's block is there."""
         term = self.term + 1
