@@ -51,6 +51,10 @@ class LoadingCache(Generic[K, V]):
             self._values.move_to_end(key)
         return value
 
+    def knows(self, key: K) -> bool:
+        """Whether it is here or on its way."""
+        return key in self._values or key in self._loads
+
     async def get(self, key: K) -> V:
         """The value, loaded if need be. Raises what the load raises, Unavailable when late.
 

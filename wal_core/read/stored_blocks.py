@@ -28,11 +28,14 @@ from wal_core.stores.stretches import (
     stretches_around,
 )
 
-_READ_AHEAD_COUNT = 8
+_READ_AHEAD_COUNT = 16
 _READ_AHEAD_BYTES = 4 * MIB
 _READ_AHEAD_BLOCKS_COUNT = 2 * STRETCH_BLOCKS_MAX_COUNT
 """Bounds of what one sequential reader has loaded ahead; larger hides more latency of the store
 and throws away more when the reader does not go on."""
+
+_READ_AHEAD_AGAIN_COUNT = 8
+"""With so many single blocks loaded ahead no more are looked for."""
 
 _STRETCHES_IN_CACHE_COUNT = 8
 """Where the block cache is so small that fewer would fit, stretches are smaller."""
@@ -127,6 +130,8 @@ class StoredBlocks:
 
     def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
         """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
+        if self._is_far_ahead(view, runs, at):
+            return
         ahead_bytes = ahead_blocks = 0
         for _ in range(_READ_AHEAD_COUNT):
             if at >= len(runs):
@@ -139,6 +144,15 @@ class StoredBlocks:
             if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
                 return
             at = _run_of_block(runs, end, at)
+
+    def _is_far_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:
+        """Whether enough has been looked for, where each block is an object of its own. To go
+        through all of them again for each would cost more than the reading."""
+        later = at + _READ_AHEAD_AGAIN_COUNT
+        if later >= len(runs):
+            return False
+        stretch, _ = next(self._stretches(view, runs, later))
+        return stretch.block_count == 1 and self._cache.knows(stretch)
 
     async def close(self) -> None:
         """End loads in progress."""

@@ -34,6 +34,9 @@ READS_MAX_BYTES = 64 * MIB
 """Many reads in flight hide the round trip: a whole segment of small blocks costs a handful. The
 bytes bound what is in memory; one block is always read."""
 
+_ROWS_OF_A_BLOCK = 5
+"""To verify a block takes as long as to look at so many entries: 256 of one record each, 3 ms."""
+
 _WANTED_SHARE = 8
 """One block of so many, at least, must hold what is looked for."""
 
@@ -94,9 +97,8 @@ async def read_stretch(
     except NotFound:
         raise _corrupt(stretch, "is missing") from None
     entries_max_count = (len(buffer) - stretch.block_count * HEADER_BYTES) // INDEX_ENTRY.size
-    return await off_loop_if_large(
-        lane, entries_max_count, lambda: work(_verified(stretch, buffer))
-    )
+    rows_count = entries_max_count + stretch.block_count * _ROWS_OF_A_BLOCK
+    return await off_loop_if_large(lane, rows_count, lambda: work(_verified(stretch, buffer)))
 
 
 def _verified(stretch: Stretch, buffer: Buffer) -> list[Block]:
@@ -163,6 +165,12 @@ def stretches_around(
             return None
         return stretch, high
 
+    alone = Stretch.between(here, here), number + 1
+    if within(2) is None:
+        # What keeps it from making a stretch with the one it is paired with keeps it from larger
+        # ones: most of all that each block is an object of its own.
+        yield alone
+        return
     count = STRETCH_BLOCKS_MAX_COUNT
     largest = within(count)
     if largest is None:
@@ -174,7 +182,7 @@ def stretches_around(
             yield largest
         count //= 2
         largest = within(count)
-    yield Stretch.between(here, here), number + 1
+    yield alone
 
 
 def _is_wanted(runs: Sequence[Run], at: int, low: int, high: int) -> bool:

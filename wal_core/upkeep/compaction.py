@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TypeAlias
 
 from wal_core.config import MIB, LogConfig
@@ -21,7 +22,7 @@ from wal_core.format.stream_tables import StreamRow
 from wal_core.state.survey import LiveRun, Starts, live_runs
 from wal_core.state.tables import Tables
 from wal_core.stores.objects.base import ObjectStore
-from wal_core.stores.off_loop import UPKEEP
+from wal_core.stores.off_loop import UPKEEP, off_loop_if_large
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.stretches import read_in_order
 from wal_core.upkeep.sealed_writer import SealedWriter
@@ -126,7 +127,8 @@ class Compaction:
         return await self.writer.finish(streams, created_ms), sources
 
     async def _take(self, source: Source) -> None:
-        kept = source.worth_keeping(self._config, one_object=self._one_object)
+        weigh = partial(source.worth_keeping, self._config, one_object=self._one_object)
+        kept = await off_loop_if_large(UPKEEP, source.tables.block_count, weigh)
         copied = (
             place for place in source.places.values() if place.length and place.key not in kept
         )

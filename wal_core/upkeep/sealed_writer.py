@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_payload
 from wal_core.format.chain import Sealed
@@ -29,6 +31,9 @@ _RUN_UNITS_COUNT = 10
 """What it takes to get to a run, whatever is in it."""
 _BLOCK_ENTRIES_MAX_COUNT = 2_000
 """Of tiny entries a block holds no more: whoever encodes or parses it keeps the loop meanwhile."""
+
+
+_stream_of = attrgetter("stream_id")
 
 
 class _Gathered:
@@ -191,18 +196,15 @@ class SealedWriter:
 
     def _note_runs(self, entries: Sequence[Entry], block: int) -> None:
         """One run per stream: its entries lie side by side."""
-        for entry in entries:
-            gathered = self._gathered[entry.stream_id]
-            stream_id, base_offset, _, _, timestamp_ms, _ = entry
-            last = self._runs[-1] if self._runs else None
-            if last and last.stream_id == stream_id and last.block == block:
-                maximum = max(last.max_timestamp_ms, timestamp_ms)
-                self._runs[-1] = last._replace(max_timestamp_ms=maximum)
-            else:
-                before = gathered.bytes_before
-                self._runs.append(Run(stream_id, block, base_offset, timestamp_ms, before))
-            gathered.bytes_before += len(entry.payload)
-            self.live_bytes += len(entry.payload)
+        for stream_id, of_stream in groupby(entries, key=_stream_of):
+            run_entries = list(of_stream)
+            gathered = self._gathered[stream_id]
+            maximum = max(entry.max_timestamp_ms for entry in run_entries)
+            first = run_entries[0].base_offset
+            self._runs.append(Run(stream_id, block, first, maximum, gathered.bytes_before))
+            bytes_count = sum(len(entry.payload) for entry in run_entries)
+            gathered.bytes_before += bytes_count
+            self.live_bytes += bytes_count
 
     async def _put_object(self) -> None:
         row = self._objects[self._pieces_number]

@@ -250,3 +250,27 @@ def test_a_read_that_has_enough_does_not_wait_for_more():
         assert 4.9 < loop.time() - start < 5.2
 
     run(main)
+
+
+def test_blocks_that_lie_alone_are_found_at_a_cost_that_read_ahead_does_not_multiply():
+    """Each is an object of its own: there is no stretch to look for, and those ahead are known."""
+
+    async def main() -> None:
+        blocks_count = 600
+        h, _ = await written(
+            blocks_count, dataclasses.replace(CONFIG, segment_blocks_max=blocks_count)
+        )
+        blocks = h.log._reader.blocks
+        find, looks = blocks.place, []
+
+        def place(view, number):
+            looks.append(number)
+            return find(view, number)
+
+        blocks.place = place
+        found = await h.log.read(0, 0, 10**9)
+        assert len(found) == blocks_count
+        assert len(looks) <= 16 * blocks_count
+        await h.log.close()
+
+    run(main)

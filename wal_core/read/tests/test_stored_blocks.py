@@ -14,7 +14,7 @@ from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
 
 CONFIG = dataclasses.replace(LogConfig.preset("object"), gather_ms=0)
-COUNT = 12
+COUNT = 24
 
 
 async def stored() -> tuple[Harness, FaultyObjectStore, StoredBlocks]:

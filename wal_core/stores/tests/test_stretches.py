@@ -18,6 +18,7 @@ from wal_core.format.places import Place
 from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.stream_tables import Run
 from wal_core.stores.objects.memory import MemoryStore
+from wal_core.stores.off_loop import Lane
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.stretches import (
     STRETCH_BLOCKS_MAX_COUNT,
@@ -257,5 +258,43 @@ def test_a_damaged_block_of_a_sealed_segment_does_not_spoil_those_beside_it():
         found = await h.log.read(0, following, 1 << 20)
         assert [entry.base_offset for entry in found] == list(range(following, 40))
         await h.log.close()
+
+    run(main)
+
+
+class _CountingLane(Lane):
+    """Nothing is done in a thread; what would be is counted."""
+
+    def __init__(self) -> None:
+        super().__init__("counting", 1)
+        self.count = 0
+
+    def start(self, work):
+        self.count += 1
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(work())
+        return done
+
+
+@pytest.mark.parametrize(
+    ("blocks_count", "is_beside_the_loop"), [(1, False), (32, False), (256, True)]
+)
+def test_many_small_blocks_are_verified_beside_the_loop(blocks_count, is_beside_the_loop):
+    async def main() -> None:
+        blocks = [
+            b"".join(
+                encode_entries(
+                    BlockIds(0, 7, number, 1, 0, bytes(16)), [Entry(1, number, 1, 1, 0, b"x" * 150)]
+                ).pieces
+            )
+            for number in range(blocks_count)
+        ]
+        objects, lane = MemoryStore(), _CountingLane()
+        await objects.create(KEY, blocks)
+        places = places_of([len(block) for block in blocks])
+        stretch = Stretch.between(places[0], places[-1])
+        found = await read_stretch(objects, stretch, Blocks, lane)
+        assert len(found.of_stream(1)) == blocks_count
+        assert lane.count == is_beside_the_loop
 
     run(main)

@@ -15,6 +15,8 @@ from wal_core import Fenced, LogConfig, MemoryStore, open_store
 from wal_core.format.block import BlockKind, parse_block
 from wal_core.format.chain import Completed, Sealed
 from wal_core.fsck import check_log
+from wal_core.stores import off_loop
+from wal_core.stores.off_loop import UPKEEP, Lane
 from wal_core.stores.segments.file import FileSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
@@ -456,3 +458,24 @@ def test_where_a_writer_was_fenced_it_fails_for_ever():
         assert (await check_log(store, config, CountingRng())).findings == []
 
     run(main)
+
+
+def test_a_segment_of_many_blocks_is_weighed_beside_the_loop(monkeypatch: pytest.MonkeyPatch):
+    begun, start = [], Lane.start
+
+    def noted(lane: Lane, work):
+        begun.append((lane, getattr(getattr(work, "func", None), "__name__", "")))
+        return start(lane, work)
+
+    async def main() -> None:
+        world = World(0, SMALL)
+        await world.open(await open_store("", "object", objects=MemoryStore()))
+        await load(world, world.h.store, 60)
+        await world.settle()
+        await world.check()
+        await world.h.log.close()
+
+    monkeypatch.setattr(off_loop, "LARGE_ROWS_COUNT", 2)
+    monkeypatch.setattr(Lane, "start", noted)
+    run(main)
+    assert (UPKEEP, "worth_keeping") in begun
