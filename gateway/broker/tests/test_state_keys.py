@@ -13,18 +13,20 @@ LARGEST = (1 << 64) - 1
 def test_every_key_tells_its_kind_and_whose_it_is() -> None:
     keys = {
         KeyKind.CLUSTER: state_keys.CLUSTER,
-        KeyKind.PRODUCER_IDS: state_keys.PRODUCER_IDS,
-        KeyKind.NEXT_STREAM: state_keys.NEXT_STREAM,
         KeyKind.TOPIC: state_keys.topic(ID),
+        KeyKind.TOMBSTONE: state_keys.tombstone(ID),
+        KeyKind.NEXT_STREAM: state_keys.next_stream(LARGEST),
+        KeyKind.OPENED: state_keys.opened(LARGEST),
         KeyKind.PARTITION: state_keys.partition(LARGEST),
         KeyKind.PRODUCER: state_keys.producer(LARGEST, 7),
         KeyKind.GROUP_RECORD: state_keys.group_record(b"record"),
     }
     assert {state_keys.kind_of(key): key for key in keys.values()} == keys
     assert set(keys) == set(KeyKind)
-    assert keys[KeyKind.TOPIC][1:] == ID
-    assert state_keys.stream_of(keys[KeyKind.PARTITION]) == LARGEST
-    assert state_keys.stream_of(keys[KeyKind.PRODUCER]) == LARGEST
+    for kind in (KeyKind.TOPIC, KeyKind.TOMBSTONE):
+        assert keys[kind][1:] == ID
+    for kind in (KeyKind.NEXT_STREAM, KeyKind.OPENED, KeyKind.PARTITION, KeyKind.PRODUCER):
+        assert state_keys.number_of(keys[kind]) == LARGEST
     assert state_keys.producer_of(keys[KeyKind.PRODUCER]) == 7
 
 
@@ -43,7 +45,7 @@ def test_an_unknown_kind_is_of_a_newer_release(key: bytes) -> None:
 @pytest.mark.parametrize("key", [b"", b"p", state_keys.partition(5)[:-1]])
 def test_a_key_that_is_cut_names_nothing(key: bytes) -> None:
     with pytest.raises(Corrupt, match="names no stream"):
-        state_keys.stream_of(key)
+        state_keys.number_of(key)
     for other in (key, state_keys.partition(5), state_keys.producer(5, 7) + b"x"):
         with pytest.raises(Corrupt, match="names no producer"):
             state_keys.producer_of(other)
