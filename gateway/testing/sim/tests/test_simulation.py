@@ -17,7 +17,7 @@ from gateway.testing.sim.simulate import Outcome, simulate
 from wal_core.testing.sampled import sampled
 
 SEEDS_COUNT = 500  # per mode, about 80 s on one core
-CHUNK_COUNT = 50
+CHUNK_COUNT = 25
 
 HAPPENED = {
     "crash": r"g\d+ +is killed",
@@ -77,6 +77,7 @@ def test_seeds(mode, first):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # alone it has to play all runs itself
 @_EACH_MODE
 def test_every_kind_of_fault_hits_something(mode):
     missing = set(HAPPENED | HAPPENED_IN_MODE[mode])
