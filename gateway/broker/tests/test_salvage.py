@@ -133,3 +133,23 @@ async def test_records_of_a_topic_that_nothing_tells_of_stay() -> None:
     assert partition is not None
     assert partition.stream_id > kept.stream_id, "its old records would be another topic's"
     await world.stop()
+
+
+@virtual
+async def test_records_of_a_stream_that_the_journal_has_lost_stay() -> None:
+    """The block with its opening is damaged, and its first record with it; the others are whole."""
+    world, client = await started(**SMALL_SEGMENTS)
+    await client.create("kept")
+    for value in (b"first", b"whole"):
+        await client.produced("kept", batch_of(value))
+    kept = world.gateway.broker.partition("kept", 0)
+    assert kept is not None
+    await world.crash()
+    snapshot = Snapshot(world)
+    opened = {JOURNAL_STREAM_ID, kept.stream_id}
+    (damaged,) = [block for block in snapshot.blocks() if block.streams == opened]
+    await snapshot.start(damaged)
+    assert kept.stream_id in world.log.stream_ids()
+    (entry,) = await world.log.read(kept.stream_id, 1, 1_000)
+    assert b"whole" in bytes(entry.payload)
+    await world.stop()
