@@ -282,7 +282,8 @@ fsck = SettingsCommand(
     sealed anew, what cannot is remembered as lost. Stop the broker before.
 
     \b
-    Exit code: 0 sound, 1 something is wrong, 2 there is nothing to look at, or no repair possible.
+    Exit code: 0 sound, 1 something is wrong, 2 there is nothing to look at, or no repair
+    is possible.
 
     \b
         woodpecker-gateway fsck --data ./data

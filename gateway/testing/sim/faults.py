@@ -310,7 +310,7 @@ def draw_rare_faults(seed: int, mode: str, horizon_s: float) -> list[Fault]:
 
 def _rare_store_errors(rng: Random, at_s: float) -> Fault:
     operation, key_part = rng.choice(
-        (("list", "logs/"), ("list", ""), ("delete", ""), ("create", "logs/"))
+        (("list", "logs/1/"), ("list", ""), ("delete", ""), ("create", "logs/"))
     )
     kind = rng.choice(("BEFORE", "BEFORE", "BEFORE", "AFTER", "HANG", "HANG_AFTER"))
     if operation == "create":

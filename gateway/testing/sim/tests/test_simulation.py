@@ -16,7 +16,7 @@ from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
 from wal_core.testing.sampled import sampled
 
-SEEDS_COUNT = 500  # per mode, about 80 s on one core
+SEEDS_COUNT = 500  # per mode, about 150 s on one core
 CHUNK_COUNT = 25
 
 HAPPENED = {
