@@ -334,14 +334,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _abort(self, reason: str) -> None:
         assert self._transport is not None
-        log_event(
-            logger,
-            logging.WARNING,
-            "connection closed",
-            client=self._client_host,
-            reason=reason,
-        )
+        self._tell_closed(reason)
         self._transport.abort()
+
+    def _tell_closed(self, reason: str) -> None:
+        host = self._client_host
+        log_event(logger, logging.WARNING, "connection closed", client=host, reason=reason)
 
     def _write_buffer_bytes(self) -> int:
         assert self._transport is not None
@@ -354,13 +352,7 @@ class Connection(asyncio.BufferedProtocol):
     def _close(self, reason: str) -> None:
         assert self._transport is not None
         if not self._transport.is_closing():
-            log_event(
-                logger,
-                logging.WARNING,
-                "connection closed",
-                client=self._client_host,
-                reason=reason,
-            )
+            self._tell_closed(reason)
             self._transport.close()
 
     def stop_reading(self) -> None:
