@@ -13,13 +13,11 @@ import msgspec
 from gateway.broker.metadata_records import (
     ID_MAX,
     PARTITIONS_MAX_COUNT,
-    RECORD,
-    UNREADABLE,
     Record,
     StreamId,
     TopicId,
+    decode_record,
 )
-from wal_core import Corrupt, version_in
 
 JOURNAL_STREAM_ID = 0
 
@@ -74,10 +72,5 @@ def encode_journal(record: JournalRecord) -> bytes:
 
 def decode_journal(payload: bytes | memoryview) -> JournalRecord:
     """Raises Corrupt, and Invalid for a version that is not read here."""
-    try:
-        record: JournalRecord = _decoder.decode(payload)
-    except UNREADABLE as error:
-        RECORD.check(version_in(payload, RECORD.version))
-        raise Corrupt(f"a journal record cannot be read: {error}") from None
-    RECORD.check(record.version)
+    record: JournalRecord = decode_record(_decoder, payload, "journal")
     return record

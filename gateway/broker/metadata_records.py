@@ -5,7 +5,7 @@ JSON, because a person with nothing but the bucket must be able to read which to
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
@@ -122,12 +122,22 @@ def encode_metadata(record: MetadataRecord) -> bytes:
     return _encoder.encode(record)
 
 
+R = TypeVar("R", bound=Record)
+
+
 def decode_metadata(payload: bytes | memoryview) -> MetadataRecord:
     """Raises Corrupt, and Invalid for a version that is not read here."""
+    record: MetadataRecord = decode_record(_decoder, payload, "metadata")
+    return record
+
+
+def decode_record(decoder: msgspec.json.Decoder[R], payload: bytes | memoryview, what: str) -> R:
+    """A record of the catalog or of a journal; `what` it is called in an error. Raises as
+    `decode_metadata`."""
     try:
-        record: MetadataRecord = _decoder.decode(payload)
+        record = decoder.decode(payload)
     except UNREADABLE as error:
         RECORD.check(version_in(payload, RECORD.version))
-        raise Corrupt(f"a metadata record cannot be read: {error}") from None
+        raise Corrupt(f"a {what} record cannot be read: {error}") from None
     RECORD.check(record.version)
     return record
