@@ -71,7 +71,7 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
                 )
                 offsets.append(offset)
     committed = iter(
-        await call.services.groups.commit(
+        await call.services.groups.of(request.group_id).commit(
             request.group_id,
             Identity(request.member_id, request.group_instance_id),
             request.generation_id_or_member_epoch,
@@ -158,9 +158,9 @@ async def _fetch_group(
     call: Call,
     slices: Slices,
 ) -> OffsetFetchResponseGroup:
-    groups = call.services.groups
+    coordinator = call.services.groups.of(group_id)
     if topics is None:
-        asked = groups.committed_partitions(group_id)
+        asked = coordinator.committed_partitions(group_id)
     else:
         asked = list(dict.fromkeys((t.name, p) for t in topics for p in t.partition_indexes))
     by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
@@ -169,7 +169,7 @@ async def _fetch_group(
         if slices.is_over:
             await slices.pause()
         some = asked[start : start + LOOKED_UP_AT_ONCE_COUNT]
-        code, offsets = groups.fetch(group_id, some)
+        code, offsets = coordinator.fetch(group_id, some)
         if code is not ErrorCode.NONE:
             offsets, error = dict.fromkeys(some), code
         for (name, index), committed in offsets.items():
@@ -211,11 +211,11 @@ def _fetched(
 
 def offset_fetch_weight(request: OffsetFetchRequest, call: Call) -> int:
     """Offsets that the answer will tell of groups that are asked for all of them."""
-    count_of = call.services.groups.committed_count
+    of = call.services.groups.of
     whole = {group.group_id for group in request.groups if group.topics is None}
     if request.topics is None:
         whole.add(request.group_id)
-    return sum(count_of(group_id) for group_id in whole)
+    return sum(of(group_id).committed_count(group_id) for group_id in whole)
 
 
 def offset_fetch_error(request: OffsetFetchRequest, code: ErrorCode) -> OffsetFetchResponse:

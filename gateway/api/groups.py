@@ -108,7 +108,7 @@ async def join_group(request: JoinGroupRequest, call: Call) -> JoinGroupResponse
     rebalance_timeout_ms = request.rebalance_timeout_ms
     if call.version < FIRST_JOIN_WITH_REBALANCE_TIMEOUT or rebalance_timeout_ms <= 0:
         rebalance_timeout_ms = request.session_timeout_ms
-    result = await call.services.groups.join(
+    result = await call.services.groups.of(request.group_id).join(
         request.group_id,
         JoinRequest(
             member_id=request.member_id,
@@ -145,7 +145,7 @@ def join_group_error(request: JoinGroupRequest, code: ErrorCode) -> JoinGroupRes
 
 async def sync_group(request: SyncGroupRequest, call: Call) -> SyncGroupResponse:
     """Answers when the leader's assignment is durable."""
-    result = await call.services.groups.sync(
+    result = await call.services.groups.of(request.group_id).sync(
         request.group_id,
         SyncRequest(
             member=Identity(request.member_id, request.group_instance_id),
@@ -171,7 +171,7 @@ def sync_group_error(request: SyncGroupRequest, code: ErrorCode) -> SyncGroupRes
 
 
 async def heartbeat(request: HeartbeatRequest, call: Call) -> HeartbeatResponse:
-    code = call.services.groups.heartbeat(
+    code = call.services.groups.of(request.group_id).heartbeat(
         request.group_id,
         Identity(request.member_id, request.group_instance_id),
         request.generation_id,
@@ -188,13 +188,14 @@ async def leave_group(request: LeaveGroupRequest, call: Call) -> LeaveGroupRespo
         leaving = [Identity(request.member_id)]
     else:
         leaving = [Identity(m.member_id, m.group_instance_id) for m in request.members]
+    coordinator = call.services.groups.of(request.group_id)
     codes: list[ErrorCode] = []
     slices = Slices()
     for start in range(0, len(leaving) or 1, LEAVING_AT_ONCE_COUNT):
         if slices.is_over:
             await slices.pause()
         some = leaving[start : start + LEAVING_AT_ONCE_COUNT]
-        error, codes_of_some = call.services.groups.leave(request.group_id, some)
+        error, codes_of_some = coordinator.leave(request.group_id, some)
         if error is not ErrorCode.NONE:
             return LeaveGroupResponse(error_code=error)
         codes += codes_of_some

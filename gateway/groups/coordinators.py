@@ -8,25 +8,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gateway.groups.budget import StateBudget
-from gateway.groups.committed import CommittedOffset, TopicPartition
 from gateway.groups.config import GroupConfig
 from gateway.groups.coordinator import GroupCoordinator, java_hash
 from gateway.groups.journal import GroupJournal
-from gateway.groups.members import (
-    Identity,
-    JoinRequest,
-    JoinResult,
-    SyncRequest,
-    SyncResult,
-)
-from gateway.groups.offsets import OffsetToCommit
-from protocol import ErrorCode
 from wal_core import Clock, Rng
 
 
 class GroupCoordinators:
-    """`add` one a log, `start`, then all else, then `close`. `log_of` says on which log the groups
-    of a hash lie."""
+    """`add` one a log, `start`, ask `of` for a group's, in the end `close`. `log_of` says on which
+    log the groups of a hash lie."""
 
     def __init__(
         self, config: GroupConfig, log_of: Callable[[int], int | None], *, clock: Clock, rng: Rng
@@ -74,46 +64,6 @@ class GroupCoordinators:
         """See GroupCoordinator."""
         for coordinator in self:
             await coordinator.close()
-
-    # ---- what is asked of a group's coordinator
-
-    async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
-        return await self.of(group_id).join(group_id, request)
-
-    async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
-        return await self.of(group_id).sync(group_id, request)
-
-    def heartbeat(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
-        return self.of(group_id).heartbeat(group_id, member, generation)
-
-    def leave(
-        self, group_id: str, members: Sequence[Identity]
-    ) -> tuple[ErrorCode, list[ErrorCode]]:
-        return self.of(group_id).leave(group_id, members)
-
-    async def commit(
-        self,
-        group_id: str,
-        member: Identity,
-        generation: int,
-        offsets: Sequence[OffsetToCommit],
-        client_host: str = "",
-    ) -> list[ErrorCode]:
-        coordinator = self.of(group_id)
-        return await coordinator.commit(group_id, member, generation, offsets, client_host)
-
-    def fetch(
-        self, group_id: str, partitions: Iterable[TopicPartition] | None
-    ) -> tuple[ErrorCode, dict[TopicPartition, CommittedOffset | None]]:
-        return self.of(group_id).fetch(group_id, partitions)
-
-    def committed_partitions(self, group_id: str) -> list[TopicPartition]:
-        return self.of(group_id).committed_partitions(group_id)
-
-    def committed_count(self, group_id: str) -> int:
-        return self.of(group_id).committed_count(group_id)
-
-    # ---- what concerns all
 
     def topics(self) -> list[str]:
         """The topics with committed offsets."""

@@ -82,8 +82,8 @@ class Broker:
             topics=SimpleNamespace(named=lambda name: known.topic if name == "t" else None),
             offsets_ready=answer_at_once,
         )
-        self.groups.is_served = lambda key: True
-        self.services = SimpleNamespace(broker=broker, groups=self.groups)
+        coordinators = SimpleNamespace(of=lambda group: self.groups, is_served=lambda group: True)
+        self.services = SimpleNamespace(broker=broker, groups=coordinators)
 
     async def ask(self, request, version, client_id="me"):
         call = SimpleNamespace(

@@ -56,7 +56,7 @@ async def commit_for_ever(
         wanted = OffsetToCommit(
             topic="t", partition=partition, offset=offset, leader_epoch=1, metadata="m" * 40
         )
-        (code,) = await groups.commit(group, Identity(""), -1, [wanted])
+        (code,) = await groups.of(group).commit(group, Identity(""), -1, [wanted])
         if code is E.NONE:
             acked[group, partition] = offset
         else:
@@ -70,7 +70,7 @@ async def test_an_acknowledged_commit_survives_any_crash(seed):
     acked: dict[tuple[str, int], int] = {}
     gateway = await start(objects)
     for turn in range(6):
-        member = Client(gateway.groups, group="members", session_ms=1_000_000)
+        member = Client(gateway.groups.of("members"), group="members", session_ms=1_000_000)
         await member.enter()
         tasks = [
             asyncio.ensure_future(
@@ -86,17 +86,17 @@ async def test_an_acknowledged_commit_survives_any_crash(seed):
         old, gateway = gateway, await start(objects)
         assert at_crash
         for (group, partition), offset in at_crash.items():
-            (found,) = gateway.groups.fetch(group, [("t", partition)])[1].values()
+            (found,) = gateway.groups.of(group).fetch(group, [("t", partition)])[1].values()
             assert found is not None and found.offset >= offset, (group, partition)
         restored = gateway.groups.of("members")._groups["members"]
         assert restored.generation == member.generation
         assert member.member_id in restored.members
-        member.coordinator = gateway.groups
+        member.coordinator = gateway.groups.of("members")
         assert member.heartbeat() is E.NONE
         assert member.leave() is E.NONE
         # The old process has lost the log: it may serve nobody any more.
         wanted = OffsetToCommit(topic="t", partition=0, offset=1, leader_epoch=1, metadata="")
-        codes = await old.groups.commit("late", Identity(""), -1, [wanted])
+        codes = await old.groups.of("late").commit("late", Identity(""), -1, [wanted])
         assert codes[0] in (E.NOT_COORDINATOR, E.COORDINATOR_NOT_AVAILABLE)
     await gateway.stop()
 
@@ -106,7 +106,7 @@ async def test_a_graceful_restart_changes_nothing():
     objects = MemoryStore()
     gateway = await start(objects)
     clients = [
-        Client(gateway.groups, group=f"g{n}", instance=f"i{n}", session_ms=600_000)
+        Client(gateway.groups.of(f"g{n}"), group=f"g{n}", instance=f"i{n}", session_ms=600_000)
         for n in range(20)
     ]
     for client in clients:
@@ -119,6 +119,6 @@ async def test_a_graceful_restart_changes_nothing():
     again = await start(objects)
     assert snapshot(again) == before
     for client in clients:
-        client.coordinator = again.groups
+        client.coordinator = again.groups.of(client.group)
         assert client.heartbeat() is E.NONE
     await again.stop()
