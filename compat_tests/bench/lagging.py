@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -41,11 +42,19 @@ def bench_lagging(name: str, target: Target, blocks_count: int) -> None:
         with gateway(f"{target.data}-lagging", target.mode, *target.flags, **flags) as broker:
             acks = (broker.bootstrap, OTHER_TOPIC, RECORD_BYTES, acks_count)
             alone = measured(load.acked_latency, *acks)
+            with _Busy():
+                crowded = measured(load.acked_latency, *acks)
             with _Lagging(broker.bootstrap, blocks_count) as lagging:
                 beside = measured(load.acked_latency, *acks)
             first_ms, rates = lagging.result()
         heading(f"{name}: one consumer of these blocks after a restart, and the acks of another")
         line("ack alone", f"p50 {alone.p50_ms:.2f} ms", f"p99 {alone.p99_ms:.2f} ms")
+        line(
+            "ack beside busy strangers",
+            f"p50 {crowded.p50_ms:.2f} ms",
+            f"p99 {crowded.p99_ms:.2f} ms",
+        )
+        line("  p99, times that alone", f"{crowded.p99_ms / alone.p99_ms:.2f}")
         _report("ack beside the reader", beside, read_pauses(notes))
         line("  p99, times that alone", f"{beside.p99_ms / alone.p99_ms:.2f}")
         line("first record", f"{first_ms:.1f} ms")
@@ -61,6 +70,30 @@ def _report(what: str, acks: load.Latency, pauses: Pauses) -> None:
         f"at most {pauses.late_max_ms:.1f} ms",
         f"gc at most {pauses.collection_max_ms:.1f} ms",
     )
+
+
+class _Busy:
+    """As many processes as a librdkafka reader has busy threads, which never ask the gateway for
+    anything: on two processors they alone make others wait, and what is more is the gateway's.
+    """
+
+    _COUNT = 2
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stop = context.Event()
+        self._processes = [
+            context.Process(target=_spin, args=(self._stop,)) for _ in range(self._COUNT)
+        ]
+
+    def __enter__(self) -> None:
+        for process in self._processes:
+            process.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for process in self._processes:
+            process.join()
 
 
 class _Lagging:
@@ -83,6 +116,12 @@ class _Lagging:
     def result(self) -> tuple[float, list[float]]:
         """Milliseconds to the first record, and the records a second of every round."""
         return self._work.result()
+
+
+def _spin(stop: Event) -> None:
+    while not stop.is_set():
+        for _ in range(10_000):
+            pass
 
 
 def _read(bootstrap: str, records_count: int, stop: threading.Event) -> tuple[float, list[float]]:
