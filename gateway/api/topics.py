@@ -206,7 +206,7 @@ def _begin_deletion(
         return answer, None
     answer.name, answer.topic_id = topic.name, topic.id
     try:
-        return answer, call.broker.delete_topic(topic)
+        return answer, call.broker.deletions.delete(topic)
     except Exception as error:
         answer.error_code = error_code(error)
         answer.error_message = str(error) or None

@@ -20,17 +20,17 @@ from gateway.broker.metadata_records import (
     Placement,
     TopicConfigsChanged,
     TopicCreated,
-    TopicDeleted,
 )
 from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
+from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
 from gateway.broker.topics import Topic
-from gateway.broker.waiting import confirmed_in_time, failure, settled, wait_confirmed
+from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, Unavailable, WalError
+from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, Unavailable
 
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
@@ -69,6 +69,7 @@ class Broker:
         self.catalog = Catalog(limits.message_bytes_max, clock, rng)
         self.topics = self.catalog.topics
         self.logs = LogSet(self.catalog, limits.logs_count)
+        self.deletions = TopicDeletions(self.catalog, self.logs)
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.producer_memory = ProducerMemory(
             limits.producer_state_bytes_max, limits.producer_id_expiration_ms
@@ -76,8 +77,6 @@ class Broker:
         self._clock = clock
         self._steady = SteadyClock(clock)
         self._rng = rng
-        self._deleting: set[bytes] = set()  # topics whose tombstones are not durable
-        self._dropping: set[tuple[bytes, int]] = set()  # topics, and logs that write that down
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
     async def open(
@@ -117,7 +116,7 @@ class Broker:
             # What the log has seen is not given out again, whatever the catalog remembers.
             self.topics.use_streams(owned.log_id, owned.next_stream_id)
             owned.tell_unclaimed(self.topics.tombstones)
-        self.serve_tombstones()
+        self.deletions.serve_tombstones()
 
     def _attach(self, topic: Topic) -> None:
         for partition in topic.partitions:
@@ -306,63 +305,6 @@ class Broker:
             )
         record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
         return self.catalog.write(record)
-
-    def delete_topic(self, topic: Topic) -> asyncio.Future[None]:
-        """Remove a topic and its streams during the call; the result is settled when that is
-        durable. Its name may be used again at once.
-        """
-        if topic.is_internal:
-            raise BrokerError(
-                ErrorCode.INVALID_REQUEST, f"{topic.name} is internal and cannot be deleted"
-            )
-        deleted = self.catalog.write(TopicDeleted(topic_id=topic.id))
-        self._deleting.add(topic.id)
-
-        def drop(confirmation: asyncio.Future[None]) -> None:
-            # Not before: the bytes of a topic that a crash may bring back must not be given up.
-            if failure(confirmation) is None:
-                self._deleting.discard(topic.id)
-                for owned in self.logs.serving():
-                    owned.abandon(topic.partitions)
-                self.serve_tombstones()
-
-        deleted.add_done_callback(drop)
-        return deleted
-
-    def serve_tombstones(self) -> None:
-        """Let the logs drop what they have of topics that are gone for good; what cannot be written
-        down now is tried again by the next retention."""
-        unserved = self.catalog.unserved()
-        by_log: dict[int, list[bytes]] = {}
-        for topic_id, log_ids in unserved.items():
-            for log_id in log_ids if topic_id not in self._deleting else ():
-                by_log.setdefault(log_id, []).append(topic_id)
-        for log_id, topic_ids in by_log.items():
-            owned = self.logs.get(log_id)
-            if owned is not None and owned.is_serving:
-                self._drop(owned, topic_ids)
-
-    def _drop(self, owned: OwnedLog, topic_ids: Sequence[bytes]) -> None:
-        found = owned.streams_of(frozenset(topic_ids))
-        for topic_id in topic_ids:
-            if (topic_id, owned.log_id) in self._dropping:
-                continue  # nothing is left, but that is not durable yet
-            served = partial(self._dropped, topic_id, owned.log_id)
-            if topic_id not in found:
-                served(None)
-                continue
-            try:
-                owned.drop_streams(topic_id, found[topic_id]).add_done_callback(served)
-                self._dropping.add((topic_id, owned.log_id))
-            except WalError as error:
-                reason = str(error)
-                log_event(logger, logging.WARNING, "streams not dropped yet", reason=reason)
-                return
-
-    def _dropped(self, topic_id: bytes, log_id: int, done: asyncio.Future[None] | None) -> None:
-        self._dropping.discard((topic_id, log_id))
-        if done is None or failure(done) is None:
-            self.catalog.tombstone_served(topic_id, log_id)
 
     def _new_topic_id(self) -> bytes:
         """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""

@@ -62,7 +62,7 @@ class Retention:
         Raises WalError or TimeoutError when the deletion cannot be written; what a partition
         alone is in the way of is logged.
         """
-        self._broker.serve_tombstones()
+        self._broker.deletions.serve_tombstones()
         expired = await self._expired()
         starts = {p: offset for p, offset in expired.items() if p.is_served and not p.deleted}
         if starts:

@@ -274,7 +274,7 @@ async def test_a_topic_that_goes_during_the_check_takes_nothing() -> None:
         await asyncio.sleep(0)
     topic = world.gateway.broker.topics.named("t")
     assert topic is not None
-    await world.gateway.broker.delete_topic(topic)
+    await world.gateway.broker.deletions.delete(topic)
     assert (await produced).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 

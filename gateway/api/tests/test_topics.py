@@ -231,7 +231,7 @@ async def test_committed_offsets_do_not_outlive_a_crash_in_the_middle_of_a_delet
     await _commit(client, 5)
     topic = world.gateway.broker.topics.named("t")
     assert topic is not None
-    await world.gateway.broker.delete_topic(topic)
+    await world.gateway.broker.deletions.delete(topic)
     client = await world.restart()
     assert world.gateway.groups.topics() == []
     await client.create("t")

@@ -6,11 +6,10 @@ import pytest
 
 from gateway.broker.broker import CREATION_WAIT_S, STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
-from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.metadata_records import MetadataRecord
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.broker.topics import TopicRegistry
-from gateway.tests.harness import World, batch_of, loop_ms, started, virtual
+from gateway.tests.harness import World, loop_ms, virtual
 from protocol import ErrorCode
 from wal_core import Fenced, Unavailable
 from wal_core.testing.faulty_object_store import Fault, Planned
@@ -68,36 +67,6 @@ async def test_a_cancelled_creator_does_not_take_the_others_with_it() -> None:
     assert topic.is_durable
 
 
-@virtual
-async def test_the_stream_of_a_deleted_topic_stays_dropped() -> None:
-    """The log itself forgets it at a segment's end; a crash before that brings it back."""
-    world, client = await started()
-    assert await client.create("t") == [0]
-    assert (await client.produced("t", batch_of(b"x"))).error_code == 0
-    broker = world.gateway.broker
-    topic = broker.topics.named("t")
-    assert topic is not None
-    await broker.delete_topic(topic)
-    await world.restart()
-    await asyncio.sleep(1)
-    assert world.log.stream_ids() == [JOURNAL_STREAM_ID]
-
-
-@virtual
-async def test_streams_are_not_used_again_after_a_deletion() -> None:
-    """Also when only a checkpoint knows that there was a topic."""
-    world, client = await started()
-    assert await client.create("t") == [0]
-    broker = world.gateway.broker
-    topic = broker.topics.named("t")
-    assert topic is not None
-    await broker.delete_topic(topic)
-    await world.stop()
-    await world.start()
-    new = world.gateway.broker.create_topic("u")
-    assert new.partitions[0].stream_id > topic.partitions[0].stream_id
-
-
 def _records(topics: TopicRegistry) -> list[MetadataRecord]:
     return [topic.record for topic in topics]
 
@@ -113,7 +82,7 @@ async def test_what_cannot_be_appended_leaves_no_trace() -> None:
     with pytest.raises(Unavailable):
         broker.create_topic("t")
     with pytest.raises(Unavailable):
-        broker.delete_topic(kept)
+        broker.deletions.delete(kept)
     with pytest.raises(Unavailable):
         await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     assert (dict(broker.topics.next_stream_ids), _records(broker.topics)) == before
@@ -150,7 +119,7 @@ async def test_the_internal_topic() -> None:
     assert len(topic.partitions) == 50
     assert topic.partitions[3].high_watermark == 2
     with pytest.raises(BrokerError):
-        broker.delete_topic(topic)
+        broker.deletions.delete(topic)
 
 
 @virtual

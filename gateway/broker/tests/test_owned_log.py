@@ -13,7 +13,6 @@ from gateway.broker.metadata_records import Placement, TopicCreated, TopicForgot
 from gateway.broker.topics import Topic
 from gateway.tests.harness import Client, World, batch_of, started, virtual
 from protocol import ApiKey, ErrorCode
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from protocol.messages.offset_commit import (
     OffsetCommitRequest,
@@ -55,13 +54,6 @@ def topic_of(world: World, name: str = "t") -> Topic:
     topic = world.gateway.broker.topics.named(name)
     assert topic is not None
     return topic
-
-
-async def delete(client: Client, name: str) -> int:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name=name)], timeout_ms=9_000)
-    reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    code: int = reply.responses[0].error_code
-    return code
 
 
 async def commit(client: Client, group: str, topic: str, offset: int) -> int:
@@ -167,48 +159,6 @@ def test_without_catalog_or_any_data_log_a_process_ends(log_ids: tuple[int, ...]
 
 
 @virtual
-async def test_a_tombstone_stays_until_all_logs_have_dropped_its_streams() -> None:
-    world, client = await started(logs_count=2)
-    await client.create("t", "kept", partitions=2)
-    for index in range(2):
-        await client.produced("t", batch_of(b"x"), index=index)
-    topic, broker = topic_of(world), world.gateway.broker
-    world.objects.latency_s = lambda call, key, *_: 0.5 if key.startswith("logs/2/") else 0.0
-    assert await delete(client, "t") == 0
-    await client.create("u")
-    assert topic.id in broker.topics.tombstones
-    await world.crash()
-    world.objects.latency_s = 0.0
-    client = await world.start() and world.client()
-    await asyncio.sleep(1)
-    broker = world.gateway.broker
-    for owned in broker.logs:
-        assert owned.log.stream_ids() == [0]
-    await client.create("v")
-    assert not broker.topics.tombstones
-    assert topic_of(world, "kept").partitions[0].high_watermark == 0
-
-
-@virtual
-async def test_nothing_is_dropped_before_the_tombstone_is_durable() -> None:
-    """Nor by a sweep, or by the deletion of another topic: a crash may bring the topic back."""
-    world, client = await started()
-    await client.create("t")
-    await client.produced("t", batch_of(b"x"))
-    world.objects.latency_s = lambda call, key, *_: 0.5 if key.startswith("logs/0/") else 0.0
-    deleting = asyncio.ensure_future(delete(world.client(), "t"))
-    await asyncio.sleep(0.1)
-    await world.gateway.retention.sweep()
-    await asyncio.sleep(0.1)
-    assert not deleting.done()
-    assert world.log.end_offset(0) == 1  # only the beginning of the stream
-    assert world.log.end_offset(1) == 1
-    await asyncio.sleep(1)
-    assert deleting.result() == 0
-    assert world.log.stream_ids() == [0]
-
-
-@virtual
 async def test_streams_of_a_topic_that_the_catalog_has_lost_are_kept_and_served_again() -> None:
     """An older copy of the catalog, for one."""
     world, client = await started()
@@ -252,7 +202,7 @@ async def test_a_commit_of_a_topic_that_is_gone_is_no_commit() -> None:
     assert await commit(client, "g", "t", 7) == 0
     assert await committed(client, "g", "t") == 7
     broker = world.gateway.broker
-    await broker.delete_topic(topic_of(world))
+    await broker.deletions.delete(topic_of(world))
     await broker.settled(broker.create_topic("t"))
     client = await world.restart()
     assert await committed(client, "g", "t") == -1
