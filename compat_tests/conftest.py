@@ -22,6 +22,7 @@ import pytest
 from compat_tests.support.client import LIBRARIES, Client, Library
 from compat_tests.support.environments import MissingClientError
 from compat_tests.support.gateway import Gateway, Remote, split_command, start_with
+from compat_tests.support.kafka import KAFKA_3, KAFKA_4, Kafka
 from wal_core.testing.s3_server import S3Server
 
 MARKERS = {
@@ -192,6 +193,42 @@ def stopped_well(gateway: Gateway) -> None:
     log = "\n".join(gateway.log)
     assert gateway.stop() == 0, log
     assert gateway.tracebacks_count == 0, f"tracebacks in the broker's log:\n{log}"
+
+
+@pytest.fixture(scope="session")
+def kafka_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Kafka]]:
+    """A real Kafka of a version, started when first wanted; skipped, and shown, without Java."""
+    started: dict[str, Kafka] = {}
+    with ExitStack() as stack:
+
+        def get(version: str) -> Kafka:
+            name = f"apache-kafka-{version.partition('.')[0]}"
+            if version not in started:
+                folder = tmp_path_factory.mktemp(name)
+                try:
+                    kafka = Kafka(folder, version=version)
+                except MissingClientError as error:
+                    request.config.stash[_missing][name] = str(error)
+                    pytest.skip(f"{name} is not available: {error}")
+                started[version] = stack.enter_context(kafka)
+                request.config.stash[_ran][name] = version
+            return started[version]
+
+        yield get
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_of: Callable[[str], Kafka]) -> Kafka:
+    """Apache Kafka of the last line with ZooKeeper's APIs and all old versions, for the session."""
+    return kafka_of(KAFKA_3)
+
+
+@pytest.fixture(scope="session")
+def kafka_4_broker(kafka_of: Callable[[str], Kafka]) -> Kafka:
+    """Apache Kafka of the newest line, for what came after 3.9."""
+    return kafka_of(KAFKA_4)
 
 
 @pytest.fixture

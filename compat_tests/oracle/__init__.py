@@ -1,0 +1,1 @@
+"""Apache Kafka itself, to compare the gateway with."""
