@@ -44,6 +44,26 @@ def test_refused_topics(client: Client, name: str, partitions: int, code: int) -
     assert refused.value.code == code, refused.value
 
 
+def test_a_topic_gets_more_partitions(client: Client, topic: str) -> None:
+    """Producers and consumers use them; what was in the first stays where it is."""
+    with client.producer() as producer:
+        producer.send(topic, [b"old"] * 3)
+    client.call("create_partitions", topic=topic, count=3)
+    wait_until(lambda: client.topics()[topic] == 3, what="three partitions")
+    with client.producer() as producer:
+        (ack,) = producer.send(topic, [Record(b"new", partition=2)])
+    assert (ack.partition, ack.offset) == (2, 0)
+    assert [record.value for record in client.read_all(topic, 3)] == [b"old"] * 3
+    assert [record.value for record in client.read_all(topic, 1, partition=2)] == [b"new"]
+    for count in (3, 2):  # no more than there are
+        with pytest.raises(ClientError) as refused:
+            client.call("create_partitions", topic=topic, count=count)
+        assert refused.value.code == INVALID_PARTITIONS
+    with pytest.raises(ClientError) as missing:
+        client.call("create_partitions", topic="no-such-topic", count=2)
+    assert missing.value.code == UNKNOWN_TOPIC_OR_PARTITION
+
+
 def test_recreated_topic_starts_at_zero(client: Client, topic: str) -> None:
     with client.producer() as producer:
         producer.send(topic, [b"old"] * 7)

@@ -36,6 +36,7 @@ FOREIGN = {
         "--producer-props",
     },
     "kafka-topics.sh": {
+        "--alter",
         "--bootstrap-server",
         "--create",
         "--list",

@@ -7,7 +7,7 @@ import sys
 import aiokafka
 import rpc
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
@@ -194,6 +194,9 @@ class Operations:
             lambda client: client.delete_topics(topics, timeout_ms=CREATE_TIMEOUT_MS)
         )
         self.check(response.topic_error_codes)
+
+    async def create_partitions(self, topic, count):
+        await self.admin(lambda client: client.create_partitions({topic: NewPartitions(count)}))
 
     async def delete_records(self, topic, partition, before):
         key = TopicPartition(topic, partition)

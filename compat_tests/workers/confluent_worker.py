@@ -17,7 +17,7 @@ from confluent_kafka import (
     admin,
     libversion,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 FLUSH_TIMEOUT_S = 90
 SYMBOLIC_OFFSETS = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
@@ -241,6 +241,10 @@ class Operations:
 
     def delete_topics(self, topics):
         for future in self.admin().delete_topics(topics, operation_timeout=30).values():
+            future.result(60)
+
+    def create_partitions(self, topic, count):
+        for future in self.admin().create_partitions([NewPartitions(topic, count)]).values():
             future.result(60)
 
     def delete_records(self, topic, partition, before):

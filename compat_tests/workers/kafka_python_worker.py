@@ -183,6 +183,9 @@ class Operations:
     def delete_topics(self, topics):
         self.admin(lambda client: client.delete_topics(topics))
 
+    def create_partitions(self, topic, count):
+        self.admin(lambda client: client.create_partitions({topic: count}))
+
     def delete_records(self, topic, partition, before):
         key = TopicPartition(topic, partition)
         found = self.admin(lambda client: client.delete_records({key: before}))

@@ -17,6 +17,7 @@ from gateway.api import (
     groups,
     log_dirs,
     offsets,
+    partitions,
     produce,
     records,
     topics,
@@ -71,6 +72,7 @@ _READ_TOPIC = Permission(Operation.READ, Resource.TOPIC)
 _WRITE_TOPIC = Permission(Operation.WRITE, Resource.TOPIC)
 _CREATE_TOPIC = Permission(Operation.CREATE, Resource.TOPIC)
 _DELETE_TOPIC = Permission(Operation.DELETE, Resource.TOPIC)
+_ALTER_TOPIC = Permission(Operation.ALTER, Resource.TOPIC)
 _DESCRIBE_TOPIC = Permission(Operation.DESCRIBE, Resource.TOPIC)
 _DESCRIBE_CONFIGS_TOPIC = Permission(Operation.DESCRIBE_CONFIGS, Resource.TOPIC)
 _ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
@@ -227,6 +229,14 @@ _ROWS = (
         alter_configs.alter_configs,
         alter_configs.alter_configs_error,
         _ALTER_CONFIGS_TOPIC,
+    ),
+    Api(
+        K.CREATE_PARTITIONS,
+        0,
+        3,
+        partitions.create_partitions,
+        partitions.create_partitions_error,
+        _ALTER_TOPIC,
     ),
     Api(
         K.DESCRIBE_LOG_DIRS,

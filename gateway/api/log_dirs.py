@@ -44,7 +44,8 @@ def _location(call: Call) -> str:
 async def _asked(request: DescribeLogDirsRequest, call: Call) -> list[Partition]:
     """Each once."""
     if request.topics is None:
-        return [p for p in call.broker.topics.partitions() if p.is_served]
+        topics = call.broker.topics
+        return [p for topic in topics for p in topic.partitions if p.is_served]
     found: dict[Partition, None] = {}
     slices = Slices()
     for topic in request.topics:

@@ -31,6 +31,7 @@ class Operation(Enum):
     WRITE = "Write"
     CREATE = "Create"
     DELETE = "Delete"
+    ALTER = "Alter"
     DESCRIBE = "Describe"
     DESCRIBE_CONFIGS = "DescribeConfigs"
     ALTER_CONFIGS = "AlterConfigs"

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.api.call import Call, error_code, failure_of, patience_s
+from gateway.api.replicas import check_assignment
 from gateway.broker.errors import BrokerError
 from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
 from gateway.broker.topics import Topic
@@ -129,6 +130,8 @@ def _partitions_count(asked: CreatableTopic, call: Call) -> int:
             raise BrokerError(
                 ErrorCode.INVALID_REPLICA_ASSIGNMENT, "partitions are numbered 0, 1, 2 … once each"
             )
+        for assignment in asked.assignments:
+            check_assignment(assignment.broker_ids, call.broker.node.node_id)
         return len(indexes)
     if asked.replication_factor == 0 or asked.replication_factor < UNSET:
         raise BrokerError(

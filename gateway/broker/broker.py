@@ -17,12 +17,13 @@ from gateway.broker.catalog import Catalog
 from gateway.broker.errors import BrokerError
 from gateway.broker.log_set import LogSet
 from gateway.broker.metadata_records import (
-    Placement,
+    PartitionsAdded,
     TopicConfigsChanged,
     TopicCreated,
 )
 from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
+from gateway.broker.placing import Placing
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
@@ -30,7 +31,7 @@ from gateway.broker.topics import Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, Unavailable
+from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock
 
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
@@ -70,6 +71,9 @@ class Broker:
         self.topics = self.catalog.topics
         self.logs = LogSet(self.catalog, limits.logs_count)
         self.deletions = TopicDeletions(self.catalog, self.logs)
+        self._placing = Placing(
+            self.topics, self.logs, limits.logs_count, limits.partitions_max_count
+        )
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.producer_memory = ProducerMemory(
             limits.producer_state_bytes_max, limits.producer_id_expiration_ms
@@ -119,9 +123,9 @@ class Broker:
         self.deletions.serve_tombstones()
 
     def _attach(self, topic: Topic) -> None:
-        for partition in topic.partitions:
+        for partition in topic.placed:
             owned = self.logs[partition.log_id]
-            if not partition.attach(owned):
+            if not partition.is_attached and not partition.attach(owned):
                 log_event(
                     logger,
                     logging.ERROR,
@@ -205,7 +209,7 @@ class Broker:
         record = TopicCreated(
             name=name,
             topic_id=self._new_topic_id(),
-            placements=self._places(partitions_count),
+            placements=self._placing.new(partitions_count),
             configs=dict(configs),
         )
         created = self.catalog.write(record)
@@ -216,19 +220,40 @@ class Broker:
         topic.created_s = asyncio.get_running_loop().time()
         return topic
 
-    def _places(self, partitions_count: int) -> list[Placement]:
-        """Places for a new topic: its partitions go round the logs that new topics are for."""
-        logs = [owned for owned in self.logs.serving() if owned.log_id <= self.limits.logs_count]
-        if not logs:
-            raise Unavailable("no log takes new partitions")
-        ends = [self.topics.next_stream_id(owned.log_id) for owned in logs]
-        first = self.topics.partitions_count  # whoever has few partitions has some on each
-        places = []
-        for number in range(first, first + partitions_count):
-            at = number % len(logs)
-            places.append(Placement(logs[at].log_id, ends[at]))
-            ends[at] += 1
-        return places
+    def add_partitions(self, topic: Topic, count: int) -> asyncio.Future[None]:
+        """Let a topic have `count` partitions. The new ones are there for others once that is
+        durable, which is when the result is settled. Raises the BrokerError that
+        `check_more_partitions` would.
+        """
+        self.check_more_partitions(topic, count)
+        before = topic.record.placements
+        new = self._placing.new(count - len(before), topic)
+        record = PartitionsAdded(topic_id=topic.id, placements=[*before, *new])
+        added = self.catalog.write(record)
+        self._attach(topic)
+        topic.await_partitions(len(new), added)
+        return added
+
+    def check_more_partitions(self, topic: Topic, count: int) -> None:
+        """Raise BrokerError: INVALID_PARTITIONS, in Kafka's words, where that is no more than there
+        are; INVALID_REQUEST for the gateway's own topic, POLICY_VIOLATION for too many."""
+        before = len(topic.placed)
+        if count == before:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS, f"Topic already has {before} partition(s)."
+            )
+        if count < before:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"The topic {topic.name} currently has {before} partition(s); "
+                f"{count} would not be an increase.",
+            )
+        if topic.is_internal:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"{topic.name} is internal: where a group lies goes by its partitions",
+            )
+        self._placing.check_room(count - before)
 
     def check_new_topic(self, name: str, partitions_count: int) -> None:
         """Raise the BrokerError that `create_topic` would."""
@@ -244,15 +269,7 @@ class Broker:
                 ErrorCode.INVALID_PARTITIONS,
                 f"a topic has 1 or more partitions, not {partitions_count}",
             )
-        internal = self.topics.named(OFFSETS_TOPIC)
-        used_count = self.topics.partitions_count - (len(internal.partitions) if internal else 0)
-        room = self.limits.partitions_max_count - used_count
-        if partitions_count > room:
-            raise BrokerError(
-                ErrorCode.POLICY_VIOLATION,
-                f"{partitions_count} partitions asked for, room for {max(0, room)} more: "
-                f"this gateway is set to {self.limits.partitions_max_count} (partitions_max_count)",
-            )
+        self._placing.check_room(partitions_count)
 
     def ensure_topic(self, name: str) -> Topic | None:
         """The topic, created if that is allowed; None when it is missing and must stay so.

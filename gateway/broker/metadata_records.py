@@ -90,6 +90,17 @@ class TopicConfigsChanged(Record, tag="topic_configs_changed", frozen=True, kw_o
         _check_configs(self.configs)
 
 
+class PartitionsAdded(Record, tag="partitions_added", frozen=True, kw_only=True):
+    """The topic has these partitions now: those it had, where they were, and new ones behind."""
+
+    topic_id: TopicId
+    placements: _Placements
+
+    def __post_init__(self) -> None:
+        if len(set(self.placements)) != len(self.placements):
+            raise ValueError("two partitions lie in one place")
+
+
 class TopicDeleted(Record, tag="topic_deleted", frozen=True, kw_only=True):
     """The topic's tombstone: it is gone, and the owners of the logs it lies on drop its streams."""
 
@@ -102,7 +113,14 @@ class TopicForgotten(Record, tag="topic_forgotten", frozen=True, kw_only=True):
     topic_id: TopicId
 
 
-MetadataRecord = ClusterCreated | TopicCreated | TopicConfigsChanged | TopicDeleted | TopicForgotten
+MetadataRecord = (
+    ClusterCreated
+    | TopicCreated
+    | PartitionsAdded
+    | TopicConfigsChanged
+    | TopicDeleted
+    | TopicForgotten
+)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what they should be."""

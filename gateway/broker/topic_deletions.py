@@ -52,7 +52,7 @@ class TopicDeletions:
             if failure(confirmation) is None:
                 self._deleting.discard(topic.id)
                 for owned in self._logs.serving():
-                    owned.abandon(topic.partitions)
+                    owned.abandon(topic.placed)
                 self.serve_tombstones()
 
         deleted.add_done_callback(drop)

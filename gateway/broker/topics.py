@@ -7,7 +7,7 @@ only thing that changes it, both when a record is written and when it is replaye
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -16,6 +16,8 @@ from gateway.broker.metadata_records import (
     FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
     MetadataRecord,
+    PartitionsAdded,
+    Placement,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
@@ -23,6 +25,7 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.partition import Partition
 from gateway.broker.topic_rules import TopicRules
+from gateway.broker.waiting import failure
 from wal_core import Changes
 
 CATALOG_LOG_ID = 0
@@ -32,17 +35,43 @@ _SMALL_BYTES = 64  # about what a short key and its value take
 
 
 class Topic(TopicRules):
-    """A topic and its partitions. `created` is settled once its record is durable."""
+    """A topic and its partitions. `created` is settled once its record is durable, and `grown`
+    once the newest of its partitions are."""
 
-    __slots__ = ("created", "created_s", "partitions")
+    __slots__ = ("_coming_count", "created", "created_s", "grown", "placed")
 
     def __init__(self, record: TopicCreated, message_bytes_max: int) -> None:
         super().__init__(record, message_bytes_max)
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
-        self.partitions = [
-            Partition(self, index, placement) for index, placement in enumerate(record.placements)
-        ]
+        self.placed: list[Partition] = []
+        """Its partitions, the last of which may be there for nobody yet."""
+        self._coming_count = 0
+        self.grown: asyncio.Future[None] | None = None
+        self.extend(record.placements)
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """Those that no crash can take away as long as the topic is there."""
+        return self.placed[: -self._coming_count] if self._coming_count else self.placed
+
+    def extend(self, placements: Sequence[Placement]) -> int:
+        """The partitions lie there: those that are new are added; how many."""
+        new = placements[len(self.placed) :]
+        first = len(self.placed)
+        self.placed += [Partition(self, first + n, place) for n, place in enumerate(new)]
+        return len(new)
+
+    def await_partitions(self, count: int, confirmation: asyncio.Future[None]) -> None:
+        """The last of them are there for others once that is settled. In the order of the calls."""
+        self._coming_count += count
+        self.grown = confirmation
+
+        def arrived(done: asyncio.Future[None]) -> None:
+            if failure(done) is None:
+                self._coming_count -= count
+
+        confirmation.add_done_callback(arrived)
 
     @property
     def is_durable(self) -> bool:
@@ -79,13 +108,16 @@ class TopicRegistry:
         return self._by_id.get(topic_id)
 
     def partitions(self) -> Iterable[Partition]:
-        return (partition for topic in self._by_id.values() for partition in topic.partitions)
+        """Those included that are there for nobody yet."""
+        return (partition for topic in self._by_id.values() for partition in topic.placed)
 
     def apply(self, record: MetadataRecord) -> Topic | None:
         """Take in one metadata record; returns the topic it created, changed or deleted."""
         match record:
             case TopicCreated():
                 return self._add(record)
+            case PartitionsAdded():
+                return self._grow(record)
             case TopicConfigsChanged():
                 return self._configure(record)
             case TopicDeleted():
@@ -119,7 +151,8 @@ class TopicRegistry:
 
     def _add(self, record: TopicCreated) -> Topic:
         if (known := self._by_id.get(record.topic_id)) is not None:
-            # Remembered once more, with other settings.
+            # Remembered once more, with other settings and maybe more partitions.
+            self._extend(known, record.placements)
             return self._configured(
                 known, msgspec.structs.replace(known.record, configs=record.configs)
             )
@@ -128,11 +161,29 @@ class TopicRegistry:
         topic = Topic(record, self._message_bytes_max)
         self._by_name[topic.name] = topic
         self._by_id[topic.id] = topic
-        self.partitions_count += len(topic.partitions)
-        for log_id, stream_id in record.placements:
-            self.use_streams(log_id, stream_id + 1)
+        self._count(record.placements)
         self._note(topic)
         return topic
+
+    def _count(self, placements: Sequence[Placement]) -> None:
+        self.partitions_count += len(placements)
+        for log_id, stream_id in placements:
+            self.use_streams(log_id, stream_id + 1)
+
+    def _grow(self, record: PartitionsAdded) -> Topic | None:
+        topic = self._by_id.get(record.topic_id)
+        if topic is not None:
+            self._extend(topic, record.placements)
+            self._note(topic)
+        return topic
+
+    def _extend(self, topic: Topic, placements: Sequence[Placement]) -> None:
+        """A partition stays where it lies; whatever is behind the last of them is new."""
+        before = topic.record.placements
+        if topic.extend(placements):
+            new = placements[len(before) :]
+            self._count(new)
+            topic.configure(msgspec.structs.replace(topic.record, placements=[*before, *new]))
 
     def _configure(self, record: TopicConfigsChanged) -> Topic | None:
         topic = self._by_id.get(record.topic_id)
@@ -150,7 +201,7 @@ class TopicRegistry:
     def _delete(self, topic_id: bytes) -> Topic | None:
         topic = self.forget(topic_id)
         if topic is not None:
-            log_ids = sorted({partition.log_id for partition in topic.partitions})
+            log_ids = sorted({partition.log_id for partition in topic.placed})
             self.restore_tombstone(topic_id, log_ids)
         return topic
 
@@ -167,8 +218,8 @@ class TopicRegistry:
         self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
         if self._by_name.get(topic.name) is topic:
             del self._by_name[topic.name]
-        self.partitions_count -= len(topic.partitions)
-        for partition in topic.partitions:
+        self.partitions_count -= len(topic.placed)
+        for partition in topic.placed:
             partition.deleted = True
             partition.wake()
         return topic

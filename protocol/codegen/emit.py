@@ -17,7 +17,7 @@ LOCAL_NAMES = {
     "at",
     "version",
     "budget",
-    "count",
+    "length",
     "tag",
     "tag_count",
     "end",

@@ -54,15 +54,16 @@ def _emit_read_run(out: Lines, struct: StructDef, run: list[Field]) -> None:
 
 def _emit_read_variable(out: Lines, struct: StructDef, each: Field) -> None:
     found = intervals(struct.versions, lambda v: variant(struct, each, v))
+    local = _count_of(struct)
     if each.is_array and each.struct is not None:
-        _emit_read_structs(out, each, found)
+        _emit_read_structs(out, each, found, local)
         return
     cases = []
     for versions, (present, flexible, nullable) in found:
         if not present:
             lines = [f"{each.name} = {default(out, each)}"]
         elif each.is_array:
-            lines = _read_array(out, each, flexible=flexible, nullable=nullable)
+            lines = _read_array(out, each, local, flexible=flexible, nullable=nullable)
         else:
             reader = out.use(f"read_{primitive(flexible, nullable, each.type)}")
             lines = [f"{each.name}, at = {reader}(buf, at)"]
@@ -72,30 +73,37 @@ def _emit_read_variable(out: Lines, struct: StructDef, each: Field) -> None:
     branches(out, 2, cases)
 
 
-def _read_array(out: Lines, each: Field, *, flexible: bool, nullable: bool) -> list[str]:
+def _count_of(struct: StructDef) -> str:
+    """The local name for the elements of an array, which no field may have."""
+    return "length" if any(each.name == "count" for each in struct.fields) else "count"
+
+
+def _read_array(
+    out: Lines, each: Field, local: str, *, flexible: bool, nullable: bool
+) -> list[str]:
     """Lines for an array of plain values; for one of structs only the count."""
     least = ELEMENT_BYTES_MIN[each.element] if each.struct is None else each.struct.bytes_min()
     if each.element == "string" and not flexible:
         least = 2
     counter = out.use(f"read_{primitive(flexible, nullable, 'count')}")
-    lines = [f"count, at = {counter}(buf, at, {least}, budget)"]
+    lines = [f"{local}, at = {counter}(buf, at, {least}, budget)"]
     if each.struct is not None:
         return lines
     compact = "compact_" if flexible and each.element == "string" else ""
     reader = out.use(f"read_{compact}{PLURALS[each.element]}")
     if not nullable:
-        return [*lines, f"{each.name}, at = {reader}(buf, at, count)"]
+        return [*lines, f"{each.name}, at = {reader}(buf, at, {local})"]
     return [
         *lines,
-        "if count < 0:",
+        f"if {local} < 0:",
         f"    {each.name} = None",
         "else:",
-        f"    {each.name}, at = {reader}(buf, at, count)",
+        f"    {each.name}, at = {reader}(buf, at, {local})",
     ]
 
 
 def _emit_read_structs(
-    out: Lines, each: Field, found: list[tuple[Range, tuple[bool, bool, bool]]]
+    out: Lines, each: Field, found: list[tuple[Range, tuple[bool, bool, bool]]], local: str
 ) -> None:
     """The count comes by version, the loop is shared. A count of -1 is null."""
     assert each.struct is not None
@@ -103,21 +111,21 @@ def _emit_read_structs(
     cases = []
     for versions, (present, flexible, nullable) in found:
         if present:
-            lines = _read_array(out, each, flexible=flexible, nullable=nullable)
+            lines = _read_array(out, each, local, flexible=flexible, nullable=nullable)
         else:
-            lines = [f"count = {-1 if default_is_null else 0}"]
+            lines = [f"{local} = {-1 if default_is_null else 0}"]
         cases.append((versions, lines))
     branches(out, 2, cases)
     depth = 2
     declared = annotation(out, each)
     if each.nullable is not None:
         out.add(2, f"{each.name}: {declared} = None")
-        out.add(2, "if count >= 0:")
+        out.add(2, f"if {local} >= 0:")
         out.add(3, f"{each.name} = []")
         depth = 3
     else:
         out.add(2, f"{each.name}: {declared} = []")
-    out.add(depth, "for _ in range(count):")
+    out.add(depth, f"for _ in range({local}):")
     item = f"{each.name}_item"
     out.add(depth + 1, f"{item}, at = {each.struct.name}._read(buf, at, version, budget)")
     out.add(depth + 1, f"{each.name}.append({item})")

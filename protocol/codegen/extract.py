@@ -31,6 +31,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "DescribeConfigs": (1, 4),
     "AlterConfigs": (0, 2),
     "DescribeLogDirs": (1, 4),
+    "CreatePartitions": (0, 3),
     "IncrementalAlterConfigs": (0, 1),
     "DescribeCluster": (0, 1),
 }

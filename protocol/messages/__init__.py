@@ -25,6 +25,7 @@ from protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochReques
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
 from protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
 from protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
+from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
 from protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
 from protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
 from protocol.primitives import Message
@@ -61,6 +62,7 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 1, 4, 4),
     33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
     35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 1, 4, 2),
+    37: MessageClasses(CreatePartitionsRequest, CreatePartitionsResponse, 0, 3, 2),
     44: MessageClasses(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0, 1, 1),
     60: MessageClasses(DescribeClusterRequest, DescribeClusterResponse, 0, 1, 0),
 }

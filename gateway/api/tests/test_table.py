@@ -20,6 +20,7 @@ from protocol import (
 )
 from protocol.messages import alter_configs, incremental_alter_configs
 from protocol.messages.api_versions import ApiVersionsRequest
+from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.messages.delete_records import (
     DeleteRecordsPartition,
@@ -69,6 +70,9 @@ _FILLED: dict[int, Message] = {
     ),
     ApiKey.DELETE_TOPICS: DeleteTopicsRequest(
         topic_names=["t"], topics=[DeleteTopicState(topic_id=b"\x01" * 16)]
+    ),
+    ApiKey.CREATE_PARTITIONS: CreatePartitionsRequest(
+        topics=[CreatePartitionsTopic(name="t", count=2)]
     ),
     ApiKey.DELETE_RECORDS: DeleteRecordsRequest(
         topics=[DeleteRecordsTopic(name="t", partitions=[DeleteRecordsPartition()])]

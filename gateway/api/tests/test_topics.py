@@ -27,8 +27,9 @@ from protocol.messages.offset_fetch import (
 
 def _topic(name: str = "t", **fields: Any) -> CreatableTopic:
     configs = [CreatableTopicConfig(name=n, value=v) for n, v in fields.pop("configs", {}).items()]
+    nodes = fields.pop("to", [1])
     assignments = [
-        CreatableReplicaAssignment(partition_index=i, broker_ids=[1])
+        CreatableReplicaAssignment(partition_index=i, broker_ids=nodes)
         for i in fields.pop("assigned", [])
     ]
     defaults = {"num_partitions": 1, "replication_factor": 1}
@@ -94,6 +95,10 @@ def test_creating(version: int) -> None:
             ErrorCode.INVALID_REPLICA_ASSIGNMENT,
         ),
         ({"assigned": [1, 0], "num_partitions": -1, "replication_factor": -1}, ErrorCode.NONE),
+        (
+            {"assigned": [0], "to": [2], "num_partitions": -1, "replication_factor": -1},
+            ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+        ),
         ({"name": "__consumer_offsets"}, ErrorCode.INVALID_TOPIC_EXCEPTION),
     ],
 )

@@ -18,6 +18,7 @@ from gateway.broker.journal_records import (
 from gateway.broker.log_state import DataLogState
 from gateway.broker.metadata_records import (
     RECORD,
+    PartitionsAdded,
     Placement,
     TopicCreated,
     decode_metadata,
@@ -63,6 +64,16 @@ def test_the_metadata_record_is_read_and_written_as_documented() -> None:
         configs={"retention.ms": "3600000"},
     )
     assert encode_metadata(record) == text
+
+
+def test_more_partitions_are_read_and_written_as_documented() -> None:
+    text = example("grown").encode()
+    grown, topic = decode_metadata(text), decode_metadata(example("metadata").encode())
+    assert isinstance(grown, PartitionsAdded) and isinstance(topic, TopicCreated)
+    assert encode_metadata(grown) == text
+    assert grown == PartitionsAdded(
+        topic_id=topic.topic_id, placements=[*topic.placements, Placement(1, 60)]
+    )
 
 
 def test_a_deletion_of_records_is_read_and_written_as_documented() -> None:

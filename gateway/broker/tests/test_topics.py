@@ -1,3 +1,4 @@
+import asyncio
 import base64
 
 import pytest
@@ -6,6 +7,7 @@ from gateway.broker.catalog import CatalogState
 from gateway.broker.metadata_records import (
     ClusterCreated,
     MetadataRecord,
+    PartitionsAdded,
     Placement,
     TopicCreated,
     TopicDeleted,
@@ -48,12 +50,47 @@ def test_deleted_means_gone_for_good() -> None:
     assert again is registry.named("a")
 
 
+def test_what_grew_is_read_twice_and_means_the_same() -> None:
+    registry = TopicRegistry(1_000)
+    created = _created("a", 1, 1)
+    grown = PartitionsAdded(topic_id=created.topic_id, placements=consecutive(1, 1, 5))
+    topic = registry.apply(created)
+    assert topic is not None
+    for record in (grown, created, grown):
+        registry.apply(record)
+        assert [p.stream_id for p in topic.partitions] == [1, 2, 3, 4, 5]
+        assert topic.record.placements == grown.placements
+        assert (registry.partitions_count, registry.next_stream_id(1)) == (5, 6)
+    registry.apply(TopicDeleted(topic_id=topic.id))
+    assert registry.partitions_count == 0
+    assert registry.apply(grown) is None
+
+
+def test_partitions_that_are_not_durable_are_there_for_nobody() -> None:
+    async def grow() -> None:
+        topic = Topic(_created("a", 1, 1), 1_000)
+        loop = asyncio.get_running_loop()
+        first, second = loop.create_future(), loop.create_future()
+        topic.await_partitions(topic.extend(consecutive(1, 1, 3)), first)
+        topic.await_partitions(topic.extend(consecutive(1, 1, 5)), second)
+        assert (len(topic.partitions), len(topic.placed)) == (2, 5)
+        first.set_result(None)
+        await asyncio.sleep(0)
+        assert len(topic.partitions) == 3
+        second.set_exception(TimeoutError())
+        await asyncio.sleep(0)
+        assert len(topic.partitions) == 3
+
+    asyncio.run(grow())
+
+
 def test_the_records_rebuild_the_registry() -> None:
     registry = TopicRegistry(1_000)
     history: list[MetadataRecord] = [
         ClusterCreated(cluster_id="c" * 22),
         _created("a", 1, 1),
         _created("b", 2, 3),
+        PartitionsAdded(topic_id=b"\x02" * 16, placements=consecutive(1, 3, 3)),
         TopicDeleted(topic_id=b"\x01" * 16),
     ]
     for record in history:
@@ -65,7 +102,8 @@ def test_the_records_rebuild_the_registry() -> None:
         state.restore(key, values[key])
     assert dict(state.values(keys)) == values
     assert [topic.name for topic in again] == ["b"]
-    assert again.next_stream_id(1) == registry.next_stream_id(1) == 5
+    assert again.next_stream_id(1) == registry.next_stream_id(1) == 6
+    assert again.partitions_count == registry.partitions_count == 3
     assert again.tombstones == {b"\x01" * 16: [1]}
     assert again.cluster_id == "c" * 22
     again.apply(TopicForgotten(topic_id=b"\x01" * 16))

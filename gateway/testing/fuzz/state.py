@@ -26,6 +26,7 @@ from gateway.broker.metadata_records import (
     FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
     MetadataRecord,
+    PartitionsAdded,
     TopicConfigsChanged,
     TopicCreated,
     TopicDeleted,
@@ -167,6 +168,7 @@ _TOPIC = TopicCreated(
     configs={"retention.ms": "3600000", "max.message.bytes": "1000"},
 )
 _CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.bytes": "9"})
+_GROWN = PartitionsAdded(topic_id=_TOPIC.topic_id, placements=consecutive(1, 51, 5))
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
@@ -196,6 +198,7 @@ def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
     yield "forgotten", encode_metadata(TopicForgotten(topic_id=_TOPIC.topic_id))
     yield "configs", encode_metadata(_CHANGED)
+    yield "grown", encode_metadata(_GROWN)
 
 
 def decode_metadata_record(data: bytes) -> MetadataRecord:
@@ -206,7 +209,10 @@ def decode_metadata_record(data: bytes) -> MetadataRecord:
 def check_metadata_record(record: MetadataRecord) -> None:
     """It can be written again, and taken in by a catalog with topics, with one and without."""
     assert decode_metadata(encode_metadata(record)) == record
-    if isinstance(record, TopicCreated) and len(record.placements) > _PARTITIONS_MAX_COUNT:
+    if (
+        isinstance(record, TopicCreated | PartitionsAdded)
+        and len(record.placements) > _PARTITIONS_MAX_COUNT
+    ):
         return  # they cost what they cost
     deleted = TopicDeleted(topic_id=_TOPIC.topic_id)
     for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL), (_TOPIC, deleted)):

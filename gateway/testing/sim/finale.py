@@ -11,7 +11,7 @@ from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.members import committed
-from gateway.testing.sim.short_lived import check_short_lived
+from gateway.testing.sim.short_lived import FinalTopics, check_short_lived
 from wal_core.fsck import check_log, stored_log_ids
 from wal_core.fsck.findings import HARMLESS
 from wal_core.testing.seeds import SeededRng
@@ -32,7 +32,7 @@ async def judge(world: World) -> None:
     final = await _read_all(world, "final1")
     check_history(world.history, final, world.trace)
     offsets = await _committed(world, "group1")
-    short_lived: dict[str, FinalLog | None] = {}
+    short_lived: FinalTopics = {}
     await check_short_lived(world, "short1", short_lived)
     _restart(world)
     _compare(world, final, await _read_all(world, "final2"), "a restart")

@@ -117,6 +117,10 @@ class Oracle:
                 self._deleted(node, asked.sent_s, reply)
             case ApiKey.CREATE_TOPICS:
                 self._there(node, reply.topics, there=True)
+            case ApiKey.CREATE_PARTITIONS:
+                self._grown(node, asked.request, reply)
+            case ApiKey.METADATA:
+                self._told(node, reply)
             case ApiKey.DELETE_TOPICS:
                 self._there(node, reply.responses, there=False)
 
@@ -189,6 +193,27 @@ class Oracle:
                 self._trace.violation(
                     "I1 acknowledged is durable",
                     f"{node.name} has {'created' if there else 'deleted'} {answer.name}, it says",
+                )
+
+    def _grown(self, node: Node, request: Any, reply: Any) -> None:
+        for topic, answer in zip(request.topics, reply.results, strict=True):
+            durable_count = self._stored.metadata.partitions_count(topic.name)
+            if answer.error_code == ErrorCode.NONE and topic.count != durable_count:
+                self._trace.violation(
+                    "I1 acknowledged is durable",
+                    f"{node.name} says {topic.name} has {topic.count} partitions, "
+                    f"durable are {durable_count}",
+                )
+
+    def _told(self, node: Node, reply: Any) -> None:
+        """No answer speaks of partitions that a crash may take away."""
+        for topic in reply.topics:
+            durable_count = self._stored.metadata.partitions_count(topic.name)
+            if durable_count and len(topic.partitions) > durable_count:
+                self._trace.violation(
+                    "I1 served is durable",
+                    f"{node.name} tells of {len(topic.partitions)} partitions of {topic.name}, "
+                    f"durable are {durable_count}",
                 )
 
     def _high_watermark(self, node: Node, where: _Where, mark: int) -> None:

@@ -1,4 +1,4 @@
-"""A simulated client whose topics live short: created, written, deleted, created again by name.
+"""A simulated client whose topics live short: created, written, grown, deleted, created again.
 
 It is alone with its topics and does one thing at a time, so it always knows what must be there. A
 step whose outcome it does not learn may still happen: it then leaves that name alone for ever.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from protocol import ApiKey, ErrorCode, Record, build_batch
+from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
     from gateway.testing.sim.world import World
 
 LIVES_MAX_COUNT = 4  # of one name
+GROWTH_SHARE = 0.3  # of the writes: the topic gets more partitions afterwards
 TIMEOUT_MS = 2_000
 
 
 @dataclass(slots=True)
 class Known:
-    """What is known of a name: its records, in order, or that there is no such topic."""
+    """What is known of a name: the records of its partitions, or that there is no such topic."""
 
-    values: list[bytes] | None = None
+    values: list[list[bytes]] | None = None
     certain: bool = True
 
 
@@ -63,9 +65,11 @@ class ShortLived(Client):
         create = CreateTopicsRequest(topics=[topic], timeout_ms=TIMEOUT_MS)
         reply = await self.call(ApiKey.CREATE_TOPICS, 7, create)
         self._must(reply.topics[0].error_code, f"create {name}")
-        known.values = []
+        known.values = [[]]
         for _ in range(self.rng.randrange(4)):
             await self._write(name, known.values)
+            if self.rng.random() < GROWTH_SHARE:
+                await self._grow(name, known.values)
         if self.world.winding_down or self.rng.random() < 0.1:
             return False
         delete = DeleteTopicsRequest(topics=[DeleteTopicState(name=name)], timeout_ms=TIMEOUT_MS)
@@ -75,21 +79,33 @@ class ShortLived(Client):
         await self._pause_briefly()
         return True
 
-    async def _write(self, name: str, values: list[bytes]) -> None:
+    async def _grow(self, name: str, values: list[list[bytes]]) -> None:
+        """More partitions are empty, and there as soon as that is told."""
+        count = len(values) + self.rng.choice((1, 1, 3))
+        request = CreatePartitionsRequest(
+            topics=[CreatePartitionsTopic(name=name, count=count)], timeout_ms=TIMEOUT_MS
+        )
+        reply = await self.call(ApiKey.CREATE_PARTITIONS, 3, request)
+        self._must(reply.results[0].error_code, f"let {name} have {count} partitions")
+        values += [[] for _ in range(count - len(values))]
+
+    async def _write(self, name: str, of_partitions: list[list[bytes]]) -> None:
+        index = self.rng.randrange(len(of_partitions))
+        values = of_partitions[index]
         self._values_count += 1
         value = b"short-%d" % self._values_count
         batch = bytes(build_batch([Record(value=value, timestamp_ms=self.world.client_now_ms())]))
         data = TopicProduceData(
-            name=name, partition_data=[PartitionProduceData(index=0, records=batch)]
+            name=name, partition_data=[PartitionProduceData(index=index, records=batch)]
         )
         request = ProduceRequest(acks=-1, timeout_ms=TIMEOUT_MS, topic_data=[data])
         reply = await self.call(ApiKey.PRODUCE, 9, request)
         answer = reply.responses[0].partition_responses[0]
-        self._must(answer.error_code, f"write to {name}")
+        self._must(answer.error_code, f"write to {name}-{index}")
         if answer.base_offset != len(values):
             self.world.trace.violation(
-                "a new topic is empty",
-                f"{name} had {len(values)} records, not {answer.base_offset}",
+                "a new partition is empty",
+                f"{name}-{index} had {len(values)} records, not {answer.base_offset}",
             )
         values.append(value)
         await self._pause_briefly()
@@ -111,26 +127,33 @@ class ShortLived(Client):
         self.note(f"did {doing}")
 
 
-async def check_short_lived(world: World, name: str, before: dict[str, FinalLog | None]) -> None:
+FinalTopics = dict[str, list[FinalLog] | None]
+
+
+async def check_short_lived(world: World, name: str, before: FinalTopics) -> None:
     """Every name is as it must be; where that was not known, as it was `before` (filled in)."""
     reader = FinalReader(world, name)
     for topic, known in world.short_lived.items():
-        found: FinalLog | None = None
-        if await _exists(reader, topic):
-            where = (topic, 0)
-            found = (await reader.read_all((where,)))[where]
+        found: list[FinalLog] | None = None
+        if count := await _partitions_count(reader, topic):
+            places = tuple((topic, index) for index in range(count))
+            logs = await reader.read_all(places)
+            found = [logs[where] for where in places]
         if topic in before and before[topic] != found:
             world.trace.violation("I5 the store is the truth", f"{topic} is another afterwards")
         before[topic] = found
-        values = None if found is None else [value for _, value in found.records]
-        if known.certain and (values != known.values or (found is not None and found.start)):
+        values = None
+        if found is not None:
+            values = [[value for _, value in log.records] for log in found]
+        if known.certain and (values != known.values or any(log.start for log in found or ())):
             world.trace.violation(
                 "topics are there until they are deleted",
                 f"{topic} has {values}, expected {known.values}",
             )
 
 
-async def _exists(client: Client, topic: str) -> bool:
+async def _partitions_count(client: Client, topic: str) -> int:
+    """0: there is no such topic."""
     request = MetadataRequest(
         topics=[MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
     )
@@ -141,6 +164,6 @@ async def _exists(client: Client, topic: str) -> bool:
             continue
         code = reply.topics[0].error_code
         if code in (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
-            return bool(code == ErrorCode.NONE)
+            return len(reply.topics[0].partitions)
         client.check_code(code, f"Metadata of {topic}")
         await client.pause()

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from gateway.broker.journal_records import (
     RecordsDeleted,
     StreamOpened,
@@ -13,6 +15,7 @@ from gateway.broker.journal_records import (
     decode_journal,
 )
 from gateway.broker.metadata_records import (
+    PartitionsAdded,
     Placement,
     TopicConfigsChanged,
     TopicCreated,
@@ -40,11 +43,18 @@ class StoredMetadata:
     def has_topic(self, name: str) -> bool:
         return any(topic.name == name for topic in self._topics.values())
 
+    def partitions_count(self, name: str) -> int:
+        """0: there is no such topic."""
+        topics = self._topics.values()
+        return max((len(topic.placements) for topic in topics if topic.name == name), default=0)
+
     def take(self, payload: memoryview | bytes) -> None:
         """The next record of the catalog."""
         match decode_metadata(payload):
             case TopicCreated() as topic:
                 self._topics[topic.topic_id] = topic
+            case PartitionsAdded(topic_id=topic_id, placements=placements):
+                self._grow(topic_id, placements)
             case TopicDeleted(topic_id=topic_id):
                 if self._topics.pop(topic_id, None) is None:
                     self._violation("a topic is deleted once", f"{topic_id.hex()} is not there")
@@ -57,6 +67,14 @@ class StoredMetadata:
                 raise AssertionError("no simulated client changes settings")
             case _:
                 pass
+
+    def _grow(self, topic_id: bytes, placements: list[Placement]) -> None:
+        topic = self._topics.get(topic_id)
+        before = topic.placements if topic is not None else []
+        if topic is None or placements[: len(before)] != before or len(placements) <= len(before):
+            self._violation("a partition stays where it lies", f"{before} became {placements}")
+            return
+        self._topics[topic_id] = msgspec.structs.replace(topic, placements=placements)
 
     def take_journal(
         self, log_id: int, payload: memoryview | bytes, ends: Mapping[Placement, int]

@@ -15,6 +15,7 @@ from gateway.broker.journal_records import (
     encode_journal,
 )
 from gateway.broker.metadata_records import (
+    PartitionsAdded,
     Placement,
     TopicCreated,
     TopicDeleted,
@@ -93,6 +94,14 @@ def test_topics_are_there_from_their_creation_to_their_deletion():
     assert not metadata.has_topic("t")
 
 
+def test_a_topic_grows_by_what_is_durable():
+    metadata = StoredMetadata(Trace())
+    assert metadata.partitions_count("t") == 0
+    metadata.take(encode_metadata(TOPIC))
+    metadata.take(encode_metadata(GROWN))
+    assert metadata.partitions_count("t") == 3
+
+
 def test_a_topic_is_deleted_once():
     gone = TopicDeleted(topic_id=TOPIC.topic_id)
     assert check(TOPIC, gone) == []
@@ -101,6 +110,8 @@ def test_a_topic_is_deleted_once():
 
 GONE = TopicDeleted(topic_id=TOPIC.topic_id)
 DROPPED = StreamsDropped(topic_id=TOPIC.topic_id, stream_ids=[6])
+GROWN = PartitionsAdded(topic_id=TOPIC.topic_id, placements=consecutive(1, 5, 3))
+MOVED = PartitionsAdded(topic_id=TOPIC.topic_id, placements=consecutive(1, 6, 3))
 FORGOTTEN = TopicForgotten(topic_id=TOPIC.topic_id)
 
 
@@ -115,6 +126,10 @@ FORGOTTEN = TopicForgotten(topic_id=TOPIC.topic_id)
         ((TOPIC, OPENED, GONE, FORGOTTEN), "a tombstone waits for all logs"),
         ((OPENED,), "a stream is one topic's"),
         ((TOPIC, OPENED, OPENED), "a stream is one topic's"),
+        ((TOPIC, GROWN, GONE), None),
+        ((TOPIC, GROWN, GROWN), "a partition stays where it lies"),
+        ((TOPIC, MOVED), "a partition stays where it lies"),
+        ((TOPIC, GONE, GROWN), "a partition stays where it lies"),
     ],
 )
 def test_catalog_and_journal_agree(records, broken):

@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from gateway.broker.errors import BrokerError
+from gateway.broker.metadata_records import Placement, TopicCreated
+from gateway.broker.placing import Placing
+from gateway.broker.topic_rules import OFFSETS_TOPIC
+from gateway.broker.topics import Topic, TopicRegistry
+from protocol import ErrorCode
+from wal_core import Unavailable
+
+
+class _Owned:
+    def __init__(self, log_id: int) -> None:
+        self.log_id = log_id
+
+
+class _Logs:
+    def __init__(self, log_ids: Sequence[int]) -> None:
+        self._log_ids = log_ids
+
+    def serving(self) -> list[_Owned]:
+        return [_Owned(log_id) for log_id in self._log_ids]
+
+
+def _placing(
+    topics: TopicRegistry, log_ids: Sequence[int] = (1, 2, 3), max_count: int = 100
+) -> Placing:
+    return Placing(topics, cast("Any", _Logs(log_ids)), 3, max_count)
+
+
+def _topic(registry: TopicRegistry, name: str, *places: tuple[int, int]) -> Topic:
+    record = TopicCreated(
+        name=name, topic_id=name.encode()[:1] * 16, placements=[Placement(*p) for p in places]
+    )
+    topic = registry.apply(record)
+    assert topic is not None
+    return topic
+
+
+def test_new_topics_take_turns_over_the_logs() -> None:
+    registry = TopicRegistry(1_000)
+    assert _placing(registry).new(2) == [(1, 1), (2, 1)]
+    _topic(registry, "a", (1, 1), (2, 1))
+    assert _placing(registry).new(4) == [(3, 1), (1, 2), (2, 2), (3, 2)]
+
+
+def test_a_topic_goes_on_where_its_own_partitions_left_off() -> None:
+    registry = TopicRegistry(1_000)
+    topic = _topic(registry, "a", (2, 7))
+    assert _placing(registry).new(3, topic) == [(3, 1), (1, 1), (2, 8)]
+    elsewhere = _topic(registry, "b", (9, 1))  # on a log that new ones are not for
+    assert len(_placing(registry).new(3, elsewhere)) == 3
+
+
+def test_only_logs_for_new_partitions_that_are_served_get_some() -> None:
+    registry = TopicRegistry(1_000)
+    assert _placing(registry, (2, 4)).new(2) == [(2, 1), (2, 2)]
+    with pytest.raises(Unavailable):
+        _placing(registry, (4,)).new(1)
+
+
+def test_the_room_is_for_the_users_partitions() -> None:
+    registry = TopicRegistry(1_000)
+    _topic(registry, "a", (1, 1), (1, 2))
+    _topic(registry, OFFSETS_TOPIC, (1, 3), (1, 4))
+    placing = _placing(registry, max_count=5)
+    placing.check_room(3)
+    with pytest.raises(BrokerError, match="partitions_max_count") as refused:
+        placing.check_room(4)
+    assert refused.value.code == ErrorCode.POLICY_VIOLATION
