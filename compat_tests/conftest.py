@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--modes", default="file,object", help=_MODES_HELP)
     group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
     group.addoption("--minutes", type=float, default=1.0, help="random faults, per mode (1)")
+    group.addoption("--stack-seconds", type=float, default=3.0, help="of load by a Milvus (3)")
     group.addoption("--seed", type=int, default=1, help="seed of moments and bytes")
 
 
