@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos milvus damage soak siege fuzz teeth fixture bench lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos milvus damage soak siege fuzz teeth fixture bench scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -27,6 +27,7 @@ help:
 	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
+	@echo "make scale   what 10,000 partitions and groups on 3 logs cost each of them"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
 
 # A stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
@@ -123,6 +124,10 @@ teeth: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
+
+# Ends of segments, openings, a start, memory: of each log, beside what the others hold.
+scale: $(VENV)/.dev
+	$(BIN)/python -m gateway.testing.scale $(ARGS)
 
 lock: $(VENV)/.dev
 	$(PIP) install uv

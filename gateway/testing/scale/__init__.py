@@ -1,0 +1,1 @@
+"""What much state costs; see `__main__`."""
