@@ -63,7 +63,6 @@ async def with_logs(world: World, count: int) -> World:
 async def fill(world: World, topic: str, partitions: int, groups: int, log_id: int | None) -> None:
     """Partitions with a producer's record each, and groups with a committed offset, on that log."""
     client = world.client()
-    assert await client.create(topic, partitions=partitions) == [0]
     for index in range(partitions):
         batch = batch_of(b"x" * 20, producer_id=index, producer_epoch=0, base_sequence=0)
         assert (await client.produced(topic, batch, index=index)).error_code == 0
@@ -82,11 +81,14 @@ async def cost_beside(others_count: int) -> Cost:
     world = World()
     store = MeteredStore()
     world.objects.inner = store
-    await fill(await with_logs(world, 2), "ours", 4, 4, OURS)
+    await with_logs(world, 2)
+    assert await world.client().create("ours", partitions=4) == [0]
+    await fill(world, "ours", 4, 4, OURS)
     await with_logs(world, 1)
     if others_count:
-        await fill(world, "theirs", others_count, others_count, OTHERS)
+        assert await world.client().create("theirs", partitions=others_count) == [0]
     await with_logs(world, 2)
+    await fill(world, "theirs", others_count, others_count, OTHERS)
     # What the cost is compared with: the other log has what it is said to have.
     assert len(world.gateway.broker.logs[OTHERS].log.stream_ids()) >= others_count
     ends = [await end_of_segment(world, store) for _ in range(2)]
