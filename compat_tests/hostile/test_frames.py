@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compat_tests.support.gateway import Gateway
-from compat_tests.wire.connection import Connection
+from compat_tests.wire.connection import Connection, frame_of
 from compat_tests.wire.test_versions import BUILDERS, FLOORS
 
 EXAMPLES_COUNT = 2_000
@@ -37,9 +37,7 @@ def valid_frames() -> list[bytes]:
         highest = make(0, "target", UUID(int=0)).max_version
         for version in {FLOORS.get(key, 0), min(highest, 9), highest}:
             request = make(version, "target", UUID(int=0))
-            request.API_VERSION = version
-            request.with_header(1, "hostile")
-            frames.append(bytes(request.encode(version=version, header=True)))
+            frames.append(frame_of(request, version))
     return frames
 
 

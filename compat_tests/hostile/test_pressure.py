@@ -5,12 +5,11 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from kafka.protocol.metadata import MetadataRequest
 
 from compat_tests.support.deadline import pause, wait_until
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.batches import build
-from compat_tests.wire.connection import Connection
+from compat_tests.wire.connection import Connection, frame_of, framed
 from compat_tests.wire.messages import (
     FETCH_VERSION,
     METADATA_VERSION,
@@ -18,6 +17,7 @@ from compat_tests.wire.messages import (
     api_versions,
     create_topic,
     fetch_request,
+    metadata_request,
     only_partition,
     produce,
     produce_request,
@@ -52,11 +52,7 @@ def test_announcers_do_not_use_up_what_others_need(
 
 def test_a_sender_of_single_bytes(dial: Callable[[], Connection]) -> None:
     slow = dial()
-    request = MetadataRequest(topics=[])
-    request.API_VERSION = METADATA_VERSION
-    request.with_header(9, "slow")
-    frame = bytes(request.encode(version=METADATA_VERSION, header=True))
-    for byte in struct.pack(">i", len(frame)) + frame:
+    for byte in framed(frame_of(metadata_request([]), METADATA_VERSION, 9)):
         slow.send_raw(bytes([byte]))
         pause(0.02)
     assert slow.receive_frame()[:4] == struct.pack(">i", 9)
@@ -135,20 +131,14 @@ def test_a_flood_without_reading(dial: Callable[[], Connection], topic: str) -> 
     sent_count = 0
     with pytest.raises(TimeoutError):
         for correlation_id in range(20_000):
-            flood.send_frame(_long_question(correlation_id, topic))
+            # From a client of a very long name: it soon fills what the kernel holds of requests.
+            question = metadata_request([topic], version=1)
+            flood.send_frame(frame_of(question, 1, correlation_id, "x" * 30_000))
             sent_count += 1
     api_versions(control)
     flood.socket.settimeout(20)
     for expected in range(sent_count):
         assert flood.receive_frame()[:4] == struct.pack(">i", expected)
-
-
-def _long_question(correlation_id: int, topic: str) -> bytes:
-    """Metadata of one topic, version 1, from a client of a very long name: it soon fills what the
-    kernel holds of requests, too."""
-    client, name = b"x" * 30_000, topic.encode()
-    header = struct.pack(">hhih", 3, 1, correlation_id, len(client)) + client
-    return header + struct.pack(">ih", 1, len(name)) + name
 
 
 @pytest.mark.timeout(180)

@@ -15,11 +15,19 @@ from contextlib import ExitStack, contextmanager
 import cramjam
 import crc32c
 
-from compat_tests.siege import frames
 from compat_tests.support.deadline import Deadline, pause
 from compat_tests.wire.batches import HEADER, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, build, varint
-from compat_tests.wire.connection import Connection
-from compat_tests.wire.messages import FETCH_VERSION, create_topic, fetch_request, produce_request
+from compat_tests.wire.connection import Connection, frame_of, framed
+from compat_tests.wire.messages import (
+    FETCH_VERSION,
+    commit_request,
+    create_topic,
+    fetch_request,
+    join_request,
+    list_offsets_request,
+    metadata_request,
+    produce_request,
+)
 
 ATTACKER = "127.0.0.2"
 ANSWER_TIMEOUT_S = 60.0
@@ -35,8 +43,8 @@ def commits(bootstrap: str, scale: float) -> None:
         create_topic(connection, "wide", partitions=9_000)
     with dialled(bootstrap) as connection:
         for number in range(max(1, round(10 * scale))):
-            group = b"%08d" % number + b"g" * 32_692
-            ask(connection, frames.offset_commit(group, "wide", 9_000))
+            group = f"{number:08}" + "g" * 32_692
+            ask(connection, frame_of(commit_request(group, "wide", 9_000), 2))
 
 
 def replies(bootstrap: str, scale: float) -> None:
@@ -49,9 +57,7 @@ def replies(bootstrap: str, scale: float) -> None:
     request = fetch_request(
         "large", dict.fromkeys(range(50), 0), max_wait_ms=500, partition_max_bytes=MIB
     )
-    request.with_header(1, "siege")
-    frame = bytes(request.encode(version=FETCH_VERSION, header=True))
-    crowd(bootstrap, round(60 * scale), frames.framed(frame))
+    crowd(bootstrap, round(60 * scale), framed(frame_of(request, FETCH_VERSION)))
 
 
 def bombs(bootstrap: str, scale: float) -> None:
@@ -62,15 +68,13 @@ def bombs(bootstrap: str, scale: float) -> None:
         senders = [stack.enter_context(dialled(bootstrap)) for _ in range(round(8 * scale))]
         for payload, count in _bombs():
             batch = _compressed(payload, count)
-            request = produce_request({"bombs": {0: batch}})
-            request.with_header(1, "siege")
-            frame = bytes(request.encode(version=9, header=True))
+            frame = frame_of(produce_request({"bombs": {0: batch}}), 9)
             for connection in senders:
                 connection.send_frame(frame)
             for connection in senders:
                 receive(connection)
         for connection in senders:
-            connection.send_frame(frames.list_offsets("bombs", 1))
+            connection.send_frame(frame_of(list_offsets_request("bombs", 1), 1))
         for connection in senders:
             receive(connection)
 
@@ -79,12 +83,13 @@ def names(bootstrap: str, scale: float) -> None:
     """JoinGroup with 200,000 protocols, Metadata with 240,000 names, and with fewer, which may be
     answered; each on a connection of its own, for it may be ended for them.
     """
-    join = frames.join_group("names", [b"p%07d" % number for number in range(200_000)])
-    asked = [b"n%07d" % number for number in range(240_000)]
+    protocols = [f"p{number:07}" for number in range(200_000)]
+    join = frame_of(join_request("names", protocols), 3)
+    asked = [f"n{number:07}" for number in range(240_000)]
     for _ in range(max(1, round(60 * scale))):
         once(bootstrap, join)
     for count in (240_000, 90_000):
-        frame = frames.metadata(asked[:count])
+        frame = frame_of(metadata_request(asked[:count], version=4), 4)
         for _ in range(max(1, round(scale))):
             once(bootstrap, frame)
 
@@ -96,14 +101,13 @@ def unfinished(bootstrap: str, scale: float) -> None:
 
 def members(bootstrap: str, scale: float) -> None:
     """64 JoinGroups of 4 MiB; 100,000 joins of members that never come back."""
-    large = frames.framed(frames.join_group("large", [b"range"], metadata=bytes(4 * MIB)))
+    large = framed(frame_of(join_request("large", metadata=bytes(4 * MIB)), 3))
     crowd(bootstrap, round(64 * scale), large)
     with dialled(bootstrap) as connection:
         for number in range(round(100 * scale)):
             for member in range(1_000):
                 group = f"pending-{number}-{member}"
-                frame = frames.join_group(group, [b"range"], version=4, session_timeout_ms=300_000)
-                connection.send_frame(frame)
+                connection.send_frame(frame_of(join_request(group, session_timeout_ms=300_000), 4))
             for _ in range(1_000):
                 receive(connection)
 

@@ -15,14 +15,12 @@ import sys
 import threading
 from typing import Any, NamedTuple
 
-from kafka.protocol.consumer import OffsetCommitRequest
 from kafka.protocol.metadata import FindCoordinatorRequest
 
-from compat_tests.siege.frames import join_group
 from compat_tests.support.deadline import now_s, pause
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
-from compat_tests.wire.messages import create_topic, produce
+from compat_tests.wire.messages import commit_request, create_topic, join_request, produce
 
 INTERVAL_S = 0.02
 JOIN_INTERVAL_S = 1.0
@@ -96,30 +94,10 @@ def _join_and_commit(connection: Connection, group: str, topic: str) -> int:
     found = connection.call(FindCoordinatorRequest(key=group, key_type=0), 2)
     if found.error_code:
         return int(found.error_code)
-    connection.send_frame(join_group(group, [b"range"], version=3))
-    frame = connection.receive_frame()
-    code = int.from_bytes(frame[8:10], "big", signed=True)  # behind correlation id and throttle
-    if code:
-        return code
-    return _commit(connection, f"{group}-simple", topic)
-
-
-def _commit(connection: Connection, group: str, topic: str) -> int:
-    row = OffsetCommitRequest.OffsetCommitRequestTopic
-    part = row.OffsetCommitRequestPartition
-    commit = OffsetCommitRequest(
-        group_id=group,
-        generation_id_or_member_epoch=-1,
-        member_id="",
-        retention_time_ms=-1,
-        topics=[
-            row(
-                name=topic,
-                partitions=[part(partition_index=0, committed_offset=1, committed_metadata="")],
-            )
-        ],
-    )
-    answer = connection.call(commit, 2)
+    joined = connection.call(join_request(group), 3)
+    if joined.error_code:
+        return int(joined.error_code)
+    answer = connection.call(commit_request(f"{group}-simple", topic), 2)
     return int(answer.topics[0].partitions[0].error_code)
 
 

@@ -32,7 +32,7 @@ class Connection:
         self.socket.sendall(data)
 
     def send_frame(self, frame: bytes) -> None:
-        self.send_raw(struct.pack(">i", len(frame)) + frame)
+        self.send_raw(framed(frame))
 
     def send(
         self,
@@ -44,11 +44,9 @@ class Connection:
     ) -> int:
         """Returns the correlation id; `surplus` follows the body inside the frame."""
         correlation_id = next(self._correlation_ids)
-        request.API_VERSION = version
-        request.with_header(correlation_id, client_id)
         # Noted first: where another thread receives, the answer can be quicker than the note.
         self._asked[correlation_id] = (response_class(request), version)
-        self.send_frame(bytes(request.encode(version=version, header=True)) + surplus)
+        self.send_frame(frame_of(request, version, correlation_id, client_id) + surplus)
         return correlation_id
 
     def receive_frame(self) -> bytes:
@@ -96,6 +94,19 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def frame_of(
+    request: ApiMessage, version: int, correlation_id: int = 1, client_id: str | None = "wire"
+) -> bytes:
+    """A request, header and body, without the length in front."""
+    request.API_VERSION = version
+    request.with_header(correlation_id, client_id)
+    return bytes(request.encode(version=version, header=True))
+
+
+def framed(frame: bytes) -> bytes:
+    return struct.pack(">i", len(frame)) + frame
 
 
 def response_class(request: ApiMessage) -> type[ApiMessage]:

@@ -9,7 +9,12 @@ from kafka.protocol.admin import (
     DeleteTopicsRequest,
     DescribeLogDirsRequest,
 )
-from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
+from kafka.protocol.consumer import (
+    FetchRequest,
+    JoinGroupRequest,
+    ListOffsetsRequest,
+    OffsetCommitRequest,
+)
 from kafka.protocol.metadata import ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest
 from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
 
@@ -40,12 +45,17 @@ def metadata(
     version: int = METADATA_VERSION,
     create: bool = False,
 ) -> Any:
+    return connection.call(metadata_request(topics, version=version, create=create), version)
+
+
+def metadata_request(
+    topics: Sequence[str] | None, *, version: int = METADATA_VERSION, create: bool = False
+) -> MetadataRequest:
     asked = None
     if topics is not None:
         row = MetadataRequest.MetadataRequestTopic
         asked = [row(name=name, version=version) for name in topics]
-    request = MetadataRequest(topics=asked, allow_auto_topic_creation=create)
-    return connection.call(request, version)
+    return MetadataRequest(topics=asked, allow_auto_topic_creation=create)
 
 
 def create_topic(connection: Connection, topic: str, partitions: int = 1, **configs: str) -> None:
@@ -228,18 +238,23 @@ def list_offset(
     isolation_level: int = 0,
     current_leader_epoch: int = -1,
 ) -> Any:
+    request = list_offsets_request(topic, timestamp_ms, isolation_level, current_leader_epoch)
+    return connection.call(request, version).topics[0].partitions[0]
+
+
+def list_offsets_request(
+    topic: str, timestamp_ms: int, isolation_level: int = 0, current_leader_epoch: int = -1
+) -> ListOffsetsRequest:
+    """Of partition 0."""
     topic_row = ListOffsetsRequest.ListOffsetsTopic
-    partition_row = topic_row.ListOffsetsPartition
-    row = partition_row(
+    row = topic_row.ListOffsetsPartition(
         partition_index=0, current_leader_epoch=current_leader_epoch, timestamp=timestamp_ms
     )
-    request = ListOffsetsRequest(
+    return ListOffsetsRequest(
         replica_id=-1,
         isolation_level=isolation_level,
         topics=[topic_row(name=topic, partitions=[row])],
     )
-    response = connection.call(request, version)
-    return response.topics[0].partitions[0]
 
 
 def init_producer_id(connection: Connection) -> tuple[int, int]:
@@ -249,6 +264,43 @@ def init_producer_id(connection: Connection) -> tuple[int, int]:
     response = connection.call(request, 4)
     assert response.error_code == 0
     return response.producer_id, response.producer_epoch
+
+
+def join_request(
+    group: str,
+    protocols: Sequence[str] = ("range",),
+    *,
+    metadata: bytes = b"",
+    session_timeout_ms: int = 10_000,
+) -> JoinGroupRequest:
+    """Of a consumer without an id."""
+    row = JoinGroupRequest.JoinGroupRequestProtocol
+    return JoinGroupRequest(
+        group_id=group,
+        session_timeout_ms=session_timeout_ms,
+        rebalance_timeout_ms=60_000,
+        member_id="",
+        group_instance_id=None,
+        protocol_type="consumer",
+        protocols=[row(name=name, metadata=metadata) for name in protocols],
+    )
+
+
+def commit_request(group: str, topic: str, partitions_count: int = 1) -> OffsetCommitRequest:
+    """Of a consumer that is in no group, for so many partitions of a topic."""
+    row = OffsetCommitRequest.OffsetCommitRequestTopic
+    part = row.OffsetCommitRequestPartition
+    partitions = [
+        part(partition_index=index, committed_offset=1, committed_metadata="")
+        for index in range(partitions_count)
+    ]
+    return OffsetCommitRequest(
+        group_id=group,
+        generation_id_or_member_epoch=-1,
+        member_id="",
+        retention_time_ms=-1,
+        topics=[row(name=topic, partitions=partitions)],
+    )
 
 
 def find_coordinator(connection: Connection, group: str) -> Any:

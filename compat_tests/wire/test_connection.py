@@ -8,7 +8,7 @@ import pytest
 from kafka.protocol.metadata import MetadataRequest
 
 from compat_tests.wire.batches import build
-from compat_tests.wire.connection import Connection
+from compat_tests.wire.connection import Connection, frame_of, framed
 from compat_tests.wire.messages import (
     METADATA_VERSION,
     PRODUCE_VERSION,
@@ -78,11 +78,7 @@ def test_mixed_requests_in_one_packet(wire: Connection, made: str) -> None:
     ids = [wire.receive()[0] for _ in range(200)]
     assert ids == sorted(ids)
 
-    request = MetadataRequest(topics=[])
-    request.API_VERSION = METADATA_VERSION
-    request.with_header(5, "slow")
-    frame = bytes(request.encode(version=METADATA_VERSION, header=True))
-    for byte in struct.pack(">i", len(frame)) + frame:
+    for byte in framed(frame_of(MetadataRequest(topics=[]), METADATA_VERSION, 5)):
         wire.send_raw(bytes([byte]))
     assert wire.receive_frame()[:4] == struct.pack(">i", 5)
 
