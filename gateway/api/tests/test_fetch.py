@@ -14,7 +14,6 @@ from gateway.tests.harness import (
     virtual,
 )
 from protocol import ApiKey, ErrorCode, iter_records, read_header
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
 from wal_core.testing.faulty_object_store import Fault, Planned
 
@@ -35,12 +34,6 @@ async def _filled(world: World, client: Client, *sizes: int, partitions: int = 1
     for index in range(partitions):
         for size in sizes:
             assert (await client.produced("t", batch_of(bytes(size)), index=index)).error_code == 0
-
-
-async def _delete(client: Client, *names: str) -> None:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name=n) for n in names], timeout_ms=9_000)
-    reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    assert {t.error_code for t in reply.responses} == {0}
 
 
 # --- what is returned ----------------------------------------------------------------------------
@@ -228,7 +221,7 @@ async def test_deleting_the_topic_wakes_whoever_waits_on_it() -> None:
     await client.create("t", "u")
     request = fetch_request({("t", 0): 0, ("u", 0): 0}, wait_ms=60_000)
     fetch = client.send(ApiKey.FETCH, 12, request)
-    await _delete(world.client(), "t")
+    await world.client().deleted_topics("t")
     reply = await fetch
     codes = {t.topic: t.partitions[0].error_code for t in reply.responses}
     assert codes == {"t": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "u": 0}
@@ -349,7 +342,7 @@ async def test_topic_ids_are_what_counts_from_version_13_on() -> None:
     assert (await by_id(topic.id, 5)).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert (await by_id(b"\x01" * 16)).error_code == ErrorCode.UNKNOWN_TOPIC_ID
     old_id = topic.id
-    await _delete(client, "t")
+    await client.deleted_topics("t")
     await client.create("t")
     assert (await by_id(old_id)).error_code == ErrorCode.UNKNOWN_TOPIC_ID
 

@@ -20,7 +20,6 @@ from protocol.messages.delete_records import (
     DeleteRecordsRequest,
     DeleteRecordsTopic,
 )
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
@@ -263,8 +262,7 @@ async def test_the_topic_may_go_meanwhile() -> None:
     world.objects.latency_s = 1.0
     deleting = asyncio.ensure_future(client.deleted("t", 4))
     await asyncio.sleep(0.5)
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=9_000)
-    await world.client().call(ApiKey.DELETE_TOPICS, 6, body)
+    await world.client().deleted_topics("t")
     answer = await deleting
     assert (answer.error_code, answer.low_watermark) == (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1)
 

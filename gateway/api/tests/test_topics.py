@@ -43,12 +43,6 @@ async def _create(client: Client, *topics: CreatableTopic, version: int = 7, **f
     return (await client.call(ApiKey.CREATE_TOPICS, version, body)).topics
 
 
-async def _delete(client: Client, *names: str) -> list[int]:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name=n) for n in names], timeout_ms=9_000)
-    reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    return [t.error_code for t in reply.responses]
-
-
 @pytest.mark.parametrize("version", range(2, 8))
 def test_creating(version: int) -> None:
     @virtual
@@ -147,7 +141,7 @@ async def test_a_topic_made_anew_has_another_id_and_no_old_records() -> None:
             seen_streams |= {p.stream_id for p in topic.partitions}
             await client.produced("t", batch_of(b"x"))
             assert (await client.fetched("t", 0)).high_watermark == 1
-            assert await _delete(client, "t") == [0]
+            assert await client.deleted_topics("t") == [0]
             assert (await client.fetched("t", 0)).error_code == 3
         client = await world.restart()
         assert (await client.fetched("t", 0)).error_code == 3
@@ -161,7 +155,7 @@ async def test_deleting() -> None:
     world, client = await started()
     await client.create("a", "b", "c")
     await world.append_group_records(0, [(b"\x00\x01k", b"v")])
-    assert await _delete(client, "a", "none", "__consumer_offsets") == [0, 3, 42]
+    assert await client.deleted_topics("a", "none", "__consumer_offsets") == [0, 3, 42]
     for version in range(1, 6):
         body = DeleteTopicsRequest(topic_names=["b"], timeout_ms=9_000)
         reply = await client.call(ApiKey.DELETE_TOPICS, version, body)
@@ -252,7 +246,7 @@ async def test_streams_of_deleted_topics_do_not_come_back_with_a_crash() -> None
     await client.create("t", partitions=3)
     for index in range(3):
         await client.produced("t", batch_of(b"x"), index=index)
-    await _delete(client, "t")
+    await client.deleted_topics("t")
     client = await world.restart()
     await asyncio.sleep(1)
     assert world.log.stream_ids() == [0]
@@ -288,7 +282,7 @@ async def test_creation_and_deletion_are_answered_within_the_time_of_the_request
         answer = (await _create(client, _topic("u")))[0]
         assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
         assert loop_ms() == pytest.approx(at_ms)
-    assert await _delete(client, "t") == [ErrorCode.REQUEST_TIMED_OUT]
+    assert await client.deleted_topics("t") == [ErrorCode.REQUEST_TIMED_OUT]
     assert loop_ms() == pytest.approx(27_000)
 
 

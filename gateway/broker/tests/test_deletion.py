@@ -11,8 +11,7 @@ import pytest
 
 from gateway.broker.journal_records import RecordsDeleted
 from gateway.tests.harness import Client, World, batch_of, started, virtual
-from protocol import ApiKey, ErrorCode
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from protocol import ErrorCode
 
 SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
 
@@ -21,13 +20,6 @@ def _start(world: World, topic: str = "t") -> int:
     partition = world.gateway.broker.partition(topic, 0)
     assert partition is not None
     return partition.log_start_offset
-
-
-async def _delete_topic(client: Client, name: str) -> int:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name=name)], timeout_ms=9_000)
-    reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    code: int = reply.responses[0].error_code
-    return code
 
 
 @pytest.mark.parametrize("tail_bytes", [0, 70_000])
@@ -139,12 +131,12 @@ def test_a_crash_at_every_moment_of_a_topic_deletion(step_ms: int, tail_bytes: i
             await client.produced("t", batch_of(bytes(3_000)))
         await client.deleted("t", 3)
         world.objects.latency_s = 0.01
-        deleting = asyncio.ensure_future(_delete_topic(client, "t"))
+        deleting = asyncio.ensure_future(client.deleted_topics("t"))
         await asyncio.sleep(0)
         for _ in range(tail_bytes // 7_000):
             world.client().produce("other", batch_of(bytes(7_000)))
         await asyncio.sleep(step_ms / 1_000)
-        answered = deleting.done() and deleting.result() == 0
+        answered = deleting.done() and deleting.result() == [0]
         stream_ids = set(world.log.stream_ids())
         await world.crash()
         deleting.cancel()
@@ -174,7 +166,7 @@ async def test_a_name_may_be_used_again_at_once_and_nothing_old_shows() -> None:
     parked = world.client()
     reading = asyncio.ensure_future(parked.fetched("t", 1, wait_ms=60_000, min_bytes=10_000))
     await asyncio.sleep(0.1)
-    deleting = asyncio.ensure_future(_delete_topic(world.client(), "t"))
+    deleting = asyncio.ensure_future(world.client().deleted_topics("t"))
     await asyncio.sleep(0.01)
     creating = asyncio.ensure_future(world.client().create("t"))
     await asyncio.sleep(0.01)
@@ -183,7 +175,7 @@ async def test_a_name_may_be_used_again_at_once_and_nothing_old_shows() -> None:
     fresh = world.client()
     writing = fresh.produce("t", batch_of(b"new"))
     assert (await produced).responses[0].partition_responses[0].error_code == 0
-    assert await deleting == 0
+    assert await deleting == [0]
     assert await creating == [0]
     assert (await writing).responses[0].partition_responses[0].base_offset == 0
     for _ in range(2):
@@ -209,7 +201,7 @@ def test_where_partitions_start_is_in_the_checkpoint(end: str) -> None:
         for name in "tu":
             await client.produced(name, batch_of(b"a", b"b", b"c"), index=1)
             await client.deleted(name, 2, index=1)
-        assert await _delete_topic(client, "u") == 0
+        assert await client.deleted_topics("u") == [0]
         await client.produced("t", batch_of(bytes(70_000)))
         await asyncio.sleep(1)
         assert world.log._contents.chain.links  # it did roll

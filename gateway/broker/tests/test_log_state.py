@@ -13,7 +13,6 @@ from gateway.broker.log_state import DataLogState
 from gateway.broker.stream_state import SavedStream
 from gateway.tests.harness import Client, VirtualClock, World, batch_of, started, virtual
 from protocol import ApiKey
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -67,8 +66,7 @@ async def _work(world: World, rng: random.Random, rounds: int) -> None:
         if topic is None:
             assert await client.create(name, partitions=rng.randrange(1, 4)) == [0]
         elif at < 0.04:
-            body = DeleteTopicsRequest(topics=[DeleteTopicState(name=name)], timeout_ms=9_000)
-            await client.call(ApiKey.DELETE_TOPICS, 6, body)
+            await client.deleted_topics(name)
         elif at < 0.1:
             broker.new_producer_id()
         elif at < 0.12:

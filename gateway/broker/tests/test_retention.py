@@ -21,7 +21,6 @@ from gateway.tests.harness import (
     virtual,
 )
 from protocol import ApiKey
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from wal_core import Corrupt, Unavailable
 
 HOUR_MS = 3_600_000
@@ -316,8 +315,7 @@ async def test_a_topic_deleted_during_the_sweep_is_left_out() -> None:
     async def deleting(stream_id: int, timestamp_ms: int) -> int:
         found = await original(stream_id, timestamp_ms)
         if world.gateway.broker.topics.named("a") is not None:
-            body = DeleteTopicsRequest(topics=[DeleteTopicState(name="a")], timeout_ms=9_000)
-            await client.call(ApiKey.DELETE_TOPICS, 6, body)
+            await client.deleted_topics("a")
         return found
 
     log.offset_for_time = deleting  # type: ignore[method-assign]
@@ -336,8 +334,7 @@ async def test_producers_are_forgotten_by_the_task_and_with_their_topic() -> Non
     memory = world.gateway.broker.producer_memory
     both = memory.used_bytes
     assert both > 0
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="u")], timeout_ms=9_000)
-    await client.call(ApiKey.DELETE_TOPICS, 6, body)
+    await client.deleted_topics("u")
     assert memory.used_bytes == both / 2
     await asyncio.sleep(590)
     assert memory.used_bytes == both / 2

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.tests.harness import Client, World, batch_of, loop_ms, virtual
-from protocol import ApiKey, ErrorCode
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from protocol import ErrorCode
 from wal_core import Unavailable
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.room import Room
@@ -62,10 +61,9 @@ async def _fill_by_producing(client: Client) -> int:
     return count
 
 
-async def _delete_topic(client: Client, timeout_ms: int = 3_000) -> int:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=timeout_ms)
-    reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    return int(reply.responses[0].error_code)
+async def _delete_topic(client: Client) -> int:
+    (code,) = await client.deleted_topics("t", timeout_ms=3_000)
+    return code
 
 
 async def _delete_records(client: Client) -> int:

@@ -7,7 +7,7 @@ import random  # noqa: TID251 - seeded
 from typing import Any, NamedTuple
 
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
-from gateway.broker.tests.test_deletion import SMALL_SEGMENTS, _delete_topic
+from gateway.broker.tests.test_deletion import SMALL_SEGMENTS
 from gateway.broker.tests.test_log_state import _commit, _picture, _work
 from gateway.tests.harness import World, batch_of, started, virtual
 from wal_core import CHECKPOINT_STREAM_ID, MemoryStore
@@ -122,7 +122,7 @@ async def test_records_of_a_topic_that_nothing_tells_of_stay() -> None:
     assert b"whole" in bytes(entry.payload)
     # What is deleted goes all the same, also over a crash.
     client = world.client()
-    assert await _delete_topic(client, "gone") == 0
+    assert await client.deleted_topics("gone") == [0]
     client = await world.restart()
     await asyncio.sleep(1)
     broker = world.gateway.broker

@@ -12,7 +12,6 @@ from gateway.broker.producer_state import ProducerStates
 from gateway.broker.topics import Topic
 from gateway.tests.harness import Client, World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
-from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from wal_core.state.streams import Stream
 
 SMALL_SEGMENTS = {"segment_bytes_max": 65_536, "block_bytes_max": 8_192}
@@ -29,8 +28,7 @@ async def _by_request(world: World, client: Client) -> None:
 
 
 async def _with_the_topic(world: World, client: Client) -> None:
-    body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=9_000)
-    await client.call(ApiKey.DELETE_TOPICS, 6, body)
+    await client.deleted_topics("t")
 
 
 async def _stored_bytes(world: World) -> int:
@@ -75,8 +73,7 @@ async def test_topics_that_come_and_go_leave_nothing_in_memory(written: bool) ->
         if written:
             batches = {("t", index): batch_of(b"x") for index in range(100)}
             await client.call(ApiKey.PRODUCE, 9, produce_request(batches))
-        body = DeleteTopicsRequest(topics=[DeleteTopicState(name="t")], timeout_ms=9_000)
-        await client.call(ApiKey.DELETE_TOPICS, 6, body)
+        await client.deleted_topics("t")
 
     await turn()
     before = _objects_count()

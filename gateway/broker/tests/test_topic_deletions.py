@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
-from gateway.broker.tests.test_deletion import _delete_topic
 from gateway.broker.tests.test_owned_log import topic_of
 from gateway.tests.harness import batch_of, started, virtual
 
@@ -18,7 +17,7 @@ async def test_a_tombstone_stays_until_all_logs_have_dropped_its_streams() -> No
         await client.produced("t", batch_of(b"x"), index=index)
     topic, broker = topic_of(world), world.gateway.broker
     world.objects.latency_s = lambda call, key, *_: 0.5 if key.startswith("logs/2/") else 0.0
-    assert await _delete_topic(client, "t") == 0
+    assert await client.deleted_topics("t") == [0]
     await client.create("u")
     assert topic.id in broker.topics.tombstones
     await world.crash()
@@ -40,7 +39,7 @@ async def test_nothing_is_dropped_before_the_tombstone_is_durable() -> None:
     await client.create("t")
     await client.produced("t", batch_of(b"x"))
     world.objects.latency_s = lambda call, key, *_: 0.5 if key.startswith("logs/0/") else 0.0
-    deleting = asyncio.ensure_future(_delete_topic(world.client(), "t"))
+    deleting = asyncio.ensure_future(world.client().deleted_topics("t"))
     await asyncio.sleep(0.1)
     await world.gateway.retention.sweep()
     await asyncio.sleep(0.1)
@@ -48,7 +47,7 @@ async def test_nothing_is_dropped_before_the_tombstone_is_durable() -> None:
     assert world.log.end_offset(0) == 1  # only the beginning of the stream
     assert world.log.end_offset(1) == 1
     await asyncio.sleep(1)
-    assert deleting.result() == 0
+    assert deleting.result() == [0]
     assert world.log.stream_ids() == [0]
 
 

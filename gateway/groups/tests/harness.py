@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
 
 from gateway.groups import GroupCoordinator, group_config
 from gateway.groups.classic import ClassicGroup
@@ -21,56 +20,27 @@ from gateway.groups.members import (
     SyncResult,
 )
 from gateway.settings.config import Config
+from gateway.tests.virtual import EPOCH_MS, CountingRng, VirtualClock, virtual
 from protocol.error_codes import ErrorCode
-from wal_core.testing import sim_loop
 
-T = TypeVar("T")
+__all__ = [
+    "EPOCH_MS",
+    "GROUP",
+    "RANGE",
+    "Client",
+    "CountingRng",
+    "FakeJournal",
+    "VirtualClock",
+    "enter_all",
+    "group_of",
+    "make",
+    "pair",
+    "resolve",
+    "settle",
+    "virtual",
+]
 
 GROUP = "orders/читатели"
-EPOCH_MS = 1_700_000_000_000
-
-
-def run(coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run on a loop of its own with virtual time; nothing may fail unseen meanwhile."""
-    errors: list[Mapping[str, Any]] = []
-
-    async def main() -> T:
-        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
-        return await coroutine()
-
-    result = sim_loop.run(main)
-    assert not errors, errors
-    return result
-
-
-def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test on a loop of its own with virtual time."""
-
-    @functools.wraps(test)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        run(lambda: test(*args, **kwargs))
-
-    return wrapper
-
-
-class VirtualClock:
-    def now_ms(self) -> int:
-        try:
-            return EPOCH_MS + round(asyncio.get_running_loop().time() * 1_000)
-        except RuntimeError:
-            return EPOCH_MS
-
-
-class CountingRng:
-    def __init__(self) -> None:
-        self._count = 0
-
-    def random_bytes(self, count: int) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(count, "big")
-
-    def random(self) -> float:
-        return 0.5
 
 
 class FakeJournal:
