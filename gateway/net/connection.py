@@ -5,8 +5,7 @@ Rules (I6, I7, I8):
   happen in arrival order. Which may start, and which reply may leave, its `RequestLine` knows.
   Requests behind a waiting Produce or Fetch start at once; any other API holds back what follows it
   until it is answered, as a Kafka broker does for all of them.
-- Past a limit (requests or bytes in flight, here or over all connections; replies the client does
-  not read) the socket is not read: the sender slows down, nothing is dropped.
+- Past a limit the socket is not read (`Intake`): the sender slows down, nothing is dropped.
 - A handler that fails answers Kafka's code. Only a frame that cannot be parsed closes the
   connection, and a request that Kafka, too, answers so; what came before it is answered first.
 """
@@ -23,21 +22,19 @@ from gateway.broker.order_line import OrderLine
 from gateway.fairness.reply_share import ReplyShare
 from gateway.fairness.turns import Turns
 from gateway.net.answering import answer
-from gateway.net.frame_lanes import IncomingFrame
-from gateway.net.frame_reader import FrameReader, FrameTooLarge, is_large
+from gateway.net.frame_reader import is_large
 from gateway.net.hub import Hub
+from gateway.net.intake import Intake
 from gateway.net.pending_request import PendingRequest
 from gateway.net.request_line import RequestLine
+from gateway.net.stall_watch import STALL_TIMEOUT_S, StallWatch
 from gateway.observe.logger import log_event
-from gateway.settings.config import LATE_READ_BYTES_MAX
 from protocol import DecodeError
 
 if TYPE_CHECKING:
     from protocol import Buffer
 
 logger = logging.getLogger(__name__)
-
-STALL_TIMEOUT_S = 120.0  # a peer that neither takes its replies nor finishes its frame is let go
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -50,23 +47,20 @@ class Connection(asyncio.BufferedProtocol):
         self._line: RequestLine[PendingRequest] = RequestLine(
             limits.requests_in_flight_max_count, limits.buffered_bytes_max
         )
-        self._reader = FrameReader(hub.pool, limits.request_bytes_max)
+        self._stall = StallWatch(self)
+        self._intake = Intake(hub, self._line, self._stall, self._abort)
         self._writing_paused = False
-        self._reading_paused = False
-        self._asked_for_budget = False
-        self._stall_timer: asyncio.TimerHandle | None = None
-        self._unsent_bytes = 0  # in the transport when the stall timer was armed
         self._client_host = ""
         self._turns = Turns()
         self._produces = OrderLine()
         self._lookups = hub.services.lookups.share()
-        self._share = ReplyShare(hub.replies, self._write_buffer_bytes, self._let_go)
-        self._incoming = IncomingFrame(hub.frames, self._resume_reading_if_room, self._abort)
+        self._share = ReplyShare(hub.replies, self.unsent_bytes, self._let_go)
 
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._intake.made(self._transport)
         peer = transport.get_extra_info("peername")
         self._client_host = str(peer[0]) if peer else "unknown"
         hub = self._hub
@@ -90,13 +84,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         hub = self._hub
         hub.gone(self)
-        hub.budget.forget(self._resume_after_budget)
-        hub.budget.has_finished(self)
-        hub.budget.give_back(self._reader.large_bytes)
-        self._reader.drop()
-        self._incoming.lost()
+        self._intake.lost()
         self._share.lost()
-        self._stop_stall_timer()
+        self._stall.lost()
         self._writing_paused = False
         # What runs goes on to its end, unless all it does is wait for the client's sake.
         for request in self._line.sever():
@@ -107,49 +97,28 @@ class Connection(asyncio.BufferedProtocol):
         self._start_waiting()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        room, budget = self._reader.buffer(), self._hub.budget
-        if self._incoming.is_late or (budget.is_exceeded and not budget.is_finisher(self)):
-            return room[:LATE_READ_BYTES_MAX]  # on its way already when others filled the memory
-        return room
+        return self._intake.room()
 
     def buffer_updated(self, nbytes: int) -> None:
-        reader, budget = self._reader, self._hub.budget
-        was_inside = reader.is_inside_large
-        if was_inside:
-            budget.take(nbytes)
-            self._incoming.brought(nbytes)
-        try:
-            for frame in reader.received(nbytes):
-                self._stop_stall_timer()
-                self._incoming.ended()
-                self._arrived(frame)
-                if self._line.is_ending:
-                    break
-        except FrameTooLarge as error:
-            self._stop_stall_timer()
-            self._end_with(PendingRequest(memoryview(b""), self._share), str(error))
-        if not was_inside and reader.is_inside_large:
-            budget.take(reader.large_bytes)  # the head of a large frame that has just begun
-            self._incoming.began(reader.announced_bytes)
-        self._pause_reading_if_full()
-        self._watch_for_stall()
+        self._intake.brought(nbytes, self._arrived, self._refused)
 
     def eof_received(self) -> bool:
         return False  # the client has gone: close
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        self._pause_reading_if_full()
-        self._stop_stall_timer()  # its time was for a frame; the time for the replies begins now
-        self._watch_for_stall()
+        self._intake.hold()
+        self._stall.stop()  # its time was for a frame; the time for the replies begins now
+        self._stall.watch()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        self._stop_stall_timer()
+        self._intake.release()
+        self._stall.stop()
         self._share.all_taken()
         self._reply()
         self._start_waiting()
-        self._resume_reading_if_room()
+        self._intake.resume_if_room()
 
     # Requests
 
@@ -160,10 +129,10 @@ class Connection(asyncio.BufferedProtocol):
         try:
             request.parse_header()
         except DecodeError as error:
-            self._hub.budget.has_finished(self)
+            self._intake.yield_turn()
             self._end_with(request, f"a request header cannot be parsed: {error}")
             return
-        self._hub.budget.hand_over(self, request)
+        self._intake.hand_over(request)
         if not self._line:
             self._share.asked()
         if not request.brings_data:
@@ -171,6 +140,9 @@ class Connection(asyncio.BufferedProtocol):
         self._hub.idle_watch.used(self)
         self._line.add(request)
         self._start_waiting()
+
+    def _refused(self, reason: str) -> None:
+        self._end_with(PendingRequest(memoryview(b""), self._share), reason)
 
     def _end_with(self, request: PendingRequest, reason: str) -> None:
         """The stream makes no sense from `request` on: close once what came before is answered."""
@@ -212,12 +184,12 @@ class Connection(asyncio.BufferedProtocol):
         reply_bytes = sum(map(len, reply))
         self._line.done(request, reply, reply_bytes, close_reason)
         if self._line.is_ending:
-            self._pause_reading_if_full()
+            self._intake.pause_if_full()
         request.room.done(reply_bytes)
         self._release(request)
         self._reply()
         self._start_waiting()
-        self._resume_reading_if_room()
+        self._intake.resume_if_room()
 
     # Replies
 
@@ -241,8 +213,6 @@ class Connection(asyncio.BufferedProtocol):
             if self._line.is_ending:
                 transport.close()
 
-    # Back-pressure
-
     def _release(self, request: PendingRequest) -> None:
         """Give back the request's bytes: it is done, though perhaps not yet answered.
 
@@ -253,84 +223,32 @@ class Connection(asyncio.BufferedProtocol):
             self._hub.budget.give_back(size_bytes)
         self._hub.budget.has_finished(request)
 
-    def _is_full(self) -> bool:
-        """Whether this connection has reached a limit of its own."""
-        return self._writing_paused or self._line.is_full
+    # What others ask of it
 
-    def _lacks_budget(self) -> bool:
-        """Whether all connections together have reached theirs, and it is not our turn."""
-        budget = self._hub.budget
-        if not self._incoming.may_go_on():
-            budget.has_finished(self)  # it could not use a turn there
-            return True
-        if self._incoming.must_pause and not budget.is_finisher(self):
-            return True
-        return budget.is_exceeded and not (self._reader.is_inside_large and budget.may_finish(self))
+    @property
+    def owes_room(self) -> bool:
+        """See Peer."""
+        return self._writing_paused
 
-    def _pause_reading_if_full(self) -> None:
+    @property
+    def owes_frame(self) -> bool:
+        """See Peer."""
+        return self._intake.is_owed
+
+    def unsent_bytes(self) -> int:
+        """Of replies, which the system has not taken."""
         assert self._transport is not None
-        if self._transport.is_closing():
-            return
-        is_full = self._is_full()
-        if not is_full and not self._lacks_budget():
-            return
-        if not self._reading_paused:
-            self._reading_paused = True
-            self._incoming.paused()
-            self._transport.pause_reading()
-        if not self._writing_paused:
-            self._stop_stall_timer()
-        if is_full:
-            self._hub.budget.has_finished(self)
-            self._incoming.cannot_go_on()
-        elif self._incoming.must_pause or not self._incoming.may_go_on():
-            self._incoming.wait()
-        elif not self._asked_for_budget:
-            self._asked_for_budget = True
-            self._hub.budget.call_when_free(self._resume_after_budget)
+        return self._transport.get_write_buffer_size()
 
-    def _resume_after_budget(self) -> None:
-        self._asked_for_budget = False
-        self._resume_reading_if_room()
+    def is_sending(self) -> bool:
+        """See Peer."""
+        return self._intake.is_on_its_way(STALL_TIMEOUT_S)
 
-    def _resume_reading_if_room(self) -> None:
-        assert self._transport is not None
-        if not self._reading_paused or self._transport.is_closing() or self._hub.stopping:
-            return
-        if self._is_full() or self._lacks_budget():
-            self._pause_reading_if_full()
-            return
-        self._reading_paused = False
-        self._incoming.resumed()
-        self._transport.resume_reading()
-        self._watch_for_stall()
+    def stalled(self, reason: str) -> None:
+        """See Peer."""
+        self._abort(reason)
 
     # The end
-
-    def _watch_for_stall(self) -> None:
-        """A deadline while the peer owes us something: to read its replies or to finish a frame."""
-        owes_frame = self._reader.is_inside_frame and not self._reading_paused
-        if self._stall_timer is None and (self._writing_paused or owes_frame):
-            assert self._transport is not None
-            self._unsent_bytes = self._transport.get_write_buffer_size()
-            loop = asyncio.get_running_loop()
-            self._stall_timer = loop.call_later(STALL_TIMEOUT_S, self._stalled)
-
-    def _stop_stall_timer(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-
-    def _stalled(self) -> None:
-        assert self._transport is not None
-        self._stall_timer = None
-        if self._writing_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
-            self._watch_for_stall()  # slow, but reading
-            return
-        if not self._writing_paused and self._incoming.is_on_its_way(STALL_TIMEOUT_S):
-            self._watch_for_stall()  # slow, but sending
-            return
-        self._abort(f"no progress for {STALL_TIMEOUT_S:g} s")
 
     def _abort(self, reason: str) -> None:
         assert self._transport is not None
@@ -340,10 +258,6 @@ class Connection(asyncio.BufferedProtocol):
     def _tell_closed(self, reason: str) -> None:
         host = self._client_host
         log_event(logger, logging.WARNING, "connection closed", client=host, reason=reason)
-
-    def _write_buffer_bytes(self) -> int:
-        assert self._transport is not None
-        return self._transport.get_write_buffer_size()
 
     def _let_go(self) -> None:
         """Others need the memory of replies that the peer does not take."""
@@ -357,16 +271,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def stop_reading(self) -> None:
         """Graceful stop: take nothing new; what was read is still answered."""
-        assert self._transport is not None
-        if not self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = True
-            self._transport.pause_reading()
-        self._stop_stall_timer()
+        self._intake.stop()
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is under way, or what has a deadline of its own: a frame, replies."""
-        return bool(self._line) or self._reader.is_inside_frame or self._writing_paused
+        return bool(self._line) or self._intake.is_inside_frame or self._writing_paused
 
     def close_idle(self) -> None:
         assert self._transport is not None
