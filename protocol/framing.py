@@ -68,8 +68,6 @@ def decode_request_header(frame: memoryview) -> tuple[RequestHeader, int]:
         return RequestHeader(api_key, api_version, correlation_id, client_id), at
     except (IndexError, struct_error):
         reason, position = "the request header ends too early", len(frame)
-    except UnicodeDecodeError:
-        reason, position = "client_id is not UTF-8", 8
     raise DecodeError(reason, position)
 
 

@@ -118,8 +118,6 @@ class Message(msgspec.Struct, gc=False):
             reason, position = error.reason, error.position
         except (IndexError, struct_error):
             reason, position = "the bytes end too early", len(buf)
-        except UnicodeDecodeError:
-            reason, position = "a string is not UTF-8", at
         raise DecodeError(reason, position, api=cls.__name__, version=version)
 
     @classmethod
@@ -132,6 +130,10 @@ class Message(msgspec.Struct, gc=False):
 
 
 # --- reading -------------------------------------------------------------------------------------
+
+
+STRING_BYTES_MAX = 0x7FFF
+"""What an int16 length can say."""
 
 
 def read_uvarint(buf: memoryview, at: int) -> tuple[int, int]:
@@ -152,11 +154,22 @@ def read_uvarint(buf: memoryview, at: int) -> tuple[int, int]:
     raise DecodeError("a varint is longer than 32 bits", at)
 
 
+def _mended(raw: memoryview, at: int) -> str:
+    """What is not UTF-8 becomes U+FFFD, as in Kafka, if that can still be written as a string."""
+    text = str(raw, "utf-8", "replace")
+    if len(text.encode()) > STRING_BYTES_MAX:
+        raise DecodeError("a string is not UTF-8, and too long to be put right", at)
+    return text
+
+
 def _read_text(buf: memoryview, at: int, length_bytes: int) -> tuple[str, int]:
     end = at + length_bytes
     if length_bytes < 0 or end > len(buf):
         raise DecodeError(f"a string of {length_bytes} bytes does not fit", at)
-    return str(buf[at:end], "utf-8"), end
+    try:
+        return str(buf[at:end], "utf-8"), end
+    except UnicodeDecodeError:
+        return _mended(buf[at:end], at), end
 
 
 def read_string(buf: memoryview, at: int) -> tuple[str, int]:
@@ -165,7 +178,10 @@ def read_string(buf: memoryview, at: int) -> tuple[str, int]:
     end = at + length_bytes
     if length_bytes < 0 or end > len(buf):
         raise DecodeError(f"a string of {length_bytes} bytes does not fit", at)
-    return str(buf[at:end], "utf-8"), end
+    try:
+        return str(buf[at:end], "utf-8"), end
+    except UnicodeDecodeError:
+        return _mended(buf[at:end], at), end
 
 
 def read_nullable_string(buf: memoryview, at: int) -> tuple[str | None, int]:
@@ -184,7 +200,10 @@ def read_compact_string(buf: memoryview, at: int) -> tuple[str, int]:
     end = at + length_bytes - 1
     if length_bytes == 0 or end > len(buf):
         raise DecodeError(f"a string of {length_bytes - 1} bytes does not fit", at)
-    return str(buf[at:end], "utf-8"), end
+    try:
+        return str(buf[at:end], "utf-8"), end
+    except UnicodeDecodeError:
+        return _mended(buf[at:end], at), end
 
 
 def read_compact_nullable_string(buf: memoryview, at: int) -> tuple[str | None, int]:
@@ -349,7 +368,7 @@ def write_string(buf: bytearray, value: str | None) -> None:
     if value is None:
         raise TypeError("null where this version has none")
     raw = value.encode()
-    if len(raw) > 0x7FFF:
+    if len(raw) > STRING_BYTES_MAX:
         raise ValueError(f"a string of {len(raw)} bytes has no int16 length")
     buf += _pack_i16(len(raw))
     buf += raw

@@ -7,6 +7,7 @@ holds no state.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gateway.api import (
@@ -25,6 +26,7 @@ from gateway.api import (
 from gateway.api.call import Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
 from gateway.api.row import Api, Operation, Permission, ReplyClass, Resource
+from gateway.broker.errors import BrokerError
 from gateway.groups.members import PROTOCOLS_MAX_COUNT
 from protocol import ApiKey, ErrorCode
 from protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
@@ -43,10 +45,18 @@ __all__ = [
 ]
 
 
+FIRST_VERSION_WITH_SOFTWARE = 3
+_SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?")
+
+
 async def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
     """ApiVersions (18), versions 0-4: this table, without feature flags (no transactions v2, no
-    KIP-848).
+    KIP-848). Who names its software names it so that metrics can show it (KIP-511).
     """
+    if call.version >= FIRST_VERSION_WITH_SOFTWARE:
+        for name in (request.client_software_name, request.client_software_version):
+            if not _SOFTWARE.fullmatch(name):
+                raise BrokerError(ErrorCode.INVALID_REQUEST)
     return ApiVersionsResponse(
         api_keys=[
             ApiVersion(api_key=api.key, min_version=api.min_version, max_version=api.max_version)
@@ -59,6 +69,8 @@ def api_versions_error(request: ApiVersionsRequest, code: ErrorCode) -> ApiVersi
     """Kafka names only the range of ApiVersions itself, so that the client can ask again
     (KIP-511).
     """
+    if code is not ErrorCode.UNSUPPORTED_VERSION:
+        return ApiVersionsResponse(error_code=code)
     own = API_TABLE[ApiKey.API_VERSIONS]
     return ApiVersionsResponse(
         error_code=code,

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.api.authorized import authorized_operations
 from gateway.api.call import Call, error_code
+from gateway.api.row import Resource
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
@@ -30,6 +32,7 @@ from protocol.messages.metadata import (
 )
 
 FIRST_VERSION_WITH_FLAG = 4
+FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
 BROKERS_ENDPOINT = 1
 NO_LEADER = -1
 
@@ -39,19 +42,37 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
     to.
     """
     broker = call.broker
+    _check_asked(request, call.version)
     wants_all = request.topics is None or (call.version == 0 and not request.topics)
     if wants_all:
         answers = await _described([t for t in broker.topics if t.is_durable], call)
     else:
         may_create = call.version < FIRST_VERSION_WITH_FLAG or request.allow_auto_topic_creation
         answers = await _answers(request.topics or [], may_create, call)
+    if request.include_topic_authorized_operations:
+        allowed = authorized_operations(Resource.TOPIC, is_asked=True)
+        for answer in answers:
+            answer.topic_authorized_operations = allowed
     node = broker.node
     return MetadataResponse(
         brokers=[MetadataResponseBroker(node_id=node.node_id, host=node.host, port=node.port)],
         cluster_id=broker.cluster_id,
         controller_id=node.node_id,
         topics=answers,
+        cluster_authorized_operations=authorized_operations(
+            Resource.CLUSTER, request.include_cluster_authorized_operations
+        ),
     )
+
+
+def _check_asked(request: MetadataRequest, version: int) -> None:
+    """Kafka's rules where there are ids in the request, but none may be used yet (KAFKA-13035)."""
+    if FIRST_VERSION_WITH_IDS <= version < FIRST_VERSION_BY_ID:
+        for asked in request.topics or ():
+            if asked.name is None:
+                raise BrokerError(ErrorCode.INVALID_REQUEST, "a topic is asked for by name")
+            if asked.topic_id != ZERO_UUID:
+                raise BrokerError(ErrorCode.INVALID_REQUEST, "topics are not asked for by id yet")
 
 
 async def _answers(
@@ -64,7 +85,7 @@ async def _answers(
     for topic in asked:
         if slices.is_over:
             await slices.pause()
-        name = topic.topic_id if topic.name is None else topic.name
+        name = topic.topic_id if _is_by_id(topic) else topic.name or ""
         if name not in found:
             found[name] = _find(topic, may_create, call)
     await call.broker.created_soon(one for one in found.values() if isinstance(one, Topic))
@@ -83,12 +104,20 @@ async def _described(
     return answers
 
 
+def _is_by_id(asked: MetadataRequestTopic) -> bool:
+    """Java's clients send an empty name beside an id, others null."""
+    return asked.name is None or asked.topic_id != ZERO_UUID
+
+
 def metadata_weight(request: MetadataRequest, call: Call) -> int:
     """Partitions that the answer will tell of, about."""
     topics = call.broker.topics
     if request.topics is None or (call.version == 0 and not request.topics):
         return topics.partitions_count
-    found = (topics.named(asked.name) for asked in request.topics if asked.name)
+    found = (
+        topics.with_id(asked.topic_id) if _is_by_id(asked) else topics.named(asked.name or "")
+        for asked in request.topics
+    )
     return sum(len(topic.partitions) for topic in found if topic is not None)
 
 
@@ -97,7 +126,7 @@ def _find(
 ) -> Topic | MetadataResponseTopic:
     """The topic, made if it is missing and may be; else the answer for it."""
     topics = call.broker.topics
-    if asked.name is None:
+    if asked.name is None or _is_by_id(asked):
         return topics.with_id(asked.topic_id) or MetadataResponseTopic(
             error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id
         )
@@ -159,7 +188,7 @@ def metadata_error(request: MetadataRequest, code: ErrorCode) -> MetadataRespons
     return MetadataResponse(
         error_code=code,
         topics=[
-            MetadataResponseTopic(error_code=code, name=t.name, topic_id=t.topic_id)
+            MetadataResponseTopic(error_code=code, name=t.name or "", topic_id=t.topic_id)
             for t in request.topics or []
         ],
     )
@@ -175,6 +204,9 @@ async def describe_cluster(request: DescribeClusterRequest, call: Call) -> Descr
         cluster_id=call.broker.cluster_id,
         controller_id=node.node_id,
         brokers=[DescribeClusterBroker(broker_id=node.node_id, host=node.host, port=node.port)],
+        cluster_authorized_operations=authorized_operations(
+            Resource.CLUSTER, request.include_cluster_authorized_operations
+        ),
     )
 
 

@@ -94,11 +94,11 @@ def _describe(
             f"not resource type {resource.resource_type}"
         )
         return result
-    wanted = None if resource.configuration_keys is None else set(resource.configuration_keys)
+    wanted = set(resource.configuration_keys or ())  # none: all, as in Kafka
     result.configs = [
         _answer(value, request.include_synonyms)
         for value in values
-        if wanted is None or value.name in wanted
+        if not wanted or value.name in wanted
     ]
     return result
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -41,8 +41,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_SavedOpened = tuple[bytes, str, int, StreamKind]
 _SMALL_BYTES = 24  # about what the next stream id takes
+
+
+class _SavedOpened(NamedTuple):
+    """What is remembered of `stream_opened`."""
+
+    topic_id: bytes
+    name: str
+    partition: int
+    kind: StreamKind
+    term: int = 0
+
 
 _encoder = msgspec.msgpack.Encoder()
 _opened = msgspec.msgpack.Decoder(_SavedOpened)
@@ -167,12 +177,7 @@ class DataLogState:
             self._by_id[stream_id].producers.load(of_stream)
 
     def _reopen(self, stream_id: int, saved: _SavedOpened) -> None:
-        topic_id, name, index, kind = saved
-        self.take(
-            StreamOpened(
-                stream_id=stream_id, topic_id=topic_id, name=name, partition=index, kind=kind
-            )
-        )
+        self.take(StreamOpened(stream_id=stream_id, **saved._asdict()))
 
     def apply(self, entry: Entry) -> None:
         """See LogState. Raises Corrupt."""
@@ -215,7 +220,9 @@ class DataLogState:
             return None
         if kind is KeyKind.OPENED:
             opened = stream.opened
-            return _encoder.encode((opened.topic_id, opened.name, opened.partition, opened.kind))
+            return _encoder.encode(
+                (opened.topic_id, opened.name, opened.partition, opened.kind, opened.term)
+            )
         if kind is KeyKind.PARTITION:
             return _encoder.encode(stream.save())
         saved = stream.producers.save(keys_of.producer_of(key), self._steady.now_ms())

@@ -142,7 +142,10 @@ class Partition:
 
     @property
     def leader_epoch(self) -> int:
-        return self._attached.term
+        """How often the log was opened since the partition's first record: 0 while that is new, as
+        in Kafka."""
+        opened = self._state.opened
+        return 0 if opened is None else max(0, self._attached.term - opened.term)
 
     @property
     def log_start_offset(self) -> int:
@@ -182,13 +185,14 @@ class Partition:
         if self._state.opened is None:
             self._open_stream()
         base_offset = log.end_offset(self.stream_id)
-        stamp(batch, base_offset, log.term)
+        leader_epoch = self.leader_epoch
+        stamp(batch, base_offset, leader_epoch)
         confirmation = log.append(
             self.stream_id, base_offset, header.record_count, max_timestamp_ms, batch
         )
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, steady_ms, confirmation)
-        self._state.remember_epoch(base_offset, log.term)
+        self._state.remember_epoch(base_offset, leader_epoch)
         return Appended(base_offset, confirmation, append_time_ms)
 
     def _open_stream(self) -> None:
@@ -201,6 +205,7 @@ class Partition:
                 name=self.topic.name,
                 partition=self.index,
                 kind="group_offsets" if self.topic.is_internal else "records",
+                term=self._attached.term,
             )
         )
 

@@ -252,12 +252,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _abort(self, reason: str) -> None:
         assert self._transport is not None
-        self._tell_closed(reason)
+        self._hub.closings.tell(self._client_host, reason)
         self._transport.abort()
-
-    def _tell_closed(self, reason: str) -> None:
-        host = self._client_host
-        log_event(logger, logging.WARNING, "connection closed", client=host, reason=reason)
 
     def _let_go(self) -> None:
         """Others need the memory of replies that the peer does not take."""
@@ -266,7 +262,7 @@ class Connection(asyncio.BufferedProtocol):
     def _close(self, reason: str) -> None:
         assert self._transport is not None
         if not self._transport.is_closing():
-            self._tell_closed(reason)
+            self._hub.closings.tell(self._client_host, reason)
             self._transport.close()
 
     def stop_reading(self) -> None:

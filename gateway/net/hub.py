@@ -11,6 +11,7 @@ from gateway.fairness.reply_budget import ReplyBudget
 from gateway.net import heap
 from gateway.net.buffers import BlockPool, ByteBudget
 from gateway.net.bulk_gate import BulkGate
+from gateway.net.closings import Closings
 from gateway.net.frame_lanes import FrameLanes
 from gateway.net.idle_watch import Idler, IdleWatch
 
@@ -70,6 +71,7 @@ class Hub:
         self.frames = FrameLanes(budget.limit_bytes)
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies
+        self.closings = Closings()
         # Both in order of their coming, so that a stop goes the same way each time.
         self.connections: dict[Client, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.

@@ -62,6 +62,12 @@ class World:
         """The first data log, mostly the only one."""
         return self.gateway.broker.logs[1].log
 
+    def epoch(self, topic: str, index: int = 0) -> int:
+        """The leader epoch of a partition."""
+        partition = self.gateway.broker.partition(topic, index)
+        assert partition is not None
+        return partition.leader_epoch
+
     def client(self) -> Client:
         return Client(self.gateway.connection())
 

@@ -126,9 +126,7 @@ def test_response_header_cut() -> None:
             decode_response(3, 12, memoryview(raw))
 
 
-@pytest.mark.parametrize(
-    "raw", [pack(">hhih", 3, 1, 1, -2), pack(">hhih", 3, 1, 1, 2) + b"\xff\xff"]
-)
+@pytest.mark.parametrize("raw", [pack(">hhih", 3, 1, 1, -2), pack(">hhih", 3, 1, 1, 2) + b"\xff"])
 def test_malformed_client_id(raw: bytes) -> None:
     with pytest.raises(DecodeError):
         header_of(raw)

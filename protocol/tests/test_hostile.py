@@ -23,7 +23,11 @@ from protocol.messages.fetch import FetchRequest
 from protocol.messages.metadata import MetadataRequest
 from protocol.messages.offset_commit import OffsetCommitRequest
 from protocol.messages.produce import ProduceRequest
-from protocol.primitives import ARRAY_ELEMENTS_MAX_COUNT
+from protocol.primitives import (
+    ARRAY_ELEMENTS_MAX_COUNT,
+    read_compact_nullable_string,
+    read_compact_string,
+)
 from protocol.tests.arbitrary import Top, arbitrary, case_id, cases
 
 MEMORY_BYTES_MAX = 256 * 1024
@@ -119,9 +123,35 @@ def test_elements_of_one_message_share_a_budget() -> None:
         FetchRequest.decode(memoryview(head[:-4] + pack(">i", 1) + one), 0, 7, half)
 
 
-@pytest.mark.parametrize("raw", [b"\x00\x02\xff\xfe", b"\x00\x03\xed\xa0\x80"])
-def test_strings_that_are_not_utf8(raw: bytes) -> None:
-    refuses(OffsetCommitRequest, raw + bytes(60), 2)
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"a\xed\xa0\x80b", "a\ufffd\ufffd\ufffdb"),
+        (b"caf\xe9", "caf\ufffd"),
+        (b"\xe2\x82", "\ufffd"),
+    ],
+)
+def test_what_is_not_utf8_becomes_replacement_characters_as_in_kafka(raw: bytes, text: str) -> None:
+    length = pack(">h", len(raw))
+    read = OffsetCommitRequest.decode(memoryview(length + raw + bytes(60)), 0, 2)[0]
+    assert read.group_id == text
+    compact = bytes([len(raw) + 1])
+    assert read_compact_string(memoryview(compact + raw), 0) == (text, len(raw) + 1)
+    assert read_compact_nullable_string(memoryview(compact + raw), 0) == (text, len(raw) + 1)
+    header, _ = decode_request_header(memoryview(pack(">hhi", 3, 1, 7) + length + raw))
+    assert header.client_id == text
+
+
+def test_a_string_that_could_not_be_written_again_is_refused() -> None:
+    """A replacement character takes three bytes, and lengths have 15 bits."""
+    bad = 0x7FFF // 3
+    for count, is_read in ((bad, True), (bad + 1, False)):
+        raw = pack(">h", count) + b"\xff" * count + bytes(60)
+        if is_read:
+            assert OffsetCommitRequest.decode(memoryview(raw), 0, 2)
+        else:
+            refuses(OffsetCommitRequest, raw, 2)
 
 
 def test_error_names_api_version_position() -> None:

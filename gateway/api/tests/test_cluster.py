@@ -51,7 +51,7 @@ async def test_the_only_node_leads_and_controls() -> None:
         assert [p.partition_index for p in parts] == [0, 1, 2]
         assert all((p.leader_id, p.replica_nodes, p.isr_nodes) == (1, [1], [1]) for p in parts)
         if version >= 7:
-            assert {p.leader_epoch for p in parts} == {world.log.term}
+            assert {p.leader_epoch for p in parts} == {0}
         if version >= 10:
             assert reply.topics[0].topic_id not in (b"", ZERO_UUID)
 
@@ -142,6 +142,65 @@ async def test_topics_can_be_asked_for_by_id() -> None:
     reply = await client.call(ApiKey.METADATA, 12, MetadataRequest(topics=asked))
     assert [t.error_code for t in reply.topics] == [0, ErrorCode.UNKNOWN_TOPIC_ID]
     assert [t.name for t in reply.topics] == ["t", None]
+
+
+@pytest.mark.parametrize("version", range(10, 14))
+def test_by_id_as_java_asks(version: int) -> None:
+    """With an empty name beside the id; and not before version 12."""
+
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        await client.create("t", partitions=2)
+        topic = world.gateway.broker.topics.named("t")
+        assert topic is not None
+        asked = [MetadataRequestTopic(name="", topic_id=topic.id)]
+        reply = await client.call(ApiKey.METADATA, version, MetadataRequest(topics=asked))
+        if version < 12:
+            assert reply.topics[0].error_code == ErrorCode.INVALID_REQUEST
+        else:
+            found = [(t.error_code, t.name, len(t.partitions)) for t in reply.topics]
+            assert found == [(0, "t", 2)]
+        assert await _names(client, version, None) == ["t"]
+        assert client.is_open
+
+    body()
+
+
+@virtual
+async def test_what_may_be_done_is_told_to_who_asks() -> None:
+    _, client = await started()
+    await client.create("t")
+    for version in range(8, 14):
+        for asks in (False, True):
+            body = MetadataRequest(
+                topics=[MetadataRequestTopic(name="t")],
+                include_topic_authorized_operations=asks,
+                include_cluster_authorized_operations=asks and version <= 10,
+            )
+            reply = await client.call(ApiKey.METADATA, version, body)
+            told = reply.topics[0].topic_authorized_operations
+            assert told == (3576 if asks else -(2**31))
+            if version <= 10:
+                assert reply.cluster_authorized_operations == (8096 if asks else -(2**31))
+    cluster = DescribeClusterRequest(include_cluster_authorized_operations=True)
+    reply = await client.call(ApiKey.DESCRIBE_CLUSTER, 0, cluster)
+    assert reply.cluster_authorized_operations == 8096
+
+
+@virtual
+async def test_a_fresh_topic_has_epoch_0_however_old_the_gateway_is() -> None:
+    world, client = await started()
+    await client.create("old")
+    await client.produced("old", batch_of(b"x"))
+    for _ in range(3):
+        client = await world.restart()
+    await client.create("new")
+    assert (world.epoch("old"), world.epoch("new")) == (3, 0)
+    await client.produced("new", batch_of(b"x"))
+    assert world.epoch("new") == 0
+    client = await world.restart()
+    assert (world.epoch("old"), world.epoch("new")) == (4, 1)
 
 
 @virtual

@@ -278,7 +278,8 @@ async def test_leader_epochs_are_checked() -> None:
     world, client = await started()
     await _filled(world, client, 10)
     client = await world.restart()
-    term = world.log.term
+    term = world.epoch("t")
+    assert term == 1
     for epoch, code in ((-1, 0), (term, 0), (term - 1, 74), (term + 1, 75)):
         assert (await client.fetched("t", 0, epoch=epoch)).error_code == code
 
@@ -287,7 +288,7 @@ async def test_leader_epochs_are_checked() -> None:
 async def test_a_reader_from_another_history_is_told_where_they_part() -> None:
     world, client = await started()
     await _filled(world, client, 10, 10, 10)
-    old_term = world.log.term
+    old_term = world.epoch("t")
     client = await world.restart()
     await client.produced("t", batch_of(b"x"))
     part = await client.fetched("t", 3, last_epoch=old_term)

@@ -44,7 +44,7 @@ async def test_batches_are_stored_as_sent_but_for_offset_and_epoch() -> None:
     stored = bytes((await client.fetched("t", 2)).records)
     header = read_header(stored)
     assert header.base_offset == 2
-    assert header.partition_leader_epoch == world.log.term
+    assert header.partition_leader_epoch == world.epoch("t") == 0
     assert stored[16:] == bytes(batch[16:])
 
 

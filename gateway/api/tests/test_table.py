@@ -157,9 +157,45 @@ def test_a_produce_without_acks_has_no_error_answer_but_the_end_of_the_connectio
 async def test_api_versions_is_the_table() -> None:
     _, client = await started()
     for version in range(5):
-        reply = await client.call(ApiKey.API_VERSIONS, version, ApiVersionsRequest())
+        request = ApiVersionsRequest(client_software_name="t", client_software_version="1")
+        reply = await client.call(ApiKey.API_VERSIONS, version, request)
         found = {k.api_key: (k.min_version, k.max_version) for k in reply.api_keys}
         assert found == {a.key: (a.min_version, a.max_version) for a in API_TABLE.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [
+        ("apache-kafka-java", True),
+        ("librdkafka", True),
+        ("a", True),
+        ("1.0-b.c", True),
+        ("", False),
+        ("-a", False),
+        ("a.", False),
+        ("a b", False),
+        ("a_b", False),
+        ("é", False),
+        ("a\n", False),
+    ],
+)
+def test_software_must_have_a_name_that_metrics_can_show(name: str, is_good: bool) -> None:
+    @virtual
+    async def body() -> None:
+        _, client = await started()
+        for version in range(5):
+            for names in ((name, "1.0"), ("test", name)):
+                request = ApiVersionsRequest(
+                    client_software_name=names[0], client_software_version=names[1]
+                )
+                reply = await client.call(ApiKey.API_VERSIONS, version, request)
+                if is_good or version < 3:
+                    assert (reply.error_code, len(reply.api_keys)) == (0, len(API_TABLE))
+                else:
+                    found = (reply.error_code, reply.api_keys)
+                    assert found == (ErrorCode.INVALID_REQUEST, [])
+
+    body()
 
 
 def test_nothing_is_advertised_that_the_codec_does_not_speak() -> None:

@@ -213,7 +213,7 @@ async def test_what_is_remembered_may_come_in_any_order() -> None:
     values = {
         state_keys.partition(4): msgspec.msgpack.encode(SavedStream([(1, 0)], 7)),
         state_keys.producer(4, 9): msgspec.msgpack.encode((5, 1 << 50, [(0, 1, 0)])),
-        state_keys.opened(4): msgspec.msgpack.encode((bytes(16), "t", 0, "records")),
+        state_keys.opened(4): msgspec.msgpack.encode((bytes(16), "t", 0, "records", 3)),
         state_keys.next_stream(1): state_keys.encode_stream_id(6),
     }
     for keys in (list(values), list(values)[::-1]):

@@ -92,6 +92,7 @@ def test_the_beginning_of_a_stream_is_read_and_written_as_documented() -> None:
         name="orders",
         partition=0,
         kind="records",
+        term=3,
     )
     assert encode_journal(record) == text
 

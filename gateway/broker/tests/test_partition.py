@@ -124,7 +124,7 @@ async def test_replay_rebuilds_what_appending_built() -> None:
     loaded._state.load(saved)
     loaded.producers.load(producers)
     assert _remembered(loaded) == _remembered(partition)
-    assert partition.epochs == [(5, 0), (8, 3), (9, 4)]
+    assert partition.epochs == [(0, 0), (3, 3), (4, 4)]
 
 
 @virtual
@@ -135,15 +135,26 @@ async def test_epochs_and_where_they_end() -> None:
     _append(partition, 1, 1)
     log.confirm()
     log.term = 10
-    table = {4: (4, 0), 5: (5, 3), 6: (5, 3), 7: (5, 3), 8: (8, 5), 9: (8, 5), 10: (10, 5)}
+    table = {0: (0, 3), 1: (0, 3), 2: (0, 3), 3: (3, 5), 4: (3, 5), 5: (5, 5)}
     assert {e: partition.end_offset_for_epoch(e) for e in table} == table
-    for unknown in (-1, 11, 2**31 - 1):
+    for unknown in (-1, 6, 2**31 - 1):
         assert partition.end_offset_for_epoch(unknown) == (-1, -1)
-    assert [partition.epoch_of(o) for o in range(6)] == [5, 5, 5, 8, 8, 10]
+    assert [partition.epoch_of(o) for o in range(6)] == [0, 0, 0, 3, 3, 5]
     assert partition.epoch_error(-1) is ErrorCode.NONE
-    assert partition.epoch_error(10) is ErrorCode.NONE
-    assert partition.epoch_error(9) is ErrorCode.FENCED_LEADER_EPOCH
-    assert partition.epoch_error(11) is ErrorCode.UNKNOWN_LEADER_EPOCH
+    assert partition.epoch_error(5) is ErrorCode.NONE
+    assert partition.epoch_error(4) is ErrorCode.FENCED_LEADER_EPOCH
+    assert partition.epoch_error(6) is ErrorCode.UNKNOWN_LEADER_EPOCH
+
+
+@virtual
+async def test_epochs_count_from_the_first_record_and_never_go_back() -> None:
+    partition, log = _partition(FakeLog(term=5))
+    for log.term in (5, 6, 9):
+        assert partition.leader_epoch == 0  # there is nothing yet that another could have cut
+    _append(partition, 1)
+    assert partition.leader_epoch == 0
+    log.term = 12
+    assert partition.leader_epoch == 3
 
 
 @virtual
@@ -155,21 +166,21 @@ async def test_epochs_of_what_is_deleted_are_forgotten_up_to_the_start() -> None
     log.confirm()
     log.term = 10
     for start, epochs in (
-        (0, [(5, 0), (8, 3), (9, 6)]),
-        (2, [(5, 2), (8, 3), (9, 6)]),
-        (3, [(8, 3), (9, 6)]),
-        (1, [(8, 3), (9, 6)]),  # it never goes back
-        (9, [(9, 9)]),
+        (0, [(0, 0), (3, 3), (4, 6)]),
+        (2, [(0, 2), (3, 3), (4, 6)]),
+        (3, [(3, 3), (4, 6)]),
+        (1, [(3, 3), (4, 6)]),  # it never goes back
+        (9, [(4, 9)]),
     ):
         partition.start_at(start)
         assert partition.epochs == epochs
-    assert partition.end_offset_for_epoch(5) == (5, 9)
-    assert partition.end_offset_for_epoch(9) == (9, 9)
+    assert partition.end_offset_for_epoch(0) == (0, 9)
+    assert partition.end_offset_for_epoch(4) == (4, 9)
     _append(partition, 1)
     log.confirm()
-    assert partition.epochs == [(10, 9)]  # nothing of 9 is left
-    assert partition.end_offset_for_epoch(9) == (9, 9)
-    assert partition.epoch_of(9) == 10
+    assert partition.epochs == [(5, 9)]  # nothing of 4 is left
+    assert partition.end_offset_for_epoch(4) == (4, 9)
+    assert partition.epoch_of(9) == 5
 
 
 @virtual
