@@ -6,7 +6,7 @@ what every broker is started with), and in every mode, unless it is marked `stor
 `--bootstrap HOST:PORT` the suite runs against a broker that listens already; what needs a restart
 or a setting of its own is skipped then.
 
-The four clients of `support.client.LIBRARIES` are what this project promises. Where one cannot be
+The clients of `support.client.LIBRARIES` are what this project promises. Where one cannot be
 installed its tests are skipped with the reason, and with `CI=true` the session fails for it.
 """
 
@@ -72,6 +72,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("chaos_mode", [mode for mode in modes if mode in ("file", "s3")])
     if "mode" in metafunc.fixturenames:
         metafunc.parametrize("mode", modes, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A library has no tests in modes that it is not run in."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if _runs(getattr(item, "callspec", None)) else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def _runs(call: Any) -> bool:
+    params = call.params if call else {}
+    library = LIBRARIES.get(params.get("library", ""))
+    mode = params.get("broker", params.get("mode"))
+    return library is None or mode is None or library.runs_in(mode)
 
 
 def pytest_terminal_summary(
@@ -289,7 +306,7 @@ def require(request: pytest.FixtureRequest, name: str) -> Library:
     """The library, or a skip that the summary and CI will show."""
     library = LIBRARIES[name]
     try:
-        library.python()
+        library.command()
     except MissingClientError as error:
         request.config.stash[_missing][name] = str(error)
         pytest.skip(f"client {name} is not available: {error}")

@@ -13,18 +13,20 @@ from compat_tests.support.records import Record
 # How each client is told not to look for an unknown topic for its usual half minute or more, and
 # what it calls the end of its patience.
 IMPATIENCE: dict[str, dict[str, Any]] = {
-    "aiokafka_worker.py": {"request_timeout_ms": 3_000},
-    "kafka_python_worker.py": {"max_block_ms": 3_000},
-    "confluent_worker.py": {
+    "aiokafka": {"request_timeout_ms": 3_000},
+    "kafka-python": {"max_block_ms": 3_000},
+    "java": {"max_block_ms": 3_000},
+    "librdkafka": {
         "topic.metadata.propagation.max.ms": 1_000,
         "message.timeout.ms": 5_000,
     },
 }
 _refused = pytest.mark.storage_blind("nothing is created")
 EXPECTED_NAMES = {
-    "aiokafka_worker.py": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
-    "kafka_python_worker.py": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
-    "confluent_worker.py": {"_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_PARTITION"},
+    "aiokafka": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
+    "kafka-python": {"UnknownTopicOrPartitionError", "KafkaTimeoutError"},
+    "java": {"TimeoutException", "UnknownTopicOrPartitionException"},
+    "librdkafka": {"_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_PARTITION"},
 }
 
 
@@ -37,11 +39,11 @@ def strict_client(
 
 @_refused
 def test_produce_fails_and_creates_nothing(strict_client: Client, topic: str) -> None:
-    script = strict_client.library.script
-    producer = strict_client.producer(extra=IMPATIENCE[script])
+    family = strict_client.library.family
+    producer = strict_client.producer(extra=IMPATIENCE[family])
     (outcome,) = producer.outcomes([Record(b"nowhere", topic=topic)])
     assert isinstance(outcome, ClientError)
-    assert outcome.name in EXPECTED_NAMES[script], outcome
+    assert outcome.name in EXPECTED_NAMES[family], outcome
     assert topic not in strict_client.topics()
 
     strict_client.create_topic(topic)

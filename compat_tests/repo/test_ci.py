@@ -59,12 +59,12 @@ from dataclasses import replace
 from compat_tests.support import client, environments
 
 
-def python():
+def command():
     raise environments.MissingClientError("not today")
 
 
 name = "librdkafka-1.9"
-client.LIBRARIES[name] = replace(client.LIBRARIES[name], python=python)
+client.LIBRARIES[name] = replace(client.LIBRARIES[name], command=command)
 """
 
 

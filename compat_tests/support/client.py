@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from compat_tests.support import environments
+from compat_tests.support import environments, javac
 from compat_tests.support.deadline import Deadline, wait_until
 from compat_tests.support.records import Record
 
@@ -32,11 +32,33 @@ class Library:
     """What a test has to know about a client before it starts it."""
 
     name: str
-    script: str
-    python: Callable[[], str]
+    family: str
+    """Of one worker, whose settings and errors have the same names."""
+    command: Callable[[], list[str]]
+    """The worker's, without its argument; MissingClientError where it cannot run."""
     null_header_values: bool = True
     idempotent_by_default: bool = False
     codecs: tuple[str, ...] = KAFKA_CODECS
+    modes: tuple[str, ...] = ()
+    """Those it is run in, beside "memory" and brokers that are there already; none: in all."""
+
+    def runs_in(self, mode: str) -> bool:
+        return not self.modes or mode in (*self.modes, "memory", "external")
+
+
+def _script(name: str, python: Callable[[], str] = environments.newest_python) -> list[str]:
+    return [python(), str(WORKERS / name)]
+
+
+def _java(version: str, modes: tuple[str, ...] = ()) -> Library:
+    clients = f"org.apache.kafka:kafka-clients:{version}"
+    return Library(
+        f"java-{version.rpartition('.')[0]}",
+        "java",
+        lambda: javac.program(WORKERS / "java", "Worker", clients, *javac.LIBRARIES),
+        idempotent_by_default=True,
+        modes=modes,
+    )
 
 
 LIBRARIES = {
@@ -44,19 +66,26 @@ LIBRARIES = {
     for library in (
         Library(
             "aiokafka",
-            "aiokafka_worker.py",
-            environments.newest_python,
+            "aiokafka",
+            lambda: _script("aiokafka_worker.py"),
             null_header_values=False,
         ),
         Library(
             "kafka-python",
-            "kafka_python_worker.py",
-            environments.newest_python,
+            "kafka-python",
+            lambda: _script("kafka_python_worker.py"),
             null_header_values=False,
             idempotent_by_default=True,
         ),
-        Library("confluent-kafka", "confluent_worker.py", environments.newest_python),
-        Library("librdkafka-1.9", "confluent_worker.py", environments.librdkafka19_python),
+        Library("confluent-kafka", "librdkafka", lambda: _script("confluent_worker.py")),
+        Library(
+            "librdkafka-1.9",
+            "librdkafka",
+            lambda: _script("confluent_worker.py", environments.librdkafka19_python),
+        ),
+        # Two of one family: what storage can break, one of them notices.
+        _java("3.9.2", modes=("file",)),
+        _java("4.4.0"),
     )
 }
 
@@ -88,7 +117,7 @@ class Client:
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Any]] = {}
         self._process = subprocess.Popen(
-            [library.python(), str(WORKERS / library.script), bootstrap],
+            [*library.command(), bootstrap],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
