@@ -3,15 +3,11 @@ import base64
 
 import pytest
 
-from gateway.broker.catalog import CatalogState
 from gateway.broker.metadata_records import (
-    ClusterCreated,
-    MetadataRecord,
     PartitionsAdded,
     Placement,
     TopicCreated,
     TopicDeleted,
-    TopicForgotten,
     consecutive,
     decode_metadata,
 )
@@ -82,32 +78,6 @@ def test_partitions_that_are_not_durable_are_there_for_nobody() -> None:
         assert len(topic.partitions) == 3
 
     asyncio.run(grow())
-
-
-def test_the_records_rebuild_the_registry() -> None:
-    registry = TopicRegistry(1_000)
-    history: list[MetadataRecord] = [
-        ClusterCreated(cluster_id="c" * 22),
-        _created("a", 1, 1),
-        _created("b", 2, 3),
-        PartitionsAdded(topic_id=b"\x02" * 16, placements=consecutive(1, 3, 3)),
-        TopicDeleted(topic_id=b"\x01" * 16),
-    ]
-    for record in history:
-        registry.apply(record)
-    again = TopicRegistry(1_000)
-    state, keys = CatalogState(again), registry.changes.keys()
-    values = dict(CatalogState(registry).values(keys))
-    for key in reversed(keys):
-        state.restore(key, values[key])
-    assert dict(state.values(keys)) == values
-    assert [topic.name for topic in again] == ["b"]
-    assert again.next_stream_id(1) == registry.next_stream_id(1) == 6
-    assert again.partitions_count == registry.partitions_count == 3
-    assert again.tombstones == {b"\x01" * 16: [1]}
-    assert again.cluster_id == "c" * 22
-    again.apply(TopicForgotten(topic_id=b"\x01" * 16))
-    assert not again.tombstones
 
 
 def test_what_a_topic_makes_of_its_settings() -> None:

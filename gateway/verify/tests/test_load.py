@@ -7,7 +7,7 @@ import pytest
 
 from gateway.verify.lines import Unreadable
 from gateway.verify.load import load_history
-from gateway.verify.model import ACKED, FAILED, NEVER, UNKNOWN, UNPROMISED, History
+from gateway.verify.model import UNKNOWN, History
 from gateway.verify.tests.build import Script
 
 HEAD = {"type": "history", "version": 1}
@@ -115,32 +115,6 @@ def test_bytes_that_are_no_text() -> None:
         load_history([json.dumps(HEAD).encode(), b'{"type":"\xff"}'])
 
 
-def test_the_status_of_sends() -> None:
-    history = load(
-        HEAD,
-        invoke("send", [["send", "k", v] for v in "abc"], op=1),
-        invoke("send", [["send", "k", "d"]], op=2),
-        invoke("send", [["send", "k", "e"]], op=3, acks=0),
-        invoke("send", [["send", "k", "f"]], op=4),
-        invoke("txn", [["send", "k", "g"]], op=5),
-        info("send", [["send", "k", [4, "a"]], ["send", "k", "b"], ["send", "k", "c"]], op=1),
-        {"type": "fail", "f": "send", "op": 2},
-        ok("send", [["send", "k", [None, "e"]]], op=3),
-        info("txn", [["send", "k", [9, "g"]]], op=5),
-    )
-    key = history.keys["k"]
-    assert key.values == list("abcdefg")
-    assert list(key.statuses) == [ACKED, UNKNOWN, UNKNOWN, FAILED, UNPROMISED, UNKNOWN, UNKNOWN]
-    assert list(key.offsets) == [4, -1, -1, -1, -1, -1, 9]
-    assert [op.end_line for op in key.ops] == [7, 7, 7, 8, 9, NEVER, 10]
-    assert history.ops == {
-        ("send", "info"): 2,
-        ("send", "fail"): 1,
-        ("send", "ok"): 1,
-        ("txn", "info"): 1,
-    }
-
-
 def test_a_number_may_be_used_again_once_it_is_free() -> None:
     history = load(
         HEAD, {**SEND, "op": 1}, {**SENT, "op": 1}, invoke("poll", op=1), ok("poll", op=1)
@@ -159,43 +133,6 @@ def test_isolation_is_that_of_the_operation_or_of_all() -> None:
     script.writer.invoke("p", "txn", [["send", "k", "b"]], isolation="read_uncommitted").info()
     levels = [op.how.read_committed for op, _ in script.history().txns.values()]
     assert levels == [True, False]
-
-
-def test_walks_are_cut_where_a_position_changes() -> None:
-    script = Script().sent("p", *enumerate("abcdef")).assign("c", t_0=0)
-    script.read("c", (0, "a")).read("c").read("c", (1, "b"), (2, "c"))
-    script.writer.invoke("c", "seek", {"t-0": 5}).ok()
-    script.read("c", (5, "f"), final=True)
-    script.writer.rebalance("c")
-    script.read("c", (3, "d"))
-    script.writer.invoke("c", "close").ok()
-    first, second, third = script.history().keys["t-0"].readings
-    assert (first.start, list(first.offsets), first.continuous) == (0, [0, 1, 2], True)
-    assert (second.start, list(second.offsets), second.final_at) == (5, [5], 0)
-    assert (third.start, list(third.offsets), third.final_at) == (None, [3], None)
-    assert first.last_poll is first.ops[-1]
-
-
-def test_an_assign_that_did_not_succeed_leaves_nothing_known() -> None:
-    script = Script().sent("p", *enumerate("abc")).assign("c", t_0=0).read("c", (0, "a"))
-    script.writer.invoke("c", "assign", {"t-0": 2}).info("REQUEST_TIMED_OUT")
-    script.read("c", (1, "b"))
-    before, after = script.history().keys["t-0"].readings
-    assert (after.start, after.continuous) == (None, False)
-    assert list(before.offsets) == [0]
-
-
-def test_where_final_polls_begin() -> None:
-    script = Script().sent("p", *enumerate("abcd")).assign("c", t_0=1, t_1=0, t_2=None)
-    script.read("c", (1, "b")).read("c", final=True).read("c", (2, "c"), final=True)
-    script.sent("p", (8, "x"), key="t-2").read("c", (8, "x"), key="t-2", final=True)
-    keys = script.history().keys
-    (walk,) = keys["t-0"].readings
-    assert (walk.final_at, walk.final_begin()) == (1, 2)
-    assert keys["t-1"].readings[0].final_begin() == 0
-    assert keys["t-2"].readings[0].final_begin() == 8
-    last = keys["t-1"].final_poll
-    assert last is not None and last is keys["t-2"].readings[0].ops[-1]
 
 
 def test_what_means_nothing_is_counted() -> None:
