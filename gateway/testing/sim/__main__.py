@@ -19,11 +19,13 @@ PROGRESS_S = 30.0
 def main() -> int:
     options = _parser().parse_args()
     modes = MODES if options.mode == "both" else (options.mode,)
+    logs = options.logs
     if options.seed is not None:
-        return _replay([Case(mode, options.seed) for mode in modes], shrink=not options.whole)
+        cases = [Case(mode, options.seed, logs) for mode in modes]
+        return _replay(cases, shrink=not options.whole)
     first, _, end = options.seeds.rpartition(":")
     seeds = range(int(first or 0), int(end))
-    return _run_many([Case(mode, seed) for seed in seeds for mode in modes], options)
+    return _run_many([Case(mode, seed, logs) for seed in seeds for mode in modes], options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="replay this one and print its trace")
     parser.add_argument("--seeds", default="0:1000", help="FIRST:END, or END (default 0:1000)")
     parser.add_argument("--mode", choices=(*MODES, "both"), default="both")
+    parser.add_argument("--logs", type=int, help="data logs (default: each seed draws 1 or 3)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--fast", action="store_true", help="end at the first failure, unshrunk")
     parser.add_argument(
@@ -42,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 def _replay(cases: list[Case], *, shrink: bool) -> int:
     failed = False
     for case in cases:
-        outcome = simulate(draw_plan(case.seed, case.mode))
+        outcome = simulate(draw_plan(case.seed, case.mode, case.logs_count))
         failed |= bool(outcome.violations)
         _show(shrunk(outcome) if outcome.violations and shrink else outcome)
     return int(failed)
@@ -77,10 +80,11 @@ def _run_many(cases: list[Case], options: argparse.Namespace) -> int:
     )
     failures.sort(key=lambda failure: failure.case)
     for failure in failures[:SHOWN_MAX_COUNT]:
-        mode, seed = failure.case
+        mode, seed, logs = failure.case
         _print(f"\n--- {mode} seed {seed}, with as few faults as possible ---")
         _replay([failure.case], shrink=True)
-        _print(f"replay it with: make sim SEED={seed} ARGS='--mode {mode}'")
+        given = "" if logs is None else f" --logs {logs}"
+        _print(f"replay it with: make sim SEED={seed} ARGS='--mode {mode}{given}'")
     return int(bool(failures))
 
 

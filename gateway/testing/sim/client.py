@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gateway.testing.sim.history import Partition
 from gateway.testing.sim.network import Expected, Link
 from protocol import ApiKey, ErrorCode, Message, encode_request
 from wal_core.testing.seeds import stream
@@ -52,20 +53,28 @@ class Client:
     def note(self, what: str) -> None:
         self.world.trace.note(self.name, what)
 
-    def check_code(self, code: int, doing: str) -> bool:
+    def check_code(self, code: int, doing: str, where: Partition | None = None) -> bool:
         """True for success; anything else must be something that clients silently repeat.
 
         A gateway that was fenced and does not know it yet judges by what it knows: a client that
-        still finds it may get other refusals. Nothing it says can be a success.
+        still finds it may get other refusals. Nothing it says can be a success. Of a partition the
+        log that it lies on counts.
         """
         if code == ErrorCode.NONE:
             return True
-        stale = self.link is not None and not self.world.is_owner(self.link.node)
+        log_id = None if where is None else self._log_of(where)
+        stale = self.link is not None and not self.world.is_owner(self.link.node, log_id)
         if code not in RETRIABLE and not stale:
             self.world.trace.violation(
                 "I10 clients see retriable codes", f"{self.name} got {_name(code)}: {doing}"
             )
         return False
+
+    def _log_of(self, where: Partition) -> int | None:
+        """As the gateway has it that this client talks to."""
+        gateway = None if self.link is None else self.link.node.gateway
+        partition = None if gateway is None else gateway.broker.partition(*where)
+        return None if partition is None else partition.log_id
 
     async def connected(self) -> Link:
         """The link, made anew if need be; waits for a gateway that listens."""

@@ -63,7 +63,7 @@ class Fetcher(Client):
                     got_count += self._took(where, answer)
                 elif answer.error_code == ErrorCode.OFFSET_OUT_OF_RANGE:
                     await self._out_of_range(where)
-                elif not self.check_code(answer.error_code, f"Fetch of {where}"):
+                elif not self.check_code(answer.error_code, f"Fetch of {where}", where):
                     stale = True
         if stale:
             self.note("asks again elsewhere")
@@ -152,7 +152,7 @@ class Fetcher(Client):
             except Disconnected:
                 continue
             answer = reply.topics[0].partitions[0]
-            if self.check_code(answer.error_code, f"ListOffsets of {where}"):
+            if self.check_code(answer.error_code, f"ListOffsets of {where}", where):
                 found.append(answer.offset)
                 continue
             self.hang_up()

@@ -79,7 +79,7 @@ class Deleter(Fetcher):
             self.note("does not know whether it deleted")
             return
         (answer,) = reply.topics[0].partitions
-        if not self.check_code(answer.error_code, f"DeleteRecords of {where}"):
+        if not self.check_code(answer.error_code, f"DeleteRecords of {where}", where):
             self.hang_up()
             return
         deletion.done = True

@@ -96,6 +96,19 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeLog:
+    """Another process opens one data log of several, and after a while lets go of it, or dies."""
+
+    at_s: float
+    log_id: int
+    for_s: float
+    ends_well: bool
+
+    def begin(self, world: World) -> None:
+        world.take_log(self.log_id, self.for_s, ends_well=self.ends_well)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreErrors:
     """A few calls fail, before or after their effect, hang, or take effect late."""
 
@@ -306,6 +319,22 @@ def draw_rare_faults(seed: int, mode: str, horizon_s: float) -> list[Fault]:
     rng = stream(seed, "rare faults")
     draw = {"object": _rare_store_errors, "file": _power_cut_in_call}[mode]
     return [draw(rng, round(rng.uniform(0.0, horizon_s), 4)) for _ in range(rng.choice((0, 1, 3)))]
+
+
+def draw_takings(seed: int, mode: str, logs_count: int, horizon_s: float) -> list[Fault]:
+    """Where there are several logs, and no lock that keeps others out: some are taken away."""
+    if logs_count == 1 or mode == "file":
+        return []
+    rng = stream(seed, "takings")
+    return [
+        TakeLog(
+            round(rng.uniform(0.0, horizon_s), 4),
+            rng.randint(1, logs_count),
+            rng.choice((0.0, 0.5, 2.0)),
+            rng.random() < 0.5,
+        )
+        for _ in range(rng.choice((0, 0, 1, 2)))
+    ]
 
 
 def _rare_store_errors(rng: Random, at_s: float) -> Fault:

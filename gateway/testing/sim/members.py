@@ -78,6 +78,8 @@ class Member(Fetcher):
     def _goes_on(self, code: int, doing: str) -> bool:
         """Whether a member may go on as it is; else it joins again."""
         if code not in REJOIN:
+            if code == ErrorCode.NOT_COORDINATOR:  # whoever says so may never be it again
+                self.hang_up()
             return self.check_code(code, doing)
         if code == ErrorCode.UNKNOWN_MEMBER_ID:
             self._member_id = ""
@@ -240,6 +242,8 @@ async def committed(
     reply = await client.call(
         ApiKey.OFFSET_FETCH, 7, OffsetFetchRequest(group_id=GROUP, topics=asked)
     )
+    if reply.error_code == ErrorCode.NOT_COORDINATOR:
+        client.hang_up()
     if not client.check_code(reply.error_code, "OffsetFetch"):
         return None
     found = {
@@ -248,7 +252,7 @@ async def committed(
         for answer in topic.partitions
     }
     # Another gateway may have taken over, and this one not know it yet.
-    if client.link is None or not client.world.is_owner(client.link.node):
+    if client.link is None or not client.world.owns_groups(client.link.node, GROUP):
         return found
     for where, offset in found.items():
         later = {c.offset for c in commits if c.partition == where and not c.done}

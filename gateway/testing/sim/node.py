@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker.broker import Node as Address
 from gateway.broker.metadata_records import Placement
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
     from gateway.broker.owned_log import OwnedLog
     from gateway.testing.sim.world import World
 
+ENDED_S = 0.5  # a process that can serve nothing any more has ended by then
 ADDRESS = Address(1, "broker.test", 9092)
 IDLE_S = 0.1
-EPOCH_MS = 1_700_000_000_000
 
 
-class NodeClock:
-    """The machine's wall clock: it jumps when a fault says so."""
+class Holder(Protocol):
+    """A process that opens logs."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    process: Process
 
-    def now_ms(self) -> int:
-        return EPOCH_MS + round(self._world.loop.time() * 1_000) + self._world.clock_jump_ms
+    @property
+    def terms(self) -> Mapping[int, int]:
+        """By log, of those that it has opened."""
+        ...
+
+    def is_opening(self, log_id: int) -> bool:
+        """Whether it was going to open that log, and nobody knows how far it has come: its fence
+        may be on the wire, though it has died."""
+        ...
 
 
 class Node:
@@ -44,19 +51,31 @@ class Node:
         self._world = world
         self.confirmed: dict[Placement, list[tuple[float, int]]] = {}
         """Per place: when which offset was confirmed, as the gateway's own state was told."""
+        self.lost: dict[int, float] = {}
+        """Data logs that it found to be another's, and when."""
         self._stop: asyncio.Event | None = None
 
     @property
-    def terms(self) -> dict[int, int]:
-        """By log, the catalog's included."""
-        assert self.gateway is not None
+    def terms(self) -> Mapping[int, int]:
+        """The catalog's included."""
+        if self.gateway is None:
+            return {}
         broker = self.gateway.broker
         terms = {owned.log_id: owned.log.term for owned in broker.logs}
         return {CATALOG_LOG_ID: broker.catalog.log.term} | terms
 
-    def is_behind(self, other: Node) -> bool:
-        """Whether the other has opened one of the logs later."""
-        return any(term < other.terms.get(log_id, 0) for log_id, term in self.terms.items())
+    def is_opening(self, log_id: int) -> bool:
+        return self.gateway is None
+
+    def is_behind(self, other: Holder, log_id: int | None = None) -> bool:
+        """Whether the other has opened one of the logs, or that one, later."""
+        own = self.terms.items() if log_id is None else [(log_id, self.terms.get(log_id, 0))]
+        return any(term < other.terms.get(log_id, 0) for log_id, term in own)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it serves, and not all."""
+        return self.is_listening and bool(self.lost)
 
     @property
     def is_healthy(self) -> bool:
@@ -80,10 +99,12 @@ class Node:
         try:
             rng = SeededRng(world.plan.seed, self.name)
             store = await world.storage.open(self.process, rng)
-            gateway = Gateway(world.config, store, ADDRESS, NodeClock(world), rng)
+            gateway = Gateway(world.config, store, ADDRESS, world.clock(), rng)
             gateway.log_config = world.log_config
             await gateway.start()
-            self._watch_confirmations(gateway)
+            for owned in gateway.broker.logs:
+                self._watch_log(owned)
+                owned.log.failed.add_done_callback(partial(self._log_failed, gateway, owned))
         except WalError as error:
             trace.note(self.name, f"cannot start: {error}")
             return
@@ -101,8 +122,10 @@ class Node:
             await until_stopped(self._stop, gateway)
         except WalError as error:
             trace.note(self.name, f"steps down: {error}")
-            if not self._has_rivals():
+            if not any(self._has_rivals(log_id) for log_id in self.terms):
                 trace.violation("I4 only a later owner fences", f"{self.name}: {error}")
+            if not gateway.broker.catalog.log.failed.done() and self._left(gateway):
+                trace.violation("a log is lost alone", f"{self.name} ends: {error}")
         self.is_listening = False
         try:
             await gateway.stop()
@@ -121,10 +144,6 @@ class Node:
         self._world.storage.process_died(self.process)
         self._world.network.node_died(self)
 
-    def _watch_confirmations(self, gateway: Gateway) -> None:
-        for owned in gateway.broker.logs:
-            self._watch_log(owned)
-
     def _watch_log(self, owned: OwnedLog) -> None:
         loop, tell = self._world.loop, owned.state.confirmed
 
@@ -136,12 +155,31 @@ class Node:
 
         owned.state.confirmed = confirmed  # type: ignore[method-assign]
 
-    def _has_rivals(self) -> bool:
-        """Whether anybody may have fenced it: who came later, or was opening the log when it did
-        (also one that died meanwhile: its fence may have been on the wire).
-        """
-        others = [node for node in self._world.nodes if node is not self]
-        return any(node.gateway is None or self.is_behind(node) for node in others)
+    def _log_failed(self, gateway: Gateway, owned: OwnedLog, done: asyncio.Future[None]) -> None:
+        """A data log is another's. What else it has it serves on; with nothing left it ends."""
+        trace, log_id = self._world.trace, owned.log_id
+        self.lost[log_id] = self._world.loop.time()
+        left = self._left(gateway)
+        trace.note(self.name, f"has lost log {log_id}, serves {left}: {done.exception()}")
+        if not self._has_rivals(log_id):
+            trace.violation(
+                "I4 only a later owner fences", f"{self.name}, log {log_id}: {done.exception()}"
+            )
+        if not left:
+            self._world.loop.call_later(ENDED_S, self._must_have_ended)
+
+    def _left(self, gateway: Gateway) -> list[int]:
+        """The data logs that it may serve."""
+        return [owned.log_id for owned in gateway.broker.logs if not owned.log.failed.done()]
+
+    def _must_have_ended(self) -> None:
+        if self.is_listening:
+            self._world.trace.violation("a process without logs ends", self.name)
+
+    def _has_rivals(self, log_id: int) -> bool:
+        """Whether anybody may have fenced that log: who came later, or was opening it."""
+        others = [holder for holder in self._world.holders if holder is not self]
+        return any(other.is_opening(log_id) or self.is_behind(other, log_id) for other in others)
 
     async def idle(self) -> None:
         """Until it has nothing left to do, or is gone."""

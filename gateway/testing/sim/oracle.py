@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
@@ -105,6 +106,7 @@ class Oracle:
         self._starts: _Stated = {}
 
     def answered(self, node: Node, asked: Expected, reply: Any) -> None:
+        self._led_elsewhere(node, asked, reply)
         match asked.key:
             case ApiKey.PRODUCE:
                 self._produced(node, asked.request, reply)
@@ -123,6 +125,20 @@ class Oracle:
                 self._told(node, reply)
             case ApiKey.DELETE_TOPICS:
                 self._there(node, reply.responses, there=False)
+
+    def _led_elsewhere(self, node: Node, asked: Expected, reply: Any) -> None:
+        """Of a data log that another has taken all partitions are led elsewhere; no others are."""
+        assert node.gateway is not None
+        for topic, index, code in _answers(asked.key, reply):
+            place = _place_of(node, topic, index)
+            if place is None:
+                continue
+            what = f"{node.name} answers {code} for {topic}-{index} on log {place.log_id}"
+            told = code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+            if told and not node.gateway.broker.logs[place.log_id].log.failed.done():
+                self._trace.violation("only what is lost is led elsewhere", what)
+            if not told and node.lost.get(place.log_id, asked.sent_s) < asked.sent_s:
+                self._trace.violation("what is lost is led elsewhere", what)
 
     def _produced(self, node: Node, request: Any, reply: Any) -> None:
         counts = {
@@ -274,6 +290,23 @@ class Oracle:
         steps = by_term.setdefault(term, [])
         if not steps or steps[-1][1] < value:
             steps.append((asyncio.get_running_loop().time(), value))
+
+
+def _answers(key: ApiKey, reply: Any) -> Iterator[tuple[str, int, int]]:
+    """Topic, index and code of each partition, of the requests that go to its leader."""
+    match key:
+        case ApiKey.PRODUCE:
+            for topic in reply.responses:
+                for answer in topic.partition_responses:
+                    yield topic.name, answer.index, answer.error_code
+        case ApiKey.FETCH:
+            for topic in reply.responses:
+                for answer in topic.partitions:
+                    yield topic.topic, answer.partition_index, answer.error_code
+        case ApiKey.LIST_OFFSETS | ApiKey.DELETE_RECORDS:
+            for topic in reply.topics:
+                for answer in topic.partitions:
+                    yield topic.name, answer.partition_index, answer.error_code
 
 
 _Stated = dict[Placement, dict[int, list[tuple[float, int]]]]

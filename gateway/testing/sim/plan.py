@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.testing.sim.deletions import KEEPS_ALL, DeleterSpec, Retention
-from gateway.testing.sim.faults import KINDS, Fault, draw_fault, draw_rare_faults
+from gateway.testing.sim.faults import (
+    KINDS,
+    Fault,
+    draw_fault,
+    draw_rare_faults,
+    draw_takings,
+)
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.producers import ProducerSpec
 from wal_core.testing.seeds import Random, stream
 
 Mode = Literal["object", "file"]
 MODES: tuple[Mode, ...] = ("object", "file")
+LOGS_COUNTS = (1, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,7 @@ class Plan:
 
     seed: int
     mode: Mode
+    logs_count: int  # of data logs
     horizon_s: float  # when the faults end and the work is wound up
     topics: tuple[tuple[str, int], ...]  # name, partitions
     retention: tuple[tuple[str, Retention], ...]  # per topic; empty: nobody looks
@@ -52,7 +60,8 @@ class Plan:
 
     def describe(self) -> str:
         """For people."""
-        rows = [f"seed {self.seed}, mode {self.mode}, {self.horizon_s} s"]
+        logs = "one log" if self.logs_count == 1 else f"{self.logs_count} logs"
+        rows = [f"seed {self.seed}, mode {self.mode}, {logs}, {self.horizon_s} s"]
         rows += [f"  topic {name} with {count} partitions" for name, count in self.topics]
         rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
         rows += [f"  {producer}" for producer in self.producers]
@@ -74,8 +83,8 @@ class Plan:
         return "\n".join(rows)
 
 
-def draw_plan(seed: int, mode: Mode) -> Plan:
-    """The plan of a seed."""
+def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
+    """The plan of a seed; how many data logs there are, 1 or 3, is drawn as well unless given."""
     rng = stream(seed, "plan", mode)
     horizon_s = rng.choice((2.0, 4.0, 6.0))
     topics = tuple((f"t{n}", rng.choice((1, 1, 2, 3))) for n in range(rng.choice((1, 2))))
@@ -85,6 +94,9 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
     faults = [
         draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
     ]
+    if logs_count is None:
+        logs_count = stream(seed, "plan", mode, "logs").choice(LOGS_COUNTS)
+    faults += draw_takings(seed, mode, logs_count, horizon_s)
     retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
     members_count, short_lived = 0, False
     if retention or deleter:
@@ -94,6 +106,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
     return Plan(
         seed=seed,
         mode=mode,
+        logs_count=logs_count,
         horizon_s=horizon_s,
         topics=topics,
         retention=retention,

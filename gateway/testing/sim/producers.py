@@ -205,7 +205,8 @@ class Producer(Client):
             if answer is None:  # acks 0
                 send.status = "info"
                 continue
-            if not self.check_code(answer.error_code, f"Produce to {send.partition}"):
+            doing = f"Produce to {send.partition}"
+            if not self.check_code(answer.error_code, doing, send.partition):
                 good = False
                 continue
             self._acknowledged(send, answer.base_offset)

@@ -15,6 +15,7 @@ CHUNK_COUNT = 8  # runs a worker takes at a time
 class Case(NamedTuple):
     mode: Mode
     seed: int
+    logs_count: int | None = None  # None: as the seed says
 
 
 class Result(NamedTuple):
@@ -36,5 +37,5 @@ def run_cases(cases: list[Case], jobs_count: int) -> Iterator[Result]:
 
 
 def _run_one(case: Case) -> Result:
-    outcome = simulate(draw_plan(case.seed, case.mode))
+    outcome = simulate(draw_plan(case.seed, case.mode, case.logs_count))
     return Result(case, outcome.violations, outcome.counts)

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.broker.topics import CATALOG_LOG_ID
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from protocol import ApiKey, ErrorCode, Record, build_batch
@@ -118,7 +119,7 @@ class ShortLived(Client):
         known; but a gateway that was fenced may not know it.
         """
         wrong = code in (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.TOPIC_ALREADY_EXISTS)
-        if wrong and self.link is not None and self.world.is_owner(self.link.node):
+        if wrong and self.link is not None and self.world.is_owner(self.link.node, CATALOG_LOG_ID):
             self.world.trace.violation(
                 "topics are there until they are deleted", f"{ErrorCode(code).name}: {doing}"
             )

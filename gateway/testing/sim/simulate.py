@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,13 @@ def simulate(plan: Plan) -> Outcome:
             gc.enable()
     acked = sum(send.status == "ok" for send in world.history.sends)
     polled = sum(len(poll.records) for poll in world.history.polls)
-    counts = {"sends": len(world.history.sends), "acked": acked, "polled": polled}
+    counts = {
+        "with one log" if plan.logs_count == 1 else f"with {plan.logs_count} logs": 1,
+        "sends": len(world.history.sends),
+        "acked": acked,
+        "polled": polled,
+        "logs lost": sum(len(node.lost) for node in world.nodes),
+    }
     return Outcome(plan, trace.violations, trace.lines, trace.digest(), counts)
 
 
@@ -80,10 +87,14 @@ def _unhandled(trace: Trace, context: dict[str, Any]) -> None:
 def _take_apart(world: World, loop: SimLoop) -> None:
     """Free everything; nothing that still happens on the way counts."""
     loop.end()
-    for node in world.nodes:
-        node.process.kill()
+    processes = [holder.process for holder in world.holders]
+    for process in processes:
+        process.kill()
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    for node in world.nodes:
-        node.process.bury()
+    with warnings.catch_warnings():
+        # Cleanup that meets a loop without steps leaves coroutines behind: of no interest.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for process in processes:
+            process.bury()
     loop.close()

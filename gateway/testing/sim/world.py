@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from gateway.groups.coordinators import group_hash
 from gateway.settings.config import Config
 from gateway.settings.log_settings import log_config
 from gateway.testing.sim.client import Client, Disconnected
@@ -17,12 +18,13 @@ from gateway.testing.sim.finale import judge
 from gateway.testing.sim.history import History
 from gateway.testing.sim.members import Generations, Member
 from gateway.testing.sim.network import Network
-from gateway.testing.sim.node import EPOCH_MS, Node
+from gateway.testing.sim.node import Holder, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
 from gateway.testing.sim.plan import Plan
 from gateway.testing.sim.producers import Producer
 from gateway.testing.sim.short_lived import Known, ShortLived
 from gateway.testing.sim.storage import FileStorage, ObjectStorage, Storage
+from gateway.testing.sim.taker import Taker
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode
 from protocol.messages.create_topics import (
@@ -30,19 +32,32 @@ from protocol.messages.create_topics import (
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
+from wal_core import Clock
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_bucket import Bucket
 from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import SimLoop
 from wal_core.testing.sim_process import Process
 
+EPOCH_MS = 1_700_000_000_000
 SUPERVISOR_S = 0.25
+INCOMPLETE_S = 1.0  # so long a gateway serves on that has lost a log to nobody who serves it
 PATIENCE_S = 120.0
 """How long the work may take to wind up once nothing goes wrong any more."""
 QUIET_S = 1.5  # longer than any message takes that was sent when nothing was slow
 PIECE_BYTES = 400  # of the checkpoint: a few producers or commits, so that there are many
 RETENTION_CHECK_MS = 400  # where a topic has a retention
 NEWEST_SHARE = 0.8  # of the connections that go to the newest gateway where there are several
+
+
+class MachineClock:
+    """The machine's wall clock: it jumps when a fault says so."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now_ms(self) -> int:
+        return EPOCH_MS + round(self._world.loop.time() * 1_000) + self._world.clock_jump_ms
 
 
 class World:
@@ -57,6 +72,7 @@ class World:
             data="memory:" if plan.mode == "object" else "./simulated",
             gather_ms=plan.gather_ms,
             offsets_partitions_count=2,
+            logs_count=plan.logs_count,
             store_timeout_ms=plan.store_timeout_ms,
             group_session_timeout_min_ms=100,
             drain_ms=1_000,
@@ -98,6 +114,7 @@ class World:
         self.network.answered = Oracle(trace, stored).answered
         self.network.disorder = lambda what: trace.violation("I6 replies in order", what)
         self.nodes: list[Node] = []
+        self.takers: list[Taker] = []
         self.clock_jump_ms = 0
         self._clock_jump_max_ms = 0
         self.restart_after_s = 0.0
@@ -152,11 +169,23 @@ class World:
             return max(open_ones, key=lambda node: sum(node.terms.values()))
         return rng.choice(open_ones)
 
-    def is_owner(self, node: Node) -> bool:
-        """Whether no later one has opened a log of its."""
-        return node.gateway is None or not any(
-            node.is_behind(other) for other in self.nodes if other.gateway is not None
-        )
+    @property
+    def holders(self) -> list[Holder]:
+        """Everybody who ever opened logs."""
+        return [*self.nodes, *self.takers]
+
+    def is_owner(self, node: Node, log_id: int | None = None) -> bool:
+        """Whether no later one has opened a log of its, or that one."""
+        return not any(node.is_behind(other, log_id) for other in self.holders)
+
+    def owns_groups(self, node: Node, group_id: str) -> bool:
+        """Whether no later one has opened the log that the group lies on."""
+        assert node.gateway is not None
+        log_id = node.gateway.broker.log_of_groups(group_hash(group_id))
+        return self.is_owner(node, log_id)
+
+    def clock(self) -> Clock:
+        return MachineClock(self)
 
     def client_now_ms(self) -> int:
         return EPOCH_MS + round(self.loop.time() * 1_000)
@@ -180,6 +209,12 @@ class World:
             node = Node(self, len(self.nodes) + 1)
             self.nodes.append(node)
             node.boot()
+
+    def take_log(self, log_id: int, for_s: float, *, ends_well: bool) -> None:
+        """Another process comes and opens one data log."""
+        taker = Taker(self, len(self.takers) + 1, log_id)
+        self.takers.append(taker)
+        taker.begin(for_s, ends_well=ends_well)
 
     def producer_id_given(self, name: str, producer_id: int) -> None:
         owner = self._producer_ids.setdefault(producer_id, name)
@@ -214,10 +249,15 @@ class World:
         return begin
 
     async def _supervise(self) -> None:
-        """Start a gateway where none is left."""
+        """Start a gateway where none is left, and another one for one that does not serve all."""
         while True:
             await asyncio.sleep(SUPERVISOR_S)
-            if self.newest is None:
+            newest = self.newest
+            if newest is not None and newest.is_incomplete:
+                await asyncio.sleep(INCOMPLETE_S)
+                if newest is self.newest:
+                    newest.terminate()
+            elif newest is None:
                 await asyncio.sleep(self.restart_after_s)
                 if self.newest is None:
                     self.boot()
@@ -249,6 +289,8 @@ class World:
         self.storage.heal()
         self.network.slow.clear()
         self.loop.slow_executor.clear()
+        for taker in self.takers:
+            taker.process.kill()
         for node in self.nodes:
             node.process.disarm()
             node.resume()

@@ -36,7 +36,7 @@ def look(*commits: Commit, found: tuple[int, ...], owner: bool = True) -> list[s
             )
 
         client = SimpleNamespace(
-            world=SimpleNamespace(history=history, trace=trace, is_owner=lambda node: owner),
+            world=SimpleNamespace(history=history, trace=trace, owns_groups=lambda *_: owner),
             link=SimpleNamespace(node=None),
             call=call,
             check_code=lambda code, doing: not code,

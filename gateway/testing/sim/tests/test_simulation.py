@@ -38,6 +38,7 @@ HAPPENED = {
 HAPPENED_IN_MODE = {
     "object": {
         "fenced while it ran": r"g\d+ +steps down",
+        "one log of several fenced": r"g\d+ +has lost log \d, serves \[\d",
         "error before the effect": r"bucket +create .*: fails before",
         "error after the effect": r"bucket +create .*: ok, then fails",
         "no answer, no effect": r"bucket +create .*: hangs before",
