@@ -98,7 +98,8 @@ class LogSet:
         error = None if done.cancelled() else done.exception()
         if error is None or self._closing:
             return
-        if not any(other is not owned for other in self.serving()):
+        # Not who is still served: several may fail in one turn of the loop.
+        if all(other.log.failed.done() for other in self):
             self._fail(error)
             return
         log_event(logger, logging.ERROR, "log lost", log=owned.log_id, reason=str(error))

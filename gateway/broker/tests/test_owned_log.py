@@ -116,7 +116,8 @@ async def test_a_log_of_three_is_lost_alone() -> None:
     for _ in range(2):
         assert (await client.produced("t", batch_of(b"y"), index=1)).error_code == gone
         await asyncio.sleep(0.1)
-    assert (await parked).error_code == gone
+    assert parked.done()
+    assert parked.result().error_code == gone
     assert (await client.fetched("t", 0, index=1)).error_code == gone
     for index in (0, 2):
         assert (await client.produced("t", batch_of(b"y"), index=index)).error_code == 0
@@ -156,6 +157,17 @@ def test_without_catalog_or_any_data_log_a_process_ends(log_ids: tuple[int, ...]
         await world.stop()
 
     body()
+
+
+@virtual
+async def test_a_process_whose_data_logs_are_all_lost_at_once_ends() -> None:
+    world, _ = await started(logs_count=3)
+    failed = asyncio.ensure_future(world.gateway.failed())
+    for owned in world.gateway.broker.logs:
+        owned.log._writer.fail(Fenced("another writer has it", log_id=owned.log_id))
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(failed, 1)
+    await world.stop()
 
 
 @virtual
