@@ -44,6 +44,9 @@ class Coordinator(GroupRecords, Protocol):
 
     def start(self) -> None: ...
     async def close(self) -> None: ...
+    def forget(self) -> None:
+        """Let go of all that is remembered: another has it."""
+        ...
 
 
 class OwnedLog:
@@ -147,6 +150,7 @@ class OwnedLog:
             await self.close()
         except WalError as error:
             log_event(logger, logging.WARNING, "log not closed", log=self.log_id, reason=str(error))
+        self.groups.forget()
 
     # -- streams ---------------------------------------------------------------------------
 

@@ -123,6 +123,13 @@ class CommittedOffsets:
         if not group.count:
             del self._groups[group_id]
 
+    def clear(self) -> None:
+        for group in self._groups.values():
+            self._charge(group, -group.used_bytes)
+        self._groups.clear()
+        self._groups_by_topic.clear()
+        self.count = 0
+
     def _charge(self, group: _Group, more_bytes: int) -> None:
         group.used_bytes += more_bytes
         self._budget.take(group.owner, more_bytes)

@@ -233,6 +233,12 @@ class GroupCoordinator:
             task.cancel()
         await asyncio.gather(*self._forgetting, return_exceptions=True)
 
+    def forget(self) -> None:
+        """Closed, and another has the log: what is remembered of it takes room from other logs."""
+        assert self._closed
+        self._offsets.clear()
+        self._writer.forget()
+
     # ---- what groups ask of their host
 
     def new_member_id(self, prefix: str) -> str:

@@ -109,6 +109,10 @@ class JournalWriter:
         else:
             self._durable[key] = value
 
+    def forget(self) -> None:
+        """Nobody asks for values any more."""
+        self._durable.clear()
+
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """Newest value of every key, writes under way included."""
         pending = dict(self._pending_records())

@@ -62,6 +62,10 @@ class GroupOffsets:
         self._under_way: dict[str, dict[object, tuple[str, list[int]]]] = {}
         self._topics_being_forgotten: Counter[str] = Counter()
 
+    def clear(self) -> None:
+        """Nobody asks for them any more."""
+        self._committed.clear()
+
     # ---- commit
 
     async def commit(

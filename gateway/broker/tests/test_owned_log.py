@@ -107,6 +107,10 @@ async def test_a_log_of_three_is_lost_alone() -> None:
         await client.produced("t", batch_of(b"x"), index=index)
     await commit(client, "g", "t", 1)
     lost = topic_of(world).partitions[1]
+    for number in range(20):
+        await commit(client, f"g{number}", "t", 1)
+    groups = [*world.gateway.groups][lost.log_id - 1]
+    assert groups.snapshot()
     parked = asyncio.ensure_future(
         world.client().fetched("t", 1, index=1, wait_ms=60_000, min_bytes=1)
     )
@@ -128,6 +132,7 @@ async def test_a_log_of_three_is_lost_alone() -> None:
     assert told == {0: (0, 1), 1: (ErrorCode.LEADER_NOT_AVAILABLE, -1), 2: (0, 1)}
     codes = {await commit(client, f"g{number}", "t", 1) for number in range(20)}
     assert codes == {0, ErrorCode.NOT_COORDINATOR}
+    assert groups.snapshot() == []  # nobody asks for them here any more
     await world.gateway.retention.sweep()
     assert await client.create("u", partitions=4) == [0]
     assert lost.log_id not in {place.log_id for place in topic_of(world, "u").record.placements}

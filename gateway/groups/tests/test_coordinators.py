@@ -112,3 +112,20 @@ async def test_the_end_answers_all_who_wait_on_any_log():
     assert not any(join.done() for join in joins)
     await coordinators.close()
     assert [(await join).error for join in joins] == [E.NOT_COORDINATOR] * len(LOGS)
+
+
+@virtual
+async def test_what_a_lost_log_had_is_room_for_the_others():
+    coordinators = make(offsets_bytes_max=20_000)
+    first, second, _ = one_on_each_log()
+    client = Client(coordinators.of(first), group=first)
+    partition = 0
+    while await client.commit(1, partition=partition) is E.NONE:
+        partition += 1
+    lost = coordinators.of(first)
+    await lost.close()
+    lost.forget()
+    assert (lost.snapshot(), lost.topics()) == ([], [])
+    other = Client(coordinators.of(second), group=second)
+    assert await other.commit(1, partition=partition) is E.NONE
+    await coordinators.close()
