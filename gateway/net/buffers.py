@@ -7,6 +7,7 @@ at it any more.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from collections.abc import Callable
 # A cached batch holds its whole block: with powers of two from here on, at most twice its frame.
 BLOCK_BYTES_MIN = 64 * 1024
 REUSE_TRIES_COUNT = 4
+CALLED_AT_ONCE_COUNT = 32  # of those who wait for room: some milliseconds, as in frame_lanes
 
 
 class BlockPool:
@@ -87,7 +89,7 @@ class ByteBudget:
     read, but for one connection at a time that is inside a frame: the finisher. It brings the rest
     of its frame and passes the role to the request, which keeps it until it is done: so memory held
     by frames that are not whole always comes back, one frame after another. Connections that wait
-    are called in the order of asking.
+    are called in the order of asking, some in each turn of the loop.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -96,6 +98,8 @@ class ByteBudget:
         self._waiting: deque[Callable[[], None]] = deque()
         self._finisher: object | None = None
         self._is_calling = False
+        self._is_turning = False  # the next turn of the loop goes on with calling
+        self._due_count = 0  # of those who wait, who have not been called yet
 
     @property
     def is_exceeded(self) -> bool:
@@ -140,12 +144,24 @@ class ByteBudget:
     def _call_waiting(self) -> None:
         if self._is_calling:
             return  # by one that is called: the loop below goes on
+        # Those who ask again go to the end of the line and are not called twice.
+        self._due_count = len(self._waiting)
+        if not self._is_turning:
+            self._call_some()
+
+    def _call_some(self) -> None:
+        self._is_turning = False
         self._is_calling = True
         try:
-            # Those who ask again go to the end of the line and are not called twice here.
-            for _ in range(len(self._waiting)):
+            for _ in range(CALLED_AT_ONCE_COUNT):
                 if not self._waiting or (self.is_exceeded and self._finisher is not None):
-                    break
+                    self._due_count = 0
+                if not self._due_count:
+                    return
+                self._due_count -= 1
                 self._waiting.popleft()()
         finally:
             self._is_calling = False
+        if self._due_count:
+            self._is_turning = True
+            asyncio.get_running_loop().call_soon(self._call_some)

@@ -1,9 +1,17 @@
+import asyncio
 from collections import deque
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.net.buffers import BLOCK_BYTES_MIN, BlockPool, ByteBudget
+from gateway.net.buffers import (
+    BLOCK_BYTES_MIN,
+    CALLED_AT_ONCE_COUNT,
+    BlockPool,
+    ByteBudget,
+)
+from gateway.tests.harness import virtual
 
 KIB = 1024
 
@@ -168,3 +176,43 @@ def test_whoever_cannot_use_the_turn_does_not_stop_the_line() -> None:
     assert called == ["between frames", "inside a frame"]
     budget.give_back(15)
     assert called[2:] == ["between frames"]
+
+
+@virtual
+async def test_a_crowd_is_called_some_in_each_turn_of_the_loop() -> None:
+    budget = ByteBudget(10)
+    budget.take(20)
+    budget.may_finish("somebody")
+    called: list[int] = []
+    for number in range(3 * CALLED_AT_ONCE_COUNT):
+        budget.call_when_free(partial(called.append, number))
+    budget.give_back(20)
+    assert called == [*range(CALLED_AT_ONCE_COUNT)]
+    await asyncio.sleep(0)
+    assert called == [*range(2 * CALLED_AT_ONCE_COUNT)]
+    budget.take(20)  # somebody else was quicker
+    await asyncio.sleep(0)
+    assert len(called) == 2 * CALLED_AT_ONCE_COUNT
+    budget.give_back(20)
+    assert called == [*range(3 * CALLED_AT_ONCE_COUNT)]
+    assert not budget._waiting
+
+
+@virtual
+async def test_those_who_ask_again_are_not_called_before_there_is_room_again() -> None:
+    budget = ByteBudget(10)
+    budget.take(20)
+    budget.may_finish("somebody")
+    called: list[int] = []
+
+    def asks(number: int) -> None:
+        called.append(number)
+        budget.call_when_free(partial(asks, number))
+
+    for number in range(CALLED_AT_ONCE_COUNT + 5):
+        asks(number)
+    called.clear()
+    budget.give_back(20)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert called == [*range(CALLED_AT_ONCE_COUNT + 5)]
