@@ -6,6 +6,7 @@ when the README says something else.
 
 import argparse
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 from gateway.api import API_TABLE
@@ -15,10 +16,15 @@ BEGIN, END = "<!-- matrix:begin -->", "<!-- matrix:end -->"
 
 
 def table() -> str:
-    """Markdown: one row per API, in the order of the handler table."""
-    rows = ["| API | key | versions |", "|---|---:|---|"]
-    for api in API_TABLE.values():
-        rows.append(f"| {api.name} | {int(api.key)} | {api.min_version} to {api.max_version} |")
+    """Markdown: two APIs a row, each column in the order of the handler table."""
+    cells = [
+        f"{api.name} | {int(api.key)} | {api.min_version} to {api.max_version}"
+        for api in API_TABLE.values()
+    ]
+    half = (len(cells) + 1) // 2
+    rows = ["| API | key | versions | API | key | versions |", "|---|---:|---|---|---:|---|"]
+    for left, right in zip_longest(cells[:half], cells[half:], fillvalue=" | | "):
+        rows.append(f"| {left} | {right} |")
     return "\n".join(rows)
 
 

@@ -8,13 +8,27 @@ from uuid import UUID
 import pytest
 from kafka.protocol.admin import (
     AlterConfigsRequest,
+    AlterPartitionReassignmentsRequest,
+    AlterUserScramCredentialsRequest,
+    CreateAclsRequest,
+    CreatePartitionsRequest,
     CreateTopicsRequest,
+    DeleteAclsRequest,
     DeleteRecordsRequest,
     DeleteTopicsRequest,
+    DescribeAclsRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
     DescribeLogDirsRequest,
+    DescribeProducersRequest,
+    DescribeQuorumRequest,
+    DescribeTopicPartitionsRequest,
+    DescribeTransactionsRequest,
+    DescribeUserScramCredentialsRequest,
+    ElectLeadersRequest,
     IncrementalAlterConfigsRequest,
+    ListPartitionReassignmentsRequest,
+    ListTransactionsRequest,
 )
 from kafka.protocol.api_message import ApiMessage
 from kafka.protocol.consumer import (
@@ -42,7 +56,7 @@ API_VERSIONS = 18
 UNSUPPORTED_VERSION = 35
 ZERO_ID = UUID(int=0)
 # Versions below these exist, but no broker since Kafka 4 serves them.
-FLOORS = {0: 3, 8: 2, 9: 1}
+FLOORS = {0: 3, 8: 2, 9: 1, 29: 1, 30: 1, 31: 1, 35: 1}
 # What the clients of this suite, Java, franz-go, sarama, kafkajs and kafka-go send at most, and the
 # versions from which librdkafka 1.9 concludes what the broker can do.
 NEEDED = {
@@ -65,9 +79,23 @@ NEEDED = {
     23: {2, 3, 4},
     32: {1, 2, 4},
     33: {0, 1, 2},
-    35: {1, 2, 3, 4},
+    29: {0, 1, 2, 3},
+    30: {0, 1, 2, 3},
+    31: {0, 1, 2, 3},
+    35: {0, 1, 2, 3, 4, 5},
+    37: {0, 1, 2, 3},
+    43: {0, 1, 2},
     44: {0, 1},
-    60: {0, 1},
+    45: {0, 1},
+    46: {0},
+    50: {0},
+    51: {0},
+    55: {0, 1},
+    60: {0, 1, 2},
+    61: {0},
+    65: {0},
+    66: {0, 1},
+    75: {0},
 }
 
 
@@ -217,6 +245,48 @@ def incremental_alter_configs(version: int, topic: str, _: Any) -> ApiMessage:
     return IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
 
 
+def create_partitions(version: int, topic: str, _: Any) -> ApiMessage:
+    """One more than the version before asked for, on a topic of one partition."""
+    asked = topics_of(CreatePartitionsRequest, "CreatePartitionsTopic", name=topic)
+    asked[0].count = version + 2
+    return CreatePartitionsRequest(topics=asked, timeout_ms=10_000, validate_only=True)
+
+
+def elect_leaders(version: int, topic: str, _: Any) -> ApiMessage:
+    asked = topics_of(ElectLeadersRequest, "TopicPartitions", topic=topic, partitions=[0])
+    return ElectLeadersRequest(election_type=0, topic_partitions=asked)
+
+
+def alter_partition_reassignments(version: int, topic: str, _: Any) -> ApiMessage:
+    row = AlterPartitionReassignmentsRequest.ReassignableTopic
+    partition = row.ReassignablePartition(partition_index=0, replicas=None)
+    return AlterPartitionReassignmentsRequest(topics=[row(name=topic, partitions=[partition])])
+
+
+def describe_quorum(version: int, topic: str, _: Any) -> ApiMessage:
+    row = DescribeQuorumRequest.TopicData
+    partition = row.PartitionData(partition_index=0)
+    asked = row(topic_name="__cluster_metadata", partitions=[partition])
+    return DescribeQuorumRequest(topics=[asked])
+
+
+def create_acls(version: int, topic: str, _: Any) -> ApiMessage:
+    row = CreateAclsRequest.AclCreation(
+        resource_type=2,
+        resource_name=topic,
+        principal="User:a",
+        host="*",
+        operation=3,
+        permission_type=3,
+    )
+    return CreateAclsRequest(creations=[row])
+
+
+def alter_user_scram_credentials(version: int, topic: str, _: Any) -> ApiMessage:
+    row = AlterUserScramCredentialsRequest.ScramCredentialDeletion(name="a", mechanism=1)
+    return AlterUserScramCredentialsRequest(deletions=[row], upsertions=[])
+
+
 BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     0: produce,
     1: fetch,
@@ -241,15 +311,58 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
         transactional_id=None, transaction_timeout_ms=60_000, producer_id=-1, producer_epoch=-1
     ),
     23: offset_for_leader_epoch,
+    29: lambda version, topic, _: DescribeAclsRequest(
+        resource_type_filter=1, operation=1, permission_type=1
+    ),
+    30: create_acls,
+    31: lambda version, topic, _: DeleteAclsRequest(
+        filters=[
+            DeleteAclsRequest.DeleteAclsFilter(
+                resource_type_filter=1, operation=1, permission_type=1
+            )
+        ]
+    ),
     32: describe_configs,
     33: alter_configs,
     35: lambda version, topic, _: DescribeLogDirsRequest(topics=None),
+    37: create_partitions,
+    43: elect_leaders,
     44: incremental_alter_configs,
+    45: alter_partition_reassignments,
+    46: lambda version, topic, _: ListPartitionReassignmentsRequest(topics=None),
+    50: lambda version, topic, _: DescribeUserScramCredentialsRequest(users=None),
+    51: alter_user_scram_credentials,
+    55: describe_quorum,
     60: lambda version, topic, _: DescribeClusterRequest(),
+    61: lambda version, topic, _: DescribeProducersRequest(
+        topics=topics_of(
+            DescribeProducersRequest, "TopicRequest", name=topic, partition_indexes=[0]
+        )
+    ),
+    65: lambda version, topic, _: DescribeTransactionsRequest(transactional_ids=["none"]),
+    66: lambda version, topic, _: ListTransactionsRequest(state_filters=[], producer_id_filters=[]),
+    75: lambda version, topic, _: DescribeTopicPartitionsRequest(
+        topics=topics_of(DescribeTopicPartitionsRequest, "TopicRequest", name=topic)
+    ),
 }
 # Codes a minimal request may be answered with: a member nobody knows, a join in two steps, a
-# topic that was never created.
-EXPECTED_CODES = {11: {0, 79}, 12: {25}, 13: {0, 25}, 14: {25}, 20: {0, 3}}
+# topic that was never created; that security is off, and that there is nothing to elect, to call
+# off, or to tell of.
+EXPECTED_CODES = {
+    11: {0, 79},
+    12: {25},
+    13: {0, 25},
+    14: {25},
+    20: {0, 3},
+    29: {54},
+    30: {54},
+    31: {54},
+    43: {0, 84},
+    45: {0, 85},
+    50: {54},
+    51: {54},
+    65: {105},
+}
 
 
 def codes_in(message: Any) -> set[int]:

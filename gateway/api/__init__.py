@@ -16,11 +16,16 @@ from gateway.api import (
     configs,
     group_offsets,
     groups,
+    leaders,
     log_dirs,
     offsets,
     partitions,
     produce,
+    producers,
+    quorum,
     records,
+    security,
+    topic_partitions,
     topics,
 )
 from gateway.api.call import Call, CloseConnection, Services, error_code
@@ -91,6 +96,8 @@ _ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
 _READ_GROUP = Permission(Operation.READ, Resource.GROUP)
 _DESCRIBE_GROUP = Permission(Operation.DESCRIBE, Resource.GROUP)
 _DESCRIBE_CLUSTER = Permission(Operation.DESCRIBE, Resource.CLUSTER)
+_ALTER_CLUSTER = Permission(Operation.ALTER, Resource.CLUSTER)
+_DESCRIBE_TRANSACTION = Permission(Operation.DESCRIBE, Resource.TRANSACTIONAL_ID)
 
 K = ApiKey
 _ROWS = (
@@ -225,6 +232,30 @@ _ROWS = (
         _DESCRIBE_TOPIC,
     ),
     Api(
+        K.DESCRIBE_ACLS,
+        0,
+        3,
+        security.describe_acls,
+        security.describe_acls_error,
+        _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.CREATE_ACLS,
+        0,
+        3,
+        security.create_acls,
+        security.create_acls_error,
+        _ALTER_CLUSTER,
+    ),
+    Api(
+        K.DELETE_ACLS,
+        0,
+        3,
+        security.delete_acls,
+        security.delete_acls_error,
+        _ALTER_CLUSTER,
+    ),
+    Api(
         K.DESCRIBE_CONFIGS,
         1,
         4,
@@ -252,13 +283,21 @@ _ROWS = (
     ),
     Api(
         K.DESCRIBE_LOG_DIRS,
-        1,
-        4,
+        0,
+        5,
         log_dirs.describe_log_dirs,
         log_dirs.describe_log_dirs_error,
         _DESCRIBE_CLUSTER,
         reply=ReplyClass.LARGE,
         weigh=log_dirs.describe_log_dirs_weight,
+    ),
+    Api(
+        K.ELECT_LEADERS,
+        0,
+        2,
+        leaders.elect_leaders,
+        leaders.elect_leaders_error,
+        _ALTER_CLUSTER,
     ),
     Api(
         K.INCREMENTAL_ALTER_CONFIGS,
@@ -269,12 +308,86 @@ _ROWS = (
         _ALTER_CONFIGS_TOPIC,
     ),
     Api(
-        K.DESCRIBE_CLUSTER,
+        K.ALTER_PARTITION_REASSIGNMENTS,
         0,
         1,
+        leaders.alter_partition_reassignments,
+        leaders.alter_partition_reassignments_error,
+        _ALTER_CLUSTER,
+    ),
+    Api(
+        K.LIST_PARTITION_REASSIGNMENTS,
+        0,
+        0,
+        leaders.list_partition_reassignments,
+        leaders.list_partition_reassignments_error,
+        _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.DESCRIBE_USER_SCRAM_CREDENTIALS,
+        0,
+        0,
+        security.describe_user_scram_credentials,
+        security.describe_user_scram_credentials_error,
+        _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.ALTER_USER_SCRAM_CREDENTIALS,
+        0,
+        0,
+        security.alter_user_scram_credentials,
+        security.alter_user_scram_credentials_error,
+        _ALTER_CLUSTER,
+    ),
+    Api(
+        K.DESCRIBE_QUORUM,
+        0,
+        1,
+        quorum.describe_quorum,
+        quorum.describe_quorum_error,
+        _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.DESCRIBE_CLUSTER,
+        0,
+        2,
         cluster.describe_cluster,
         cluster.describe_cluster_error,
         _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.DESCRIBE_PRODUCERS,
+        0,
+        0,
+        producers.describe_producers,
+        producers.describe_producers_error,
+        _READ_TOPIC,
+        reply=ReplyClass.LARGE,
+        weigh=producers.describe_producers_weight,
+    ),
+    Api(
+        K.DESCRIBE_TRANSACTIONS,
+        0,
+        0,
+        producers.describe_transactions,
+        producers.describe_transactions_error,
+        _DESCRIBE_TRANSACTION,
+    ),
+    Api(
+        K.LIST_TRANSACTIONS,
+        0,
+        1,
+        producers.list_transactions,
+        producers.list_transactions_error,
+        _DESCRIBE_TRANSACTION,
+    ),
+    Api(
+        K.DESCRIBE_TOPIC_PARTITIONS,
+        0,
+        0,
+        topic_partitions.describe_topic_partitions,
+        topic_partitions.describe_topic_partitions_error,
+        _DESCRIBE_TOPIC,
     ),
 )
 API_TABLE: Mapping[int, Api] = {row.key: row for row in _ROWS}

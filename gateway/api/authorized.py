@@ -23,6 +23,7 @@ _OPERATIONS = {
         ALTER_CONFIGS,
     ),
     Resource.GROUP: (READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS),
+    Resource.TRANSACTIONAL_ID: (WRITE, DESCRIBE),
     Resource.CLUSTER: (
         CREATE,
         ALTER,

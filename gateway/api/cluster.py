@@ -1,4 +1,4 @@
-"""ApiVersions (18), versions 0-4; Metadata (3), versions 0-13; DescribeCluster (60), versions 0-1.
+"""ApiVersions (18), versions 0-4; Metadata (3), versions 0-13; DescribeCluster (60), versions 0-2.
 
 Metadata: v0 takes an empty list for "all topics", v1+ null, where empty means none; the auto-create
 flag exists from v4 and counts as true before; topic ids from v10 (KIP-516), asked for by id from

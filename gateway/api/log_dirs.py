@@ -1,4 +1,4 @@
-"""DescribeLogDirs (35), versions 1-4: how much every partition holds (KIP-113).
+"""DescribeLogDirs (35), versions 0-5: how much every partition holds (KIP-113).
 
 There is one "directory", the data location. A partition's size is that of its record batches from
 the block on that holds the log start; how much room the location has is not known (-1, KIP-827).

@@ -43,6 +43,7 @@ class Resource(Enum):
     TOPIC = "Topic"
     GROUP = "Group"
     CLUSTER = "Cluster"
+    TRANSACTIONAL_ID = "TransactionalId"
 
 
 class Permission(NamedTuple):

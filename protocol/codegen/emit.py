@@ -17,6 +17,7 @@ LOCAL_NAMES = {
     "at",
     "version",
     "budget",
+    "mark",
     "length",
     "tag",
     "tag_count",

@@ -47,7 +47,7 @@ def optional(each: Field) -> bool:
 
 
 def annotation(out: Lines, each: Field) -> str:
-    base = ANNOTATIONS.get(each.element, each.element)
+    base = ANNOTATIONS[each.element] if each.struct is None else each.struct.name
     if each.type == "records":
         return out.use("Records")
     if each.is_array:
@@ -63,7 +63,7 @@ def default(out: Lines, each: Field) -> str:
     if each.type == "records":
         return 'b""'
     if each.struct is not None and not each.is_array:
-        assert each.tag is not None, "a struct field that is not tagged is not supported"
+        assert each.tag is not None or each.always_nullable, "a struct that is always there"
         return "None"
     if each.default == "null" or (each.default is None and each.always_nullable):
         return "None"

@@ -64,13 +64,28 @@ def _emit_read_variable(out: Lines, struct: StructDef, each: Field) -> None:
             lines = [f"{each.name} = {default(out, each)}"]
         elif each.is_array:
             lines = _read_array(out, each, local, flexible=flexible, nullable=nullable)
+        elif each.struct is not None:
+            lines = _read_nullable_struct(out, each)
         else:
             reader = out.use(f"read_{primitive(flexible, nullable, each.type)}")
             lines = [f"{each.name}, at = {reader}(buf, at)"]
         cases.append((versions, lines))
-    if len(cases) > 1 and (each.is_array or optional(each)):
+    if (len(cases) > 1 or each.struct is not None) and (each.is_array or optional(each)):
         out.add(2, f"{each.name}: {annotation(out, each)}")
     branches(out, 2, cases)
+
+
+def _read_nullable_struct(out: Lines, each: Field) -> list[str]:
+    """A byte before it says whether it is there."""
+    assert each.struct is not None
+    out.formats.add("b")
+    return [
+        f"(mark,) = _read_{format_name('b')}(buf, at)",
+        "at += 1",
+        f"{each.name} = None",
+        "if mark >= 0:",
+        f"    {each.name}, at = {each.struct.name}._read(buf, at, version, budget)",
+    ]
 
 
 def _count_of(struct: StructDef) -> str:

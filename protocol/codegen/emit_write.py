@@ -48,12 +48,25 @@ def _emit_write_variable(out: Lines, struct: StructDef, each: Field) -> None:
             lines = []
         elif each.is_array:
             lines = _write_array(out, each, flexible=flexible, nullable=nullable)
+        elif each.struct is not None:
+            lines = _write_nullable_struct(each)
         else:
             writer = out.use(f"write_{primitive(flexible, nullable, each.type)}")
             target = "out" if each.type == "records" else "buf"
             lines = [f"{writer}({target}, self.{each.name})"]
         cases.append((versions, lines))
     branches(out, 2, cases)
+
+
+def _write_nullable_struct(each: Field) -> list[str]:
+    name = f"self.{each.name}"
+    return [
+        f"if {name} is None:",
+        "    buf.append(0xFF)",
+        "else:",
+        "    buf.append(1)",
+        f"    {name}.encode(out, version)",
+    ]
 
 
 def _write_array(out: Lines, each: Field, *, flexible: bool, nullable: bool) -> list[str]:

@@ -7,6 +7,7 @@ describe fields are not copied. Ranges are cut to what this gateway speaks (RANG
 import importlib.resources
 import json
 import re
+from typing import Any
 
 from protocol.codegen.table import camel_to_snake
 
@@ -30,10 +31,23 @@ RANGES: dict[str, tuple[int, int]] = {
     "OffsetForLeaderEpoch": (2, 4),
     "DescribeConfigs": (1, 4),
     "AlterConfigs": (0, 2),
-    "DescribeLogDirs": (1, 4),
+    "DescribeLogDirs": (0, 5),
     "CreatePartitions": (0, 3),
     "IncrementalAlterConfigs": (0, 1),
-    "DescribeCluster": (0, 1),
+    "DescribeAcls": (0, 3),
+    "CreateAcls": (0, 3),
+    "DeleteAcls": (0, 3),
+    "ElectLeaders": (0, 2),
+    "AlterPartitionReassignments": (0, 1),
+    "ListPartitionReassignments": (0, 0),
+    "DescribeUserScramCredentials": (0, 0),
+    "AlterUserScramCredentials": (0, 0),
+    "DescribeQuorum": (0, 1),
+    "DescribeCluster": (0, 2),
+    "DescribeProducers": (0, 0),
+    "DescribeTransactions": (0, 0),
+    "ListTransactions": (0, 1),
+    "DescribeTopicPartitions": (0, 0),
 }
 """Produce reaches below Kafka 4's own 3 because old librdkafka must be answered there (KIP-896,
 KAFKA-18659)."""
@@ -58,7 +72,7 @@ def extract_table() -> str:
     return "\n".join(lines)
 
 
-def _load(name: str) -> dict[str, object]:
+def _load(name: str) -> dict[str, Any]:
     folder = importlib.resources.files("kafka.protocol.schemas") / "resources"
     text = (folder / f"{name}.json").read_text()
     loaded = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
@@ -66,16 +80,18 @@ def _load(name: str) -> dict[str, object]:
     return loaded
 
 
-def _message_lines(message: dict[str, object], kind: str, first: int, last: int) -> list[str]:
-    if message.get("commonStructs"):
-        raise ValueError(f"{message['name']}: common structs are not needed yet")
+def _message_lines(message: dict[str, Any], kind: str, first: int, last: int) -> list[str]:
+    commons = {each["name"]: each["fields"] for each in message.get("commonStructs", ())}
     flexible_from = _parse_range(str(message["flexibleVersions"]), first, 99)
     flexible = "none" if flexible_from is None else str(flexible_from[0])
     head = f"{kind} {message['apiKey']} {message['name']} {first}-{last} flexible={flexible}"
-    return [head, *_field_lines(message["fields"], first, last, "  ")]
+    return [head, *_field_lines(message["fields"], first, last, "  ", commons)]
 
 
-def _field_lines(fields: object, first: int, last: int, indent: str) -> list[str]:
+def _field_lines(
+    fields: object, first: int, last: int, indent: str, commons: dict[str, object]
+) -> list[str]:
+    """A struct that several fields have in common is written down where it is met first."""
     assert isinstance(fields, list)
     lines = []
     for field in fields:
@@ -93,7 +109,8 @@ def _field_lines(fields: object, first: int, last: int, indent: str) -> list[str
         if "default" in field and str(field["default"]) != "":
             parts.append(f"default={field['default']}")
         lines.append(indent + " ".join(parts))
-        lines += _field_lines(field.get("fields", []), first, last, indent + "  ")
+        members = field.get("fields") or commons.pop(field["type"].removeprefix("[]"), [])
+        lines += _field_lines(members, first, last, indent + "  ", commons)
     return lines
 
 

@@ -27,7 +27,20 @@ from protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsRes
 from protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
 from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
 from protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
+from protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
+from protocol.messages.create_acls import CreateAclsRequest, CreateAclsResponse
+from protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
+from protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
+from protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
+from protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
+from protocol.messages.describe_user_scram_credentials import DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
+from protocol.messages.alter_user_scram_credentials import AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse
+from protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
 from protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
+from protocol.messages.describe_producers import DescribeProducersRequest, DescribeProducersResponse
+from protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
+from protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
+from protocol.messages.describe_topic_partitions import DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
 from protocol.primitives import Message
 
 
@@ -61,8 +74,21 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     23: MessageClasses(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2, 4, 4),
     32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 1, 4, 4),
     33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
-    35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 1, 4, 2),
+    35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 0, 5, 2),
     37: MessageClasses(CreatePartitionsRequest, CreatePartitionsResponse, 0, 3, 2),
     44: MessageClasses(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0, 1, 1),
-    60: MessageClasses(DescribeClusterRequest, DescribeClusterResponse, 0, 1, 0),
+    29: MessageClasses(DescribeAclsRequest, DescribeAclsResponse, 0, 3, 2),
+    30: MessageClasses(CreateAclsRequest, CreateAclsResponse, 0, 3, 2),
+    31: MessageClasses(DeleteAclsRequest, DeleteAclsResponse, 0, 3, 2),
+    43: MessageClasses(ElectLeadersRequest, ElectLeadersResponse, 0, 2, 2),
+    45: MessageClasses(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 0, 1, 0),
+    46: MessageClasses(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0, 0, 0),
+    50: MessageClasses(DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 0, 0, 0),
+    51: MessageClasses(AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, 0, 0, 0),
+    55: MessageClasses(DescribeQuorumRequest, DescribeQuorumResponse, 0, 1, 0),
+    60: MessageClasses(DescribeClusterRequest, DescribeClusterResponse, 0, 2, 0),
+    61: MessageClasses(DescribeProducersRequest, DescribeProducersResponse, 0, 0, 0),
+    65: MessageClasses(DescribeTransactionsRequest, DescribeTransactionsResponse, 0, 0, 0),
+    66: MessageClasses(ListTransactionsRequest, ListTransactionsResponse, 0, 1, 0),
+    75: MessageClasses(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 0, 0, 0),
 }

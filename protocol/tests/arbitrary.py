@@ -171,6 +171,10 @@ def _slow_value(each: Field, value, version: int, flexible: bool, inject: bool) 
         items = (_slow_value(element, item, version, flexible, inject) for item in value or [])
         return head + b"".join(items)
     if each.struct is not None:
+        if each.nullable is not None and each.tag is None:
+            if value is None:
+                return b"\xff"
+            return b"\x01" + slow_encode(each.struct, value, version, inject=inject)
         return slow_encode(each.struct, value, version, inject=inject)
     if each.type in FIXED_TYPES:
         return struct.pack(">" + FIXED_TYPES[each.type], value)

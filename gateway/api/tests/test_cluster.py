@@ -276,7 +276,7 @@ async def test_a_topic_lives_through_a_crash_with_its_id_and_its_data() -> None:
 @virtual
 async def test_describe_cluster() -> None:
     world, client = await started()
-    for version in (0, 1):
+    for version in (0, 1, 2):
         reply = await client.call(ApiKey.DESCRIBE_CLUSTER, version, DescribeClusterRequest())
         assert (reply.error_code, reply.controller_id) == (0, NODE.node_id)
         assert reply.cluster_id == world.gateway.broker.cluster_id

@@ -18,10 +18,25 @@ from protocol import (
     encode_response,
     message_classes,
 )
-from protocol.messages import alter_configs, incremental_alter_configs
+from protocol.messages import (
+    alter_configs,
+    describe_topic_partitions,
+    incremental_alter_configs,
+)
+from protocol.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
+from protocol.messages.alter_user_scram_credentials import (
+    AlterUserScramCredentialsRequest,
+    ScramCredentialDeletion,
+)
 from protocol.messages.api_versions import ApiVersionsRequest
+from protocol.messages.create_acls import AclCreation, CreateAclsRequest
 from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
 from protocol.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
@@ -30,6 +45,9 @@ from protocol.messages.delete_records import (
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from protocol.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
+from protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from protocol.messages.describe_transactions import DescribeTransactionsRequest
+from protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
 from protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -70,6 +88,25 @@ _FILLED: dict[int, Message] = {
     ),
     ApiKey.DELETE_TOPICS: DeleteTopicsRequest(
         topic_names=["t"], topics=[DeleteTopicState(topic_id=b"\x01" * 16)]
+    ),
+    ApiKey.ELECT_LEADERS: ElectLeadersRequest(
+        topic_partitions=[TopicPartitions(topic="t", partitions=[0])]
+    ),
+    ApiKey.ALTER_PARTITION_REASSIGNMENTS: AlterPartitionReassignmentsRequest(
+        topics=[ReassignableTopic(name="t", partitions=[ReassignablePartition()])]
+    ),
+    ApiKey.DESCRIBE_PRODUCERS: DescribeProducersRequest(
+        topics=[TopicRequest(name="t", partition_indexes=[0])]
+    ),
+    ApiKey.DESCRIBE_TRANSACTIONS: DescribeTransactionsRequest(transactional_ids=["t"]),
+    ApiKey.DESCRIBE_TOPIC_PARTITIONS: describe_topic_partitions.DescribeTopicPartitionsRequest(
+        topics=[describe_topic_partitions.TopicRequest(name="t")],
+        cursor=describe_topic_partitions.Cursor(topic_name="a"),
+    ),
+    ApiKey.CREATE_ACLS: CreateAclsRequest(creations=[AclCreation()]),
+    ApiKey.DELETE_ACLS: DeleteAclsRequest(filters=[DeleteAclsFilter()]),
+    ApiKey.ALTER_USER_SCRAM_CREDENTIALS: AlterUserScramCredentialsRequest(
+        deletions=[ScramCredentialDeletion(name="u")]
     ),
     ApiKey.CREATE_PARTITIONS: CreatePartitionsRequest(
         topics=[CreatePartitionsTopic(name="t", count=2)]
