@@ -81,14 +81,17 @@ async def _answers(
     """What exists is told at once: a topic that comes into being is waited for a moment only, by
     all who ask for it together, and is then told as one whose leader is not known yet."""
     found: dict[str | bytes, Topic | MetadataResponseTopic] = {}  # each once, as in Kafka
+    coming: list[Topic] = []
     slices = Slices()
     for topic in asked:
         if slices.is_over:
             await slices.pause()
         name = topic.topic_id if _is_by_id(topic) else topic.name or ""
         if name not in found:
-            found[name] = _find(topic, may_create, call)
-    await call.broker.created_soon(one for one in found.values() if isinstance(one, Topic))
+            one = found[name] = _find(topic, may_create, call)
+            if isinstance(one, Topic) and not one.is_durable:
+                coming.append(one)
+    await call.broker.created_soon(coming)
     return await _described(list(found.values()), call)
 
 

@@ -284,3 +284,23 @@ async def test_describe_cluster() -> None:
     controllers = DescribeClusterRequest(endpoint_type=2)
     reply = await client.call(ApiKey.DESCRIBE_CLUSTER, 1, controllers)
     assert reply.error_code == ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+
+
+@virtual
+async def test_of_many_names_only_those_that_come_into_being_are_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one step of the loop, which thousands that are there, or missing, would make long."""
+    world, client = await started()
+    await client.create("there")
+    broker = world.gateway.broker
+    waited_for: list[list[str]] = []
+
+    async def created_soon(topics: Any) -> None:
+        waited_for.append([topic.name for topic in topics])
+
+    monkeypatch.setattr(broker, "created_soon", created_soon)
+    await client.call(ApiKey.METADATA, 9, _asking("there", "missing", create=False))
+    world.objects.latency_s = 1.0
+    await client.call(ApiKey.METADATA, 9, _asking("there", "new", create=True))
+    assert waited_for == [[], ["new"]]
