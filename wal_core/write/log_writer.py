@@ -34,7 +34,7 @@ from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.write.entry_checks import is_flat
 from wal_core.write.flights import Flight, Gathering, Waiting, as_fatal
-from wal_core.write.flush_policy import should_flush
+from wal_core.write.flush_gate import FlushGate
 from wal_core.write.handover import Listener
 from wal_core.write.roll import Roll
 
@@ -65,11 +65,11 @@ class LogWriter:
         self._roll = Roll(store, tenure, contents, checkpoint, too_old=self.complete_segment)
         self._persist = Persistence(config, tenure.rng)
         self._loop = asyncio.get_running_loop()
-        self._bucket = budgets.writes
         self._allowance = budgets.unconfirmed
 
         # Where a lock decides, an opener does not race for slots.
         self._listener = None if store.locks else Listener(store.objects, config.log_id)
+        self._gate = FlushGate(config, self._listener, budgets.writes)
         self.tail = Tail(budgets.tails)
         self.unconfirmed_bytes = 0
         self._allowance.join(self)
@@ -202,34 +202,15 @@ class LogWriter:
 
     def _start_next(self) -> bool:
         """Start one flush if the policy says so; else see to it that we come back in time."""
-        block = self._waiting.first
-        if block is None or self._roll.holds_back:
+        if not self._waiting or self._roll.holds_back:
             return False
         now_s = self._loop.time()
-        if self._listener is not None and now_s < self._listener.held_until_s:
-            self._come_back_at(self._listener.held_until_s)
-            return False
-        if self._in_flight_count:
-            age_ms = (now_s - block.since_s) * 1000
-            has_full = self._waiting.has_full
-            ready_bytes = self._config.block_bytes_max if has_full else block.bytes_count
-            if not should_flush(ready_bytes, age_ms, self._in_flight_count, self._config):
-                if self._in_flight_count < self._config.flushes_in_flight_max_count:
-                    self._come_back_at(block.since_s + self._config.gather_ms / 1000)
-                return False
-        if self._bucket is not None:
-            wait_s = self._bucket.take(self, now_s)
-            # A full block does not wait: holding it back would save nothing, only slow down.
-            if wait_s > 0 and not self._waiting.has_full:
-                self._come_back_at(now_s + wait_s)
-                return False
-            self._bucket.leave(self)
-        self._start_flush(self._waiting.pop())
-        return True
-
-    def _come_back_at(self, when_s: float) -> None:
-        if when_s != float("inf"):
-            self._timer = self._loop.call_at(when_s, self._pump)
+        until_s = self._gate.closed_until_s(self._waiting, self._in_flight_count, now_s)
+        if until_s is None:
+            self._start_flush(self._waiting.pop())
+        elif until_s != float("inf"):
+            self._timer = self._loop.call_at(until_s, self._pump)
+        return until_s is None
 
     def _start_flush(self, block: Gathering) -> None:
         flight = self._roll.cut(block)
@@ -358,8 +339,7 @@ class LogWriter:
     def _leave(self) -> None:
         """What is on its way counts no more: nothing comes of it."""
         self._allowance.leave(self)
-        if self._bucket is not None:
-            self._bucket.leave(self)
+        self._gate.leave()
 
     def fail(self, error: WalError, *, announce: bool = True) -> None:
         """Stop for good: no block is confirmed from here on, every waiter learns why."""
