@@ -101,12 +101,11 @@ _DESCRIBE_TRANSACTION = Permission(Operation.DESCRIBE, Resource.TRANSACTIONAL_ID
 
 K = ApiKey
 _ROWS = (
-    # Produce begins at 0 for old librdkafka (KAFKA-18659); it ends at 11: 12 means transactions v2
-    # (KIP-890).
+    # Produce begins at 0 for old librdkafka (KAFKA-18659).
     Api(
         K.PRODUCE,
         0,
-        11,
+        13,
         produce.produce,
         produce.produce_error,
         _WRITE_TOPIC,
@@ -117,8 +116,8 @@ _ROWS = (
     ),
     Api(
         K.FETCH,
-        4,
-        17,
+        0,
+        18,
         fetch,
         fetch_error,
         _READ_TOPIC,
@@ -128,8 +127,8 @@ _ROWS = (
     ),
     Api(
         K.LIST_OFFSETS,
-        1,
-        9,
+        0,
+        11,
         offsets.list_offsets,
         offsets.list_offsets_error,
         _DESCRIBE_TOPIC,
@@ -204,28 +203,28 @@ _ROWS = (
     ),
     Api(
         K.CREATE_TOPICS,
-        2,
+        0,
         7,
         topics.create_topics,
         topics.create_topics_error,
         _CREATE_TOPIC,
         weigh=topics.create_topics_weight,
     ),
-    Api(K.DELETE_TOPICS, 1, 6, topics.delete_topics, topics.delete_topics_error, _DELETE_TOPIC),
+    Api(K.DELETE_TOPICS, 0, 6, topics.delete_topics, topics.delete_topics_error, _DELETE_TOPIC),
     Api(
         K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error, _DELETE_TOPIC
     ),
     Api(
         K.INIT_PRODUCER_ID,
         0,
-        4,
+        5,
         produce.init_producer_id,
         produce.init_producer_id_error,
         _WRITE_TOPIC,
     ),
     Api(
         K.OFFSET_FOR_LEADER_EPOCH,
-        2,
+        0,
         4,
         offsets.offset_for_leader_epoch,
         offsets.offset_for_leader_epoch_error,

@@ -1,5 +1,7 @@
-"""Fetch (1), versions 4-17.
+"""Fetch (1), versions 0-18.
 
+v0-3 can only carry the old message formats: where there are records they are answered
+UNSUPPORTED_VERSION, as by a Kafka that does not convert (`message.downconversion.enable=false`).
 v4 isolation level; v5 log start offset; v7 sessions (KIP-227: declined, every answer has session id
 0 and is full, which every client accepts); v9 leader epoch checks (KIP-320); v11 preferred replica
 (-1: none); v12 diverging epoch; v13 topic ids (KIP-516). Without transactions the last stable
@@ -28,6 +30,7 @@ from protocol.messages.fetch import (
     PartitionData,
 )
 
+FIRST_VERSION_WITH_BATCHES = 4
 FIRST_VERSION_WITH_TOPIC_IDS = 13
 WAIT_MAX_MS = 300_000  # no fetch is parked for longer, whatever it asks
 STORAGE_S_MIN = 0.1  # how long a fetch that does not wait at all reads from storage
@@ -111,6 +114,13 @@ async def _prepare(
             partition, code = _find(topic, asked, call)
             if partition is not None:
                 _set_offsets(answer, partition)
+            if (
+                code is ErrorCode.NONE
+                and partition is not None
+                and call.version < FIRST_VERSION_WITH_BATCHES
+                and asked.fetch_offset < partition.high_watermark
+            ):
+                code = ErrorCode.UNSUPPORTED_VERSION
             if code is ErrorCode.NONE and partition is not None:
                 wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)
                 parts.append(_Part(answer, wanted))

@@ -1,9 +1,11 @@
-"""ListOffsets (2), versions 1-9, and OffsetForLeaderEpoch (23), versions 2-4.
+"""ListOffsets (2), versions 0-11, and OffsetForLeaderEpoch (23), versions 0-4.
 
 ListOffsets: -1 latest (the last stable offset, which without transactions is the high watermark),
 -2 earliest, -3 the record with the largest timestamp (v7, KIP-734), -4 earliest local (v8), -5
-latest tiered (v9, there is no tier: -1). A timestamp finds the first record at or after it,
-exactly, also inside a compressed batch.
+latest tiered (v9) and -6 what is to be tiered next (v11): there is no tier, so -1. v10 says how
+long to look (KIP-1075). v0 asks for where segments begin, newest first: a partition counts as one,
+and what a time finds is exact. A timestamp finds the first record at or after it, exactly, also
+inside a compressed batch.
 """
 
 from __future__ import annotations
@@ -39,12 +41,16 @@ async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsRe
     of the request gets REQUEST_TIMED_OUT, which clients try again."""
     topics = []
     slices = Slices()
-    deadline_s = asyncio.get_running_loop().time() + LOOKUPS_S_MAX
+    patience_s = LOOKUPS_S_MAX if request.timeout_ms <= 0 else request.timeout_ms / 1_000
+    deadline_s = asyncio.get_running_loop().time() + min(LOOKUPS_S_MAX, patience_s)
     for topic in request.topics:
         answers = []
         for asked in topic.partitions:
             partition = call.broker.partition(topic.name, asked.partition_index)
-            answers.append(await _list_one(partition, asked, call.lookups, deadline_s))
+            answer = await _list_one(partition, asked, call.lookups, deadline_s)
+            if call.version == 0 and partition is not None:
+                answer.old_style_offsets = _old_style(answer, asked, partition)
+            answers.append(answer)
             if slices.is_over:
                 await slices.pause()
         topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
@@ -77,6 +83,17 @@ async def _list_one(
     if offset >= 0:
         answer.leader_epoch = partition.epoch_of(offset)
     return answer
+
+
+def _old_style(
+    answer: ListOffsetsPartitionResponse, asked: ListOffsetsPartition, partition: Partition
+) -> list[int]:
+    """From the found offset down to the log start, at most as many as were asked for."""
+    if answer.error_code != ErrorCode.NONE:
+        return []
+    start, end = partition.log_start_offset, partition.high_watermark
+    found = end if answer.offset < 0 else answer.offset
+    return [*dict.fromkeys((found, start))][: max(0, asked.max_num_offsets)]
 
 
 async def _find(partition: Partition, timestamp_ms: int, threads: Share) -> tuple[int, int]:

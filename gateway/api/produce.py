@@ -1,10 +1,12 @@
 """Produce (0) and InitProducerId (22).
 
-Produce versions 0-11; 0-2 are answered UNSUPPORTED_VERSION per partition: they can only carry the
+Produce versions 0-13; 0-2 are answered UNSUPPORTED_VERSION per partition: they can only carry the
 old message formats, but old librdkafka sends uncompressed unless the advertised range begins at 0
-(KAFKA-18659). Records that a topic refuses are named one by one from version 8 on (KIP-467). acks 1
-and all mean the same here: durable (I1). With acks 0 nothing is answered; a failure closes the
-connection, as in Kafka, so that the client asks for metadata again.
+(KAFKA-18659). 13 names topics by their ids (KIP-516). Where a log was lost nobody here knows who
+has it, so there is no hint at another leader (KIP-951). Records that a topic refuses are named one
+by one from version 8 on (KIP-467). acks 1 and all mean the same here: durable (I1). With acks 0
+nothing is answered; a failure closes the connection, as in Kafka, so that the client asks for
+metadata again.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.topic_rules import TopicRules
+from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
 from gateway.observe.logger import log_event
 from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, validate_batch
@@ -28,6 +31,7 @@ from protocol.messages.produce import (
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
+    TopicProduceData,
     TopicProduceResponse,
 )
 
@@ -35,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_VERSION_WITH_BATCHES = 3
 FIRST_VERSION_WITH_ZSTD = 7
+FIRST_VERSION_WITH_TOPIC_IDS = 13
 ZSTD_CODEC = 4
 # With acks=1 Kafka answers when its leader has the batch, and looks at no timeout. Clients know
 # that and send any; what is stored here is told for as long as anybody is likely to wait for it.
@@ -47,10 +52,11 @@ Waiting = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
 class _Part:
     """One partition's part of a request, on its way: found, checked, appended or failed."""
 
-    __slots__ = ("answer", "check", "partition", "records", "topic")
+    __slots__ = ("answer", "check", "partition", "records", "topic", "topic_id")
 
-    def __init__(self, topic: str, data: PartitionProduceData) -> None:
-        self.topic = topic
+    def __init__(self, topic: TopicProduceData, data: PartitionProduceData) -> None:
+        self.topic = topic.name
+        self.topic_id = topic.topic_id
         self.records = data.records
         self.answer = PartitionProduceResponse(index=data.index, base_offset=-1)
         self.partition: Partition | None = None
@@ -69,8 +75,7 @@ class _Appending:
         self._refusal = _refusal(request, call.version)
         self._request = request
         self._parts = [
-            [_Part(topic.name, data) for data in topic.partition_data]
-            for topic in request.topic_data
+            [_Part(topic, data) for data in topic.partition_data] for topic in request.topic_data
         ]
         self.waiting: Waiting = []
 
@@ -97,7 +102,7 @@ class _Appending:
         """Of topics that are new and not durable yet."""
         found = []
         for part in self._each():
-            topic = self._call.broker.topics.named(part.topic)
+            topic = self._topic(part)
             if topic is not None and topic.created is not None and not topic.is_durable:
                 found.append(topic.created)
         return found
@@ -111,15 +116,36 @@ class _Appending:
                 except Exception as error:
                     _fail(part.answer, error)
 
+    @property
+    def _is_by_id(self) -> bool:
+        return self._call.version >= FIRST_VERSION_WITH_TOPIC_IDS
+
+    def _topic(self, part: _Part) -> Topic | None:
+        topics = self._call.broker.topics
+        return topics.with_id(part.topic_id) if self._is_by_id else topics.named(part.topic)
+
+    def _find(self, part: _Part) -> Partition:
+        topic = self._topic(part)
+        if topic is None:
+            raise self._missing()
+        found = self._call.broker.partition_by_id(topic.id, part.answer.index)
+        if found is None:
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        if not found.is_served:
+            raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        return found
+
+    def _missing(self) -> BrokerError:
+        """The topic is not there (any more)."""
+        if self._is_by_id:
+            return BrokerError(ErrorCode.UNKNOWN_TOPIC_ID)
+        return BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+
     def _begin(self, part: _Part) -> BatchCheck:
         if self._refusal is not None:
             raise self._refusal
         broker = self._call.broker
-        part.partition = broker.partition(part.topic, part.answer.index)
-        if part.partition is None:
-            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        if not part.partition.is_served:
-            raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        part.partition = self._find(part)
         if not isinstance(part.records, memoryview):
             raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
         header = validate_batch(part.records)
@@ -142,7 +168,7 @@ class _Appending:
         assert partition is not None
         assert isinstance(part.records, memoryview)
         if partition.deleted:  # while its batch was checked
-            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            raise self._missing()
         if not self._call.broker.is_durable(partition):
             # Of a topic that a crash may take away nothing is stored.
             raise BrokerError(ErrorCode.LEADER_NOT_AVAILABLE)
@@ -160,7 +186,9 @@ class _Appending:
     def responses(self) -> list[TopicProduceResponse]:
         return [
             TopicProduceResponse(
-                name=topic.name, partition_responses=[part.answer for part in parts]
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partition_responses=[part.answer for part in parts],
             )
             for topic, parts in zip(self._request.topic_data, self._parts, strict=True)
         ]
@@ -277,6 +305,7 @@ def produce_error(request: ProduceRequest, code: ErrorCode) -> ProduceResponse:
         responses=[
             TopicProduceResponse(
                 name=topic.name,
+                topic_id=topic.topic_id,
                 partition_responses=[
                     PartitionProduceResponse(index=p.index, error_code=code, base_offset=-1)
                     for p in topic.partition_data

@@ -1,4 +1,4 @@
-"""CreateTopics (19), versions 2-7; DeleteTopics (20), versions 1-6; DescribeConfigs (32), versions
+"""CreateTopics (19), versions 0-7; DeleteTopics (20), versions 0-6; DescribeConfigs (32), versions
 1-4.
 
 Any replication factor is accepted and reported as 1: the store replicates. CreateTopics v4 allows

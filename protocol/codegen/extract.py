@@ -12,9 +12,9 @@ from typing import Any
 from protocol.codegen.table import camel_to_snake
 
 RANGES: dict[str, tuple[int, int]] = {
-    "Produce": (0, 11),
-    "Fetch": (4, 17),
-    "ListOffsets": (1, 9),
+    "Produce": (0, 13),
+    "Fetch": (0, 18),
+    "ListOffsets": (0, 11),
     "Metadata": (0, 13),
     "OffsetCommit": (2, 9),
     "OffsetFetch": (1, 9),
@@ -24,11 +24,11 @@ RANGES: dict[str, tuple[int, int]] = {
     "LeaveGroup": (0, 5),
     "SyncGroup": (0, 5),
     "ApiVersions": (0, 4),
-    "CreateTopics": (2, 7),
-    "DeleteTopics": (1, 6),
+    "CreateTopics": (0, 7),
+    "DeleteTopics": (0, 6),
     "DeleteRecords": (0, 2),
-    "InitProducerId": (0, 4),
-    "OffsetForLeaderEpoch": (2, 4),
+    "InitProducerId": (0, 5),
+    "OffsetForLeaderEpoch": (0, 4),
     "DescribeConfigs": (1, 4),
     "AlterConfigs": (0, 2),
     "DescribeLogDirs": (0, 5),

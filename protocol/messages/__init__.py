@@ -55,9 +55,9 @@ class MessageClasses(NamedTuple):
 
 
 MESSAGE_CLASSES: dict[int, MessageClasses] = {
-    0: MessageClasses(ProduceRequest, ProduceResponse, 0, 11, 9),
-    1: MessageClasses(FetchRequest, FetchResponse, 4, 17, 12),
-    2: MessageClasses(ListOffsetsRequest, ListOffsetsResponse, 1, 9, 6),
+    0: MessageClasses(ProduceRequest, ProduceResponse, 0, 13, 9),
+    1: MessageClasses(FetchRequest, FetchResponse, 0, 18, 12),
+    2: MessageClasses(ListOffsetsRequest, ListOffsetsResponse, 0, 11, 6),
     3: MessageClasses(MetadataRequest, MetadataResponse, 0, 13, 9),
     8: MessageClasses(OffsetCommitRequest, OffsetCommitResponse, 2, 9, 8),
     9: MessageClasses(OffsetFetchRequest, OffsetFetchResponse, 1, 9, 6),
@@ -67,11 +67,11 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     13: MessageClasses(LeaveGroupRequest, LeaveGroupResponse, 0, 5, 4),
     14: MessageClasses(SyncGroupRequest, SyncGroupResponse, 0, 5, 4),
     18: MessageClasses(ApiVersionsRequest, ApiVersionsResponse, 0, 4, 3),
-    19: MessageClasses(CreateTopicsRequest, CreateTopicsResponse, 2, 7, 5),
-    20: MessageClasses(DeleteTopicsRequest, DeleteTopicsResponse, 1, 6, 4),
+    19: MessageClasses(CreateTopicsRequest, CreateTopicsResponse, 0, 7, 5),
+    20: MessageClasses(DeleteTopicsRequest, DeleteTopicsResponse, 0, 6, 4),
     21: MessageClasses(DeleteRecordsRequest, DeleteRecordsResponse, 0, 2, 2),
-    22: MessageClasses(InitProducerIdRequest, InitProducerIdResponse, 0, 4, 2),
-    23: MessageClasses(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2, 4, 4),
+    22: MessageClasses(InitProducerIdRequest, InitProducerIdResponse, 0, 5, 2),
+    23: MessageClasses(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 0, 4, 4),
     32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 1, 4, 4),
     33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
     35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 0, 5, 2),

@@ -72,6 +72,7 @@ def test_what_the_rows_say() -> None:
         "OffsetFetch",
         "DescribeConfigs",
         "DescribeLogDirs",
+        "DescribeProducers",
     ]
 
 
