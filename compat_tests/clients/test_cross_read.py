@@ -35,14 +35,17 @@ def written(
 @pytest.mark.parametrize("reader_name", list(LIBRARIES))
 def test_every_client_reads_it(
     written: tuple[str, list[Record]],
+    library: Library,
     reader_name: str,
     broker: Gateway | Remote,
     need: Callable[[str], Library],
     connect: Callable[..., Client],
 ) -> None:
     topic, sent = written
-    read = connect(need(reader_name), broker).read_all(topic, len(sent))
-    assert [record.content for record in read] == [record.content for record in sent]
+    reader = connect(need(reader_name), broker)
+    read = reader.read_all(topic, len(sent))
+    stored = [library.writes(record.content) for record in sent]
+    assert [record.content for record in read] == list(map(reader.library.reads, stored))
     assert [record.offset for record in read] == list(range(len(sent)))
 
 

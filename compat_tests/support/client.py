@@ -9,16 +9,16 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from compat_tests.support import environments, javac
+from compat_tests.support import environments, javac, toolchains
 from compat_tests.support.deadline import Deadline, wait_until
-from compat_tests.support.records import Record
+from compat_tests.support.records import Content, Record, empty_as_null, same
 
 WORKERS = Path(__file__).parents[1] / "workers"
 CALL_TIMEOUT_S = 110.0
@@ -37,10 +37,20 @@ class Library:
     command: Callable[[], list[str]]
     """The worker's, without its argument; MissingClientError where it cannot run."""
     null_header_values: bool = True
+    writes: Callable[[Content], Content] = same
+    """What is left of a record's content when the library has written it."""
+    reads: Callable[[Content], Content] = same
+    """What the library makes of a record's content that it reads."""
+    round_robin: Mapping[str, str] | None = field(default_factory=dict)
+    """Settings of a consumer that offers the assignor "roundrobin"; None: it has none."""
     idempotent_by_default: bool = False
     codecs: tuple[str, ...] = KAFKA_CODECS
     modes: tuple[str, ...] = ()
     """Those it is run in, beside "memory" and brokers that are there already; none: in all."""
+
+    def carries(self, content: Content) -> Content:
+        """What comes back of what it has written itself."""
+        return self.reads(self.writes(content))
 
     def runs_in(self, mode: str) -> bool:
         return not self.modes or mode in (*self.modes, "memory", "external")
@@ -57,6 +67,9 @@ def _java(version: str, modes: tuple[str, ...] = ()) -> Library:
         "java",
         lambda: javac.program(WORKERS / "java", "Worker", clients, *javac.LIBRARIES),
         idempotent_by_default=True,
+        round_robin={
+            "partition.assignment.strategy": "org.apache.kafka.clients.consumer.RoundRobinAssignor"
+        },
         modes=modes,
     )
 
@@ -86,6 +99,28 @@ LIBRARIES = {
         # Two of one family: what storage can break, one of them notices.
         _java("3.9.2", modes=("file",)),
         _java("4.4.0"),
+        Library(
+            "franz-go",
+            "franz-go",
+            lambda: toolchains.go("franz"),
+            idempotent_by_default=True,
+            round_robin={"assignor": "roundrobin"},
+            modes=("file",),
+        ),
+        Library(
+            "sarama",
+            "sarama",
+            lambda: toolchains.go("sarama"),
+            round_robin={"assignor": "roundrobin"},
+            modes=("file",),
+        ),
+        Library(
+            "kafka-go",
+            "kafka-go",
+            lambda: toolchains.go("kafkago"),
+            reads=empty_as_null,
+            modes=("file",),
+        ),
     )
 }
 

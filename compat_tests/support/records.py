@@ -7,6 +7,8 @@ from typing import Any
 from compat_tests.support.deadline import wall_ms
 
 Headers = tuple[tuple[str, bytes | None], ...]
+Content = tuple[bytes | None, bytes | None, Headers, int | None]
+"""Key, value, headers and time: what must survive the way through a broker."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,7 @@ class Record:
     offset: int = -1
 
     @property
-    def content(self) -> tuple[bytes | None, bytes | None, Headers, int | None]:
-        """What must survive the way through a broker, whoever reads it."""
+    def content(self) -> Content:
         return self.key, self.value, self.headers, self.timestamp_ms
 
     def placed(self, **changes: Any) -> "Record":
@@ -50,6 +51,17 @@ class Record:
             topic=wire["topic"],
             offset=wire["offset"],
         )
+
+
+def same(content: Content) -> Content:
+    """What most clients make of it."""
+    return content
+
+
+def empty_as_null(content: Content) -> Content:
+    """Of a client that does not tell them apart."""
+    key, value, headers, time_ms = content
+    return key or None, value or None, tuple((name, it or None) for name, it in headers), time_ms
 
 
 def encode(value: bytes | None) -> str | None:

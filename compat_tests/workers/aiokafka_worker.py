@@ -124,7 +124,11 @@ class Operations:
         seen = []
         while len(seen) < count and loop.time() < deadline:
             left_ms = max(1, int(min(deadline - loop.time(), 0.2) * 1000))
-            found = await client.getmany(timeout_ms=left_ms, max_records=count - len(seen))
+            asked = client.getmany(timeout_ms=left_ms, max_records=count - len(seen))
+            try:  # while others of its group have not joined again, it would wait without end
+                found = await asyncio.wait_for(asked, left_ms / 1000 + 1)
+            except TimeoutError:
+                continue
             for records in found.values():
                 seen.extend(map(self.as_record, records))
         return seen
