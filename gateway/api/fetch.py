@@ -112,8 +112,6 @@ async def _prepare(
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
-            if partition is not None:
-                _set_offsets(answer, partition)
             if (
                 code is ErrorCode.NONE
                 and partition is not None
@@ -122,11 +120,12 @@ async def _prepare(
             ):
                 code = ErrorCode.UNSUPPORTED_VERSION
             if code is ErrorCode.NONE and partition is not None:
+                _set_offsets(answer, partition)
                 wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)
                 parts.append(_Part(answer, wanted))
                 failed |= _diverged(answer, partition, asked)
             else:
-                answer.error_code = code
+                _fail(answer, code)
                 failed = True
             if slices.is_over:
                 await slices.pause()
@@ -184,6 +183,14 @@ def _empty(index: int, isolation_level: int) -> PartitionData:
     )
 
 
+def _fail(answer: PartitionData, code: ErrorCode) -> None:
+    """As in Kafka (`FetchResponse.partitionResponse`): an error tells nothing else."""
+    answer.error_code = code
+    answer.high_watermark = answer.last_stable_offset = answer.log_start_offset = -1
+    if code in (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
+        answer.aborted_transactions = []
+
+
 def _set_offsets(answer: PartitionData, partition: Partition) -> None:
     answer.high_watermark = answer.last_stable_offset = partition.high_watermark
     answer.log_start_offset = partition.log_start_offset
@@ -194,10 +201,11 @@ def _fill_in(parts: Sequence[_Part]) -> None:
     for part in parts:
         want = part.wanted
         if want.error is not None:
-            part.answer.error_code = (
+            _fail(
+                part.answer,
                 ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 if want.partition.deleted
-                else error_code(want.error)
+                else error_code(want.error),
             )
         elif want.records:
             part.answer.records = want.records

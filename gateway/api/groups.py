@@ -74,8 +74,6 @@ def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
         )
     if key_type != GROUP_KEY:
         return _no_coordinator(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
-    if key == "":
-        return _no_coordinator(key, ErrorCode.INVALID_GROUP_ID, "the group id is empty")
     if not call.services.groups.is_served(key):
         return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log was lost")
     node = call.services.broker.node

@@ -2,15 +2,16 @@
 
 ListOffsets: -1 latest (the last stable offset, which without transactions is the high watermark),
 -2 earliest, -3 the record with the largest timestamp (v7, KIP-734), -4 earliest local (v8), -5
-latest tiered (v9) and -6 what is to be tiered next (v11): there is no tier, so -1. v10 says how
-long to look (KIP-1075). v0 asks for where segments begin, newest first: a partition counts as one,
-and what a time finds is exact. A timestamp finds the first record at or after it, exactly, also
-inside a compressed batch.
+latest tiered (v9) and -6 what is to be tiered next (v11): there is no tier, so -1;
+UNSUPPORTED_VERSION before those. v10 says how long to look (KIP-1075). v0 asks for where segments
+begin, newest first: a partition counts as one, and what a time finds is exact. A timestamp finds
+the first record at or after it, exactly, also inside a compressed batch.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from gateway.api.call import Call, error_code
 from gateway.broker.lookup import NOT_FOUND, find_latest, find_timestamp
@@ -32,7 +33,17 @@ from protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderTopicResult,
 )
 
-LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
+LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL = -1, -2, -3, -4
+LATEST_TIERED, EARLIEST_PENDING = -5, -6
+# Which version may ask for each; others, and times below all of these, are refused.
+FIRST_VERSIONS = {
+    LATEST: 0,
+    EARLIEST: 0,
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL: 8,
+    LATEST_TIERED: 9,
+    EARLIEST_PENDING: 11,
+}
 LOOKUPS_S_MAX = 20.0  # for one request; below the 30 s that clients wait for an answer
 
 
@@ -45,24 +56,48 @@ async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsRe
     deadline_s = asyncio.get_running_loop().time() + min(LOOKUPS_S_MAX, patience_s)
     for topic in request.topics:
         answers = []
+        counts = Counter(asked.partition_index for asked in topic.partitions)
         for asked in topic.partitions:
+            if slices.is_over:
+                await slices.pause()
+            refusal = _refusal(asked, counts[asked.partition_index] > 1, call.version)
+            if refusal is not ErrorCode.NONE:
+                answers.append(_no_offset(asked, refusal))
+                continue
             partition = call.broker.partition(topic.name, asked.partition_index)
             answer = await _list_one(partition, asked, call.lookups, deadline_s)
             if call.version == 0 and partition is not None:
                 answer.old_style_offsets = _old_style(answer, asked, partition)
             answers.append(answer)
-            if slices.is_over:
-                await slices.pause()
         topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
     return ListOffsetsResponse(topics=topics)
+
+
+def _refusal(asked: ListOffsetsPartition, is_repeated: bool, version: int) -> ErrorCode:
+    """What this version cannot ask for, whatever the partition."""
+    if is_repeated:
+        return ErrorCode.INVALID_REQUEST
+    if asked.timestamp < 0 and version < FIRST_VERSIONS.get(asked.timestamp, version + 1):
+        return ErrorCode.UNSUPPORTED_VERSION
+    return ErrorCode.NONE
+
+
+def _no_offset(
+    asked: ListOffsetsPartition, code: ErrorCode = ErrorCode.NONE
+) -> ListOffsetsPartitionResponse:
+    return ListOffsetsPartitionResponse(
+        partition_index=asked.partition_index,
+        error_code=code,
+        timestamp=-1,
+        offset=-1,
+        leader_epoch=-1,
+    )
 
 
 async def _list_one(
     partition: Partition | None, asked: ListOffsetsPartition, threads: Share, deadline_s: float
 ) -> ListOffsetsPartitionResponse:
-    answer = ListOffsetsPartitionResponse(
-        partition_index=asked.partition_index, timestamp=-1, offset=-1, leader_epoch=-1
-    )
+    answer = _no_offset(asked)
     if partition is None:
         answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         return answer
@@ -105,7 +140,7 @@ async def _find(partition: Partition, timestamp_ms: int, threads: Share) -> tupl
             return partition.log_start_offset, -1
         case -3:
             return await find_latest(partition, threads)
-        case _ if timestamp_ms < 0:
+        case -5 | -6:
             return NOT_FOUND
     return await find_timestamp(partition, timestamp_ms, threads)
 

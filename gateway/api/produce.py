@@ -322,6 +322,10 @@ async def init_producer_id(request: InitProducerIdRequest, call: Call) -> InitPr
         raise BrokerError(
             ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not supported yet"
         )
+    if (request.producer_id == -1) != (request.producer_epoch == -1):
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST, "a known producer id comes with its epoch (KIP-360)"
+        )
     producer_id = call.broker.new_producer_id()
     return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
 

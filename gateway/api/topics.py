@@ -206,6 +206,7 @@ def _begin_deletion(
         missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if topic is None:
         answer.error_code = missing
+        answer.error_message = "there is no such topic"
         return answer, None
     answer.name, answer.topic_id = topic.name, topic.id
     try:

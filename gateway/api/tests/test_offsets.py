@@ -22,7 +22,9 @@ from protocol.messages.offset_for_leader_epoch import (
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
 
 
-async def _listed(client: Client, timestamp: int, *, topic: str = "t", **fields: Any) -> Any:
+async def _listed(
+    client: Client, timestamp: int, *, topic: str = "t", version: int = 9, **fields: Any
+) -> Any:
     asked = ListOffsetsPartition(
         partition_index=fields.pop("index", 0),
         timestamp=timestamp,
@@ -31,7 +33,7 @@ async def _listed(client: Client, timestamp: int, *, topic: str = "t", **fields:
     body = ListOffsetsRequest(
         replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=[asked])], **fields
     )
-    reply = await client.call(ApiKey.LIST_OFFSETS, 9, body)
+    reply = await client.call(ApiKey.LIST_OFFSETS, version, body)
     return reply.topics[0].partitions[0]
 
 
@@ -69,7 +71,6 @@ def test_the_exact_record_is_found_inside_a_batch(codec: int, restart: bool) -> 
         assert await _at(client, MAX_TIMESTAMP) == (4, 400)
         assert await _at(client, EARLIEST_LOCAL) == (0, -1)
         assert await _at(client, LATEST_TIERED) == (-1, -1)
-        assert await _at(client, -6) == (-1, -1)
         assert world.epoch("t") == restart
         assert (await _listed(client, 300)).leader_epoch == 0
 
@@ -99,6 +100,33 @@ async def test_what_is_not_durable_is_not_counted() -> None:
     assert await _at(other, MAX_TIMESTAMP) == (0, 100)
     await asyncio.sleep(1)
     assert await _at(other, MAX_TIMESTAMP) == (1, 200)
+
+
+@virtual
+async def test_special_times_are_asked_for_in_the_versions_that_know_them() -> None:
+    _, client = await started()
+    await client.create("t")
+    await client.produced("t", batch_of(b"x"))
+    first_version = {LATEST: 1, EARLIEST: 1, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9}
+    first_version[-6] = 11
+    for timestamp in (*first_version, -7, -(2**63)):
+        for version in range(1, 12):
+            known = version >= first_version.get(timestamp, 12)
+            answer = await _listed(client, timestamp, version=version)
+            assert answer.error_code == (0 if known else ErrorCode.UNSUPPORTED_VERSION)
+            assert known or (answer.offset, answer.timestamp) == (-1, -1)
+
+
+@virtual
+async def test_a_partition_asked_for_twice_is_refused_twice() -> None:
+    _, client = await started()
+    await client.create("t")
+    twice = [ListOffsetsPartition(partition_index=0, timestamp=LATEST)] * 2
+    body = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name="t", partitions=twice)])
+    for version in (1, 9):
+        reply = await client.call(ApiKey.LIST_OFFSETS, version, body)
+        found = [part.error_code for part in reply.topics[0].partitions]
+        assert found == [ErrorCode.INVALID_REQUEST] * 2
 
 
 @virtual

@@ -376,6 +376,24 @@ async def test_producer_ids_are_never_given_twice() -> None:
     assert len(set(seen)) == len(seen)
 
 
+@pytest.mark.parametrize("known", [(-1, 0), (5, -1)])
+@pytest.mark.parametrize("version", [3, 4])
+def test_half_of_a_known_producer_is_refused(known: tuple[int, int], version: int) -> None:
+    """KIP-360: id and epoch come together, or not at all."""
+
+    @virtual
+    async def body() -> None:
+        _, client = await started()
+        request = InitProducerIdRequest(
+            transactional_id=None, producer_id=known[0], producer_epoch=known[1]
+        )
+        reply = await client.call(ApiKey.INIT_PRODUCER_ID, version, request)
+        assert reply.error_code == ErrorCode.INVALID_REQUEST
+        assert (reply.producer_id, reply.producer_epoch) == (-1, -1)
+
+    body()
+
+
 @virtual
 async def test_transactions_are_declined() -> None:
     _, client = await started()

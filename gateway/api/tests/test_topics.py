@@ -172,6 +172,7 @@ async def test_deleting() -> None:
     )
     reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
     assert [r.error_code for r in reply.responses] == [0, 100, 100]
+    assert [bool(r.error_message) for r in reply.responses] == [False, True, True]
     assert reply.responses[0].name == "c"
 
 
