@@ -341,7 +341,7 @@ _ROWS = (
     Api(
         K.DESCRIBE_QUORUM,
         0,
-        1,
+        2,
         quorum.describe_quorum,
         quorum.describe_quorum_error,
         _DESCRIBE_CLUSTER,

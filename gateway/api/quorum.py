@@ -1,7 +1,8 @@
-"""DescribeQuorum (55), versions 0-1.
+"""DescribeQuorum (55), versions 0-2.
 
 What Kafka calls the metadata quorum is here the catalog, log 0, whose records lie in the store: its
-one voter is the node that owns it, its epoch the term of the log, its end that of the catalog.
+one voter is the node that owns it, its epoch the term of the log, its end that of the catalog. v2
+names the nodes' addresses (KIP-853).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from protocol import ErrorCode
 from protocol.messages.describe_quorum import (
     DescribeQuorumRequest,
     DescribeQuorumResponse,
+    Listener,
+    Node,
     PartitionDataResponse,
     ReplicaState,
     TopicDataResponse,
@@ -20,6 +23,7 @@ from protocol.messages.describe_quorum import (
 
 METADATA_TOPIC, METADATA_PARTITION = "__cluster_metadata", 0
 NEVER_FETCHED = -1
+LISTENER = "PLAINTEXT"
 
 
 async def describe_quorum(request: DescribeQuorumRequest, call: Call) -> DescribeQuorumResponse:
@@ -27,27 +31,33 @@ async def describe_quorum(request: DescribeQuorumRequest, call: Call) -> Describ
     asked = [(t.topic_name, [p.partition_index for p in t.partitions]) for t in request.topics]
     if asked != [(METADATA_TOPIC, [METADATA_PARTITION])]:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    log, node_id = call.broker.catalog.log, call.broker.node.node_id
+    log, node = call.broker.catalog.log, call.broker.node
     end = log.confirmed_offset(METADATA_STREAM_ID)
     voter = ReplicaState(
-        replica_id=node_id,
+        replica_id=node.node_id,
         log_end_offset=end,
         last_fetch_timestamp=NEVER_FETCHED,
         last_caught_up_timestamp=call.broker.now_ms(),
     )
     partition = PartitionDataResponse(
         partition_index=METADATA_PARTITION,
-        leader_id=node_id,
+        leader_id=node.node_id,
         leader_epoch=log.term,
         high_watermark=end,
         current_voters=[voter],
     )
     return DescribeQuorumResponse(
-        topics=[TopicDataResponse(topic_name=METADATA_TOPIC, partitions=[partition])]
+        topics=[TopicDataResponse(topic_name=METADATA_TOPIC, partitions=[partition])],
+        nodes=[
+            Node(
+                node_id=node.node_id,
+                listeners=[Listener(name=LISTENER, host=node.host, port=node.port)],
+            )
+        ],
     )
 
 
 def describe_quorum_error(
     request: DescribeQuorumRequest, code: ErrorCode
 ) -> DescribeQuorumResponse:
-    return DescribeQuorumResponse(error_code=code)
+    return DescribeQuorumResponse(error_code=code, error_message=code.message)

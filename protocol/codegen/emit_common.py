@@ -8,6 +8,7 @@ ANNOTATIONS = {
     "bool": "bool",
     "int8": "int",
     "int16": "int",
+    "uint16": "int",
     "int32": "int",
     "int64": "int",
     "uuid": "bytes",

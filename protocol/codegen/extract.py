@@ -42,7 +42,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "ListPartitionReassignments": (0, 0),
     "DescribeUserScramCredentials": (0, 0),
     "AlterUserScramCredentials": (0, 0),
-    "DescribeQuorum": (0, 1),
+    "DescribeQuorum": (0, 2),
     "DescribeCluster": (0, 2),
     "DescribeProducers": (0, 0),
     "DescribeTransactions": (0, 0),

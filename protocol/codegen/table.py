@@ -7,10 +7,18 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-FIXED_TYPES = {"bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uuid": "16s"}
+FIXED_TYPES = {
+    "bool": "?",
+    "int8": "b",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "int64": "q",
+    "uuid": "16s",
+}
 """Wire type -> struct module format; all are read and written in runs."""
 
-FIXED_BYTES = {"bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uuid": 16}
+FIXED_BYTES = {"bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "uuid": 16}
 VARIABLE_TYPES = {"string", "bytes", "records"}
 
 

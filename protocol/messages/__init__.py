@@ -85,7 +85,7 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     46: MessageClasses(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0, 0, 0),
     50: MessageClasses(DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 0, 0, 0),
     51: MessageClasses(AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, 0, 0, 0),
-    55: MessageClasses(DescribeQuorumRequest, DescribeQuorumResponse, 0, 1, 0),
+    55: MessageClasses(DescribeQuorumRequest, DescribeQuorumResponse, 0, 2, 0),
     60: MessageClasses(DescribeClusterRequest, DescribeClusterResponse, 0, 2, 0),
     61: MessageClasses(DescribeProducersRequest, DescribeProducersResponse, 0, 0, 0),
     65: MessageClasses(DescribeTransactionsRequest, DescribeTransactionsResponse, 0, 0, 0),

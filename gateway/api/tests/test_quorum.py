@@ -10,7 +10,7 @@ def _asking(topic: str, *indexes: int) -> DescribeQuorumRequest:
     return DescribeQuorumRequest(topics=[TopicData(topic_name=topic, partitions=partitions)])
 
 
-@pytest.mark.parametrize("version", range(2))
+@pytest.mark.parametrize("version", range(3))
 def test_the_catalog_is_a_quorum_of_one(version: int) -> None:
     @virtual
     async def body() -> None:
@@ -28,6 +28,10 @@ def test_the_catalog_is_a_quorum_of_one(version: int) -> None:
             assert voter.replica_id == NODE.node_id
             assert voter.log_end_offset == partition.high_watermark
             assert partition.observers == []
+            if version >= 2:
+                (node,) = reply.nodes
+                (listener,) = node.listeners
+                assert (node.node_id, listener.host, listener.port) == NODE
             seen.append(partition.high_watermark)
         assert seen[0] + 1 == seen[1]
 
