@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compat_tests.bench import lagging, load, reading, startup
+from compat_tests.bench import distant, lagging, load, reading, startup
 from compat_tests.bench.broker import Running, gateway
 from compat_tests.bench.raw import Raw
 from compat_tests.bench.report import heading, line
@@ -51,9 +51,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each throughput")
     parser.add_argument("--reading", action="store_true", help="also old data, tails and starts")
     parser.add_argument(
+        "--distant", action="store_true", help="a distant store instead of all else"
+    )
+    parser.add_argument(
         "--modes", default="file", help="of file, object (a folder), s3 (a local server)"
     )
     options = parser.parse_args()
+    if options.distant:
+        distant.bench_ticks()
+        distant.bench_scattered()
+        return
     for mode in options.modes.split(","):
         if mode == "s3":
             with S3Server() as server:

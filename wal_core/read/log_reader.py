@@ -19,7 +19,7 @@ from wal_core.format.chain import Link
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run, StreamRow
 from wal_core.read.cache import LoadingCache
-from wal_core.read.stored_blocks import StoredBlocks
+from wal_core.read.stored_blocks import StoredBlocks, Turn
 from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
 from wal_core.state.streams import Stream, take
@@ -139,14 +139,20 @@ class LogReader:
         at = run_of_offset(runs, offset)
         if at < 0:
             raise self._lost(stream_id, offset)
-        blocks = await self.blocks.around(view, runs, at, wait=wait)
+        run = runs[at]
+        turn = await self.blocks.turn(stream_id, offset, view, runs, at, wait=wait)
+        if turn is Turn.NOTHING:
+            return []
+        blocks = await self.blocks.around(view, runs, at, turn, wait=wait)
         if blocks is None:
             return []
         entries = blocks.of_stream(stream_id)
         at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
         if at < 0 or entries[at].end_offset <= offset:
             raise self._lost(stream_id, offset)
-        return take(entries, at, bytes_max, _TURN_ENTRIES_COUNT)
+        taken = take(entries, at, bytes_max, _TURN_ENTRIES_COUNT)
+        self.blocks.moved(stream_id, offset, run, taken)
+        return taken
 
     # -- questions to the index ------------------------------------------------------------
 

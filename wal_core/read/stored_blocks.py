@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from functools import partial
 
 from wal_core.budgets import Budgets
@@ -17,6 +18,7 @@ from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run
 from wal_core.read.cache import LoadingCache
+from wal_core.read.scans import Scans
 from wal_core.state.tables import place_of
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.stretches import (
@@ -27,6 +29,7 @@ from wal_core.stores.stretches import (
     read_stretch,
     stretches_around,
 )
+from wal_core.types import Entry
 
 _READ_AHEAD_COUNT = 16
 _READ_AHEAD_BYTES = 4 * MIB
@@ -42,6 +45,14 @@ _STRETCHES_IN_CACHE_COUNT = 8
 
 _DAMAGED_MAX_COUNT = 1_000
 """So many damaged stretches are remembered, a few hundred bytes each."""
+
+
+class Turn(Enum):
+    """What may be loaded for a reader."""
+
+    NOTHING = "nothing"
+    THIS_ONE = "what it asks for"
+    GO_ON = "what it will ask for next, too"
 
 
 class StoredBlocks:
@@ -64,6 +75,10 @@ class StoredBlocks:
         # Stretches with damage in them, so that what is whole is not read again with it each time.
         self._damaged: set[Stretch] = set()
         self._far = not store.segment_is_one_object
+        # A file that was read lately is in the system's memory: there everybody reads on its own.
+        window_bytes = budgets.blocks.bytes_max // 2
+        crowd_count = max(1, window_bytes // _READ_AHEAD_BYTES)
+        self._scans = Scans(window_bytes, crowd_count) if self._far else None
 
     @property
     def bytes_count(self) -> int:
@@ -83,7 +98,7 @@ class StoredBlocks:
         return place_of(self._store, self._log_id, view, number)
 
     async def around(
-        self, view: SegmentView, runs: Sequence[Run], at: int, *, wait: bool
+        self, view: SegmentView, runs: Sequence[Run], at: int, turn: Turn, *, wait: bool
     ) -> Blocks | None:
         """The block of a run, with neighbours; None if it is not here and `wait` is False.
 
@@ -93,17 +108,18 @@ class StoredBlocks:
         here = self.place(view, runs[at].block)
         if here.length == 0:
             raise Corrupt("these records are lost", **here.ids())
+        read_ahead = self._read_ahead if turn is Turn.GO_ON else _leave
         for stretch, end in self._stretches(view, runs, at):
             blocks = self._cache.peek(stretch)
             following = _run_of_block(runs, end, at)
             if blocks is None and not wait:
-                self._read_ahead(view, runs, at)
+                read_ahead(view, runs, at)
                 return None
             if blocks is None:
                 if self._far:
                     # Each read takes long, however many there are at once.
                     self._cache.prefetch(stretch)
-                    self._read_ahead(view, runs, following)
+                    read_ahead(view, runs, following)
                 try:
                     blocks = await self._cache.get(stretch)
                 except Corrupt:
@@ -111,9 +127,46 @@ class StoredBlocks:
                         raise
                     self._note_damaged(stretch)
                     continue
-            self._read_ahead(view, runs, following)
+            read_ahead(view, runs, following)
             return blocks
         raise AssertionError("a block alone is always tried")
+
+    async def turn(
+        self,
+        stream_id: int,
+        offset: int,
+        view: SegmentView,
+        runs: Sequence[Run],
+        at: int,
+        *,
+        wait: bool,
+    ) -> Turn:
+        """What may be loaded for who asks for `offset`, in the run `at`; waits a while for those
+        who will want it too."""
+        if self._scans is None:
+            return Turn.GO_ON
+        position = runs[at].bytes_before
+        if not self._scans.must_wait(stream_id, offset, position):
+            return Turn.GO_ON
+        if self._is_known(view, runs, at):
+            return Turn.THIS_ONE
+        if not wait:
+            return Turn.NOTHING
+        went_on = await self._scans.turn(stream_id, offset, position)
+        return Turn.GO_ON if went_on else Turn.THIS_ONE
+
+    def moved(self, stream_id: int, offset: int, run: Run, entries: Sequence[Entry]) -> None:
+        """A reader who asked for `offset`, in that run, has got these."""
+        if self._scans is not None:
+            got_bytes = sum(len(entry.payload) for entry in entries)
+            end_offset = entries[-1].end_offset
+            self._scans.moved(stream_id, offset, end_offset, run.bytes_before + got_bytes)
+
+    def _is_known(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:
+        if self.place(view, runs[at].block).length == 0:
+            return True  # that it is lost need not be loaded
+        stretch, _ = next(self._stretches(view, runs, at))
+        return self._cache.knows(stretch)
 
     def _note_damaged(self, stretch: Stretch) -> None:
         if len(self._damaged) >= _DAMAGED_MAX_COUNT:
@@ -157,6 +210,10 @@ class StoredBlocks:
     async def close(self) -> None:
         """End loads in progress."""
         await self._cache.close()
+
+
+def _leave(view: SegmentView, runs: Sequence[Run], at: int) -> None:
+    """Nothing is read ahead."""
 
 
 def _run_of_block(runs: Sequence[Run], number: int, at: int) -> int:

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from wal_core import Budgets, Corrupt, LogConfig, MemoryStore, open_store
-from wal_core.read.stored_blocks import StoredBlocks
+from wal_core.read.stored_blocks import StoredBlocks, Turn
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
@@ -34,14 +34,14 @@ def test_the_next_blocks_are_loaded_meanwhile():
         view = h.log._contents.active
         assert view is not None
         runs = view.runs(0)
-        assert await blocks.around(view, runs, 0, wait=False) is None
-        found = await blocks.around(view, runs, 0, wait=True)
+        assert await blocks.around(view, runs, 0, Turn.GO_ON, wait=False) is None
+        found = await blocks.around(view, runs, 0, Turn.GO_ON, wait=True)
         assert found is not None
         assert [bytes(entry.payload) for entry in found.of_stream(0)] == [b"00"]
         await asyncio.sleep(0.5)
         asked_count = len(faulty.calls)
         assert 1 < asked_count < COUNT
-        assert await blocks.around(view, runs, 1, wait=False) is not None
+        assert await blocks.around(view, runs, 1, Turn.GO_ON, wait=False) is not None
         assert blocks.bytes_count > 0
         await blocks.close()
         assert blocks.bytes_count == 0
@@ -60,11 +60,11 @@ def test_a_damaged_block_alone_is_refused_and_its_neighbours_are_not():
         faulty.inner.objects[key] = faulty.inner.objects[key][:-1] + b"?"
         runs = view.runs(0)
         with pytest.raises(Corrupt):
-            await blocks.around(view, runs, 3, wait=True)
+            await blocks.around(view, runs, 3, Turn.GO_ON, wait=True)
         with pytest.raises(Corrupt):
             await blocks.block(view, 3)
         for at in (2, 4):
-            assert await blocks.around(view, runs, at, wait=True) is not None
+            assert await blocks.around(view, runs, at, Turn.GO_ON, wait=True) is not None
         await blocks.close()
         await h.log.close()
 
