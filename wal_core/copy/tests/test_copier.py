@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import Corrupt, Invalid, MemoryStore, SegmentStore, open_store, open_to_look
+from wal_core import Corrupt, MemoryStore, SegmentStore, open_store, open_to_look
 from wal_core.copy import copy_log, open_to_copy
-from wal_core.copy.window import COUNT_MAX, Window
 from wal_core.fsck import check_log
 from wal_core.stores.opening import COPYING_KEY
 from wal_core.stores.segments.object import ObjectSegmentStore
@@ -108,22 +107,6 @@ def _note(mode: str) -> bytes:
     return b'{"format": 3, "mode": "%b", "from": "from"}\n' % mode.encode()
 
 
-async def test_a_copy_cut_short_is_no_log(tmp_path: Path):
-    target = await open_to_copy(str(tmp_path), "object", "a", cloud=None, rng=CountingRng())
-    await target.close()
-    with pytest.raises(Invalid, match="cut short"):
-        await open_store(str(tmp_path), "object")
-    with pytest.raises(Invalid, match="another copy"):
-        await open_to_copy(str(tmp_path), "object", "b", cloud=None, rng=CountingRng())
-
-
-async def test_what_is_there_is_not_written_over(tmp_path: Path):
-    (tmp_path / "mine").write_text("x")
-    with pytest.raises(Invalid, match=r"not empty \(there is mine\)"):
-        await open_to_copy(str(tmp_path), "file", "a", cloud=None, rng=CountingRng())
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["mine"]
-
-
 async def test_damage_is_told_and_not_copied():
     source, target = MemoryStore(), MemoryStore()
     store = await open_store("", "object", objects=source)
@@ -180,29 +163,3 @@ async def test_a_segment_that_goes_while_it_is_read_is_read_again():
     assert await copy.read_all(0) == [(n, b"%d" % n) for n in range(30)]
     await copy.log.close()
     await h.log.close()
-
-
-async def test_a_window_is_bounded_and_fails_with_its_work():
-    flying = most = 0
-
-    async def work(error: Exception | None = None) -> None:
-        nonlocal flying, most
-        flying += 1
-        most = max(most, flying)
-        await asyncio.sleep(0)
-        flying -= 1
-        if error:
-            raise error
-
-    async with Window() as window:
-        for _ in range(3 * COUNT_MAX):
-            await window.start(work(), 1)
-    assert (flying, most) == (0, COUNT_MAX)
-    most = 0
-    async with Window() as window:
-        for _ in range(5):
-            await window.start(work(), 20 << 20)
-    assert most == 1
-    with pytest.raises(Corrupt):
-        async with Window() as window:
-            await window.start(work(Corrupt("x")), 1)
