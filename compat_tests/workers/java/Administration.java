@@ -7,6 +7,7 @@ import java.util.Map;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.common.TopicPartition;
@@ -31,6 +32,10 @@ final class Administration {
                 }
                 case "delete_records" -> {
                     return deleteRecords(client, arguments);
+                }
+                case "create_partitions" -> {
+                    var wanted = NewPartitions.increaseTo(arguments.get("count").asInt());
+                    client.createPartitions(Map.of(arguments.get("topic").asText(), wanted)).all().get();
                 }
                 case "alter_configs" -> alterConfigs(client, arguments);
                 case "topic_configs" -> {
