@@ -24,6 +24,7 @@ WORKERS = Path(__file__).parents[1] / "workers"
 CALL_TIMEOUT_S = 110.0
 KAFKA_CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
+NEWEST_JAVA = "org.apache.kafka:kafka-clients:4.4.0"
 Position = tuple[str, int, int | str]
 
 
@@ -60,8 +61,8 @@ def _script(name: str, python: Callable[[], str] = environments.newest_python) -
     return [python(), str(WORKERS / name)]
 
 
-def _java(version: str, modes: tuple[str, ...] = ()) -> Library:
-    clients = f"org.apache.kafka:kafka-clients:{version}"
+def _java(clients: str, modes: tuple[str, ...] = ()) -> Library:
+    version = clients.rpartition(":")[2]
     return Library(
         f"java-{version.rpartition('.')[0]}",
         "java",
@@ -97,8 +98,8 @@ LIBRARIES = {
             lambda: _script("confluent_worker.py", environments.librdkafka19_python),
         ),
         # Two of one family: what storage can break, one of them notices.
-        _java("3.9.2", modes=("file",)),
-        _java("4.4.0"),
+        _java("org.apache.kafka:kafka-clients:3.9.2", modes=("file",)),
+        _java(NEWEST_JAVA),
         Library(
             "franz-go",
             "franz-go",
