@@ -16,13 +16,15 @@ RANGES: dict[str, tuple[int, int]] = {
     "Fetch": (0, 18),
     "ListOffsets": (0, 11),
     "Metadata": (0, 13),
-    "OffsetCommit": (2, 9),
-    "OffsetFetch": (1, 9),
-    "FindCoordinator": (0, 5),
+    "OffsetCommit": (0, 10),
+    "OffsetFetch": (0, 10),
+    "FindCoordinator": (0, 6),
     "JoinGroup": (0, 9),
     "Heartbeat": (0, 4),
     "LeaveGroup": (0, 5),
     "SyncGroup": (0, 5),
+    "DescribeGroups": (0, 6),
+    "ListGroups": (0, 5),
     "ApiVersions": (0, 4),
     "CreateTopics": (0, 7),
     "DeleteTopics": (0, 6),
@@ -33,11 +35,13 @@ RANGES: dict[str, tuple[int, int]] = {
     "AlterConfigs": (0, 2),
     "DescribeLogDirs": (0, 5),
     "CreatePartitions": (0, 3),
+    "DeleteGroups": (0, 2),
     "IncrementalAlterConfigs": (0, 1),
     "DescribeAcls": (0, 3),
     "CreateAcls": (0, 3),
     "DeleteAcls": (0, 3),
     "ElectLeaders": (0, 2),
+    "OffsetDelete": (0, 0),
     "AlterPartitionReassignments": (0, 1),
     "ListPartitionReassignments": (0, 0),
     "DescribeUserScramCredentials": (0, 0),
@@ -49,8 +53,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "ListTransactions": (0, 1),
     "DescribeTopicPartitions": (0, 0),
 }
-"""Produce reaches below Kafka 4's own 3 because old librdkafka must be answered there (KIP-896,
-KAFKA-18659)."""
+"""Some reach below what Kafka 4 serves: Produce because old librdkafka must be answered there
+(KIP-896, KAFKA-18659), OffsetCommit and OffsetFetch for clients as old as sarama's of 0.9."""
 
 HEADER = """\
 # The wire schema of Kafka's request and response messages, as far as this gateway speaks them.

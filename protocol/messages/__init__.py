@@ -16,6 +16,8 @@ from protocol.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from protocol.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
 from protocol.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse
 from protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from protocol.messages.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
+from protocol.messages.list_groups import ListGroupsRequest, ListGroupsResponse
 from protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.messages.create_topics import CreateTopicsRequest, CreateTopicsResponse
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse
@@ -26,11 +28,13 @@ from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeC
 from protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
 from protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
 from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
+from protocol.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
 from protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
 from protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
 from protocol.messages.create_acls import CreateAclsRequest, CreateAclsResponse
 from protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
 from protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
+from protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 from protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
 from protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
 from protocol.messages.describe_user_scram_credentials import DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
@@ -59,13 +63,15 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     1: MessageClasses(FetchRequest, FetchResponse, 0, 18, 12),
     2: MessageClasses(ListOffsetsRequest, ListOffsetsResponse, 0, 11, 6),
     3: MessageClasses(MetadataRequest, MetadataResponse, 0, 13, 9),
-    8: MessageClasses(OffsetCommitRequest, OffsetCommitResponse, 2, 9, 8),
-    9: MessageClasses(OffsetFetchRequest, OffsetFetchResponse, 1, 9, 6),
-    10: MessageClasses(FindCoordinatorRequest, FindCoordinatorResponse, 0, 5, 3),
+    8: MessageClasses(OffsetCommitRequest, OffsetCommitResponse, 0, 10, 8),
+    9: MessageClasses(OffsetFetchRequest, OffsetFetchResponse, 0, 10, 6),
+    10: MessageClasses(FindCoordinatorRequest, FindCoordinatorResponse, 0, 6, 3),
     11: MessageClasses(JoinGroupRequest, JoinGroupResponse, 0, 9, 6),
     12: MessageClasses(HeartbeatRequest, HeartbeatResponse, 0, 4, 4),
     13: MessageClasses(LeaveGroupRequest, LeaveGroupResponse, 0, 5, 4),
     14: MessageClasses(SyncGroupRequest, SyncGroupResponse, 0, 5, 4),
+    15: MessageClasses(DescribeGroupsRequest, DescribeGroupsResponse, 0, 6, 5),
+    16: MessageClasses(ListGroupsRequest, ListGroupsResponse, 0, 5, 3),
     18: MessageClasses(ApiVersionsRequest, ApiVersionsResponse, 0, 4, 3),
     19: MessageClasses(CreateTopicsRequest, CreateTopicsResponse, 0, 7, 5),
     20: MessageClasses(DeleteTopicsRequest, DeleteTopicsResponse, 0, 6, 4),
@@ -76,11 +82,13 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
     35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 0, 5, 2),
     37: MessageClasses(CreatePartitionsRequest, CreatePartitionsResponse, 0, 3, 2),
+    42: MessageClasses(DeleteGroupsRequest, DeleteGroupsResponse, 0, 2, 2),
     44: MessageClasses(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0, 1, 1),
     29: MessageClasses(DescribeAclsRequest, DescribeAclsResponse, 0, 3, 2),
     30: MessageClasses(CreateAclsRequest, CreateAclsResponse, 0, 3, 2),
     31: MessageClasses(DeleteAclsRequest, DeleteAclsResponse, 0, 3, 2),
     43: MessageClasses(ElectLeadersRequest, ElectLeadersResponse, 0, 2, 2),
+    47: MessageClasses(OffsetDeleteRequest, OffsetDeleteResponse, 0, 0, 32767),
     45: MessageClasses(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 0, 1, 0),
     46: MessageClasses(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0, 0, 0),
     50: MessageClasses(DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 0, 0, 0),

@@ -242,7 +242,9 @@ def commit_request(partitions, **fields) -> OffsetCommitRequest:
                 committed_metadata=metadata,
             )
         )
-    topics = [OffsetCommitRequestTopic(name, parts) for name, parts in by_topic.items()]
+    topics = [
+        OffsetCommitRequestTopic(name=name, partitions=parts) for name, parts in by_topic.items()
+    ]
     return OffsetCommitRequest(group_id=GROUP, topics=topics, **fields)
 
 
@@ -257,7 +259,9 @@ def codes_of(answer: OffsetCommitResponse):
 async def fetch(broker, version, wanted, group=GROUP):
     """(group's code, {(topic, partition): (offset, epoch, metadata, code)})"""
     if version >= 8:
-        topics = wanted and [OffsetFetchRequestTopics(n, list(p)) for n, p in wanted.items()]
+        topics = wanted and [
+            OffsetFetchRequestTopics(name=n, partition_indexes=list(p)) for n, p in wanted.items()
+        ]
         request = OffsetFetchRequest(groups=[OffsetFetchRequestGroup(group, topics=topics)])
         (found,) = (await broker.ask(request, version)).groups
         assert found.group_id == group
@@ -319,7 +323,7 @@ async def test_offset_fetch_in_every_version(version):
 async def test_offset_fetch_of_many_groups():
     broker = Broker()
     await broker.ask(commit_request({("t", 0): (5, "m")}), 9)
-    wanted = [OffsetFetchRequestTopics("t", [0])]
+    wanted = [OffsetFetchRequestTopics(name="t", partition_indexes=[0])]
     answer = await broker.ask(
         OffsetFetchRequest(
             groups=[

@@ -132,7 +132,9 @@ REQUESTS = {
     ),
     K.OFFSET_FETCH: lambda n: OffsetFetchRequest(
         groups=[
-            OffsetFetchRequestGroup("g", topics=[OffsetFetchRequestTopics("t", list(range(n)))])
+            OffsetFetchRequestGroup(
+                "g", topics=[OffsetFetchRequestTopics(name="t", partition_indexes=list(range(n)))]
+            )
         ]
     ),
     K.OFFSET_FOR_LEADER_EPOCH: lambda n: OffsetForLeaderEpochRequest(
