@@ -9,7 +9,8 @@
                           +-----join, leave, expiry--- STABLE <---leader's sync--+
 
 Rules: the generation only grows; a parked request is answered by an event or by a timer, never
-forgotten; member expiry is the loop's business (`RenewableTimer`), durability the host's (`store`).
+forgotten; member expiry is the loop's business (`RenewableTimer`), how long a rebalance waits that
+of its phases, durability the host's (`store`).
 Semantics follow the classic protocol of Apache Kafka (KIP-62, 134, 345, 394, 800, 814), with these
 departures: member ids handed out but not used do not hold a rebalance up; a parked JoinGroup whose
 connection went away no longer counts as joined; a second JoinGroup or SyncGroup of one member
@@ -34,6 +35,7 @@ from gateway.groups.members import (
     SyncRequest,
     SyncResult,
 )
+from gateway.groups.phases import JoinPhase, SyncPhase
 from gateway.groups.sessions import Sessions, answered
 from gateway.groups.states import (
     COMMIT_CODES,
@@ -42,7 +44,6 @@ from gateway.groups.states import (
     SYNC_CODES,
     State,
 )
-from gateway.groups.timers import RenewableTimer
 from gateway.observe.logger import log_event
 from protocol import ErrorCode
 
@@ -65,12 +66,8 @@ class ClassicGroup:
         self.state_since_ms = -1
         self._host = host
         self._config = host.config
-        self._rebalance_timer = RenewableTimer(self._rebalance_time_is_up)
-        self._sync_timer = RenewableTimer(self._sync_time_is_up)
-        self._unsynced_ids: set[str] = set()
-        # Time left for the initial delay's extensions; None outside of the initial delay.
-        self._initial_delay_left_ms: int | None = None
-        self._newcomers_during_delay = False
+        self._joins = JoinPhase(host.config.initial_rebalance_delay_ms, self._complete_join)
+        self._syncs = SyncPhase(self._sync_time_is_up)
         self._storing_generation = -1
 
     # ---- after a restart
@@ -162,8 +159,7 @@ class ClassicGroup:
         )
         if not len(self.members):
             self.protocol_type = request.protocol_type
-        if self._initial_delay_left_ms is not None:
-            self._newcomers_during_delay = True
+        self._joins.somebody_comes()
         self.members.add(member)
         self._sessions.begin(member, self._config.new_member_join_timeout_ms)
         answer = self._sessions.park_join(member)
@@ -197,7 +193,7 @@ class ClassicGroup:
         previous_id = member.member_id
         self._sessions.answer_join(member, JoinResult(ErrorCode.FENCED_INSTANCE_ID, previous_id))
         self._sessions.answer_sync(member, SyncResult(ErrorCode.FENCED_INSTANCE_ID))
-        self._unsynced_ids.discard(previous_id)
+        self._syncs.came(previous_id)
         self.members.rename(member, member_id)
         self.members.update(member, request)
         member.is_new = False
@@ -257,35 +253,18 @@ class ClassicGroup:
     def _prepare_rebalance(self) -> None:
         if self.state is _COMPLETING:
             self._drop_assignment(ErrorCode.REBALANCE_IN_PROGRESS)
-        self._sync_timer.cancel()
-        self._unsynced_ids.clear()
+        self._syncs.end()
         starts_empty = self.state is _EMPTY
         self._enter(_PREPARING)
         timeout_ms = self.members.rebalance_timeout_ms()
-        delay_ms = min(self._config.initial_rebalance_delay_ms, timeout_ms)
-        if starts_empty and delay_ms > 0:
-            self._initial_delay_left_ms = timeout_ms - delay_ms
-            self._newcomers_during_delay = False
-            self._rebalance_timer.renew(delay_ms)
+        if starts_empty:
+            self._joins.gather(timeout_ms)
         else:
-            self._rebalance_timer.renew(timeout_ms)
+            self._joins.wait(timeout_ms)
 
     def _try_complete_join(self) -> None:
-        if self._initial_delay_left_ms is None and self.members.all_joined():
+        if not self._joins.is_gathering and self.members.all_joined():
             self._complete_join()
-
-    def _rebalance_time_is_up(self) -> None:
-        if self.state is not _PREPARING:
-            return
-        left_ms = self._initial_delay_left_ms
-        if left_ms and self._newcomers_during_delay:
-            delay_ms = min(self._config.initial_rebalance_delay_ms, left_ms)
-            self._initial_delay_left_ms = left_ms - delay_ms
-            self._newcomers_during_delay = False
-            self._rebalance_timer.renew(delay_ms)
-            return
-        self._initial_delay_left_ms = None
-        self._complete_join()
 
     def _complete_join(self) -> None:
         for member in self.members:
@@ -293,9 +272,9 @@ class ClassicGroup:
             if not member.awaits_join and not member.is_static:
                 self._discard(member)
         if len(self.members) and not self.members.elect_joined_leader():
-            self._rebalance_timer.renew(self.members.rebalance_timeout_ms())
+            self._joins.wait(self.members.rebalance_timeout_ms())
             return
-        self._rebalance_timer.cancel()
+        self._joins.end()
         self.generation += 1
         if not len(self.members):
             self.protocol_name = None
@@ -304,13 +283,15 @@ class ClassicGroup:
             return
         self.protocol_name = self.members.select_protocol()
         self._enter(_COMPLETING)
-        self._unsynced_ids = {m.member_id for m in self.members if m.awaits_join}
+        self._syncs.begin(
+            (m.member_id for m in self.members if m.awaits_join),
+            self.members.rebalance_timeout_ms(),
+        )
         for member in self.members:
             if member.awaits_join:
                 member.is_new = False
                 member.id_known = True
                 self._sessions.answer_join(member, self._generation_for(member))
-        self._sync_timer.renew(self.members.rebalance_timeout_ms())
 
     # ---- SyncGroup
 
@@ -328,7 +309,7 @@ class ClassicGroup:
         if error is not ErrorCode.NONE or speaker is None:
             return answered(SyncResult(error))
         self._sessions.renew(speaker)
-        self._synced(speaker)
+        self._syncs.came(speaker.member_id)
         if self.state is _STABLE:
             return answered(self._assignment_of(speaker))
         parked = self._sessions.park_sync(speaker)
@@ -386,17 +367,10 @@ class ClassicGroup:
     def _assignment_of(self, member: Member) -> SyncResult:
         return SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, member.assignment)
 
-    def _synced(self, member: Member) -> None:
-        self._unsynced_ids.discard(member.member_id)
-        if not self._unsynced_ids:
-            self._sync_timer.cancel()
-
     def _sync_time_is_up(self) -> None:
         """Members that joined the generation but never came for its assignment are gone."""
-        if self.state not in (_COMPLETING, _STABLE) or not self._unsynced_ids:
-            return
         for member in self.members:
-            if member.member_id in self._unsynced_ids:
+            if self._syncs.is_missing(member.member_id):
                 self._discard(member)
         self._rebalance()
 
@@ -463,13 +437,13 @@ class ClassicGroup:
     def _discard(self, member: Member) -> None:
         self._sessions.end(member, ErrorCode.UNKNOWN_MEMBER_ID)
         self.members.remove(member)
-        self._synced(member)
+        self._syncs.came(member.member_id)
 
     def die(self, error: ErrorCode) -> None:
         """Answer everyone who waits with `error`; the group is of no use afterwards."""
         self._enter(_DEAD)
-        self._rebalance_timer.cancel()
-        self._sync_timer.cancel()
+        self._joins.end()
+        self._syncs.end()
         for member in self.members:
             self._sessions.end(member, error)
             self.members.remove(member)

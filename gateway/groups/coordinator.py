@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.groups import records
@@ -19,6 +18,15 @@ from gateway.groups.budget import StateBudget
 from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset, TopicPartition
 from gateway.groups.config import GroupConfig
+from gateway.groups.deletions import Deletions
+from gateway.groups.described import (
+    OFFSETS_ONLY,
+    DescribedGroup,
+    ListedGroup,
+    described,
+    listed,
+)
+from gateway.groups.expiry import Expiry
 from gateway.groups.host import JournaledGroup
 from gateway.groups.journal import GroupJournal, JournalWriter
 from gateway.groups.members import (
@@ -31,7 +39,6 @@ from gateway.groups.members import (
 from gateway.groups.offsets import GroupOffsets, OffsetToCommit
 from gateway.groups.pending_ids import PendingIds
 from gateway.groups.sessions import answered
-from gateway.groups.states import State
 from gateway.observe.logger import log_event
 from protocol import DecodeError, ErrorCode
 from wal_core import Clock, Rng
@@ -41,8 +48,6 @@ logger = logging.getLogger(__name__)
 GROUP_BYTES = 2_500
 """What a group takes beside its members, here and in the journal's newest values: 3.5 KB with one
 ordinary member."""
-_SWEEP_STEP_COUNT = 2_000
-"""Groups and offsets looked at in one go, so that the sweep holds the loop for some ms only."""
 
 
 class GroupCoordinator:
@@ -71,10 +76,8 @@ class GroupCoordinator:
         )
         self._offsets = GroupOffsets(config, self._writer, clock, offsets_budget)
         self._forgetting: set[asyncio.Task[None]] = set()
-        self._sweep_timer: asyncio.TimerHandle | None = None
-        self._sweep_queue: list[str] = []
-        # What an expired group still has: its id, since when, and slices of its offsets.
-        self._expiring: deque[tuple[str, Sequence[TopicPartition]]] = deque()
+        self._deletions = Deletions(self._groups, self._offsets, self._forget)
+        self._expiry = Expiry(config, self._groups, self._offsets, clock, self._let_go)
         self._closed = False
 
     @property
@@ -154,6 +157,48 @@ class GroupCoordinator:
         """How many offsets a group has."""
         return self._offsets.count_of(group_id)
 
+    # ---- what administrators ask
+
+    def group_ids(self) -> list[str]:
+        """Of all groups: those with members or a remembered generation, those with offsets."""
+        return list(dict.fromkeys((*self._groups, *self._offsets.group_ids())))
+
+    def listed(self, group_id: str) -> ListedGroup | None:
+        """None: there is no such group."""
+        group = self._groups.get(group_id)
+        is_there = group is not None or group_id in self._offsets
+        return listed(group_id, group) if is_there else None
+
+    def members_count(self, group_id: str) -> int:
+        group = self._groups.get(group_id)
+        return 0 if group is None else len(group.members)
+
+    def described(self, group_id: str) -> tuple[ErrorCode, DescribedGroup | None]:
+        """DescribeGroups; None: there is no such group."""
+        if self._closed:
+            return ErrorCode.NOT_COORDINATOR, None
+        group = self._groups.get(group_id)
+        if group is not None:
+            return ErrorCode.NONE, described(group)
+        return ErrorCode.NONE, OFFSETS_ONLY if group_id in self._offsets else None
+
+    async def delete_group(self, group_id: str) -> ErrorCode:
+        """DeleteGroups; NONE means that it is gone for good, with its offsets."""
+        if self._closed:
+            return ErrorCode.NOT_COORDINATOR
+        return await self._deletions.delete_group(group_id)
+
+    async def delete_offsets(
+        self, group_id: str, partitions: Sequence[TopicPartition]
+    ) -> tuple[ErrorCode, list[ErrorCode]]:
+        """OffsetDelete; see `Deletions`."""
+        error = self._refusal_of_group(group_id)
+        if error is not ErrorCode.NONE:
+            return error, []
+        return await self._deletions.delete_offsets(group_id, partitions)
+
+    # ---- topics
+
     def topics(self) -> list[str]:
         """The topics with committed offsets."""
         return self._offsets.topics()
@@ -218,13 +263,12 @@ class GroupCoordinator:
         """Begin to watch the members of restored groups; needs the running loop."""
         for group in self._groups.values():
             group.start()
-        self._schedule_sweep()
+        self._expiry.start()
 
     async def close(self) -> None:
         """Answer all who wait with NOT_COORDINATOR, then wait for the writes under way."""
         self._closed = True
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
+        self._expiry.stop()
         for group in list(self._groups.values()):
             self._drop(group, ErrorCode.NOT_COORDINATOR)
         await self._writer.close()
@@ -285,6 +329,8 @@ class GroupCoordinator:
         if error is not ErrorCode.NONE:
             return error
         error = refusal_of_request(request, self.config)
+        if error is ErrorCode.NONE and group_id in self._deletions:
+            error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
         if error is not ErrorCode.NONE or group_id in self._groups:
             return error
         if request.member_id != "" and not self.pending_ids.has(group_id, request.member_id):
@@ -309,59 +355,26 @@ class GroupCoordinator:
         # The empty group id may commit: old simple consumers have no other.
         if len(group_id.encode()) > self.config.group_id_bytes_max:
             return ErrorCode.INVALID_GROUP_ID
+        if group_id in self._deletions:
+            return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
         group = self._groups.get(group_id)
         if group is not None:
             return group.check_commit(member, generation)
         # A group without members stores offsets only; a generation then speaks of a forgotten one.
         return ErrorCode.NONE if generation < 0 else ErrorCode.ILLEGAL_GENERATION
 
-    # ---- retention
+    # ---- the end of groups
 
-    def _schedule_sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._sweep_timer = loop.call_later(
-            self.config.offsets_check_interval_ms / 1_000, self._begin_sweep
-        )
-
-    def _begin_sweep(self) -> None:
-        self._sweep_queue = list(dict.fromkeys((*self._groups, *self._offsets.group_ids())))
-        self._sweep_step()
-
-    def _sweep_step(self) -> None:
-        """Some of it, and the rest in later turns of the loop."""
-        now_ms = self._clock.now_ms()
-        limit_ms = now_ms - self.config.offsets_retention_ms
-        left_count = _SWEEP_STEP_COUNT
-        while left_count > 0 and self._sweep_queue and not self._expiring:
-            group_id = self._sweep_queue.pop()
-            left_count -= 1 + self._offsets.count_of(group_id)
-            self._expire(group_id, limit_ms)
-        if self._expiring:
-            self._offsets.expire(*self._expiring.popleft(), limit_ms)
-        if self._sweep_queue or self._expiring:
-            self._sweep_timer = asyncio.get_running_loop().call_later(0, self._sweep_step)
-        else:
-            self._schedule_sweep()
-
-    def _expire(self, group_id: str, limit_ms: int) -> None:
-        """Drop what nobody used for the retention time: offsets first, then the empty group.
-
-        KIP-211: the time runs from the last commit or from the loss of the last member, whichever
-        is later. Offsets of groups with members never expire here.
-        """
-        group = self._groups.get(group_id)
-        if group is not None and group.state is not State.EMPTY:
+    def _let_go(self, group: ClassicGroup) -> None:
+        """Of a group that nobody uses any more; an id that was handed out may yet be used."""
+        if self.pending_ids.has_any(group.group_id):
             return
-        since_ms = -1 if group is None else group.state_since_ms
-        old = self._offsets.expired(group_id, since_ms, limit_ms)
-        if old:
-            self._expiring += [(group_id, some) for some in old]
-        elif group is not None and group_id not in self._offsets:
-            if self.pending_ids.has_any(group_id):
-                return
-            # Forgotten at once: should the tombstone be lost, a restart brings an empty group back.
-            self._writer.write(group_id, [(records.encode_group_key(group_id), None)])
-            self._drop(group, ErrorCode.COORDINATOR_NOT_AVAILABLE)
+        # Forgotten at once: should the tombstone be lost, a restart brings an empty group back.
+        self._writer.write(group.group_id, [(records.encode_group_key(group.group_id), None)])
+        self._forget(group)
+
+    def _forget(self, group: ClassicGroup) -> None:
+        self._drop(group, ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
 
 def java_hash(text: str) -> int:

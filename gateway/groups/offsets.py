@@ -265,12 +265,36 @@ class GroupOffsets:
     ) -> asyncio.Future[ErrorCode]:
         """At once, and again when what was under way before has taken effect."""
         self._committed.remove(group_id, partitions)
+        return self.delete(group_id, partitions)
+
+    def delete(
+        self,
+        group_id: str,
+        partitions: Sequence[TopicPartition],
+        also: Sequence[Record] = (),
+        then: Callable[[], None] = lambda: None,
+    ) -> asyncio.Future[ErrorCode]:
+        """Remove offsets once that is durable, in one batch with records of the group, `also`; and
+        then do what comes of these.
+        """
         tombstones: list[Record] = [
             (records.encode_offset_key(group_id, *partition), None) for partition in partitions
         ]
-        return self._writer.write(
-            group_id, tombstones, lambda: self._committed.remove(group_id, partitions)
-        )
+
+        def apply() -> None:
+            self._committed.remove(group_id, partitions)
+            then()
+
+        return self._writer.write(group_id, [*tombstones, *also], apply)
+
+    def known(self, group_id: str) -> list[TopicPartition]:
+        """Those of a group that have an offset, or get one by a commit that is under way."""
+        found = dict.fromkeys(where for where, _ in self._committed.of(group_id))
+        for topic, writes in self._under_way.items():
+            for committing_id, indexes in writes.values():
+                if committing_id == group_id:
+                    found |= dict.fromkeys((topic, index) for index in indexes)
+        return list(found)
 
     def expired(
         self, group_id: str, since_ms: int, limit_ms: int
