@@ -14,6 +14,7 @@ from gateway.api import (
     alter_configs,
     cluster,
     configs,
+    group_admin,
     group_offsets,
     groups,
     leaders,
@@ -94,6 +95,7 @@ _DESCRIBE_TOPIC = Permission(Operation.DESCRIBE, Resource.TOPIC)
 _DESCRIBE_CONFIGS_TOPIC = Permission(Operation.DESCRIBE_CONFIGS, Resource.TOPIC)
 _ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
 _READ_GROUP = Permission(Operation.READ, Resource.GROUP)
+_DELETE_GROUP = Permission(Operation.DELETE, Resource.GROUP)
 _DESCRIBE_GROUP = Permission(Operation.DESCRIBE, Resource.GROUP)
 _DESCRIBE_CLUSTER = Permission(Operation.DESCRIBE, Resource.CLUSTER)
 _ALTER_CLUSTER = Permission(Operation.ALTER, Resource.CLUSTER)
@@ -146,16 +148,16 @@ _ROWS = (
     ),
     Api(
         K.OFFSET_COMMIT,
-        2,
-        9,
+        0,
+        10,
         group_offsets.offset_commit,
         group_offsets.offset_commit_error,
         _READ_GROUP,
     ),
     Api(
         K.OFFSET_FETCH,
-        1,
-        9,
+        0,
+        10,
         group_offsets.offset_fetch,
         group_offsets.offset_fetch_error,
         _DESCRIBE_GROUP,
@@ -165,7 +167,7 @@ _ROWS = (
     Api(
         K.FIND_COORDINATOR,
         0,
-        5,
+        6,
         groups.find_coordinator,
         groups.find_coordinator_error,
         _DESCRIBE_GROUP,
@@ -191,6 +193,26 @@ _ROWS = (
         groups.sync_group_error,
         _READ_GROUP,
         parks=True,
+    ),
+    Api(
+        K.DESCRIBE_GROUPS,
+        0,
+        6,
+        group_admin.describe_groups,
+        group_admin.describe_groups_error,
+        _DESCRIBE_GROUP,
+        reply=ReplyClass.LARGE,
+        weigh=group_admin.describe_groups_weight,
+    ),
+    Api(
+        K.LIST_GROUPS,
+        0,
+        5,
+        group_admin.list_groups,
+        group_admin.list_groups_error,
+        _DESCRIBE_CLUSTER,
+        reply=ReplyClass.LARGE,
+        weigh=group_admin.list_groups_weight,
     ),
     Api(
         K.API_VERSIONS,
@@ -291,6 +313,14 @@ _ROWS = (
         weigh=log_dirs.describe_log_dirs_weight,
     ),
     Api(
+        K.DELETE_GROUPS,
+        0,
+        2,
+        group_admin.delete_groups,
+        group_admin.delete_groups_error,
+        _DELETE_GROUP,
+    ),
+    Api(
         K.ELECT_LEADERS,
         0,
         2,
@@ -321,6 +351,14 @@ _ROWS = (
         leaders.list_partition_reassignments,
         leaders.list_partition_reassignments_error,
         _DESCRIBE_CLUSTER,
+    ),
+    Api(
+        K.OFFSET_DELETE,
+        0,
+        0,
+        group_admin.offset_delete,
+        group_admin.offset_delete_error,
+        _DELETE_GROUP,
     ),
     Api(
         K.DESCRIBE_USER_SCRAM_CREDENTIALS,

@@ -2,11 +2,14 @@
 
 State and meaning live in gateway.groups; this module translates. The versions are API_TABLE's.
 
-Versions whose meaning differs, not only their fields: OffsetFetch v2: null topics mean all; v8:
-many groups at once (KIP-709).
+Versions whose meaning differs, not only their fields: OffsetCommit v0 knows no members; v9: a group
+that is not there is told apart from a generation that is over (KIP-848); v10: topics by id
+(KIP-848). OffsetFetch v2: null topics mean all, and a group has an error of its own; v8: many
+groups at once (KIP-709); v10: topics by id.
 
 Departures from Kafka: `require_stable` (OffsetFetch v7) changes nothing while there are no
-transactions; `retention_time_ms` (OffsetCommit v2-4) is ignored, KIP-211 made it obsolete.
+transactions; `retention_time_ms` (OffsetCommit v2-4) is ignored, KIP-211 made it obsolete, and so
+is `commit_timestamp` (v1). Version 0 of both means the group, too, not ZooKeeper.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.api.call import Call, groups_ready
 from gateway.fairness.slices import Slices
-from gateway.groups.committed import CommittedOffset
+from gateway.groups.committed import CommittedOffset, TopicPartition
 from gateway.groups.members import Identity
 from gateway.groups.offsets import OffsetToCommit
 from protocol import ZERO_UUID, ErrorCode
@@ -39,6 +42,9 @@ from protocol.messages.offset_fetch import (
     OffsetFetchResponseTopics,
 )
 
+FIRST_COMMIT_WITH_GROUP_NOT_FOUND = 9
+FIRST_WITH_TOPIC_IDS = 10
+FIRST_OFFSET_FETCH_WITH_GROUP_ERROR = 2
 FIRST_OFFSET_FETCH_WITH_BATCHES = 8
 LOOKED_UP_AT_ONCE_COUNT = 250
 REPLY_BYTES_MAX = 32 * 1024 * 1024
@@ -51,18 +57,23 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
     code = await groups_ready(call)
     if code is not ErrorCode.NONE:
         return offset_commit_error(request, code)
-    exist: list[bool] = []
+    refused: list[ErrorCode] = []  # NONE: by nobody yet
     offsets: list[OffsetToCommit] = []
     slices = Slices()
+    by_id = call.version >= FIRST_WITH_TOPIC_IDS
+    knows_not_found = call.version >= FIRST_COMMIT_WITH_GROUP_NOT_FOUND
     for topic in request.topics:
         for asked in topic.partitions:
             if slices.is_over:
                 await slices.pause()
-            partition = broker.partition(topic.name, asked.partition_index)
-            exist.append(partition is not None)
+            if by_id:
+                partition = broker.partition_by_id(topic.topic_id, asked.partition_index)
+            else:
+                partition = broker.partition(topic.name, asked.partition_index)
+            refused.append(_refusal(topic, call) if partition is None else ErrorCode.NONE)
             if partition is not None:
                 offset = OffsetToCommit(
-                    topic=topic.name,
+                    topic=partition.topic.name,
                     partition=asked.partition_index,
                     offset=asked.committed_offset,
                     leader_epoch=asked.committed_leader_epoch,
@@ -77,12 +88,20 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
             request.generation_id_or_member_epoch,
             offsets,
             call.client_host,
+            no_group=(
+                ErrorCode.GROUP_ID_NOT_FOUND if knows_not_found else ErrorCode.ILLEGAL_GENERATION
+            ),
         )
     )
-    codes = [
-        next(committed) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for exists in exist
-    ]
+    codes = [next(committed) if code is ErrorCode.NONE else code for code in refused]
     return await _commit_response(request, codes)
+
+
+def _refusal(topic: OffsetCommitRequestTopic, call: Call) -> ErrorCode:
+    """What is said of a partition that is not there."""
+    if call.version >= FIRST_WITH_TOPIC_IDS and call.broker.topics.with_id(topic.topic_id) is None:
+        return ErrorCode.UNKNOWN_TOPIC_ID
+    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 def offset_commit_error(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse:
@@ -109,6 +128,7 @@ def _committed(
 ) -> OffsetCommitResponseTopic:
     return OffsetCommitResponseTopic(
         name=topic.name,
+        topic_id=topic.topic_id,
         partitions=[
             OffsetCommitResponsePartition(
                 partition_index=partition.partition_index, error_code=next(codes)
@@ -159,27 +179,59 @@ async def _fetch_group(
     slices: Slices,
 ) -> OffsetFetchResponseGroup:
     coordinator = call.services.groups.of(group_id)
+    unknown: list[OffsetFetchResponseTopics] = []
     if topics is None:
         asked = coordinator.committed_partitions(group_id)
     else:
-        asked = list(dict.fromkeys((t.name, p) for t in topics for p in t.partition_indexes))
+        asked, unknown = _asked(topics, call)
+    ids = {name: _id_of(name, call) for name, _ in asked}
     by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
-    error = ErrorCode.NONE
     for start in range(0, len(asked) or 1, LOOKED_UP_AT_ONCE_COUNT):
         if slices.is_over:
             await slices.pause()
         some = asked[start : start + LOOKED_UP_AT_ONCE_COUNT]
         code, offsets = coordinator.fetch(group_id, some)
         if code is not ErrorCode.NONE:
-            offsets, error = dict.fromkeys(some), code
+            if call.version >= FIRST_OFFSET_FETCH_WITH_GROUP_ERROR:
+                return OffsetFetchResponseGroup(group_id=group_id, error_code=code)
+            offsets = dict.fromkeys(some)
         for (name, index), committed in offsets.items():
             known = None if _is_of_another(name, committed, call) else committed
             by_topic.setdefault(name, []).append(_fetched(index, known, code))
-    return OffsetFetchResponseGroup(
-        group_id=group_id,
-        topics=[OffsetFetchResponseTopics(name=n, partitions=p) for n, p in by_topic.items()],
-        error_code=error,
-    )
+    found = [
+        OffsetFetchResponseTopics(name=name, topic_id=ids[name], partitions=partitions)
+        for name, partitions in by_topic.items()
+        # What is left of a topic that is gone has no id to be told by.
+        if call.version < FIRST_WITH_TOPIC_IDS or ids[name] != ZERO_UUID
+    ]
+    return OffsetFetchResponseGroup(group_id=group_id, topics=found + unknown)
+
+
+def _asked(
+    topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics], call: Call
+) -> tuple[list[TopicPartition], list[OffsetFetchResponseTopics]]:
+    """The partitions by name, and the answers for ids that no topic has."""
+    asked: dict[TopicPartition, None] = {}
+    unknown = []
+    for topic in topics:
+        name: str | None = topic.name
+        if call.version >= FIRST_WITH_TOPIC_IDS:
+            assert isinstance(topic, OffsetFetchRequestTopics)
+            found = call.broker.topics.with_id(topic.topic_id)
+            name = None if found is None else found.name
+            if found is None:
+                code = ErrorCode.UNKNOWN_TOPIC_ID
+                answers = [_fetched(index, None, code) for index in topic.partition_indexes]
+                answer = OffsetFetchResponseTopics(topic_id=topic.topic_id, partitions=answers)
+                unknown.append(answer)
+        if name is not None:
+            asked |= dict.fromkeys((name, index) for index in topic.partition_indexes)
+    return list(asked), unknown
+
+
+def _id_of(name: str, call: Call) -> bytes:
+    topic = call.broker.topics.named(name)
+    return ZERO_UUID if topic is None else topic.id
 
 
 def _is_of_another(name: str, committed: CommittedOffset | None, call: Call) -> bool:

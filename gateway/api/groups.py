@@ -4,13 +4,14 @@ SyncGroup (14).
 State and meaning live in gateway.groups; this module translates. The versions are API_TABLE's.
 
 Versions whose meaning differs, not only their fields:
-- FindCoordinator v4: many keys at once (KIP-699).
+- FindCoordinator v4: many keys at once (KIP-699). v6: keys of share groups, refused.
 - JoinGroup v0: the rebalance timeout is the session timeout. v4: a new dynamic member is sent away
   with an id first (KIP-394). v7: an absent protocol name is null instead of empty. v9: a returning
   static leader may keep the assignment (KIP-814).
 - LeaveGroup v3: many members at once (KIP-345).
 
-A departure from Kafka: transaction coordinators are refused as unsupported.
+A departure from Kafka: transaction coordinators are refused, with the one code that every client
+takes as final and shows (librdkafka repeats UNSUPPORTED_VERSION for ever).
 """
 
 from __future__ import annotations
@@ -68,12 +69,11 @@ async def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindC
 
 def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
     if key_type == TRANSACTION_KEY:
-        # Not retriable, so that a transactional producer fails at once instead of looking for ever.
-        return _no_coordinator(
-            key, ErrorCode.UNSUPPORTED_VERSION, "transactions are not supported yet"
-        )
+        code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return _no_coordinator(key, code, "transactions are not supported yet")
     if key_type != GROUP_KEY:
         return _no_coordinator(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
+    # The empty group has a coordinator, too: old simple consumers commit for it.
     if not call.services.groups.is_served(key):
         return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log was lost")
     node = call.services.broker.node

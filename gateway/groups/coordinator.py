@@ -128,14 +128,17 @@ class GroupCoordinator:
         generation: int,
         offsets: Sequence[OffsetToCommit],
         client_host: str = "",
+        *,
+        no_group: ErrorCode = ErrorCode.ILLEGAL_GENERATION,
     ) -> list[ErrorCode]:
-        """OffsetCommit; NONE for an offset means it is durable and visible to `fetch`."""
-        return await self._offsets.commit(
-            group_id,
-            client_host,
-            offsets,
-            lambda: self._refusal_of_commit(group_id, member, generation),
-        )
+        """OffsetCommit; NONE for an offset means it is durable and visible to `fetch`. A member of
+        a group that is not there is told `no_group`.
+        """
+
+        def refusal() -> ErrorCode:
+            return self._refusal_of_commit(group_id, member, generation, no_group)
+
+        return await self._offsets.commit(group_id, client_host, offsets, refusal)
 
     def fetch(
         self, group_id: str, partitions: Iterable[TopicPartition] | None
@@ -162,6 +165,11 @@ class GroupCoordinator:
     def group_ids(self) -> list[str]:
         """Of all groups: those with members or a remembered generation, those with offsets."""
         return list(dict.fromkeys((*self._groups, *self._offsets.group_ids())))
+
+    @property
+    def groups_count(self) -> int:
+        """How many there are at most: a group may have members and offsets."""
+        return len(self._groups) + self._offsets.groups_count
 
     def listed(self, group_id: str) -> ListedGroup | None:
         """None: there is no such group."""
@@ -349,7 +357,9 @@ class GroupCoordinator:
         group = self._groups.get(group_id)
         return group, ErrorCode.UNKNOWN_MEMBER_ID if group is None else ErrorCode.NONE
 
-    def _refusal_of_commit(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
+    def _refusal_of_commit(
+        self, group_id: str, member: Identity, generation: int, no_group: ErrorCode
+    ) -> ErrorCode:
         if self._closed:
             return ErrorCode.NOT_COORDINATOR
         # The empty group id may commit: old simple consumers have no other.
@@ -361,7 +371,7 @@ class GroupCoordinator:
         if group is not None:
             return group.check_commit(member, generation)
         # A group without members stores offsets only; a generation then speaks of a forgotten one.
-        return ErrorCode.NONE if generation < 0 else ErrorCode.ILLEGAL_GENERATION
+        return ErrorCode.NONE if generation < 0 else no_group
 
     # ---- the end of groups
 

@@ -1,8 +1,8 @@
 """What an administrator deletes: groups (DeleteGroups), and offsets of groups (OffsetDelete).
 
-It is there until its end is durable, for whoever saw it gone must not see it again. While a group is
-being deleted nobody joins it and nobody commits for it, so that it goes whole; whoever tries is told
-to come again.
+It is there until its end is durable, for whoever saw it gone must not see it again. While a group
+is being deleted nobody joins it and nobody commits for it, so that it goes whole; whoever tries is
+told to come again.
 """
 
 from __future__ import annotations
@@ -61,9 +61,13 @@ class Deletions:
 
         def gone() -> None:
             # The wait for the journal may end before the journal does: then it may live again.
-            if group is not None and self._groups.get(group_id) is group:
-                if group.state is State.EMPTY and group.generation == generation:
-                    self._drop(group)
+            if (
+                group is not None
+                and self._groups.get(group_id) is group
+                and group.state is State.EMPTY
+                and group.generation == generation
+            ):
+                self._drop(group)
 
         tombstone: Record = (records.encode_group_key(group_id), None)
         partitions = self._offsets.known(group_id)

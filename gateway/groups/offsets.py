@@ -213,6 +213,10 @@ class GroupOffsets:
     def group_ids(self) -> list[str]:
         return self._committed.group_ids()
 
+    @property
+    def groups_count(self) -> int:
+        return self._committed.groups_count
+
     def topics(self) -> list[str]:
         """The topics with committed offsets."""
         return self._committed.topics()

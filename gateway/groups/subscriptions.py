@@ -1,4 +1,6 @@
-"""Which topics a group reads: what its members wrote into their metadata, opaque everywhere else."""
+"""Which topics a group reads, by what its members wrote into their metadata. These are opaque to a
+broker otherwise.
+"""
 
 from __future__ import annotations
 
