@@ -182,8 +182,8 @@ async def _fetch_group(
     unknown: list[OffsetFetchResponseTopics] = []
     if topics is None:
         asked = coordinator.committed_partitions(group_id)
-    else:
-        asked, unknown = _asked(topics, call)
+    else:  # each once
+        asked, unknown = await _asked(topics, call, slices)
     ids = {name: _id_of(name, call) for name, _ in asked}
     by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
     for start in range(0, len(asked) or 1, LOOKED_UP_AT_ONCE_COUNT):
@@ -207,8 +207,10 @@ async def _fetch_group(
     return OffsetFetchResponseGroup(group_id=group_id, topics=found + unknown)
 
 
-def _asked(
-    topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics], call: Call
+async def _asked(
+    topics: list[OffsetFetchRequestTopic] | list[OffsetFetchRequestTopics],
+    call: Call,
+    slices: Slices,
 ) -> tuple[list[TopicPartition], list[OffsetFetchResponseTopics]]:
     """The partitions by name, and the answers for ids that no topic has."""
     asked: dict[TopicPartition, None] = {}
@@ -220,12 +222,16 @@ def _asked(
             found = call.broker.topics.with_id(topic.topic_id)
             name = None if found is None else found.name
             if found is None:
+                unknown.append(OffsetFetchResponseTopics(topic_id=topic.topic_id, partitions=[]))
+        for start in range(0, len(topic.partition_indexes), LOOKED_UP_AT_ONCE_COUNT):
+            if slices.is_over:
+                await slices.pause()
+            some = topic.partition_indexes[start : start + LOOKED_UP_AT_ONCE_COUNT]
+            if name is not None:
+                asked |= dict.fromkeys((name, index) for index in some)
+            else:
                 code = ErrorCode.UNKNOWN_TOPIC_ID
-                answers = [_fetched(index, None, code) for index in topic.partition_indexes]
-                answer = OffsetFetchResponseTopics(topic_id=topic.topic_id, partitions=answers)
-                unknown.append(answer)
-        if name is not None:
-            asked |= dict.fromkeys((name, index) for index in topic.partition_indexes)
+                unknown[-1].partitions += [_fetched(index, None, code) for index in some]
     return list(asked), unknown
 
 

@@ -112,7 +112,7 @@ async def join_group(request: JoinGroupRequest, call: Call) -> JoinGroupResponse
             member_id=request.member_id,
             group_instance_id=request.group_instance_id,
             client_id=call.header.client_id or "",
-            client_host=call.client_host,
+            client_host=f"/{call.client_host}",  # as Kafka stores and shows it
             session_timeout_ms=request.session_timeout_ms,
             rebalance_timeout_ms=rebalance_timeout_ms,
             protocol_type=request.protocol_type,

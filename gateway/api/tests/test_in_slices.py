@@ -18,6 +18,7 @@ from protocol import ApiKey as K
 from protocol import RequestHeader
 from protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResource
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_groups import DeleteGroupsRequest
 from protocol.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
@@ -25,6 +26,7 @@ from protocol.messages.delete_records import (
 )
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from protocol.messages.describe_groups import DescribeGroupsRequest
 from protocol.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
 from protocol.messages.find_coordinator import FindCoordinatorRequest
 from protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
@@ -38,6 +40,11 @@ from protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
+)
+from protocol.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
 )
 from protocol.messages.offset_fetch import (
     OffsetFetchRequest,
@@ -108,6 +115,12 @@ REQUESTS = {
     K.DESCRIBE_LOG_DIRS: lambda n: DescribeLogDirsRequest(
         topics=[DescribableLogDirTopic(topic="t", partitions=list(range(n)))]
     ),
+    K.DESCRIBE_GROUPS: lambda n: DescribeGroupsRequest(groups=names(n)),
+    K.DELETE_GROUPS: lambda n: DeleteGroupsRequest(groups_names=names(n)),
+    K.OFFSET_DELETE: lambda n: OffsetDeleteRequest(
+        group_id="g",
+        topics=[OffsetDeleteRequestTopic("t", [OffsetDeleteRequestPartition(i) for i in range(n)])],
+    ),
     K.FIND_COORDINATOR: lambda n: FindCoordinatorRequest(coordinator_keys=names(n)),
     K.LEAVE_GROUP: lambda n: LeaveGroupRequest(
         group_id="g", members=[MemberIdentity(member_id=name) for name in names(n)]
@@ -150,6 +163,9 @@ REQUESTS = {
 }
 
 
+AT_ONCE_COUNT = {K.OFFSET_FETCH: 250, K.LEAVE_GROUP: 25, K.DELETE_GROUPS: 25}
+
+
 async def turns_given(world: World, key: K, count: int) -> int:
     connection = world.client().connection
     header = RequestHeader(key, API_TABLE[key].max_version, 1)
@@ -174,7 +190,7 @@ async def _count_turns(key: K) -> None:
     world = await World().start()
     tasks_count = len(asyncio.all_tasks())
     given = [await turns_given(world, key, n * 1_000) for n in (1, 2, 4)]
-    at_once_count = 250 if key is K.OFFSET_FETCH else 25 if key is K.LEAVE_GROUP else 1
+    at_once_count = AT_ONCE_COUNT.get(key, 1)
     assert given[0] >= 1_000 / at_once_count
     # In proportion, so nothing in it is done for all at once, or in tasks of their own.
     assert given[2] - given[1] == 2 * (given[1] - given[0])
