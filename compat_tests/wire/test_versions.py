@@ -14,11 +14,13 @@ from kafka.protocol.admin import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
     DeleteAclsRequest,
+    DeleteGroupsRequest,
     DeleteRecordsRequest,
     DeleteTopicsRequest,
     DescribeAclsRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
+    DescribeGroupsRequest,
     DescribeLogDirsRequest,
     DescribeProducersRequest,
     DescribeQuorumRequest,
@@ -27,6 +29,7 @@ from kafka.protocol.admin import (
     DescribeUserScramCredentialsRequest,
     ElectLeadersRequest,
     IncrementalAlterConfigsRequest,
+    ListGroupsRequest,
     ListPartitionReassignmentsRequest,
     ListTransactionsRequest,
 )
@@ -38,6 +41,7 @@ from kafka.protocol.consumer import (
     LeaveGroupRequest,
     ListOffsetsRequest,
     OffsetCommitRequest,
+    OffsetDeleteRequest,
     OffsetFetchRequest,
     OffsetForLeaderEpochRequest,
     SyncGroupRequest,
@@ -56,7 +60,7 @@ API_VERSIONS = 18
 UNSUPPORTED_VERSION = 35
 ZERO_ID = UUID(int=0)
 # Versions below these exist, but no broker since Kafka 4 serves them.
-FLOORS = {0: 3, 8: 2, 9: 1}
+FLOORS = {0: 3}
 # What the clients of this suite, Java, franz-go, sarama, kafkajs and kafka-go send at most, and the
 # versions from which librdkafka 1.9 concludes what the broker can do.
 NEEDED = {
@@ -64,13 +68,15 @@ NEEDED = {
     1: {0, 1, 2, 3, 4, 10, 11, 12, 16, 17, 18},
     2: {0, 1, 2, 3, 6, 7, 9, 10, 11},
     3: {0, 1, 4, 5, 6, 9, 12, 13},
-    8: {2, 3, 7, 8, 9},
-    9: {1, 3, 7, 8, 9},
-    10: {0, 1, 2, 4, 5},
+    8: {2, 3, 7, 8, 9, 10},
+    9: {1, 3, 7, 8, 9, 10},
+    10: {0, 1, 2, 4, 5, 6},
     11: {0, 1, 2, 4, 5, 6, 7, 9},
     12: {0, 1, 3, 4},
     13: {0, 1, 3, 4, 5},
     14: {0, 1, 3, 4, 5},
+    15: {0, 1, 2, 3, 4, 5, 6},
+    16: {0, 1, 2, 3, 4, 5},
     18: {0, 1, 2, 3, 4},
     19: {0, 1, 2, 3, 4, 7},
     20: {0, 1, 3, 6},
@@ -84,10 +90,12 @@ NEEDED = {
     31: {0, 1, 2, 3},
     35: {0, 1, 2, 3, 4, 5},
     37: {0, 1, 2, 3},
+    42: {0, 1, 2},
     43: {0, 1, 2},
     44: {0, 1},
     45: {0, 1},
     46: {0},
+    47: {0},
     50: {0},
     51: {0},
     55: {0, 1, 2},
@@ -127,10 +135,14 @@ def find_coordinator(version: int, topic: str, _: Any) -> ApiMessage:
     return FindCoordinatorRequest(key="group", key_type=0, coordinator_keys=["group", "another"])
 
 
-def offset_commit(version: int, topic: str, _: Any) -> ApiMessage:
+def offset_commit(version: int, topic: str, topic_id: Any) -> ApiMessage:
     row = OffsetCommitRequest.OffsetCommitRequestTopic
     partition = row.OffsetCommitRequestPartition(
-        partition_index=0, committed_offset=0, committed_leader_epoch=-1, committed_metadata="m"
+        partition_index=0,
+        committed_offset=0,
+        committed_leader_epoch=-1,
+        commit_timestamp=-1,
+        committed_metadata="m",
     )
     return OffsetCommitRequest(
         group_id="versions",
@@ -138,14 +150,14 @@ def offset_commit(version: int, topic: str, _: Any) -> ApiMessage:
         member_id="",
         group_instance_id=None,
         retention_time_ms=-1,
-        topics=[row(name=topic, partitions=[partition])],
+        topics=[row(name=topic, topic_id=topic_id, partitions=[partition])],
     )
 
 
-def offset_fetch(version: int, topic: str, _: Any) -> ApiMessage:
+def offset_fetch(version: int, topic: str, topic_id: Any) -> ApiMessage:
     row = OffsetFetchRequest.OffsetFetchRequestTopic
     group = OffsetFetchRequest.OffsetFetchRequestGroup
-    inner = group.OffsetFetchRequestTopics(name=topic, partition_indexes=[0])
+    inner = group.OffsetFetchRequestTopics(name=topic, topic_id=topic_id, partition_indexes=[0])
     return OffsetFetchRequest(
         group_id="versions",
         topics=[row(name=topic, partition_indexes=[0])],
@@ -191,6 +203,14 @@ def leave_group(version: int, topic: str, _: Any) -> ApiMessage:
         member_id="nobody", group_instance_id=None, reason=None
     )
     return LeaveGroupRequest(group_id="versions", member_id="nobody", members=[member])
+
+
+def offset_delete(version: int, topic: str, _: Any) -> ApiMessage:
+    row = OffsetDeleteRequest.OffsetDeleteRequestTopic
+    partition = row.OffsetDeleteRequestPartition(partition_index=0)
+    return OffsetDeleteRequest(
+        group_id="versions", topics=[row(name=topic, partitions=[partition])]
+    )
 
 
 def create_topics(version: int, topic: str, _: Any) -> ApiMessage:
@@ -303,6 +323,10 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     12: heartbeat,
     13: leave_group,
     14: sync_group,
+    15: lambda version, topic, _: DescribeGroupsRequest(
+        groups=["nobody's"], include_authorized_operations=False
+    ),
+    16: lambda version, topic, _: ListGroupsRequest(states_filter=[], types_filter=[]),
     18: lambda version, topic, _: ApiVersionsRequest(
         client_software_name="wire", client_software_version="1"
     ),
@@ -328,10 +352,12 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     33: alter_configs,
     35: lambda version, topic, _: DescribeLogDirsRequest(topics=None),
     37: create_partitions,
+    42: lambda version, topic, _: DeleteGroupsRequest(groups_names=["nobody's"]),
     43: elect_leaders,
     44: incremental_alter_configs,
     45: alter_partition_reassignments,
     46: lambda version, topic, _: ListPartitionReassignmentsRequest(topics=None),
+    47: offset_delete,
     50: lambda version, topic, _: DescribeUserScramCredentialsRequest(users=None),
     51: alter_user_scram_credentials,
     55: describe_quorum,
@@ -355,12 +381,15 @@ EXPECTED_CODES = {
     12: {25},
     13: {0, 25},
     14: {25},
+    15: {0, 69},
     20: {0, 3},
     29: {54},
     30: {54},
     31: {54},
+    42: {69},
     43: {0, 84},
     45: {0, 85},
+    47: {0, 69},
     50: {54},
     51: {54},
     65: {105},

@@ -70,6 +70,8 @@ def test_what_the_rows_say() -> None:
         "ListOffsets",
         "Metadata",
         "OffsetFetch",
+        "DescribeGroups",
+        "ListGroups",
         "DescribeConfigs",
         "DescribeLogDirs",
         "DescribeProducers",
