@@ -397,3 +397,28 @@ def test_writers_that_fight_over_one_bucket_lose_nothing_acked(seed):
         assert [entry[4] for entry in h.state.entries] == list(found.values())
 
     run(main, seed=seed)
+
+
+def test_a_stream_that_is_dropped_while_another_opens_does_not_come_back():
+    """The opener has replayed the stream's entries before the writer's footer knew it no more."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        a = await opened(bucket)
+        await a.add(1, b"x")
+        await a.add(2, b"y")
+        slow = FaultyObjectStore(bucket, latency_s=lambda call, _: 1.0 if call == "create" else 0.0)
+        store = await open_store("", "object", objects=slow)
+        opening = asyncio.ensure_future(Harness.open(store, OBJECT))
+        await asyncio.sleep(0.5)
+        a.log.drop_stream(1)
+        await a.log.close()
+        b = await opening
+        assert b.log.stream_ids() == [2]
+        assert b.log.end_offset(2) == 1
+        await b.log.close()
+        c = await opened(bucket)
+        assert c.log.stream_ids() == [2]
+        await c.log.close()
+
+    run(main)

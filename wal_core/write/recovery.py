@@ -182,9 +182,12 @@ class Recovery:
         """Replay a data block, or end the segment with the footer found; True when ended."""
         index = replay.index
         if block.is_footer:
-            if Footer.of_block(block).block_count != index.block_count:
+            footer = self._start.adopt_footer(block)
+            if footer.block_count != index.block_count:
                 raise self._corrupt("the footer counts other blocks than there are", index)
-            self._start.adopt_footer(block)
+            # The writer dropped streams meanwhile: they must not come back in a footer of ours.
+            for stream_id in self.streams.keys() - {row.stream_id for row in footer.streams()}:
+                del self.streams[stream_id]
             self.term = max(self.term, self._start.term)
             self.chain.append(Completed(index.segment))
             return True
