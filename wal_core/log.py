@@ -160,6 +160,11 @@ class Log:
         self._writer.drop_stream(stream_id)
         self._maintenance.starts_changed()
 
+    def compact_after(self, work: asyncio.Future[None]) -> None:
+        """Compact nothing before `work` is over, however it ends: it drops again what a crash has
+        brought back, of which there may be some in one segment and nothing in another."""
+        self._maintenance.compact_after(work)
+
     def truncate(self, stream_id: int, offset: int) -> None:
         """Let a stream start at `offset`; nothing below is read again. Never moves back.
 

@@ -88,6 +88,7 @@ class OwnedLog:
         unknown = [s for s in log.stream_ids() if s != JOURNAL_STREAM_ID and known(s) is None]
         if unknown:
             self._tidying = asyncio.create_task(self._tidy(log, unknown))
+            log.compact_after(self._tidying)
         for stream in self.state.streams():
             self._resume_start(log, stream)
 

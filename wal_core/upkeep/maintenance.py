@@ -65,6 +65,7 @@ class Maintenance:
         self._persist = Persistence(tenure.config, tenure.rng)
         self._candidates = Candidates(store, tenure.config, contents, reader, self._persist)
         self._alone = alone  # held while compacting: one log at a time does
+        self._before: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -85,6 +86,10 @@ class Maintenance:
         """A stream was truncated or dropped."""
         self._candidates.something_died()
         self._wanted.set()
+
+    def compact_after(self, work: asyncio.Future[None]) -> None:
+        """See Log.compact_after."""
+        self._before = work
 
     async def stop(self) -> None:
         """What is half done is not visible; the next opener removes it."""
@@ -163,6 +168,8 @@ class Maintenance:
     # -- compaction ------------------------------------------------------------------------
 
     async def _compact_alone(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
+        if self._before is not None:
+            await asyncio.wait((self._before,))
         async with self._alone:
             await self._compact(run, take_room)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from gateway.broker import owned_log
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.tests.test_owned_log import topic_of
 from gateway.tests.harness import batch_of, started, virtual
+
+SEGMENTS_COUNT = 20  # so many are worth a compaction
 
 
 @virtual
@@ -79,3 +84,43 @@ async def test_streams_are_not_used_again_after_a_deletion() -> None:
     await world.start()
     new = world.gateway.broker.create_topic("u")
     assert new.partitions[0].stream_id > topic.partitions[0].stream_id
+
+
+def test_nothing_is_compacted_before_what_a_crash_brings_back_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a sealed segment names a stream of which nothing is in it."""
+
+    @virtual
+    async def body() -> None:
+        world, client = await started()
+        loop = asyncio.get_running_loop()
+        world.log.compact_after(loop.create_future())
+        await client.create("t", "kept")
+        for name in ("t", *("kept",) * SEGMENTS_COUNT):
+            await client.produced(name, batch_of(b"x"))
+            world.log.complete_segment()
+            await asyncio.sleep(0.1)
+        assert await client.deleted_topics("t") == [0]
+        await asyncio.sleep(0.1)
+        await world.crash()
+        allowed, drop = asyncio.Event(), owned_log.drop_those_that_were_dropped
+
+        async def late(*arguments: object) -> None:
+            await allowed.wait()
+            await drop(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(owned_log, "drop_those_that_were_dropped", late)
+        await world.start()
+        await asyncio.sleep(60)
+        assert world.objects.count("create", "sealed/1/") == 0
+        allowed.set()
+        await asyncio.sleep(60)
+        assert world.objects.count("create", "sealed/1/") > 0
+        assert world.log.stream_ids() == [
+            JOURNAL_STREAM_ID,
+            topic_of(world, "kept").partitions[0].stream_id,
+        ]
+        await world.stop()
+
+    body()
