@@ -143,7 +143,7 @@ def _find(
             return None, ErrorCode.UNKNOWN_TOPIC_ID
         partition = call.broker.partition_by_id(topic.topic_id, asked.partition)
     else:
-        partition = call.broker.partition(topic.topic, asked.partition)
+        partition = call.broker.durable_partition(topic.topic, asked.partition)
     if partition is None:
         return None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     code = partition.epoch_error(asked.current_leader_epoch)

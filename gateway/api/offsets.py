@@ -64,7 +64,7 @@ async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsRe
             if refusal is not ErrorCode.NONE:
                 answers.append(_no_offset(asked, refusal))
                 continue
-            partition = call.broker.partition(topic.name, asked.partition_index)
+            partition = call.broker.durable_partition(topic.name, asked.partition_index)
             answer = await _list_one(partition, asked, call.lookups, deadline_s)
             if call.version == 0 and partition is not None:
                 answer.old_style_offsets = _old_style(answer, asked, partition)
@@ -179,7 +179,7 @@ async def offset_for_leader_epoch(
                 await slices.pause()
             answer = EpochEndOffset(partition=asked.partition, leader_epoch=-1, end_offset=-1)
             answers.append(answer)
-            partition = call.broker.partition(topic.topic, asked.partition)
+            partition = call.broker.durable_partition(topic.topic, asked.partition)
             if partition is None:
                 answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 continue

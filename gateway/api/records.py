@@ -58,7 +58,7 @@ async def delete_records(request: DeleteRecordsRequest, call: Call) -> DeleteRec
 
 def _target(topic: str, wanted: DeleteRecordsPartition, call: Call) -> tuple[Partition, int]:
     """The partition and the offset that it is to start at. Raises BrokerError."""
-    partition = call.broker.partition(topic, wanted.partition_index)
+    partition = call.broker.durable_partition(topic, wanted.partition_index)
     if partition is None:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if not partition.is_served:

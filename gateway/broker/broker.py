@@ -122,10 +122,12 @@ class Broker:
             owned.tell_unclaimed(self.topics.tombstones)
         self.deletions.serve_tombstones()
 
-    def _attach(self, topic: Topic) -> None:
-        for partition in topic.placed:
+    def _attach(self, topic: Topic) -> list[Partition]:
+        """Those of its partitions that are not yet; returns which."""
+        new = [partition for partition in topic.placed if not partition.is_attached]
+        for partition in new:
             owned = self.logs[partition.log_id]
-            if not partition.is_attached and not partition.attach(owned):
+            if not partition.attach(owned):
                 log_event(
                     logger,
                     logging.ERROR,
@@ -135,6 +137,12 @@ class Broker:
                     log=partition.log_id,
                     stream=partition.stream_id,
                 )
+        return [partition for partition in new if partition.is_attached]
+
+    def _begin(self, topic: Topic) -> None:
+        """Serve the partitions that have just come into being."""
+        for partition in self._attach(topic):
+            partition.begin()
 
     def stop_waiting(self) -> None:
         """Answer every parked fetch now; a graceful stop begins with it."""
@@ -168,6 +176,12 @@ class Broker:
     def partition(self, topic: str, index: int) -> Partition | None:
         found = self.topics.named(topic)
         return _partition_of(found, index)
+
+    def durable_partition(self, topic: str, index: int) -> Partition | None:
+        """None also while a crash may take its topic away again: of that nothing is told. Another
+        gateway may have created one of that name."""
+        partition = self.partition(topic, index)
+        return partition if partition is not None and self.is_durable(partition) else None
 
     def partition_by_id(self, topic_id: bytes, index: int) -> Partition | None:
         return _partition_of(self.topics.with_id(topic_id), index)
@@ -215,7 +229,7 @@ class Broker:
         created = self.catalog.write(record)
         topic = self.topics.with_id(record.topic_id)
         assert topic is not None
-        self._attach(topic)
+        self._begin(topic)
         topic.created = created
         topic.created_s = asyncio.get_running_loop().time()
         return topic
@@ -230,7 +244,7 @@ class Broker:
         new = self._placing.new(count - len(before), topic)
         record = PartitionsAdded(topic_id=topic.id, placements=[*before, *new])
         added = self.catalog.write(record)
-        self._attach(topic)
+        self._begin(topic)
         topic.await_partitions(len(new), added)
         return added
 

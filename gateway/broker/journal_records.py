@@ -38,7 +38,7 @@ class StreamOpened(Record, tag="stream_opened", frozen=True, kw_only=True):
     name: str  # of the topic
     partition: _Index
     kind: StreamKind
-    term: Annotated[int, msgspec.Meta(ge=0)] = 0  # of the log then: leader epochs count from it
+    term: Annotated[int, msgspec.Meta(ge=0)] = 0  # of the log when it began; epochs count from it
 
 
 class StreamsDropped(Record, tag="streams_dropped", frozen=True, kw_only=True):

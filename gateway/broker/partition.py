@@ -64,6 +64,7 @@ class Partition:
     """
 
     __slots__ = (
+        "_born_term",
         "_damage_told",
         "_log",
         "_owner",
@@ -86,6 +87,7 @@ class Partition:
         self.deleted = False
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
         self._damage_told: tuple[str, ...] = ()
+        self._born_term = 0  # of the log, if the partition came into being under it
 
     @property
     def _attached(self) -> Log:
@@ -107,6 +109,10 @@ class Partition:
         self._owner, self._stream, self._log = owner, stream, owner.log
         stream.partition = self
         return True
+
+    def begin(self) -> None:
+        """It has just come into being, and is attached."""
+        self._born_term = self._attached.term
 
     @property
     def is_attached(self) -> bool:
@@ -142,10 +148,12 @@ class Partition:
 
     @property
     def leader_epoch(self) -> int:
-        """How often the log was opened since the partition's first record: 0 while that is new, as
-        in Kafka."""
+        """How often the log was opened since the partition came into being: 0 at first, as in
+        Kafka. Of one without records a start does not know when that was, so it may be any time
+        ago: an owner that somebody has fenced meanwhile must not have the same."""
         opened = self._state.opened
-        return 0 if opened is None else max(0, self._attached.term - opened.term)
+        born_term = self._born_term if opened is None else opened.term
+        return max(0, self._attached.term - born_term)
 
     @property
     def log_start_offset(self) -> int:
@@ -205,7 +213,7 @@ class Partition:
                 name=self.topic.name,
                 partition=self.index,
                 kind="group_offsets" if self.topic.is_internal else "records",
-                term=self._attached.term,
+                term=self._born_term,
             )
         )
 

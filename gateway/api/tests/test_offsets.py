@@ -226,3 +226,25 @@ async def test_where_epochs_ended_across_restarts() -> None:
     await client.produced("t", batch_of(b"x"))
     assert await ask(terms[2]) == (terms[2], 5)
     assert await ask(now) == (now, 6)
+
+
+@virtual
+async def test_of_a_topic_that_may_vanish_nothing_is_told() -> None:
+    """A gateway that was fenced and does not know it may have one of a name that another has."""
+    world, client = await started()
+    world.objects.latency_s = 5.0
+    creating = asyncio.ensure_future(world.client().create("t"))
+    await asyncio.sleep(1)
+    unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    for _ in range(2):
+        codes = {
+            (await _listed(client, LATEST)).error_code,
+            (await _epoch_end(client, 0)).error_code,
+            (await client.fetched("t", 7)).error_code,
+            (await client.deleted("t", -1)).error_code,
+        }
+        if creating.done():
+            break
+        assert codes == {unknown}
+        await creating
+    assert codes == {ErrorCode.NONE, ErrorCode.OFFSET_OUT_OF_RANGE}

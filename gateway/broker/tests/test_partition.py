@@ -73,7 +73,15 @@ def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     topic = Topic(record, 1_000)
     owner = FakeOwner(log)
     assert topic.partitions[0].attach(owner)  # type: ignore[arg-type]
+    topic.partitions[0].begin()
     return topic.partitions[0], log
+
+
+def _restored(log: FakeLog) -> Partition:
+    """Known from the catalog, when it began is not."""
+    partition, _ = _partition(log)
+    partition._born_term = 0
+    return partition
 
 
 def _remembered(partition: Partition) -> tuple[SavedStream, dict[int, Any]]:
@@ -147,14 +155,24 @@ async def test_epochs_and_where_they_end() -> None:
 
 
 @virtual
-async def test_epochs_count_from_the_first_record_and_never_go_back() -> None:
+async def test_epochs_count_from_the_beginning_of_the_partition() -> None:
     partition, log = _partition(FakeLog(term=5))
-    for log.term in (5, 6, 9):
-        assert partition.leader_epoch == 0  # there is nothing yet that another could have cut
+    assert partition.leader_epoch == 0
     _append(partition, 1)
     assert partition.leader_epoch == 0
     log.term = 12
-    assert partition.leader_epoch == 3
+    assert partition.leader_epoch == 7
+
+
+@virtual
+async def test_no_two_owners_of_a_partition_have_the_same_epoch() -> None:
+    """Neither before its first record nor behind it, whoever writes that."""
+    first, _ = _partition(FakeLog(term=5))
+    second, third = _restored(FakeLog(term=6)), _restored(FakeLog(term=7))
+    for written in (False, True):
+        if written:
+            _append(third, 1)
+        assert first.leader_epoch < second.leader_epoch < third.leader_epoch
 
 
 @virtual
