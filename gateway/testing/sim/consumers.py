@@ -33,7 +33,7 @@ class Fetcher(Client):
 
     async def learn_epochs(self) -> None:
         """As a real consumer: leader epochs come from Metadata and never go back."""
-        topics = sorted({topic for topic, _ in self.positions})
+        topics = sorted({topic for topic, _ in (*self.positions, *self._epochs)})
         reply = await self.call(
             ApiKey.METADATA,
             9,
@@ -161,12 +161,16 @@ class Fetcher(Client):
         return found[0], found[1]
 
     async def learn_epochs_patiently(self) -> None:
+        """All of them: who knows none believes a leader of long ago."""
         while True:
             try:
                 await self.learn_epochs()
-                return
+                if all(self._epochs.get(where, -1) >= 0 for where in self.positions):
+                    return
+                self.hang_up()
             except Disconnected:
-                await self.pause()
+                pass
+            await self.pause()
 
 
 class Follower(Fetcher):

@@ -68,6 +68,7 @@ class Producer(Client):
         self.spec = spec
         self._producer_id = self._epoch = -1
         self._sequences: dict[Partition, int] = {}
+        self._acked: set[Partition] = set()  # asked for membership only
         self._made_count = 0
         self._values_count = 0
         self._unacked: deque[_Request] = deque()
@@ -119,7 +120,7 @@ class Producer(Client):
             send(request)
         while pending or self._has_more:
             now_s = loop.time()
-            room = self._has_more and len(pending) < self.spec.in_flight_max_count
+            room = self._has_more and len(pending) < self.spec.in_flight_max_count and self._free()
             if room and now_s >= self._next_s:
                 request = self._next_request()
                 self._unacked.append(request)
@@ -148,11 +149,23 @@ class Producer(Client):
                 self.note("gives up waiting")
                 return
 
+    def _free(self) -> list[Partition]:
+        """Where to it may send. Brokers take any sequence from an idempotent producer they do not
+        know (KIP-360): were its first batch refused for want of room, and the second one not, the
+        first could never come. So it waits for that.
+        """
+        return [
+            where
+            for where in self.spec.partitions
+            if where in self._acked or not self._sequences.get(where)
+        ]
+
     def _next_request(self) -> _Request:
         """New records for one partition or several."""
         self._made_count += 1
-        count = self.rng.choice((1, 1, 1, 2, len(self.spec.partitions)))
-        chosen = self.rng.sample(self.spec.partitions, min(count, len(self.spec.partitions)))
+        free = self._free()
+        count = self.rng.choice((1, 1, 1, 2, len(free)))
+        chosen = self.rng.sample(free, min(count, len(free)))
         sends, batches = [], []
         for partition in chosen:
             values = [self._next_value() for _ in range(self.rng.choice((1, 1, 2, 5)))]
@@ -227,6 +240,7 @@ class Producer(Client):
                 )
             return
         send.status, send.base_offset = "ok", base_offset
+        self._acked.add(send.partition)
         send.completed_s = asyncio.get_running_loop().time()
         self.note(f"is told {_told([send])} is at {base_offset}")
 
