@@ -16,10 +16,10 @@ from compat_tests.proxies.rules import Fault, Rule
 from compat_tests.proxies.s3 import Outage, S3Proxy
 from compat_tests.proxies.tcp import TcpProxy
 from compat_tests.support.deadline import now_s, seeded, wait_until
-from compat_tests.support.gateway import Gateway
+from compat_tests.support.gateway import Gateway, logs_count
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
-from compat_tests.wire.messages import produce
+from compat_tests.wire.messages import delete_topic, produce
 from wal_core.testing.s3_server import S3Server
 
 MIB = 1 << 20
@@ -268,11 +268,15 @@ class System:
             pass  # it does not read any more, or has gone
 
     def _see_it_end(self, gateway: Gateway) -> None:
-        """One that was replaced acks nothing, and ends as soon as it has something to write."""
+        """One that was replaced acks nothing, and ends as soon as it has something to write: to its
+        only data log, or to the catalog."""
         try:
             with Connection(gateway.bootstrap, timeout_s=READY_TIMEOUT_S) as connection:
                 answer = produce(connection, "flood", build([b"from the past"]))
-            assert answer.error_code != 0, "a gateway that was replaced has acked a record"
+                assert answer.error_code != 0, "a gateway that was replaced has acked a record"
+                if logs_count() > 1:
+                    code = delete_topic(connection, "flood")
+                    assert code != 0, "a gateway that was replaced has deleted a topic"
         except OSError:
             pass
         code = gateway.wait_ended()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from compat_tests.proxies.rules import Hold
 from compat_tests.proxies.s3 import S3Proxy
 from compat_tests.support.deadline import wait_until
-from compat_tests.support.gateway import Gateway
+from compat_tests.support.gateway import Gateway, logs_count
 from compat_tests.wire.batches import build, values_of
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import (
@@ -31,6 +31,7 @@ SEGMENT_BYTES = 64 << 10
 FLAGS = ("--segment-bytes-max", "64KiB", "--block-bytes-max", "64KiB")
 PATIENT = ("--store-timeout-ms", "120s")
 NOBODY_KNOWS_WHEN_S = 30.0
+NOT_LEADER_OR_FOLLOWER = 6
 
 
 class Fighter:
@@ -102,18 +103,28 @@ class Fighter:
         self.wait_acked(value)
 
     def has_lost(self, last_word: bytes) -> None:
-        """A value it hears of now is not acked, and the process ends and says why."""
+        """A value it hears of now is not acked, and the process says why, and ends, unless it has
+        other logs. It is not needed any more."""
         try:
             self.say(last_word)
         except OSError:
             pass  # it had ended already
-        assert self.gateway.wait_ended() == 1
+        if logs_count() > 1:
+            wait_until(lambda: self.refuses(last_word), what=f"{self.name} to refuse a value")
+            if self.gateway.running:
+                self.gateway.kill()
+        else:
+            assert self.gateway.wait_ended() == 1
         if self._ears is not None:
             self._ears.join(NOBODY_KNOWS_WHEN_S)
             assert not self._ears.is_alive()
         assert last_word not in self.acks
         assert any("another writer" in line for line in self.gateway.log)
         assert self.gateway.tracebacks_count == 0
+
+    def refuses(self, value: bytes) -> bool:
+        """It has said so, or there is nobody any more who could ack it."""
+        return self.refused.get(value) == NOT_LEADER_OR_FOLLOWER or not self.gateway.running
 
 
 class Fight:

@@ -102,10 +102,13 @@ class Layout:
 
 
 def layout_of(sizes: Mapping[str, int], get: Get) -> Layout:
-    """That of the data log, with all that is named, or waits for its deletion, of the catalog."""
-    catalog, found = _layout_of(sizes, get, 0), _layout_of(sizes, get, 1)
-    found.named |= catalog.named
-    found.garbage |= catalog.garbage
+    """That of the first data log, with all that is named, or waits for its deletion, of others."""
+    found = _layout_of(sizes, get, 1)
+    log_ids = {int(key.split("/")[1]) for key in sizes if key.startswith("manifests/")}
+    for log_id in sorted(log_ids - {1}):
+        other = _layout_of(sizes, get, log_id)
+        found.named |= other.named
+        found.garbage |= other.garbage
     return found
 
 

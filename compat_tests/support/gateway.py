@@ -31,6 +31,13 @@ def start_with(flags: list[str]) -> None:
     _flags[:] = flags
 
 
+def logs_count() -> int:
+    """Data logs of every broker, by the flags that all get."""
+    if "--logs-count" not in _flags:
+        return 1
+    return int(_flags[_flags.index("--logs-count") + 1])
+
+
 def default_command() -> list[str]:
     """The program of this checkout, with the interpreter that runs the tests."""
     return [sys.executable, "-m", "gateway", "serve"]
