@@ -215,6 +215,23 @@ class Operations:
             if code != 0:
                 raise translate(for_code(code)(text))
 
+    # Administration of groups; the library deletes neither groups nor offsets
+
+    async def list_groups(self):
+        return [row[0] for row in await self.admin(lambda client: client.list_consumer_groups())]
+
+    async def describe_group(self, group):
+        (response,) = await self.admin(lambda client: client.describe_consumer_groups([group]))
+        ((code, _, state, _, _, members, *_),) = response.groups
+        if code != 0:
+            raise translate(for_code(code)(group))
+        return {"state": state, "members": len(members)}
+
+    async def group_offset(self, group, topic, partition):
+        key = TopicPartition(topic, partition)
+        found = await self.admin(lambda client: client.list_consumer_group_offsets(group))
+        return None if key not in found or found[key].offset < 0 else found[key].offset
+
     def check(self, rows):
         """aiokafka hands the codes back without looking at them."""
         for row in rows:

@@ -271,6 +271,43 @@ class Operations:
             if entry.source == admin.ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         }
 
+    # Administration of groups; not in librdkafka 1.9
+
+    def list_groups(self):
+        found = self.admin().list_consumer_groups().result(60)
+        assert not found.errors, found.errors
+        return [group.group_id for group in found.valid]
+
+    def describe_group(self, group):
+        found = self.admin().describe_consumer_groups([group])[group].result(60)
+        return {
+            "state": found.state.name.title().replace("_", ""),
+            "members": len(found.members),
+        }
+
+    def delete_group(self, group):
+        self.admin().delete_consumer_groups([group])[group].result(60)
+
+    def alter_group_offset(self, group, topic, partition, offset):
+        wanted = self.of_group(group, TopicPartition(topic, partition, offset))
+        (answer,) = (
+            self.admin().alter_consumer_group_offsets([wanted])[group].result(60).topic_partitions
+        )
+        if answer.error is not None:
+            raise fail(answer.error)
+
+    def group_offset(self, group, topic, partition):
+        wanted = self.of_group(group, TopicPartition(topic, partition))
+        found = self.admin().list_consumer_group_offsets([wanted])[group].result(60)
+        (answer,) = found.topic_partitions
+        return None if answer.offset < 0 else answer.offset
+
+    @staticmethod
+    def of_group(group, partition):
+        from confluent_kafka import ConsumerGroupTopicPartitions
+
+        return ConsumerGroupTopicPartitions(group, [partition])
+
     def list_topics(self, timeout_s=10):
         """Partitions per topic, as a client sees them without asking for any topic by name."""
         return {

@@ -4,9 +4,16 @@ import sys
 import time
 
 import rpc
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import (
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaProducer,
+    OffsetAndMetadata,
+    TopicPartition,
+    errors,
+)
 from kafka import __version__ as kafka_version
-from kafka.admin import ConfigResource, NewTopic
+from kafka.admin import ConfigResource, MemberToRemove, NewTopic
 from kafka.errors import KafkaError
 
 SEND_TIMEOUT_S = 90
@@ -198,6 +205,52 @@ class Operations:
         if outcome != "OK":  # the library gives back the text of an error: "[Error 40] ..."
             code = int(outcome.partition("]")[0].removeprefix("[Error "))
             raise rpc.OperationError(code, "AlterConfigs", outcome)
+
+    # Administration of groups
+
+    def list_groups(self):
+        found = self.admin(lambda client: client.list_groups())
+        return [group["group_id"] for group in found]
+
+    def describe_group(self, group):
+        found = self.admin(lambda client: client.describe_groups([group]))[group]
+        assert not found.get("error"), found
+        return {"state": found["group_state"], "members": len(found["members"])}
+
+    def delete_group(self, group):
+        outcome = self.admin(lambda client: client.delete_groups([group]))[group]
+        self.check_outcome("DeleteGroups", outcome)
+
+    def alter_group_offset(self, group, topic, partition, offset):
+        key = TopicPartition(topic, partition)
+        wanted = {key: OffsetAndMetadata(offset, "", -1)}
+        outcome = self.admin(lambda client: client.alter_group_offsets(group, wanted))
+        self.check_outcome("OffsetCommit", outcome[key])
+
+    def group_offset(self, group, topic, partition):
+        key = TopicPartition(topic, partition)
+        found = self.admin(lambda client: client.list_group_offsets({group: [key]}))[group]
+        return None if key not in found or found[key].offset < 0 else found[key].offset
+
+    def delete_group_offset(self, group, topic, partition):
+        key = TopicPartition(topic, partition)
+        outcome = self.admin(lambda client: client.delete_group_offsets(group, [key]))
+        self.check_outcome("OffsetDelete", outcome[key])
+
+    def remove_static_member(self, group, instance):
+        member = MemberToRemove(group_instance_id=instance)
+        (outcome,) = self.admin(
+            lambda client: client.remove_group_members(group, [member])
+        ).values()
+        self.check_outcome("LeaveGroup", outcome)
+
+    @staticmethod
+    def check_outcome(name, outcome):
+        """The library hands errors back as classes, or their names."""
+        if isinstance(outcome, str) and outcome != "OK":
+            outcome = getattr(errors, outcome)
+        if outcome not in ("OK", None) and getattr(outcome, "errno", 0) != 0:
+            raise rpc.OperationError(outcome.errno, name, outcome)
 
     def list_topics(self):
         found = self.admin(lambda client: client.describe_topics())
