@@ -212,7 +212,7 @@ async def offset_delete(request: OffsetDeleteRequest, call: Call) -> OffsetDelet
 
     As in Kafka a request that names nothing that exists is not taken to the group.
     """
-    asked: list[TopicPartition] = []
+    asked: dict[TopicPartition, None] = {}
     missing: set[TopicPartition] = set()
     slices = Slices()
     for topic in request.topics:
@@ -223,11 +223,11 @@ async def offset_delete(request: OffsetDeleteRequest, call: Call) -> OffsetDelet
             if call.broker.partition(*where) is None:
                 missing.add(where)
             else:
-                asked.append(where)
+                asked[where] = None
     codes = dict.fromkeys(missing, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if asked:
         coordinator = call.services.groups.of(request.group_id)
-        error, told = await coordinator.delete_offsets(request.group_id, asked)
+        error, told = await coordinator.delete_offsets(request.group_id, list(asked))
         if error is not ErrorCode.NONE:
             return offset_delete_error(request, error)
         codes |= dict(zip(asked, told, strict=True))

@@ -87,7 +87,8 @@ class Deletions:
     ) -> tuple[ErrorCode, list[ErrorCode]]:
         """The group's error, and when there is none one code for each of `partitions`.
 
-        What has no offset is deleted already. Topics that members read keep theirs.
+        That what has no offset has none is written, too: whoever says so is still the coordinator.
+        Topics that members read keep theirs.
         """
         codes: list[ErrorCode] = []
         outcomes: list[asyncio.Future[ErrorCode]] = []
@@ -100,12 +101,11 @@ class Deletions:
             error = self._refusal_of_offsets(group_id)
             if error is not ErrorCode.NONE:
                 return error, []
-            known = set(self._offsets.known(group_id))
             doomed = []
             for where in some:
                 is_read = reads(topics, where[0])
                 codes.append(ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if is_read else ErrorCode.NONE)
-                if not is_read and where in known:
+                if not is_read:
                     deleted_in.append((len(codes) - 1, len(outcomes)))
                     doomed.append(where)
             if doomed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.testing.sim.checks import check_history
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
+from gateway.testing.sim.group_admin import FinalGroups, check_short_groups
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.members import committed
 from gateway.testing.sim.short_lived import FinalTopics, check_short_lived
@@ -33,15 +34,19 @@ async def judge(world: World) -> None:
     check_history(world.history, final, world.trace)
     offsets = await _committed(world, "group1")
     short_lived: FinalTopics = {}
+    short_groups: FinalGroups = {}
     await check_short_lived(world, "short1", short_lived)
+    await check_short_groups(world, "groups1", short_groups)
     _restart(world)
     _compare(world, final, await _read_all(world, "final2"), "a restart")
     if await _committed(world, "group2") != offsets:
         world.trace.violation("I5 the store is the truth", f"{offsets} committed, then restarted")
     await check_short_lived(world, "short2", short_lived)
+    await check_short_groups(world, "groups2", short_groups)
     await _collect_garbage(world)
     _compare(world, final, await _read_all(world, "final3"), "all garbage was deleted")
     await check_short_lived(world, "short3", short_lived)
+    await check_short_groups(world, "groups3", short_groups)
     await _check_store(world)
 
 

@@ -23,6 +23,9 @@ MODES: tuple[Mode, ...] = ("object", "file")
 LOGS_COUNTS = (1, 3)
 
 
+SHORT_GROUPS_SHARE = 0.3  # of the runs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that follows from a seed. `faults` may be thinned out, nothing else changes."""
@@ -36,6 +39,7 @@ class Plan:
     deleter: DeleterSpec | None
     members_count: int  # of the consumer group; 0: there is none
     short_lived: bool  # whether somebody creates and deletes topics all the time
+    short_groups: bool  # whether somebody commits for groups and deletes them all the time
     producers: tuple[ProducerSpec, ...]
     followers: tuple[tuple[Partition, ...], ...]
     segment_blocks_max: int
@@ -67,6 +71,7 @@ class Plan:
         rows += [f"  {producer}" for producer in self.producers]
         rows += [f"  {self.deleter}"] if self.deleter else []
         rows += ["  short-lived topics"] if self.short_lived else []
+        rows += ["  short-lived groups"] if self.short_groups else []
         rows += [f"  a group of {self.members_count}"] if self.members_count else []
         rows.append(
             f"  segments of {self.segment_blocks_max} blocks of {self.block_bytes_max} bytes, "
@@ -113,6 +118,7 @@ def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
         deleter=deleter,
         members_count=members_count,
         short_lived=short_lived,
+        short_groups=stream(seed, "plan", mode, "short groups").random() < SHORT_GROUPS_SHARE,
         producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
         followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
         segment_blocks_max=rng.choice((2, 4, 8, 30)),

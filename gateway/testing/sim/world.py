@@ -15,6 +15,7 @@ from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import Follower
 from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission
 from gateway.testing.sim.finale import judge
+from gateway.testing.sim.group_admin import GroupAdmin, KnownGroup
 from gateway.testing.sim.history import History
 from gateway.testing.sim.members import Generations, Member
 from gateway.testing.sim.network import Network
@@ -112,6 +113,7 @@ class World:
         else:
             self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
         self.short_lived: dict[str, Known] = {}
+        self.short_groups: dict[str, KnownGroup] = {}
         self.generations = Generations({}, {})
         trace.is_excused = self._is_excused
         self.network = Network(plan.seed)
@@ -281,7 +283,7 @@ class World:
         admin = Client(self, "admin")
         healing = asyncio.ensure_future(self._heal_in_time())
         await self._create_topics(admin)
-        clients: list[Producer | Follower | Deleter | Member | ShortLived] = [
+        clients: list[Producer | Follower | Deleter | Member | ShortLived | GroupAdmin] = [
             Producer(self, p) for p in self.plan.producers
         ]
         clients += [
@@ -293,6 +295,8 @@ class World:
         clients += [Member(self, f"m{n}") for n in range(self.plan.members_count)]
         if self.plan.short_lived:
             clients.append(ShortLived(self))
+        if self.plan.short_groups:
+            clients.append(GroupAdmin(self))
         tasks = [asyncio.ensure_future(client.run()) for client in clients]
         await healing
         self.winding_down = True
