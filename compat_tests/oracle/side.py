@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -81,9 +82,13 @@ class Side:
 
     def send_raw(self, frame: bytes, *, on: str = "main") -> bytes | None:
         """A frame as it is; its reply's bytes, or None if the broker closed. Not noted."""
+        return self.send_bytes(struct.pack(">i", len(frame)) + frame, on=on)
+
+    def send_bytes(self, data: bytes, *, on: str = "main") -> bytes | None:
+        """The same with whatever stands where the length of a frame does."""
         connection = self._connection(on)
         try:
-            connection.send_frame(frame)
+            connection.send_raw(data)
             return connection.receive_frame()
         except ConnectionError:
             self.hang_up(on)

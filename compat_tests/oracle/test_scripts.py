@@ -6,12 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from compat_tests.oracle import (  # noqa: F401 - each adds its scripts
+    scripts_clients,
+    scripts_configs,
+    scripts_connection,
     scripts_fetch,
     scripts_groups,
     scripts_idempotence,
     scripts_offsets,
     scripts_produce,
     scripts_sweeps,
+    scripts_topics,
 )
 from compat_tests.oracle.allowed import Ledger
 from compat_tests.oracle.differences import compare
