@@ -79,6 +79,7 @@ def settings(side: Side, client: AdminClient, topic: str) -> None:
 
     side.note("bad setting", results(client.incremental_alter_configs([resource("x")])))
     side.note("good setting", results(client.incremental_alter_configs([resource("5000")])))
+    side.settle()
     described = client.describe_configs([ConfigResource("topic", topic)])
     side.note("setting", results(described, told))
 

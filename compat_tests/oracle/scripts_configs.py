@@ -58,6 +58,7 @@ def change(side: Side, name: str, *ops: tuple[str, int, str | None], **fields: A
     configs = [{"name": n, "config_operation": op, "value": value} for n, op, value in ops]
     resources = [resource(name, *configs, kind=kind)]
     side.ask("IncrementalAlterConfigs", INCREMENTAL, resources=resources, **fields)
+    side.settle()
 
 
 def describe(side: Side, name: str, *keys: str, kind: int = TOPIC, **fields: Any) -> Any:
@@ -112,6 +113,7 @@ def whole(side: Side) -> None:
     topic = side.topic(retention_ms="1000", segment_ms="5000")
     for configs in ([{"name": "retention.ms", "value": "2000"}], [{"name": "x", "value": "1"}], []):
         side.ask("AlterConfigs", ALTER, resources=[resource(topic, *configs)])
+        side.settle()
         describe(side, topic, "retention.ms", "segment.ms")
 
 

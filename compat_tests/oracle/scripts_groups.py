@@ -308,3 +308,50 @@ def coordinators(side: Side) -> None:
     for version in side.served("FindCoordinator", 4):
         side.ask("FindCoordinator", version, coordinator_keys=[])
         side.ask("FindCoordinator", version, coordinator_keys=["a", "a", "b"])
+
+
+# What administrators ask
+
+
+@each("administer groups: {} what is not there", ["describe", "delete"])
+def unknown_groups(side: Side, what: str) -> None:
+    group_of(side)
+    api, field = {
+        "describe": ("DescribeGroups", "groups"),
+        "delete": ("DeleteGroups", "groups_names"),
+    }[what]
+    for version in side.served(api):
+        side.ask(api, version, **{field: ["nobody-s", ""]})
+        side.ask(api, version, **{field: []})
+
+
+@script("administer groups: delete one with members, one without")
+def delete_groups(side: Side) -> None:
+    group, member = stable(side)
+    for version in side.served("DeleteGroups"):
+        side.ask("DeleteGroups", version, groups_names=[group])
+    side.ask("LeaveGroup", LEAVE, group_id=group, members=[{"member_id": member.member_id}])
+    side.ask("DeleteGroups", 2, groups_names=[group, group])
+    describe(side, group)
+
+
+@script("administer groups: delete offsets")
+def delete_offsets(side: Side) -> None:
+    topic, group = side.topic(2), side.new_name()
+    side.commit(group, topic, 3)
+    parts = [{"partition_index": index} for index in (0, 1, 9)]
+    side.ask("OffsetDelete", 0, group_id=group, topics=[])
+    for name in (side.new_name(), topic):
+        side.ask("OffsetDelete", 0, group_id=group, topics=[{"name": name, "partitions": parts}])
+    busy, _ = stable(side)
+    side.ask("OffsetDelete", 0, group_id=busy, topics=[{"name": topic, "partitions": parts}])
+
+
+@each("administer groups: list those that are {}", ["Stable", "Empty", "stable", "Dead", "x"])
+def list_groups(side: Side, state: str) -> None:
+    stable(side)
+    for version in side.served("ListGroups", 4):
+        side.ask("ListGroups", version, states_filter=[state])
+    for version in side.served("ListGroups", 5):
+        for kind in ("classic", "Classic", "consumer", "x"):
+            side.ask("ListGroups", version, types_filter=[kind])

@@ -156,6 +156,7 @@ def growth(side: Side, what: str) -> None:
     topic = side.topic(2)
     grow(side, {"name": topic, **GROWTHS[what]}, validate_only=True)
     grow(side, {"name": topic, **GROWTHS[what]})
+    side.settle()
     side.ask("Metadata", METADATA, topics=[{"name": topic}])
 
 

@@ -34,10 +34,11 @@ class Side:
         self.sent: Sent = set()
         """(API key, version) of all that was answered."""
         self.names = Names()
-        self._slug = "".join(c if c.isalnum() else "-" for c in title.lower())[:100]
+        self._slug = "".join(c if c.isalnum() else "-" for c in title)[:100]
         self._numbers = count(1)
         self._steps = count(1)
         self._connections: dict[str, Connection] = {}
+        self._marker = ""
         self._waiting: dict[str, list[tuple[str, str, int]]] = {}
 
     # Asking
@@ -68,6 +69,8 @@ class Side:
             self.seen[step] = CLOSED
             return None
         self.sent.add((kinds()[api].API_KEY, version))
+        if api == "ListGroups":  # other scripts have made groups as well
+            reply.groups = [row for row in reply.groups if row.group_id.startswith(self._slug)]
         self.seen[step] = observed(reply.to_dict(json=False), self.names)
         return reply
 
@@ -162,6 +165,22 @@ class Side:
                 topic_data=[{"name": topic, "partition_data": [part]}],
             )
             assert reply.responses[0].partition_responses[0].error_code == 0, reply
+
+    def settle(self) -> None:
+        """Wait until settings changed before are told: a broker of Kafka hears of them in order,
+        but later, so that one more that is heard of says that all are."""
+        self._marker = self._marker or self.topic()
+        value = str(next(self._steps) * 1_000)
+        config = {"name": "retention.ms", "config_operation": 0, "value": value}
+        row = {"resource_type": 2, "resource_name": self._marker}
+        self.quietly("IncrementalAlterConfigs", 1, resources=[{**row, "configs": [config]}])
+        asked = {**row, "configuration_keys": ["retention.ms"]}
+
+        def told() -> bool:
+            reply = self.quietly("DescribeConfigs", 4, resources=[asked])
+            return bool(reply.results[0].configs[0].value == value)
+
+        wait_until(told, what="settings that are told")
 
     def commit(self, group: str, topic: str, offset: int, metadata: str = "kept") -> None:
         """As one who is no member; waits for the group's coordinator."""
