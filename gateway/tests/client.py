@@ -6,16 +6,15 @@ It checks on every reply that replies come in request order (I6).
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.net.connection import Connection
+from gateway.testing.conversation import Conversation, cut_frames
 from gateway.tests.sockets import FakeTransport
 from gateway.tests.virtual import EPOCH_MS
-from protocol import ApiKey, Message, Record, build_batch, decode_response, encode_request
+from protocol import ApiKey, Message, Record, build_batch
 from protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
@@ -58,8 +57,7 @@ class Client:
         self.transport = FakeTransport(connection)
         self.transport.on_taken = self._taken
         self.replies: list[Reply] = []
-        self._expected: deque[tuple[int, int, int, asyncio.Future[Any]]] = deque()
-        self._next_id = 0
+        self._conversation = Conversation()
         connection.connection_made(self.transport)
 
     def send(self, key: ApiKey, version: int, body: Message) -> asyncio.Future[Any]:
@@ -71,11 +69,8 @@ class Client:
         self, key: ApiKey, version: int, body: Message, client_id: str | None = "test"
     ) -> tuple[bytes, asyncio.Future[Any]]:
         """The bytes of a request that is going to be sent next, and its coming reply."""
-        self._next_id += 1
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not (key == ApiKey.PRODUCE and body.acks == 0):  # type: ignore[attr-defined]
-            self._expected.append((self._next_id, key, version, reply))
-        return b"".join(encode_request(key, version, self._next_id, client_id, body)), reply
+        frame, asked = self._conversation.ask(key, version, body, client_id)
+        return frame, asked.reply
 
     async def call(self, key: ApiKey, version: int, body: Message) -> Any:
         reply = self.send(key, version, body)
@@ -88,19 +83,11 @@ class Client:
         return not self.transport.is_closing()
 
     def _taken(self) -> None:
-        taken = self.transport.taken
-        while len(taken) >= 4:
-            (length,) = struct.unpack_from(">i", taken)
-            if len(taken) < 4 + length:
-                return
-            frame = bytes(taken[4 : 4 + length])
-            del taken[: 4 + length]
-            correlation_id, key, version, future = self._expected.popleft()
-            found_id, body = decode_response(key, version, memoryview(frame))
-            assert found_id == correlation_id, "a reply out of order"
-            self.replies.append(Reply(self.transport.loop.time(), found_id, body))
-            if not future.done():
-                future.set_result(body)
+        for frame in cut_frames(self.transport.taken):
+            asked, body = self._conversation.told(frame)
+            self.replies.append(Reply(self.transport.loop.time(), asked.correlation_id, body))
+            if not asked.reply.done():
+                asked.reply.set_result(body)
 
     # The requests that tests are made of
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.testing.sim.history import Partition
-from gateway.testing.sim.network import Expected, Link
-from protocol import ApiKey, ErrorCode, Message, encode_request
+from gateway.testing.sim.network import Link
+from protocol import ApiKey, ErrorCode, Message
 from wal_core.testing.seeds import stream
 
 if TYPE_CHECKING:
@@ -96,14 +96,9 @@ class Client:
 
     def post(self, link: Link, key: ApiKey, version: int, body: Message) -> asyncio.Future[Any]:
         """Send a request down `link`; the reply's future stays pending if the link is lost."""
-        number = link.next_id()
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Any] = loop.create_future()
-        frame = b"".join(encode_request(key, version, number, self.name, body))
-        unanswered = key == ApiKey.PRODUCE and getattr(body, "acks", -1) == 0
-        expected = Expected(number, key, version, body, reply, loop.time())
-        link.send(frame, None if unanswered else expected)
-        return reply
+        frame, asked = link.conversation.ask(key, version, body, self.name)
+        link.send(frame)
+        return asked.reply
 
     async def call(
         self, key: ApiKey, version: int, body: Message, *, timeout_s: float = CALL_TIMEOUT_S

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import struct
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from protocol import ApiKey, Message, decode_response
+from gateway.testing.conversation import Asked, Conversation, Disorder, cut_frames
 from wal_core.testing.seeds import Random, stream
 
 if TYPE_CHECKING:
@@ -26,17 +24,6 @@ ORDER_S = 1e-6  # between two arrivals of one direction: events of one instant h
 SPLIT_SHARE = 0.15  # of the frames that arrive in two pieces
 
 
-class Expected(NamedTuple):
-    """A request that was sent and what becomes of its answer."""
-
-    correlation_id: int
-    key: ApiKey
-    version: int
-    request: Message
-    reply: asyncio.Future[Any]
-    sent_s: float
-
-
 class Network:
     """How slow the wires are, and every link there is."""
 
@@ -44,7 +31,7 @@ class Network:
         self.seed = seed
         self.slow: list[float] = []  # factors in force; the worst one counts
         self.links: list[Link] = []
-        self.answered: Callable[[Node, Expected, Any], None] = lambda node, request, reply: None
+        self.answered: Callable[[Node, Asked, Any], None] = lambda node, request, reply: None
         self.disorder: Callable[[str], None] = lambda what: None
         self._made_count = 0
 
@@ -69,21 +56,18 @@ class Link:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
-        self.expected: deque[Expected] = deque()  # as the gateway owes them
+        self.conversation = Conversation()
         self._network = network
         self._rng = rng
         self._loop = loop
         self._transport: _ServerTransport | None = None
         self._there_s = self._back_s = 0.0
-        self._next_id = 0
         self._after(self._delay_s(), self._connect)
 
     # the client's side
 
-    def send(self, frame: bytes, expected: Expected | None) -> None:
-        """Put a request on the wire; `expected` is None for one that is never answered."""
-        if expected is not None:
-            self.expected.append(expected)
+    def send(self, frame: bytes) -> None:
+        """Put a request on the wire."""
         cut = len(frame)
         if self._rng.random() < SPLIT_SHARE:
             cut = self._rng.randrange(1, len(frame))
@@ -91,10 +75,6 @@ class Link:
             if piece:
                 self._there_s = max(self._there_s + ORDER_S, self._loop.time() + self._delay_s())
                 self._at(self._there_s, self._arrive, piece)
-
-    def next_id(self) -> int:
-        self._next_id += 1
-        return self._next_id
 
     def cut(self, server_after_s: float = 0.0) -> None:
         """End it: now for the client, later for the gateway."""
@@ -135,17 +115,11 @@ class Link:
 
     def answer(self, frame: bytes) -> None:
         """The gateway sent a reply; its step, so the promises about sending are checked here."""
-        (correlation_id,) = struct.unpack_from(">i", frame)
-        if not self.expected:
-            self._network.disorder(f"{self.name} got a reply {correlation_id} nobody asked for")
+        try:
+            wanted, body = self.conversation.told(frame)
+        except Disorder as error:
+            self._network.disorder(f"{self.name} got {error}")
             return
-        wanted = self.expected.popleft()
-        if wanted.correlation_id != correlation_id:
-            self._network.disorder(
-                f"{self.name} got reply {correlation_id} where {wanted.correlation_id} was due"
-            )
-            return
-        _, body = decode_response(wanted.key, wanted.version, memoryview(frame))
         self._network.answered(self.node, wanted, body)
         self._back_s = max(self._back_s + ORDER_S, self._loop.time() + self._delay_s())
         self._at(self._back_s, self._deliver, wanted.reply, body)
@@ -222,12 +196,7 @@ class _ServerTransport(asyncio.Transport):
             return
         for piece in list_of_data:
             self._out += piece
-        while len(self._out) >= 4:
-            (length,) = struct.unpack_from(">i", self._out)
-            if len(self._out) < 4 + length:
-                return
-            frame = bytes(self._out[4 : 4 + length])
-            del self._out[: 4 + length]
+        for frame in cut_frames(self._out):
             self._link.answer(frame)
 
     def pause_reading(self) -> None:

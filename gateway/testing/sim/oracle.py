@@ -23,7 +23,7 @@ from wal_core import CHECKPOINT_STREAM_ID
 from wal_core.format.block import Block, parse_block
 
 if TYPE_CHECKING:
-    from gateway.testing.sim.network import Expected
+    from gateway.testing.conversation import Asked
     from gateway.testing.sim.node import Node
 
 
@@ -105,7 +105,7 @@ class Oracle:
         self._high_watermarks: _Stated = {}
         self._starts: _Stated = {}
 
-    def answered(self, node: Node, asked: Expected, reply: Any) -> None:
+    def answered(self, node: Node, asked: Asked, reply: Any) -> None:
         self._led_elsewhere(node, asked, reply)
         match asked.key:
             case ApiKey.PRODUCE:
@@ -126,7 +126,7 @@ class Oracle:
             case ApiKey.DELETE_TOPICS:
                 self._there(node, reply.responses, there=False)
 
-    def _led_elsewhere(self, node: Node, asked: Expected, reply: Any) -> None:
+    def _led_elsewhere(self, node: Node, asked: Asked, reply: Any) -> None:
         """Of a data log that another has taken all partitions are led elsewhere; no others are."""
         assert node.gateway is not None
         for topic, index, code in _answers(asked.key, reply):
