@@ -1,6 +1,6 @@
 """The page of differences from Kafka is the list that the comparison with Kafka allows."""
 
-from compat_tests.oracle.allowed import PAGE, Ledger, Row, load, page
+from compat_tests.oracle.allowed import PAGE, Ledger, Row, all_rows, page
 from compat_tests.oracle.differences import ABSENT, Difference, compare
 
 ROWS_MAX_COUNT = 60
@@ -8,13 +8,13 @@ SCRIPT = "produce: x"
 
 
 def test_the_page_is_the_list() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(load()), (
+    assert PAGE.read_text(encoding="utf-8") == page(all_rows()), (
         "run python -m compat_tests.oracle.allowed --write"
     )
 
 
 def test_the_list_is_short_and_says_why() -> None:
-    rows = load()
+    rows = all_rows()
     assert len(rows) <= ROWS_MAX_COUNT
     assert [row.title for row in rows if len(row.reason) < 40] == []
 
