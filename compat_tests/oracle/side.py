@@ -18,6 +18,7 @@ from compat_tests.wire.connection import Connection
 
 CLOSED = "(connection closed)"
 REBALANCE_IN_PROGRESS = 27
+TOPIC_RESOURCE = 2
 REPLY_TIMEOUT_S = 30.0
 Sent = set[tuple[int, int]]
 
@@ -69,10 +70,20 @@ class Side:
             self.seen[step] = CLOSED
             return None
         self.sent.add((kinds()[api].API_KEY, version))
-        if api == "ListGroups":  # other scripts have made groups as well
-            reply.groups = [row for row in reply.groups if row.group_id.startswith(self._slug)]
+        self._leave_out_others(reply)
         self.seen[step] = observed(reply.to_dict(json=False), self.names)
         return reply
+
+    def _leave_out_others(self, reply: Any) -> None:
+        """Other scripts have made groups and topics as well, not the same on both sides."""
+        if reply.name == "ListGroupsResponse":
+            reply.groups = [row for row in reply.groups if row.group_id.startswith(self._slug)]
+        if reply.name == "ListConfigResourcesResponse":
+            reply.config_resources = [
+                row
+                for row in reply.config_resources
+                if row.resource_type != TOPIC_RESOURCE or row.resource_name.startswith(self._slug)
+            ]
 
     def _receive(self, on: str) -> ApiMessage | None:
         try:
