@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,10 +53,13 @@ def gateway(
     try:
         port = _ready_port(process)
         started_s = time.perf_counter() - begun
+        # A pipe that nobody reads fills up, and then the gateway waits with its next line.
+        assert process.stderr is not None
+        threading.Thread(target=process.stderr.read, daemon=True).start()
         yield Running(f"127.0.0.1:{port}", psutil.Process(process.pid), started_s)
     finally:
         process.terminate()
-        process.communicate(timeout=START_TIMEOUT_S)
+        process.wait(timeout=START_TIMEOUT_S)
 
 
 def _ready_port(process: subprocess.Popen[str]) -> int:
