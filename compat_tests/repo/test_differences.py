@@ -3,7 +3,7 @@
 from compat_tests.oracle.allowed import PAGE, Ledger, Row, all_rows, page
 from compat_tests.oracle.differences import ABSENT, Difference, compare
 
-ROWS_MAX_COUNT = 60
+ROWS_MAX_COUNT = 70
 SCRIPT = "produce: x"
 
 

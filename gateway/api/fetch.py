@@ -112,6 +112,8 @@ async def _prepare(
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
+            if partition is not None:
+                _set_offsets(answer, partition)
             if (
                 code is ErrorCode.NONE
                 and partition is not None
@@ -120,7 +122,6 @@ async def _prepare(
             ):
                 code = ErrorCode.UNSUPPORTED_VERSION
             if code is ErrorCode.NONE and partition is not None:
-                _set_offsets(answer, partition)
                 wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)
                 parts.append(_Part(answer, wanted))
                 failed |= _diverged(answer, partition, asked)
@@ -184,10 +185,9 @@ def _empty(index: int, isolation_level: int) -> PartitionData:
 
 
 def _fail(answer: PartitionData, code: ErrorCode) -> None:
-    """As in Kafka (`FetchResponse.partitionResponse`): an error tells nothing else."""
     answer.error_code = code
-    answer.high_watermark = answer.last_stable_offset = answer.log_start_offset = -1
     if code in (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
+        # As in Kafka (`FetchResponse.partitionResponse`), whatever the isolation level.
         answer.aborted_transactions = []
 
 
