@@ -16,6 +16,7 @@ from compat_tests.bench.report import percentile
 
 FIND_COORDINATOR, JOIN, HEARTBEAT, LEAVE, SYNC = 10, 11, 12, 13, 14
 REBALANCE_IN_PROGRESS, MEMBER_ID_REQUIRED = 27, 79
+COORDINATOR_NOT_READY = (14, 15, 16)  # Kafka's, until it has loaded what there is of groups
 SESSION_TIMEOUT_MS, REBALANCE_TIMEOUT_MS = 45_000, 300_000
 METADATA = struct.pack(">hi", 0, 1) + b"\x00\x05bench" + struct.pack(">i", -1)
 SHARE = struct.pack(">hi", 0, 0) + struct.pack(">i", -1)
@@ -91,6 +92,9 @@ class Member:
         self.generation = reply.take(">i")
         reply.text()
         leader, self.member_id = reply.text(), reply.text()
+        if code in COORDINATOR_NOT_READY:
+            await asyncio.sleep(HEARTBEAT_S)
+            return False
         if code in (MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS):
             return False
         assert code == 0, f"JoinGroup: {code}"
