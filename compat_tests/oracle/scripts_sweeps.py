@@ -60,5 +60,9 @@ sweep("a partition too many", ABOUT_PARTITIONS, lambda side: replace(existing(si
 sweep("partition -1", ABOUT_PARTITIONS, lambda side: replace(existing(side), partition=-1))
 sweep("a name no topic can have", ABOUT_TOPICS, lambda side: replace(existing(side), topic="a b"))
 sweep("an empty topic name", ABOUT_TOPICS, lambda side: replace(existing(side), topic=""))
-sweep("a group nobody made", ABOUT_GROUPS, lambda side: replace(existing(side), group="no-group"))
-sweep("an empty group name", ABOUT_GROUPS, lambda side: replace(existing(side), group=""))
+sweep(
+    "a group nobody made", ABOUT_GROUPS, lambda side: replace(existing(side), group=side.new_name())
+)
+# The first of these commits under that name: whether it is a group then is for the others to ask.
+UNDER_NO_NAME = [api for api in ABOUT_GROUPS if api not in ("DescribeGroups", "DeleteGroups")]
+sweep("an empty group name", UNDER_NO_NAME, lambda side: replace(existing(side), group=""))
