@@ -110,6 +110,11 @@ class Partition:
         stream.partition = self
         return True
 
+    @property
+    def number(self) -> int:
+        """No other partition has it; streams of two logs may have the same id."""
+        return self.log_id << 64 | self.stream_id
+
     def begin(self) -> None:
         """It has just come into being, and is attached."""
         self._born_term = self._attached.term

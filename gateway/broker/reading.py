@@ -56,7 +56,7 @@ class Reading:
         """Read what is there."""
         ready = await self._ready(wanted)
         if len(ready) > 1:
-            ready.sort(key=lambda want: self.turns.rank(want.partition.stream_id))
+            ready.sort(key=lambda want: self.turns.rank(want.partition.number))
         for want in ready:
             if self._is_over():
                 self.is_cut = True
@@ -115,7 +115,7 @@ class Reading:
     def _found(self, want: Wanted, entries: Sequence[Entry], size_bytes: int) -> None:
         if entries:
             want.records = _records(entries, size_bytes)
-            self.turns.served(want.partition.stream_id)
+            self.turns.served(want.partition.number)
             self.got_bytes += size_bytes
             self.left_bytes -= size_bytes
 

@@ -44,22 +44,25 @@ def _asked(order: int | str, number: int, count: int, rng: random.Random) -> lis
 
 ORDERS: tuple[int | str, ...] = (0, 1, -1, "subset", "shuffled")
 PATTERNS = [
-    (order, count, between, bytes_max)
+    (order, count, between, bytes_max, logs_count)
     for at, (order, count) in enumerate(itertools.product(ORDERS, range(2, 10)))
     for between in ((0, 1, 2, 3)[at % 4],)
     for bytes_max in ((ONE_BATCH, THREE_BATCHES, 1)[at % 3],)
+    for logs_count in ((1, 3)[at % 2],)
 ]
 
 
-@pytest.mark.parametrize(("order", "partitions_count", "between", "bytes_max"), PATTERNS)
+@pytest.mark.parametrize(
+    ("order", "partitions_count", "between", "bytes_max", "logs_count"), PATTERNS
+)
 def test_no_partition_waits_more_than_twice_its_turn(
-    order: int | str, partitions_count: int, between: int, bytes_max: int
+    order: int | str, partitions_count: int, between: int, bytes_max: int, logs_count: int
 ) -> None:
     """`between`: requests of another kind before each fetch."""
 
     @virtual
     async def body() -> None:
-        _, client = await started()
+        _, client = await started(logs_count=logs_count)
         await _filled(client, partitions_count)
         rng = random.Random(f"{order} {partitions_count}")
         turn = -(-partitions_count // (3 if bytes_max == THREE_BATCHES else 1))

@@ -13,8 +13,8 @@ def _first(turns: Turns, asked: list[int]) -> int:
 
 def test_who_was_never_served_goes_first_and_then_who_has_waited_longest() -> None:
     turns = Turns()
-    for stream_id in (3, 1, 2):
-        turns.served(stream_id)
+    for number in (3, 1, 2):
+        turns.served(number)
     assert sorted([1, 2, 3, 9, 7], key=turns.rank) == [7, 9, 3, 1, 2]
     turns.served(3)
     assert sorted([1, 2, 3], key=turns.rank) == [1, 2, 3]
@@ -24,7 +24,7 @@ def test_who_was_never_served_goes_first_and_then_who_has_waited_longest() -> No
 def test_nobody_is_served_twice_while_another_who_asks_waits(seed: int) -> None:
     rng = random.Random(seed)
     turns = Turns()
-    passed: dict[int, set[int]] = {stream_id: set() for stream_id in range(9)}
+    passed: dict[int, set[int]] = {number: set() for number in range(9)}
     for _ in range(500):
         asked = rng.sample(range(9), rng.randint(1, 9))
         chosen = _first(turns, asked)
@@ -52,6 +52,6 @@ def test_more_than_are_remembered_are_served_one_after_another(asked_count: int)
 
 def test_what_is_remembered_is_bounded_whatever_is_asked_for() -> None:
     turns = Turns()
-    for stream_id in range(10 * TURNS_MAX_COUNT):
-        turns.served(stream_id)
+    for number in range(10 * TURNS_MAX_COUNT):
+        turns.served(number)
     assert len(turns) == TURNS_MAX_COUNT
