@@ -106,7 +106,16 @@ async def _is_gone(store: SegmentStore, log_id: int, segment: int, persist: Pers
     if store.segment_is_one_object:
         return await _size(store, f"{name}.seg", persist) is None
     rows = await persist(lambda: store.objects.list(f"{name}/"))
-    return [slot_number(row.key) for row in rows] != [*range(len(rows))] or not rows
+    slots = [slot_number(row.key) for row in rows]
+    if slots == [*range(len(slots))]:
+        return not slots
+    # Behind its footer there may be what an earlier writer had in flight, with gaps.
+    try:
+        footer = await persist(lambda: store.read_footer(log_id, segment))
+    except Corrupt:
+        return True
+    count = 0 if footer is None else footer.header.block + 1
+    return not count or slots[:count] != [*range(count)]
 
 
 async def _size(store: SegmentStore, key: str, persist: Persistence) -> int | None:

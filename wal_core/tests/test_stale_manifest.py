@@ -310,3 +310,27 @@ def test_whoever_was_paused_before_it_swept_leaves_alone_what_came_later():
         await check(bucket, owner, 7 + SEGMENTS_COUNT)
 
     run(main)
+
+
+def test_what_was_in_flight_behind_a_footer_is_no_sign_that_a_segment_is_gone(caplog):
+    """Else a compaction that died before its manifest counts, and what it replaced stays."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        sleepy = _PausingStore(bucket)
+        first = await opened(sleepy)
+        sleepy.armed = True
+        await write(first, b"first", 1)
+        stray = f"logs/0/{1:020d}/"
+        await bucket.create(f"{stray}{4:010d}", [bucket.objects[f"{stray}{0:010d}"]])
+        await write(first, b"more", 6)
+        await sleepy.paused.wait()
+        assert any(key.endswith("/index") for key in bucket.objects)
+        await first.crash()
+        owner = await opened(FaultyObjectStore(bucket))
+        await asyncio.sleep(60)
+        await owner.log.until_quiet()
+        await check(bucket, owner, 7)
+
+    run(main)
+    assert "named by no manifest" not in caplog.text
