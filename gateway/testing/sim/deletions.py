@@ -107,7 +107,10 @@ class Permission:
             return
         retention = dict(world.plan.retention).get(where[0], KEEPS_ALL)
         gone, kept_bytes = [], 0
+        start = self._stored.metadata.starts.get(place, 0)  # until now
         for entry in self._stored.entries[place]:
+            if entry.end_offset <= start:
+                continue  # times need not rise: what is gone already says nothing
             if entry.end_offset <= offset:
                 gone.append(entry.max_timestamp_ms)
             else:

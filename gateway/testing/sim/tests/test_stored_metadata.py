@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -36,12 +37,17 @@ PLACE = Placement(1, 6)
 DELETED = RecordsDeleted(starts={6: 3})
 
 
-def check(*records: Any, retention: Retention | None = None, asked: int = -1) -> list[str]:
-    """Stream 6 is t-1; it has five records, a second apart and of 100 bytes each."""
+def check(
+    *records: Any,
+    retention: Retention | None = None,
+    asked: int = -1,
+    times_ms: Sequence[int] = range(NOW_MS - 5_000, NOW_MS, 1_000),
+) -> list[str]:
+    """Stream 6 is t-1; it has five records of 100 bytes each, a second apart unless told."""
 
     async def run() -> list[str]:
         trace = Trace()
-        entries = [StoredEntry(n + 1, NOW_MS - 5_000 + n * 1_000, 100) for n in range(5)]
+        entries = [StoredEntry(n + 1, at_ms, 100) for n, at_ms in enumerate(times_ms)]
         world = SimpleNamespace(
             trace=trace,
             history=History(deletions=[Deletion(("t", 1), asked)]),
@@ -49,7 +55,7 @@ def check(*records: Any, retention: Retention | None = None, asked: int = -1) ->
             latest_clock_ms=NOW_MS,
         )
         metadata = StoredMetadata(trace)
-        stored = SimpleNamespace(entries={PLACE: entries})
+        stored = SimpleNamespace(entries={PLACE: entries}, metadata=metadata)
         metadata.deleted = Permission(cast(Any, world), cast(Any, stored)).check
         for record in records:
             if isinstance(record, StreamOpened | StreamsDropped | RecordsDeleted):
@@ -78,6 +84,16 @@ def check(*records: Any, retention: Retention | None = None, asked: int = -1) ->
 def test_only_what_may_go_is_deleted(retention, asked, allowed):
     found = check(TOPIC, OPENED, DELETED, retention=retention, asked=asked)
     assert found == ([] if allowed else ["only what may go is deleted"])
+
+
+def test_the_age_of_what_is_gone_already_does_not_count():
+    """A client deletes below 2; of what is left the first is old, though it came later."""
+    young_ms, old_ms = NOW_MS - 10, NOW_MS - 9_000
+    times_ms = (young_ms, young_ms, old_ms, young_ms, young_ms)
+    keeps = Retention(5_000, -1)
+    before = RecordsDeleted(starts={6: 2})
+    assert check(TOPIC, OPENED, before, DELETED, retention=keeps, asked=2, times_ms=times_ms) == []
+    assert check(TOPIC, OPENED, DELETED, retention=keeps, asked=2, times_ms=times_ms)
 
 
 def test_nothing_is_deleted_that_is_not_durable():
