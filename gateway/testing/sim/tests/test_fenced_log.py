@@ -19,9 +19,10 @@ from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 
-LATENCY_S = 0.01
+LATENCY_S = 0.015
 PAUSE_S_MAX = 0.05
-"""A segment's end is three times the latency: the last block, the footer, the next block."""
+"""A segment's end may take three times the latency: the last block, the footer, the next block. If
+logs waited for each other, each block would take as long, and a segment's end longer."""
 WRITERS_COUNT = 4  # on each log: some blocks are always on their way
 FENCED_S, TAKEN_S_MAX, SEEN_S = 2.0, 10.0, 4.0  # when, how long it may take, what comes behind it
 SEGMENT_BLOCKS_MAX_COUNT = 40
