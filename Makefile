@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets kill chaos milvus damage soak siege fuzz teeth fixture bench scale lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus damage soak siege fuzz teeth fixture bench scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -25,6 +25,7 @@ help:
 	@echo "make fuzz    coverage-guided fuzzing of every decoder, ARGS='--seconds 60 --target block'"
 	@echo "make fixture  write the stored data that a test opens anew, after a change of format"
 	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
+	@echo "make three-logs  that suite with three data logs in every broker"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make scale   what 10,000 partitions and groups on 3 logs cost each of them"
@@ -92,7 +93,20 @@ buckets: $(VENV)/.dev
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
 
-test: lint types contracts unit compat buckets
+# Every broker with three data logs: what each request meets, and what must be fair or last, in a minute;
+# and all of it, but for the fight in which an opener may get some of several logs and not others.
+THREE_LOGS := $(SIDE_BY_SIDE) --serve-flags "--logs-count 3"
+
+some-logs: $(VENV)/.dev
+	$(BIN)/pytest $(THREE_LOGS) --modes object compat_tests/wire compat_tests/clients/test_fairness.py compat_tests/clients/test_restart.py
+
+three-logs: $(VENV)/.dev
+	$(BIN)/pytest $(THREE_LOGS) --kills 10 compat_tests/wire compat_tests/clients compat_tests/milvus compat_tests/faults compat_tests/hostile
+	$(BIN)/pytest $(THREE_LOGS) --modes s3 -m "not storage_blind" --kills 5 --ignore compat_tests/fights/test_openers.py \
+		compat_tests/wire compat_tests/faults compat_tests/chaos compat_tests/fights compat_tests/buckets compat_tests/stored \
+		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py compat_tests/clients/test_idempotence.py
+
+test: lint types contracts unit compat buckets some-logs
 
 kill: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)
