@@ -45,10 +45,10 @@ RECORDS = b"\x01\x02\x03"
 PRODUCE = ProduceRequest(
     acks=-1,
     timeout_ms=1500,
-    topic_data=[TopicProduceData("t", [PartitionProduceData(3, RECORDS)])],
+    topic_data=[TopicProduceData("t", partition_data=[PartitionProduceData(3, RECORDS)])],
 )
 PRODUCED = ProduceResponse(
-    responses=[TopicProduceResponse("t", [PartitionProduceResponse(3, 0, 7)])]
+    responses=[TopicProduceResponse("t", partition_responses=[PartitionProduceResponse(3, 0, 7)])]
 )
 MEMBER = MemberMetadata("m", None, "c", "/h", 60000, 10000, b"\x00\x01", b"\x02")
 GROUP = GroupMetadataValue("consumer", 5, "range", "m", 9, [MEMBER])
