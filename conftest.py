@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
 # A deadline for each example would measure how busy the machine is.
@@ -18,3 +19,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let tests of one `xdist_group` run in one process.
+
+    pytest-xdist 3.8 writes the group into a field that pytest 9.2 has no more, so that groups were
+    taken apart without a word.
+    """
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        suffix = f"@{'_'.join(groups)}"
+        if groups and not item.nodeid.endswith(suffix):
+            item._id = coerce_node_id(item.nodeid + suffix)
