@@ -12,13 +12,15 @@ installed its tests are skipped with the reason, and with `CI=true` the session 
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from compat_tests.card.__main__ import written
 from compat_tests.support.client import LIBRARIES, Client, Library
 from compat_tests.support.environments import MissingClientError
 from compat_tests.support.gateway import Gateway, Remote, split_command, start_with
@@ -37,6 +39,7 @@ Broker = Gateway | Remote
 
 _ran = pytest.StashKey[dict[str, str]]()
 _missing = pytest.StashKey[dict[str, str]]()
+_outcomes = pytest.StashKey[list[tuple[str, str, str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=50, help="kills per mode (default: %(default)s)")
     group.addoption("--minutes", type=float, default=1.0, help="random faults, per mode (1)")
     group.addoption("--stack-seconds", type=float, default=3.0, help="of load by a Milvus (3)")
+    group.addoption("--report-card", type=Path, help="file to note in what each client could do")
     group.addoption("--seed", type=int, default=1, help="seed of moments and bytes")
 
 
@@ -57,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
     config.stash[_ran] = {}
     config.stash[_missing] = {}
+    config.stash[_outcomes] = []
     start_with(split_command(config.getoption("--serve-flags")))
 
 
@@ -107,18 +112,34 @@ def pytest_terminal_summary(
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """A worker of several has ended: what it noted of the clients counts here."""
-    ran, missing = getattr(node, "workeroutput", {}).get("named_clients", ({}, {}))
-    node.config.stash[_ran].update(ran)
-    node.config.stash[_missing].update(missing)
+    told = getattr(node, "workeroutput", {}).get("named_clients", ({}, {}, []))
+    node.config.stash[_ran].update(told[0])
+    node.config.stash[_missing].update(told[1])
+    node.config.stash[_outcomes].extend(told[2])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, Any, Any]:
+    """Notes what became of a library's test, or of what it needs."""
+    report = yield
+    call = getattr(item, "callspec", None)
+    library = call.params.get("library") if call else None
+    if library in LIBRARIES and (report.when == "call" or report.failed):
+        noted = (library, item.originalname, report.outcome)
+        item.config.stash[_outcomes].append(noted)
+    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    noted = (session.config.stash[_ran], session.config.stash[_missing])
+    stash = session.config.stash
+    noted = (stash[_ran], stash[_missing], stash[_outcomes])
     if hasattr(session.config, "workeroutput"):  # as one of several workers
         session.config.workeroutput["named_clients"] = noted
         return
+    if path := session.config.getoption("--report-card"):
+        written(path, stash[_outcomes], stash[_ran])
     in_ci = os.environ.get("CI", "").lower() in ("1", "true", "yes")
-    if in_ci and session.config.stash[_missing] and session.exitstatus == 0:
+    if in_ci and stash[_missing] and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

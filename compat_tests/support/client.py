@@ -46,6 +46,8 @@ class Library:
     """Settings of a consumer that offers the assignor "roundrobin"; None: it has none."""
     idempotent_by_default: bool = False
     codecs: tuple[str, ...] = KAFKA_CODECS
+    administers: bool = False
+    """Its worker offers to administer groups and settings."""
     modes: tuple[str, ...] = ()
     """Those it is run in, beside "memory" and brokers that are there already; none: in all."""
 
@@ -106,6 +108,7 @@ LIBRARIES = {
             lambda: toolchains.go("franz"),
             idempotent_by_default=True,
             round_robin={"assignor": "roundrobin"},
+            administers=True,
             modes=("file",),
         ),
         Library(
@@ -113,6 +116,7 @@ LIBRARIES = {
             "sarama",
             lambda: toolchains.go("sarama"),
             round_robin={"assignor": "roundrobin"},
+            administers=True,
             modes=("file",),
         ),
         Library(
@@ -120,6 +124,7 @@ LIBRARIES = {
             "kafka-go",
             lambda: toolchains.go("kafkago"),
             reads=empty_as_null,
+            administers=True,
             modes=("file",),
         ),
         Library(
@@ -131,12 +136,14 @@ LIBRARIES = {
             reads=headers_by_name,
             round_robin=None,
             codecs=("none", "gzip"),
+            administers=True,
             modes=("file",),
         ),
         Library(
             "platformatic",
             "platformatic",
             lambda: toolchains.node("platformatic.js", at_least=(22, 22)),
+            administers=True,
             modes=("file",),
         ),
     )

@@ -10,6 +10,7 @@ const SET_ON_TOPIC = 1
 const CODECS = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP }
 
 function fault (error) {
+  if (error.groups) return error.groups[0].errorCode ?? null
   for (let it = error; it; it = it.cause ?? it.originalError ?? it.errors?.[0]) {
     if (typeof it.code === 'number') return it.code
   }

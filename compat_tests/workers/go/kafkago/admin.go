@@ -93,7 +93,7 @@ func (w *worker) ListGroups() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	names := []string{}
 	for _, group := range answer.Groups {
 		names = append(names, group.GroupID)
 	}

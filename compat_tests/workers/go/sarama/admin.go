@@ -77,7 +77,7 @@ func (w *worker) TopicConfigs(topic string) (map[string]string, error) {
 }
 
 func (w *worker) ListGroups() ([]string, error) {
-	var names []string
+	names := []string{}
 	err := w.administer(func(admin sarama.ClusterAdmin) error {
 		groups, err := admin.ListConsumerGroups()
 		for name := range groups {

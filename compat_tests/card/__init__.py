@@ -1,0 +1,1 @@
+"""The report card: what each client can do, from a run of the tests."""
