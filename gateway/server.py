@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits, Node
+from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.retention import Retention
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -103,7 +104,16 @@ class Gateway:
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
-            Services(config, self.broker, self.groups, self.lookups, Pace()),
+            Services(
+                config,
+                self.broker,
+                self.groups,
+                self.lookups,
+                Pace(),
+                FetchSessions(
+                    config.fetch_sessions_max_count, config.fetch_sessions_bytes_max, rng
+                ),
+            ),
             ConnectionLimits(
                 request_bytes_max=config.request_bytes_max,
                 requests_in_flight_max_count=config.connection_requests_in_flight_max_count,

@@ -20,6 +20,7 @@ from compat_tests.wire.messages import (
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
 FETCH_SESSION_ID_NOT_FOUND = 70
+INVALID_FETCH_SESSION_EPOCH = 71
 FENCED_LEADER_EPOCH = 74
 UNKNOWN_LEADER_EPOCH = 75
 UNKNOWN_TOPIC_ID = 100
@@ -136,6 +137,26 @@ def test_a_session_may_be_asked_for(wire: Connection, made: str) -> None:
     response = wire.call(fetch_request(made, {0: 0}, session=(0, 0)), FETCH_VERSION)
     assert response.error_code == 0
     assert len(whole_batches(response.responses[0].partitions[0])) == 1
+
+
+def test_a_session_tells_what_is_new(wire: Connection, made: str) -> None:
+    """KIP-227: full at first, then what changed; each epoch once; forgotten partitions no more."""
+    first = wire.call(fetch_request(made, {0: 0}, session=(0, 0)), FETCH_VERSION)
+    assert first.session_id > 0
+    nothing = fetch_request(made, {}, session=(first.session_id, 1))
+    nothing.topics = []
+    assert wire.call(nothing, FETCH_VERSION).responses == []
+    produce(wire, made, build([b"a"]))
+    nothing.session_epoch = 2
+    news = wire.call(nothing, FETCH_VERSION)
+    assert len(whole_batches(news.responses[0].partitions[0])) == 1
+    assert wire.call(nothing, FETCH_VERSION).error_code == INVALID_FETCH_SESSION_EPOCH
+    forgetting = fetch_request(made, {0: 1}, session=(first.session_id, 3))
+    assert wire.call(forgetting, FETCH_VERSION).responses == []
+    closing = fetch_request(made, {0: 1}, session=(first.session_id, -1))
+    assert wire.call(closing, FETCH_VERSION).session_id == 0
+    nothing.session_epoch = 4
+    assert wire.call(nothing, FETCH_VERSION).error_code == FETCH_SESSION_ID_NOT_FOUND
 
 
 def code_of(response: Any) -> int:

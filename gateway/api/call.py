@@ -15,6 +15,7 @@ from protocol import BatchError, ErrorCode, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 
 if TYPE_CHECKING:
+    from gateway.broker.fetch_sessions import FetchSessions
     from gateway.broker.order_line import OrderLine
     from gateway.fairness.pace import Pace
     from gateway.fairness.reply_share import ReplyRoom
@@ -33,6 +34,7 @@ class Services:
     groups: GroupCoordinators
     lookups: FairThreads
     pace: Pace  # of what may take long on the loop
+    fetch_sessions: FetchSessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 v0-3 can only carry the old message formats: where there are records they are answered
 UNSUPPORTED_VERSION, as by a Kafka that does not convert (`message.downconversion.enable=false`).
-v4 isolation level; v5 log start offset; v7 sessions (KIP-227: declined, every answer has session id
-0 and is full, which every client accepts); v9 leader epoch checks (KIP-320); v11 preferred replica
+v4 isolation level; v5 log start offset; v7 sessions (KIP-227, `gateway.api.fetch_turn`); v9 leader
+epoch checks (KIP-320); v11 preferred replica
 (-1: none); v12 diverging epoch; v13 topic ids (KIP-516). Without transactions the last stable
 offset is the high watermark and the list of aborted transactions is empty.
 """
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.api.call import Call, error_code
+from gateway.api.fetch_turn import FetchTurn
+from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.reading import Reading, Wanted
 from gateway.broker.waiting import Waiter
@@ -35,9 +37,6 @@ FIRST_VERSION_WITH_TOPIC_IDS = 13
 WAIT_MAX_MS = 300_000  # no fetch is parked for longer, whatever it asks
 STORAGE_S_MIN = 0.1  # how long a fetch that does not wait at all reads from storage
 READ_COMMITTED = 1
-NO_SESSION = 0
-FINAL_EPOCH = -1  # a sessionless fetch (KIP-227)
-INITIAL_EPOCH = 0  # "open a session, please": declined by answering session id 0
 
 
 class _Part(NamedTuple):
@@ -51,14 +50,16 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
     """Answer at once when there is an error or `min_bytes` of data; otherwise wait to be woken by
     either.
     """
-    session_error = _session_error(request)
-    if session_error is not ErrorCode.NONE:
-        return FetchResponse(error_code=session_error)
+    by_id = call.version >= FIRST_VERSION_WITH_TOPIC_IDS
+    try:
+        turn = FetchTurn(request, call.services.fetch_sessions, by_id=by_id)
+    except BrokerError as error:
+        return FetchResponse(error_code=error.code)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + min(max(request.max_wait_ms, 0), WAIT_MAX_MS) / 1000
     while True:
         slices = Slices()
-        topics, parts, failed = await _prepare(request, call, slices)
+        topics, parts, failed = await _prepare(request, turn.topics, call, slices)
         # Registered before reading: what becomes durable in between wakes the next wait.
         with Waiter(part.wanted.partition for part in parts) as waiter:
             bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
@@ -77,36 +78,25 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
                 or left_s <= 0
                 or call.broker.closing
             ):
-                return FetchResponse(responses=topics, session_id=NO_SESSION)
+                return turn.response(topics)
             if reading.got_bytes:
                 # Too little to answer with: it is read again, and not kept while it waits.
                 topics, parts = [], []
                 call.room.become(0)
                 await waiter.wait(left_s)
             elif not await waiter.wait(left_s):
-                return FetchResponse(responses=topics, session_id=NO_SESSION)
+                return turn.response(topics)
         await call.services.pace.enter()  # a crowd may have been woken
 
 
-def _session_error(request: FetchRequest) -> ErrorCode:
-    if request.session_id != NO_SESSION and request.session_epoch not in (
-        INITIAL_EPOCH,
-        FINAL_EPOCH,
-    ):
-        return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
-    if request.session_id == NO_SESSION and request.session_epoch > INITIAL_EPOCH:
-        return ErrorCode.INVALID_FETCH_SESSION_EPOCH
-    return ErrorCode.NONE
-
-
 async def _prepare(
-    request: FetchRequest, call: Call, slices: Slices
+    request: FetchRequest, wanted_topics: Sequence[FetchTopic], call: Call, slices: Slices
 ) -> tuple[list[FetchableTopicResponse], list[_Part], bool]:
     """An answer for every partition, what can be read, and whether any of them failed."""
     topics = []
     parts: list[_Part] = []
     failed = False
-    for topic in request.topics:
+    for topic in wanted_topics:
         answers = []
         for asked in topic.partitions:
             answer = _empty(asked.partition, request.isolation_level)

@@ -76,6 +76,9 @@ class Config:
     request_bytes_max: int = 100 * MIB  # Kafka's socket.request.max.bytes
     # Kafka's fetch.max.bytes; keeps replies under client limits of 100 MB.
     fetch_bytes_max: int = 55 * MIB
+    fetch_sessions_max_count: int = 1_000  # Kafka's max.incremental.fetch.session.cache.slots
+    # Of all sessions together: about 400 bytes a partition. Who finds no room reads without one.
+    fetch_sessions_bytes_max: int = 32 * MIB
     connections_max_count: int = 10_000
     connections_max_idle_ms: int = 600_000  # Kafka's connections.max.idle.ms; 0: never closed
     # Read but not yet answered, per connection.

@@ -131,6 +131,22 @@ OPTIONS: tuple[Option, ...] = (
         _COUNT_MAX,
     ),
     Option(
+        "fetch_sessions_max_count",
+        parse_count,
+        _LIMITS,
+        "Fetch sessions that are kept; 0: every fetch names all it reads.",
+        0,
+        _COUNT_MAX,
+    ),
+    Option(
+        "fetch_sessions_bytes_max",
+        parse_size,
+        _LIMITS,
+        "Memory for fetch sessions, about 400 bytes for each partition of each.",
+        0,
+        1024 * GIB,
+    ),
+    Option(
         "producer_state_bytes_max",
         parse_size,
         _LIMITS,
