@@ -18,8 +18,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.api import Services
-from gateway.broker.broker import Broker, BrokerLimits, Node
+from gateway.broker.broker import Broker, BrokerLimits
 from gateway.broker.fetch_sessions import FetchSessions
+from gateway.broker.node import Node
 from gateway.broker.retention import Retention
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -127,8 +128,14 @@ class Gateway:
             ReplyBudget(config.reply_bytes_max),
         )
 
+    def _act_on_configs(self) -> None:
+        values = self.broker.configs.of_broker(self.broker.node.node_id)
+        limit = int(values.get("max.connections", self._config.connections_max_count))
+        self.hub.allow_connections(min(limit, self._config.connections_max_count))
+
     async def start(self) -> None:
         """Recover the data; requests may come after it returns."""
+        self.broker.configs.watch(self._act_on_configs)
         journal = _Journal(self.broker)
         await self.broker.open(
             self._store, self.log_config, lambda log_id: self.groups.add(log_id, journal)

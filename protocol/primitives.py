@@ -28,8 +28,7 @@ Budget = list[int]
 
 ARRAY_ELEMENTS_MAX_COUNT = 250_000
 """Per message, unless the caller allows fewer. Metadata of 50,000 partitions fits; a frame of
-nothing but empty elements costs a tenth of a second, not the half a minute that 100 MiB of them
-would take."""
+nothing but empty elements costs 0.1 s, not the half a minute that 100 MiB of them would take."""
 
 SPLICE_BYTES_MIN = 4096
 """Record data from this size on stays a piece of its own. Below, copying (some 0.1 us) is cheaper
@@ -308,12 +307,24 @@ def read_compact_nullable_count(
     return count - 1, at
 
 
-def read_int32s(buf: memoryview, at: int, count: int) -> tuple[list[int], int]:
-    return list(unpack_from(f">{count}i", buf, at)), at + 4 * count
+def _ints(form: str) -> tuple[Callable[..., tuple[list[int], int]], Callable[..., None]]:
+    one = Struct(f">{form}")
+
+    def read(buf: memoryview, at: int, count: int) -> tuple[list[int], int]:
+        return list(unpack_from(f">{count}{form}", buf, at)), at + one.size * count
+
+    def write(buf: bytearray, values: Sequence[int]) -> None:
+        if len(values) == 1:
+            buf += one.pack(values[0])
+        elif values:
+            buf += struct_pack(f">{len(values)}{form}", *values)
+
+    return read, write
 
 
-def read_int64s(buf: memoryview, at: int, count: int) -> tuple[list[int], int]:
-    return list(unpack_from(f">{count}q", buf, at)), at + 8 * count
+read_int8s, write_int8s = _ints("b")
+read_int32s, write_int32s = _ints("i")
+read_int64s, write_int64s = _ints("q")
 
 
 def _read_each(
@@ -467,17 +478,6 @@ def write_compact_count(buf: bytearray, count: int) -> None:
         buf.append(count + 1)
     else:
         write_uvarint(buf, count + 1)
-
-
-def write_int32s(buf: bytearray, values: Sequence[int]) -> None:
-    if len(values) == 1:
-        buf += _pack_i32(values[0])
-    elif values:
-        buf += struct_pack(f">{len(values)}i", *values)
-
-
-def write_int64s(buf: bytearray, values: Sequence[int]) -> None:
-    buf += struct_pack(f">{len(values)}q", *values)
 
 
 def write_strings(buf: bytearray, values: Sequence[str]) -> None:

@@ -94,6 +94,7 @@ _ALTER_TOPIC = Permission(Operation.ALTER, Resource.TOPIC)
 _DESCRIBE_TOPIC = Permission(Operation.DESCRIBE, Resource.TOPIC)
 _DESCRIBE_CONFIGS_TOPIC = Permission(Operation.DESCRIBE_CONFIGS, Resource.TOPIC)
 _ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
+_DESCRIBE_CONFIGS_CLUSTER = Permission(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER)
 _READ_GROUP = Permission(Operation.READ, Resource.GROUP)
 _DELETE_GROUP = Permission(Operation.DELETE, Resource.GROUP)
 _DESCRIBE_GROUP = Permission(Operation.DESCRIBE, Resource.GROUP)
@@ -278,7 +279,7 @@ _ROWS = (
     ),
     Api(
         K.DESCRIBE_CONFIGS,
-        1,
+        0,
         4,
         configs.describe_configs,
         configs.describe_configs_error,
@@ -417,6 +418,16 @@ _ROWS = (
         producers.list_transactions,
         producers.list_transactions_error,
         _DESCRIBE_TRANSACTION,
+    ),
+    Api(
+        K.LIST_CONFIG_RESOURCES,
+        0,
+        1,
+        configs.list_config_resources,
+        configs.list_config_resources_error,
+        _DESCRIBE_CONFIGS_CLUSTER,
+        reply=ReplyClass.LARGE,
+        weigh=configs.list_config_resources_weight,
     ),
     Api(
         K.DESCRIBE_TOPIC_PARTITIONS,

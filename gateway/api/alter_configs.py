@@ -1,27 +1,34 @@
-"""AlterConfigs (33), versions 0-2, and IncrementalAlterConfigs (44), versions 0-1: of topics.
+"""AlterConfigs (33), versions 0-2, and IncrementalAlterConfigs (44), versions 0-1: of topics,
+brokers, groups and loggers.
 
-KIP-133 replaces all that is set on a topic, KIP-339 sets, unsets, appends to and subtracts from
-lists. Each topic changes as a whole or not at all, in one record of the log. The broker's own
-settings are those it was started with.
+KIP-133 replaces all that is set on a resource, KIP-339 sets, unsets, appends to and subtracts from
+lists. Each resource changes as a whole or not at all, in one record of the log. Levels of loggers
+(KIP-412) hold at once and until the process ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.api.call import Call, error_code, failure_of
+from gateway.api.configs import KINDS_KNOWN, Kind, check_broker_id
 from gateway.broker.broker import STORAGE_TIMEOUT_S
+from gateway.broker.broker_configs import broker_problem, setting_of_broker
 from gateway.broker.errors import BrokerError
-from gateway.broker.topic_configs import LIST, SETTINGS, config_problem
+from gateway.broker.group_configs import GROUP_SETTINGS, group_problem
+from gateway.broker.setting_types import LIST, Setting, items_of, shown
+from gateway.broker.stored_configs import ALL_BROKERS
+from gateway.broker.topic_configs import SETTINGS, config_problem
 from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.slices import Slices
+from gateway.observe.levels import LEVELS, ROOT, exists, set_level, unset_level
+from gateway.observe.logger import log_event
 from protocol import ErrorCode
 from protocol.messages.alter_configs import (
-    AlterableConfig,
     AlterConfigsRequest,
     AlterConfigsResourceResponse,
     AlterConfigsResponse,
@@ -37,7 +44,8 @@ from protocol.messages.incremental_alter_configs import (
     IncrementalAlterConfigsResponse,
 )
 
-TOPIC = 2  # ConfigResource.Type
+logger = logging.getLogger(__name__)
+
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3  # AlterConfigOp.OpType
 
 
@@ -47,11 +55,12 @@ class _Resource(Protocol):
 
 
 class _Change(NamedTuple):
-    """What is asked of one resource: from the settings it has, those it is to have."""
+    """What is asked of one resource: steps, or all that is to be set on it."""
 
     resource: _Resource
-    names: list[str]
-    apply: Callable[[Mapping[str, str]], Mapping[str, str | None]]
+    names: Sequence[str]
+    whole: Mapping[str, str | None]
+    steps: Sequence[AlterableStep] | None = None
 
 
 class _Outcome(NamedTuple):
@@ -63,7 +72,8 @@ async def alter_configs(request: AlterConfigsRequest, call: Call) -> AlterConfig
     changes = []
     for resource in request.resources:
         names = [config.name for config in resource.configs]
-        changes.append(_Change(resource, names, partial(_all, resource.configs)))
+        whole = {config.name: config.value for config in resource.configs}
+        changes.append(_Change(resource, names, whole))
     outcomes = await _alter(changes, request.validate_only, call)
     return AlterConfigsResponse(
         responses=[
@@ -84,7 +94,7 @@ async def incremental_alter_configs(
     changes = []
     for resource in request.resources:
         names = [config.name for config in resource.configs]
-        changes.append(_Change(resource, names, partial(_steps, resource.configs)))
+        changes.append(_Change(resource, names, {}, resource.configs))
     outcomes = await _alter(changes, request.validate_only, call)
     return IncrementalAlterConfigsResponse(
         responses=[
@@ -119,25 +129,14 @@ def _begin(
     """The outcome, or what is to be waited for."""
     resource = change.resource
     try:
-        if is_repeated:
+        _check_names(change, is_repeated)
+        alter = _ALTER.get(resource.resource_type)
+        if alter is None:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST,
-                f"{resource.resource_name!r} is named twice in the request",
+                f"resource type {resource.resource_type} is not known; known are {KINDS_KNOWN}",
             )
-        if resource.resource_type != TOPIC:
-            raise BrokerError(
-                ErrorCode.INVALID_REQUEST,
-                "only topics have settings that can be changed while the broker runs; its own are "
-                "those it was started with",
-            )
-        topic = call.broker.topics.named(resource.resource_name)
-        if topic is None:
-            raise BrokerError(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-                f"there is no topic {resource.resource_name!r}",
-            )
-        configs = _changed(change, topic.configs)
-        return _Outcome() if validate_only else call.broker.change_configs(topic, configs)
+        return alter(change, validate_only, call) or _Outcome()
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
@@ -145,27 +144,131 @@ def _begin(
         return _Outcome(code, str(error) or None)
 
 
-def _changed(change: _Change, had: Mapping[str, str]) -> dict[str, str]:
-    """The settings afterwards, checked. Raises BrokerError."""
+def _check_names(change: _Change, is_repeated: bool) -> None:
+    if is_repeated:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"{change.resource.resource_name!r} is named twice in the request",
+        )
     repeated = [name for name, count in Counter(change.names).items() if count > 1]
     if repeated:
         raise BrokerError(ErrorCode.INVALID_REQUEST, f"{repeated[0]} is given twice")
-    wanted = change.apply(had)
-    missing = [name for name, value in wanted.items() if value is None]
-    if missing:
-        raise BrokerError(ErrorCode.INVALID_REQUEST, f"no value is given for {missing[0]}")
+
+
+def _topic(change: _Change, validate_only: bool, call: Call) -> asyncio.Future[None] | None:
+    name = change.resource.resource_name
+    if not name:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, "settings for all topics are the broker's")
+    call.broker.check_topic_name(name)
+    topic = call.broker.topics.named(name)
+    if topic is None:
+        raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name!r}")
+    wanted = _wanted(change, topic.configs, SETTINGS.get)
     problem = config_problem(wanted)
     if problem is not None:
         raise BrokerError(ErrorCode.INVALID_CONFIG, problem)
+    return None if validate_only else call.broker.change_configs(topic, wanted)
+
+
+def _broker(change: _Change, validate_only: bool, call: Call) -> asyncio.Future[None] | None:
+    name = change.resource.resource_name
+    if name != ALL_BROKERS:
+        check_broker_id(name, call)
+    had = call.broker.configs.of("broker", name)
+    wanted = _wanted(change, had, setting_of_broker)
+    for setting, value in wanted.items():
+        if had.get(setting) != value:
+            problem = broker_problem(setting, value, call.services.config)
+            if problem is not None:  # INVALID_REQUEST, as Kafka's ConfigAdminManager has it
+                raise BrokerError(ErrorCode.INVALID_REQUEST, problem)
+    return None if validate_only else call.broker.configure("broker", name, wanted)
+
+
+def _group(change: _Change, validate_only: bool, call: Call) -> asyncio.Future[None] | None:
+    name = change.resource.resource_name
+    id_bytes_max = call.services.config.group_id_bytes_max
+    if not 1 <= len(name.encode()) <= id_bytes_max:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"expected the id of a group, 1 to {id_bytes_max} bytes, got {len(name.encode())}",
+        )
+    wanted = _wanted(change, call.broker.configs.of("group", name), GROUP_SETTINGS.get)
+    problem = group_problem(wanted)
+    if problem is not None:
+        raise BrokerError(ErrorCode.INVALID_CONFIG, problem)
+    return None if validate_only else call.broker.configure("group", name, wanted)
+
+
+def _loggers(change: _Change, validate_only: bool, call: Call) -> None:
+    """All steps of a request, or none of them."""
+    if change.steps is None:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            "levels of loggers are changed one by one: use IncrementalAlterConfigs",
+        )
+    check_broker_id(change.resource.resource_name, call)
+    for step in change.steps:
+        _check_level(step)
+    for step in change.steps if not validate_only else ():
+        if step.config_operation == DELETE:
+            unset_level(step.name)
+        else:
+            assert step.value is not None
+            set_level(step.name, step.value)
+        level = step.value if step.config_operation == SET else "that of the one above"
+        log_event(logger, logging.INFO, "log level changed", changed=step.name, to=level)
+
+
+def _check_level(step: AlterableStep) -> None:
+    if step.config_operation not in (SET, DELETE):
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"levels of loggers are set ({SET}) or deleted ({DELETE}), not {step.config_operation}",
+        )
+    if not exists(step.name):
+        raise BrokerError(ErrorCode.INVALID_CONFIG, f"there is no logger {shown(step.name)}")
+    if step.config_operation == DELETE and step.name == ROOT:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"the {ROOT} logger has a level of its own")
+    if step.config_operation == SET and step.value is None:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"no value is given for {step.name}")
+    if step.config_operation == SET and step.value not in LEVELS:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG,
+            f"expected one of {', '.join(LEVELS)} for {step.name}, got {shown(step.value or '')}",
+        )
+
+
+def _client_metrics(change: _Change, validate_only: bool, call: Call) -> None:
+    raise BrokerError(
+        ErrorCode.INVALID_REQUEST,
+        "clients push no metrics here (KIP-714), so none can be asked for",
+    )
+
+
+_Alter = Callable[[_Change, bool, Call], asyncio.Future[None] | None]
+_ALTER: Mapping[int, _Alter] = {
+    Kind.TOPIC: _topic,
+    Kind.BROKER: _broker,
+    Kind.BROKER_LOGGER: _loggers,
+    Kind.CLIENT_METRICS: _client_metrics,
+    Kind.GROUP: _group,
+}
+
+_Lookup = Callable[[str], Setting | None]
+
+
+def _wanted(change: _Change, had: Mapping[str, str], setting_of: _Lookup) -> dict[str, str]:
+    """The settings afterwards; which values they take is not checked. Raises BrokerError."""
+    wanted = change.whole if change.steps is None else _after(change.steps, had, setting_of)
+    missing = [name for name, value in wanted.items() if value is None]
+    if missing:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"no value is given for {missing[0]}")
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _all(wanted: list[AlterableConfig], had: Mapping[str, str]) -> dict[str, str | None]:
-    """What KIP-133 means: whatever was set is forgotten."""
-    return {config.name: config.value for config in wanted}
-
-
-def _steps(steps: list[AlterableStep], had: Mapping[str, str]) -> dict[str, str | None]:
+def _after(
+    steps: Sequence[AlterableStep], had: Mapping[str, str], setting_of: _Lookup
+) -> dict[str, str | None]:
     """`had` after every step. Raises BrokerError."""
     configs: dict[str, str | None] = dict(had)
     for step in steps:
@@ -174,7 +277,8 @@ def _steps(steps: list[AlterableStep], had: Mapping[str, str]) -> dict[str, str 
         elif step.config_operation == SET or step.value is None:
             configs[step.name] = step.value
         elif step.config_operation in (APPEND, SUBTRACT):
-            configs[step.name] = _list_changed(configs.get(step.name), step)
+            setting = setting_of(step.name)
+            configs[step.name] = _list_changed(configs.get(step.name), step, setting)
         else:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST,
@@ -183,25 +287,20 @@ def _steps(steps: list[AlterableStep], had: Mapping[str, str]) -> dict[str, str 
     return configs
 
 
-def _list_changed(had: str | None, step: AlterableStep) -> str:
-    setting = SETTINGS.get(step.name)
+def _list_changed(had: str | None, step: AlterableStep, setting: Setting | None) -> str:
     if setting is None or setting.type != LIST:
         raise BrokerError(
             ErrorCode.INVALID_CONFIG,
             f"nothing can be appended to or subtracted from {step.name}: it is not a list",
         )
     assert step.value is not None
-    items = dict.fromkeys(_items(setting.default if had is None else had))
-    for item in _items(step.value):
+    items = dict.fromkeys(items_of((setting.default or "") if had is None else had))
+    for item in items_of(step.value):
         if step.config_operation == SUBTRACT:
             items.pop(item, None)
         else:
             items[item] = None
     return ",".join(items)
-
-
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def alter_configs_error(request: AlterConfigsRequest, code: ErrorCode) -> AlterConfigsResponse:

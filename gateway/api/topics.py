@@ -1,5 +1,4 @@
-"""CreateTopics (19), versions 0-7; DeleteTopics (20), versions 0-6; DescribeConfigs (32), versions
-1-4.
+"""CreateTopics (19), versions 0-7; DeleteTopics (20), versions 0-6.
 
 Any replication factor is accepted and reported as 1: the store replicates. CreateTopics v4 allows
 -1 for defaults (KIP-464), v5 echoes the settings (KIP-525), v7 the topic id; DeleteTopics v6 takes
@@ -14,8 +13,11 @@ from typing import NamedTuple
 
 from gateway.api.call import Call, error_code, failure_of, patience_s
 from gateway.api.replicas import check_assignment
+from gateway.broker.broker import Broker
+from gateway.broker.broker_configs import Source
 from gateway.broker.errors import BrokerError
-from gateway.broker.topic_configs import SETTINGS, config_problem, default_value
+from gateway.broker.stored_configs import ALL_BROKERS
+from gateway.broker.topic_configs import SETTINGS, broker_name, config_problem
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.slices import Slices
@@ -37,7 +39,6 @@ from protocol.messages.delete_topics import (
 FIRST_VERSION_WITH_IDS = 6
 UNSET = -1
 REPLICATION_FACTOR = 1
-SOURCE_TOPIC, SOURCE_DEFAULT = 1, 5  # ConfigSource as DescribeConfigs numbers it
 
 
 class _Begun(NamedTuple):
@@ -89,7 +90,7 @@ def _begin_creation(
         topic_id=ZERO_UUID if topic is None else topic.id,
         num_partitions=count,
         replication_factor=REPLICATION_FACTOR,
-        configs=_echo(configs, broker.limits.message_bytes_max),
+        configs=_echo(configs, broker),
     )
     return _Begun(answer, topic)
 
@@ -152,15 +153,26 @@ def _configs(asked: CreatableTopic) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _echo(configs: dict[str, str], message_bytes_max: int) -> list[CreatableTopicConfigs]:
+def _echo(configs: dict[str, str], broker: Broker) -> list[CreatableTopicConfigs]:
     return [
         CreatableTopicConfigs(
             name=name,
-            value=configs.get(name, default_value(name, message_bytes_max)),
-            config_source=SOURCE_TOPIC if name in configs else SOURCE_DEFAULT,
+            value=configs.get(name, broker.topics.defaults.values[name]),
+            config_source=_source(name, configs, broker).value,
         )
         for name in SETTINGS
     ]
+
+
+def _source(name: str, configs: dict[str, str], broker: Broker) -> Source:
+    if name in configs:
+        return Source.TOPIC
+    of_broker = broker_name(name)
+    if of_broker in broker.configs.of("broker", str(broker.node.node_id)):
+        return Source.DYNAMIC_BROKER
+    if of_broker in broker.configs.of("broker", ALL_BROKERS):
+        return Source.DYNAMIC_DEFAULT_BROKER
+    return Source.DEFAULT
 
 
 def create_topics_error(request: CreateTopicsRequest, code: ErrorCode) -> CreateTopicsResponse:

@@ -17,14 +17,19 @@ from gateway.broker.catalog import Catalog
 from gateway.broker.errors import BrokerError
 from gateway.broker.log_set import LogSet
 from gateway.broker.metadata_records import (
+    ConfigsChanged,
+    ConfiguredKind,
     PartitionsAdded,
     TopicConfigsChanged,
     TopicCreated,
 )
+from gateway.broker.node import Node
 from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
 from gateway.broker.placing import Placing
 from gateway.broker.producer_state import ProducerMemory
+from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
+from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
 from gateway.broker.topics import Topic
@@ -37,14 +42,6 @@ CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow,
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
 logger = logging.getLogger(__name__)
-
-
-class Node(NamedTuple):
-    """This gateway as clients see it: the advertised address."""
-
-    node_id: int
-    host: str
-    port: int
 
 
 class BrokerLimits(NamedTuple):
@@ -69,6 +66,7 @@ class Broker:
         self.limits = limits
         self.catalog = Catalog(limits.message_bytes_max, clock, rng)
         self.topics = self.catalog.topics
+        self.configs = self.catalog.configs
         self.logs = LogSet(self.catalog, limits.logs_count)
         self.deletions = TopicDeletions(self.catalog, self.logs)
         self._placing = Placing(
@@ -81,6 +79,7 @@ class Broker:
         self._clock = clock
         self._steady = SteadyClock(clock)
         self._rng = rng
+        self.configs.watch(self._act_on_configs)
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
     async def open(
@@ -324,6 +323,30 @@ class Broker:
         topic = self.topics.named(name)
         if topic is not None:
             await self.settled(topic, timeout_s)
+
+    def configure(
+        self, kind: ConfiguredKind, name: str, configs: Mapping[str, str]
+    ) -> asyncio.Future[None]:
+        """Let these, which must be valid, be all that is set on a broker, on all of them, or on a
+        group; in force at once, the result is settled when that is durable."""
+        record = ConfigsChanged(kind=kind, name=name, configs=dict(configs))
+        if not self.configs.has_room_for(record):
+            raise BrokerError(
+                ErrorCode.POLICY_VIOLATION,
+                f"settings of groups take {self.configs.bytes_count} bytes of {CONFIGS_BYTES_MAX}: "
+                f"delete some that are not needed any more",
+            )
+        return self.catalog.write(record)
+
+    def _act_on_configs(self) -> None:
+        values = self.configs.of_broker(self.node.node_id)
+        self.topics.defaults.change(
+            {TOPIC_NAMES[name]: value for name, value in values.items() if name in TOPIC_NAMES}
+        )
+        expiration = values.get("producer.id.expiration.ms")
+        self.producer_memory.expire_after(
+            self.limits.producer_id_expiration_ms if expiration is None else int(expiration)
+        )
 
     def change_configs(self, topic: Topic, configs: Mapping[str, str]) -> asyncio.Future[None]:
         """Let these, which must be valid, be all that is set on a topic; in force at once, the

@@ -22,6 +22,7 @@ from gateway.broker import state_keys as keys_of
 from gateway.broker.metadata_records import (
     UNREADABLE,
     ClusterCreated,
+    ConfigsChanged,
     MetadataRecord,
     TopicDeleted,
     TopicForgotten,
@@ -30,6 +31,7 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.salvage import StateSalvage
 from gateway.broker.state_keys import KeyKind
+from gateway.broker.stored_configs import StoredConfigs
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.broker.waiting import confirmed_in_time
 from wal_core import Changes, Corrupt, Log
@@ -44,10 +46,12 @@ _log_ids = msgspec.msgpack.Decoder(list[int])
 
 
 class CatalogState:
-    """Implements wal_core.LogState over the registry."""
+    """Implements wal_core.LogState over what the catalog says; `configs` shares the registry's
+    changes."""
 
-    def __init__(self, topics: TopicRegistry) -> None:
+    def __init__(self, topics: TopicRegistry, configs: StoredConfigs | None = None) -> None:
         self._topics = topics
+        self._configs = StoredConfigs(topics.changes) if configs is None else configs
 
     @property
     def changes(self) -> Changes:
@@ -66,8 +70,10 @@ class CatalogState:
                 self._topics.restore_tombstone(key[1:], _decode_log_ids(bytes(value or b"")))
             case KeyKind.TOPIC if value is None:
                 self._topics.forget(key[1:])
-            case KeyKind.TOPIC | KeyKind.CLUSTER:
-                self._topics.apply(decode_metadata(bytes(value or b"")))
+            case KeyKind.CONFIGS if value is None:
+                self._configs.forget(key)
+            case KeyKind.TOPIC | KeyKind.CLUSTER | KeyKind.CONFIGS:
+                self.take(decode_metadata(bytes(value or b"")))
             case _:
                 raise keys_of.newer(key)
 
@@ -77,7 +83,14 @@ class CatalogState:
     def apply(self, entry: Entry) -> None:
         """See LogState. Raises Corrupt."""
         if entry.stream_id == METADATA_STREAM_ID:
-            self._topics.apply(decode_metadata(entry.payload))
+            self.take(decode_metadata(entry.payload))
+
+    def take(self, record: MetadataRecord) -> None:
+        """Let one record change what it is about."""
+        if isinstance(record, ConfigsChanged):
+            self._configs.apply(record)
+        else:
+            self._topics.apply(record)
 
     def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
         """See LogState."""
@@ -94,6 +107,9 @@ class CatalogState:
             case KeyKind.TOMBSTONE:
                 log_ids = topics.tombstones.get(key[1:])
                 return None if log_ids is None else _encoder.encode(log_ids)
+            case KeyKind.CONFIGS:
+                configs = self._configs.record(key)
+                return None if configs is None else encode_metadata(configs)
             case _:
                 topic = topics.with_id(key[1:])
                 return None if topic is None else encode_metadata(topic.record)
@@ -111,6 +127,8 @@ class Catalog:
 
     def __init__(self, message_bytes_max: int, clock: Clock, rng: Rng) -> None:
         self.topics = TopicRegistry(message_bytes_max)
+        self.configs = StoredConfigs(self.topics.changes)
+        self._state = CatalogState(self.topics, self.configs)
         self._clock = clock
         self._rng = rng
         self._log: Log | None = None
@@ -121,8 +139,7 @@ class Catalog:
 
     async def open(self, store: SegmentStore, config: LogConfig) -> None:
         """Recover it; a new one gets the cluster's id."""
-        state = CatalogState(self.topics)
-        self._log = await Log.open(store, state, config, clock=self._clock, rng=self._rng)
+        self._log = await Log.open(store, self._state, config, clock=self._clock, rng=self._rng)
 
     async def be_somebody(self, timeout_s: float) -> None:
         """A new cluster gets its id. Raises the log's error, or TimeoutError."""
@@ -168,7 +185,7 @@ class Catalog:
         offset = log.end_offset(METADATA_STREAM_ID)
         payload = encode_metadata(record)
         confirmation = log.append(METADATA_STREAM_ID, offset, 1, self._clock.now_ms(), payload)
-        self.topics.apply(record)
+        self._state.take(record)
         return confirmation
 
     async def close(self) -> None:

@@ -5,7 +5,8 @@ JSON, because a person with nothing but the bucket must be able to read which to
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,8 +33,19 @@ _NUMBERS_ACTED_ON = (
     "max.message.bytes",
     "message.timestamp.after.max.ms",
     "message.timestamp.before.max.ms",
+    "message.timestamp.difference.max.ms",
     "retention.bytes",
     "retention.ms",
+)
+_BROKER_NUMBERS_ACTED_ON = (
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.difference.max.ms",
+    "log.retention.bytes",
+    "log.retention.ms",
+    "max.connections",
+    "message.max.bytes",
+    "producer.id.expiration.ms",
 )
 
 
@@ -75,7 +87,7 @@ class TopicCreated(Record, tag="topic_created", frozen=True, kw_only=True):
     configs: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        _check_configs(self.configs)
+        _check_configs(self.configs, _NUMBERS_ACTED_ON)
         if len(set(self.placements)) != len(self.placements):
             raise ValueError(f"two partitions of {self.name!r} lie in one place")
 
@@ -87,7 +99,23 @@ class TopicConfigsChanged(Record, tag="topic_configs_changed", frozen=True, kw_o
     configs: dict[str, str]
 
     def __post_init__(self) -> None:
-        _check_configs(self.configs)
+        _check_configs(self.configs, _NUMBERS_ACTED_ON)
+
+
+ConfiguredKind = Literal["broker", "group"]
+
+
+class ConfigsChanged(Record, tag="configs_changed", frozen=True, kw_only=True):
+    """`configs` takes the place of all that was set there before; on a broker by its id, or on all
+    of them where the name is empty; on a group by its id."""
+
+    kind: ConfiguredKind
+    name: str
+    configs: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if self.kind == "broker":
+            _check_configs(self.configs, _BROKER_NUMBERS_ACTED_ON)
 
 
 class PartitionsAdded(Record, tag="partitions_added", frozen=True, kw_only=True):
@@ -120,6 +148,7 @@ MetadataRecord = (
     | TopicConfigsChanged
     | TopicDeleted
     | TopicForgotten
+    | ConfigsChanged
 )
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -129,9 +158,9 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(MetadataRecord)
 
 
-def _check_configs(configs: dict[str, str]) -> None:
+def _check_configs(configs: Mapping[str, str], numbers: tuple[str, ...]) -> None:
     """What is acted on can be; other settings are echoed as they are. Raises ValueError."""
-    for name in _NUMBERS_ACTED_ON:
+    for name in numbers:
         if name in configs:
             int(configs[name])
 

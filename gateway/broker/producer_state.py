@@ -69,6 +69,10 @@ class ProducerMemory:
         self.expiration_ms = expiration_ms
         self.used_bytes = 0
 
+    def expire_after(self, expiration_ms: int) -> None:
+        """Forget from now on who has sent nothing for so long."""
+        self.expiration_ms = expiration_ms
+
     def has_room_beside(self, own_bytes: int) -> bool:
         """Whether a partition that uses so much may have one more: only as long as it leaves as
         much to all others, so that nobody fills it up by one partition alone."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from struct import Struct, error
 
+from gateway.broker.metadata_records import ConfiguredKind
 from wal_core import Corrupt
 
 _NUMBER = Struct(">Q")
@@ -19,6 +21,7 @@ class KeyKind(enum.Enum):
     CLUSTER = b"c"
     TOPIC = b"t"  # then the topic's id
     TOMBSTONE = b"d"  # then the topic's id
+    CONFIGS = b"r"  # then a letter for what they are set on, and its name
     # Of both:
     NEXT_STREAM = b"n"  # then the log's id
     # Of a data log:
@@ -39,6 +42,25 @@ def topic(topic_id: bytes) -> bytes:
 
 def tombstone(topic_id: bytes) -> bytes:
     return KeyKind.TOMBSTONE.value + topic_id
+
+
+_CONFIGURED: Mapping[bytes, ConfiguredKind] = {b"b": "broker", b"g": "group"}
+_CONFIGURED_LETTERS = {kind: letter for letter, kind in _CONFIGURED.items()}
+
+
+def configs(kind: ConfiguredKind, name: str) -> bytes:
+    return KeyKind.CONFIGS.value + _CONFIGURED_LETTERS[kind] + name.encode()
+
+
+def configured(key: bytes) -> tuple[ConfiguredKind, str]:
+    """What settings are set on. Raises Corrupt, also for what only a newer release knows."""
+    kind = _CONFIGURED.get(key[1:2])
+    if kind is None:
+        raise newer(key)
+    try:
+        return kind, key[2:].decode()
+    except UnicodeDecodeError:
+        raise Corrupt(f"the key {key!r} names nothing that has settings") from None
 
 
 def next_stream(log_id: int) -> bytes:

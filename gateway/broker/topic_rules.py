@@ -6,9 +6,11 @@ Knows neither partitions nor the log: `gateway.broker.topics` has the topic as a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from gateway.broker.metadata_records import TopicCreated
-from gateway.broker.topic_configs import LONG_MAX, SETTINGS
+from gateway.broker.setting_types import LONG_MAX, items_of
+from gateway.broker.topic_configs import TopicDefaults
 from protocol import RecordRules
 
 OFFSETS_TOPIC = "__consumer_offsets"
@@ -31,57 +33,100 @@ def topic_name_problem(name: str) -> str | None:
     return None
 
 
-class TopicRules:
-    """A topic without its partitions."""
+class _Policy:
+    """What settings come to, together with the defaults of their moment."""
 
     __slots__ = (
-        "_default_bytes_max",
-        "configs",
         "deletes_old",
-        "id",
         "is_compacted",
         "log_append_time",
+        "made_with",
         "message_bytes_max",
-        "name",
-        "record",
         "retention_bytes",
         "retention_ms",
         "timestamp_ahead_ms",
         "timestamp_behind_ms",
     )
 
-    def __init__(self, record: TopicCreated, message_bytes_max: int) -> None:
+    def __init__(self, configs: Mapping[str, str], defaults: Mapping[str, str]) -> None:
+        self.made_with = defaults
+        values = {**defaults, **configs}
+        self.message_bytes_max = int(values["max.message.bytes"])
+        self.log_append_time = values["message.timestamp.type"] == "LogAppendTime"
+        either_ms = int(values["message.timestamp.difference.max.ms"])
+        ahead_ms = int(values["message.timestamp.after.max.ms"])
+        behind_ms = int(values["message.timestamp.before.max.ms"])
+        self.timestamp_ahead_ms = either_ms if ahead_ms == LONG_MAX else ahead_ms
+        self.timestamp_behind_ms = either_ms if behind_ms == LONG_MAX else behind_ms
+        policies = items_of(values["cleanup.policy"])
+        self.deletes_old = "delete" in policies
+        self.is_compacted = "compact" in policies
+        self.retention_ms = int(values["retention.ms"])
+        self.retention_bytes = int(values["retention.bytes"])
+
+
+class TopicRules:
+    """A topic without its partitions."""
+
+    __slots__ = ("_defaults", "_made", "configs", "id", "name", "record")
+
+    def __init__(self, record: TopicCreated, defaults: TopicDefaults) -> None:
         self.name = record.name
         self.id = record.topic_id
-        self._default_bytes_max = message_bytes_max
+        self._defaults = defaults
         self.configure(record)
 
     def configure(self, record: TopicCreated) -> None:
         """Act on the settings of `record`, which rebuilds the topic from now on."""
         self.record = record
         self.configs = record.configs
-        own_max = record.configs.get("max.message.bytes")
-        self.message_bytes_max = int(own_max) if own_max else self._default_bytes_max
-        self.log_append_time = self.config("message.timestamp.type") == "LogAppendTime"
-        self.timestamp_ahead_ms = int(self.config("message.timestamp.after.max.ms"))
-        self.timestamp_behind_ms = int(self.config("message.timestamp.before.max.ms"))
-        policies = [policy.strip() for policy in self.config("cleanup.policy").split(",")]
-        self.deletes_old = "delete" in policies
-        self.is_compacted = "compact" in policies
-        self.retention_ms = int(self.config("retention.ms"))  # -1: for ever
-        self.retention_bytes = int(self.config("retention.bytes"))  # per partition; -1: any number
+        self._made = _Policy(record.configs, self._defaults.values)
+
+    @property
+    def _policy(self) -> _Policy:
+        # Defaults change for ten thousand topics at once: each finds out when it is asked.
+        if self._made.made_with is not self._defaults.values:
+            self._made = _Policy(self.configs, self._defaults.values)
+        return self._made
+
+    @property
+    def message_bytes_max(self) -> int:
+        return self._policy.message_bytes_max
+
+    @property
+    def log_append_time(self) -> bool:
+        return self._policy.log_append_time
+
+    @property
+    def deletes_old(self) -> bool:
+        return self._policy.deletes_old
+
+    @property
+    def is_compacted(self) -> bool:
+        return self._policy.is_compacted
+
+    @property
+    def retention_ms(self) -> int:
+        """-1: for ever."""
+        return self._policy.retention_ms
+
+    @property
+    def retention_bytes(self) -> int:
+        """Per partition; -1: any number."""
+        return self._policy.retention_bytes
 
     def record_rules(self, now_ms: int) -> RecordRules:
         """What a producer's records must be like, as LogValidator has it: keys where the newest of
         each is kept, and times near the clock unless the broker sets them itself.
         """
-        if self.log_append_time:
-            return RecordRules(needs_keys=self.is_compacted)
-        behind_ms, ahead_ms = self.timestamp_behind_ms, self.timestamp_ahead_ms
+        policy = self._policy
+        if policy.log_append_time:
+            return RecordRules(needs_keys=policy.is_compacted)
+        behind_ms, ahead_ms = policy.timestamp_behind_ms, policy.timestamp_ahead_ms
         return RecordRules(
             -LONG_MAX - 1 if behind_ms == LONG_MAX else now_ms - behind_ms,
             LONG_MAX if ahead_ms == LONG_MAX else now_ms + ahead_ms,
-            self.is_compacted,
+            policy.is_compacted,
         )
 
     @property
@@ -89,4 +134,5 @@ class TopicRules:
         return self.name == OFFSETS_TOPIC
 
     def config(self, name: str) -> str:
-        return self.configs.get(name, SETTINGS[name].default)
+        """What holds, set on the topic or not."""
+        return self.configs.get(name, self._defaults.values[name])

@@ -24,6 +24,7 @@ from gateway.broker.metadata_records import (
     TopicForgotten,
 )
 from gateway.broker.partition import Partition
+from gateway.broker.topic_configs import TopicDefaults
 from gateway.broker.topic_rules import TopicRules
 from gateway.broker.waiting import failure
 from wal_core import Changes
@@ -40,8 +41,8 @@ class Topic(TopicRules):
 
     __slots__ = ("_coming_count", "created", "created_s", "grown", "placed")
 
-    def __init__(self, record: TopicCreated, message_bytes_max: int) -> None:
-        super().__init__(record, message_bytes_max)
+    def __init__(self, record: TopicCreated, defaults: TopicDefaults) -> None:
+        super().__init__(record, defaults)
         self.created: asyncio.Future[None] | None = None
         self.created_s = 0.0  # when that was begun, by the loop's time
         self.placed: list[Partition] = []
@@ -84,7 +85,7 @@ class TopicRegistry:
     """Topics by name and by id, tombstones; plus the counters that live beside them."""
 
     def __init__(self, message_bytes_max: int) -> None:
-        self._message_bytes_max = message_bytes_max
+        self.defaults = TopicDefaults(message_bytes_max)
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[bytes, Topic] = {}
         self.changes = Changes()
@@ -158,7 +159,7 @@ class TopicRegistry:
             )
         if (before := self._by_name.get(record.name)) is not None:
             self.forget(before.id)  # that it was deleted is lost; its records are kept
-        topic = Topic(record, self._message_bytes_max)
+        topic = Topic(record, self.defaults)
         self._by_name[topic.name] = topic
         self._by_id[topic.id] = topic
         self._count(record.placements)

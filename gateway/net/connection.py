@@ -64,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername")
         self._client_host = str(peer[0]) if peer else "unknown"
         hub = self._hub
-        if hub.stopping or len(hub.connections) >= hub.limits.connections_max_count:
+        if hub.stopping or len(hub.connections) >= hub.connections_max_count:
             log_event(
                 logger,
                 logging.WARNING,

@@ -63,6 +63,7 @@ class Hub:
     ) -> None:
         self.services = services
         self.limits = limits
+        self.connections_max_count = limits.connections_max_count
         self.pool = pool
         self.budget = budget
         waiting_bytes_max = budget.limit_bytes // BULK_SHARE
@@ -80,6 +81,10 @@ class Hub:
         self._all_gone: asyncio.Event | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
         self._gone_count = 0  # since memory was last given back
+
+    def allow_connections(self, max_count: int) -> None:
+        """From now on; who is connected stays."""
+        self.connections_max_count = max_count
 
     def started(self, task: asyncio.Task[None]) -> None:
         """Own the task of a request until it is done."""

@@ -17,8 +17,8 @@ ANNOTATIONS = {
     "records": "Records",
 }
 EMPTY = {"bool": "False", "string": '""', "bytes": 'b""'}
-PLURALS = {"int32": "int32s", "int64": "int64s", "string": "strings"}
-ELEMENT_BYTES_MIN = {"int32": 4, "int64": 8, "string": 1}
+PLURALS = {"int8": "int8s", "int32": "int32s", "int64": "int64s", "string": "strings"}
+ELEMENT_BYTES_MIN = {"int8": 1, "int32": 4, "int64": 8, "string": 1}
 
 
 @dataclass

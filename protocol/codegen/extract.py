@@ -31,7 +31,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "DeleteRecords": (0, 2),
     "InitProducerId": (0, 5),
     "OffsetForLeaderEpoch": (0, 4),
-    "DescribeConfigs": (1, 4),
+    "DescribeConfigs": (0, 4),
     "AlterConfigs": (0, 2),
     "DescribeLogDirs": (0, 5),
     "CreatePartitions": (0, 3),
@@ -52,6 +52,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "DescribeTransactions": (0, 0),
     "ListTransactions": (0, 1),
     "DescribeTopicPartitions": (0, 0),
+    "ListConfigResources": (0, 1),
 }
 """Some reach below what Kafka 4 serves: Produce because old librdkafka must be answered there
 (KIP-896, KAFKA-18659), OffsetCommit and OffsetFetch for clients as old as sarama's of 0.9."""

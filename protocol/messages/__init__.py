@@ -45,6 +45,7 @@ from protocol.messages.describe_producers import DescribeProducersRequest, Descr
 from protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
 from protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
 from protocol.messages.describe_topic_partitions import DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
+from protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
 from protocol.primitives import Message
 
 
@@ -78,7 +79,7 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     21: MessageClasses(DeleteRecordsRequest, DeleteRecordsResponse, 0, 2, 2),
     22: MessageClasses(InitProducerIdRequest, InitProducerIdResponse, 0, 5, 2),
     23: MessageClasses(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 0, 4, 4),
-    32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 1, 4, 4),
+    32: MessageClasses(DescribeConfigsRequest, DescribeConfigsResponse, 0, 4, 4),
     33: MessageClasses(AlterConfigsRequest, AlterConfigsResponse, 0, 2, 2),
     35: MessageClasses(DescribeLogDirsRequest, DescribeLogDirsResponse, 0, 5, 2),
     37: MessageClasses(CreatePartitionsRequest, CreatePartitionsResponse, 0, 3, 2),
@@ -99,4 +100,5 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     65: MessageClasses(DescribeTransactionsRequest, DescribeTransactionsResponse, 0, 0, 0),
     66: MessageClasses(ListTransactionsRequest, ListTransactionsResponse, 0, 1, 0),
     75: MessageClasses(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 0, 0, 0),
+    74: MessageClasses(ListConfigResourcesRequest, ListConfigResourcesResponse, 0, 1, 0),
 }

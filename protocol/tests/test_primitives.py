@@ -87,11 +87,12 @@ def test_uvarint_beyond_32_bits(raw: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 126, 127, 128, 70000])
 def test_counts_and_int_arrays(count: int) -> None:
-    values = list(range(-1, count - 1))
     for write, read, counter, width in (
+        (p.write_int8s, p.read_int8s, p.read_compact_count, 1),
         (p.write_int32s, p.read_int32s, p.read_count, 4),
         (p.write_int64s, p.read_int64s, p.read_compact_count, 8),
     ):
+        values = [number % 128 if width == 1 else number for number in range(-1, count - 1)]
         buf = bytearray()
         (p.write_count if counter is p.read_count else p.write_compact_count)(buf, count)
         write(buf, values)

@@ -1,10 +1,12 @@
 """AlterConfigs and IncrementalAlterConfigs through the codec."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
+from gateway.broker.stored_configs import BYTES_MAX
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.tests.harness import Client, World, batch_of, started, virtual
 from protocol import ApiKey, ErrorCode
@@ -12,7 +14,7 @@ from protocol.messages import alter_configs as whole
 from protocol.messages import incremental_alter_configs as steps
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
-TOPIC, BROKER, BROKER_LOGGER = 2, 4, 8
+TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 Step = tuple[int, str, str | None]
 
 
@@ -146,9 +148,16 @@ async def test_only_topics_that_are_there_and_not_the_gateways_own() -> None:
     for kind, name, code in (
         (TOPIC, "none", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
         (TOPIC, OFFSETS_TOPIC, ErrorCode.INVALID_REQUEST),
-        (BROKER, "1", ErrorCode.INVALID_REQUEST),
-        (BROKER, "", ErrorCode.INVALID_REQUEST),
-        (BROKER_LOGGER, "1", ErrorCode.INVALID_REQUEST),
+        (TOPIC, "", ErrorCode.INVALID_REQUEST),
+        (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (BROKER, "2", ErrorCode.INVALID_REQUEST),
+        (BROKER, "x", ErrorCode.INVALID_REQUEST),
+        (BROKER_LOGGER, "", ErrorCode.INVALID_REQUEST),
+        (BROKER_LOGGER, "2", ErrorCode.INVALID_REQUEST),
+        (CLIENT_METRICS, "m", ErrorCode.INVALID_REQUEST),
+        (GROUP, "", ErrorCode.INVALID_REQUEST),
+        (GROUP, "g" * 2_000, ErrorCode.INVALID_REQUEST),
+        (64, "x", ErrorCode.INVALID_REQUEST),
     ):
         answer = await _incremental(client, asked, topic=name, kind=kind)
         assert answer.error_code == code
@@ -227,3 +236,131 @@ async def test_what_is_changed_is_acted_on_at_once() -> None:
     await _incremental(client, (SET, "cleanup.policy", "compact"))
     refused = await client.deleted("t", -1)
     assert refused.error_code == ErrorCode.POLICY_VIOLATION
+
+
+@virtual
+async def test_what_is_set_on_brokers_holds_for_topics_at_once_and_after_a_restart() -> None:
+    world, client = await started()
+    await client.create("t")
+    big = batch_of(b"x" * 5_000)
+    topic = world.gateway.broker.topics.named("t")
+    assert topic is not None
+    for_all = ((SET, "message.max.bytes", "1000"), (SET, "log.retention.ms", "7"))
+    assert (await _incremental(client, *for_all, topic="", kind=BROKER)).error_code == 0
+    own = (SET, "log.retention.ms", "9")
+    assert (await _incremental(client, own, topic="1", kind=BROKER)).error_code == 0
+    assert (await client.produced("t", big)).error_code == ErrorCode.MESSAGE_TOO_LARGE
+    assert (topic.retention_ms, topic.message_bytes_max) == (9, 1_000)
+    for is_crash in (True, False):
+        if is_crash:
+            await world.restart()
+        else:
+            await world.stop()
+            await world.start()  # out of the checkpoint
+        topic = world.gateway.broker.topics.named("t")
+        assert topic is not None
+        assert (topic.retention_ms, topic.message_bytes_max) == (9, 1_000)
+    client = world.client()
+    unset = (DELETE, "message.max.bytes", None)
+    assert (await _incremental(client, unset, topic="", kind=BROKER)).error_code == 0
+    assert (await client.produced("t", big)).error_code == 0
+
+
+@virtual
+async def test_more_that_can_be_set_on_a_broker_is_acted_on() -> None:
+    world, client = await started(connections_max_count=10)
+    asked = ((SET, "max.connections", "2"), (SET, "producer.id.expiration.ms", "60000"))
+    assert (await _incremental(client, *asked, topic="1", kind=BROKER)).error_code == 0
+    assert world.gateway.broker.producer_memory.expiration_ms == 60_000
+    assert world.client().is_open
+    assert not world.client().is_open
+    gone = ((DELETE, "max.connections", None), (DELETE, "producer.id.expiration.ms", None))
+    assert (await _incremental(client, *gone, topic="1", kind=BROKER)).error_code == 0
+    assert world.gateway.broker.producer_memory.expiration_ms == 86_400_000
+    assert world.client().is_open
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "step", "code", "words"),
+    [
+        (BROKER, "1", (SET, "log.retention.ms", "soon"), 42, "number"),
+        (BROKER, "", (SET, "num.partitions", "3"), 42, "started with"),
+        (BROKER, "1", (SET, "num.io.threads", "3"), 42, "has no effect here"),
+        (BROKER, "1", (SET, "no.such", "3"), 42, "there is no setting"),
+        (BROKER, "1", (SET, "log.retention.ms", None), 42, "no value"),
+        (BROKER, "1", (9, "log.retention.ms", "1"), 42, "operation 9"),
+        (BROKER, "1", (APPEND, "log.retention.ms", "1"), 40, "not a list"),
+        (GROUP, "g", (SET, "no.such", "1"), 40, "unknown group config"),
+        (GROUP, "g", (SET, "consumer.session.timeout.ms", "1"), 40, "45000"),
+        (GROUP, "g", (APPEND, "consumer.session.timeout.ms", "1"), 40, "not a list"),
+        (BROKER_LOGGER, "1", (SET, "no.such", "INFO"), 40, "there is no logger"),
+        (BROKER_LOGGER, "1", (SET, "root", "LOUD"), 40, "TRACE"),
+        (BROKER_LOGGER, "1", (SET, "root", None), 42, "no value"),
+        (BROKER_LOGGER, "1", (DELETE, "root", None), 42, "of its own"),
+        (BROKER_LOGGER, "1", (APPEND, "root", "INFO"), 42, "not 2"),
+    ],
+)
+@virtual
+async def test_what_brokers_groups_and_loggers_refuse(
+    kind: int, name: str, step: Step, code: int, words: str
+) -> None:
+    world, client = await started()
+    end = world.catalog_log.end_offset(0)
+    answer = await _incremental(client, step, topic=name, kind=kind)
+    assert answer.error_code == code
+    assert words in answer.error_message
+    assert world.catalog_log.end_offset(0) == end
+
+
+@virtual
+async def test_a_list_of_brokers_grows_and_shrinks() -> None:
+    world, client = await started()
+    configs = world.gateway.broker.configs
+    for operation, value, wanted in (
+        (APPEND, "compact", "delete,compact"),
+        (SUBTRACT, "delete", "compact"),
+    ):
+        step = (operation, "log.cleanup.policy", value)
+        assert (await _incremental(client, step, topic="1", kind=BROKER)).error_code == 0
+        assert configs.of("broker", "1") == {"log.cleanup.policy": wanted}
+
+
+@virtual
+async def test_levels_of_loggers_change_at_once_all_or_none_and_not_by_alter_configs() -> None:
+    _, client = await started()
+    name = "gateway.api.alter_configs"
+    logger = logging.getLogger(name)
+    try:
+        both = ((SET, name, "FATAL"), (SET, "no.such", "INFO"))
+        refused = await _incremental(client, *both, topic="1", kind=BROKER_LOGGER)
+        assert refused.error_code == ErrorCode.INVALID_CONFIG
+        step = (SET, name, "FATAL")
+        await _incremental(client, step, topic="1", kind=BROKER_LOGGER, validate_only=True)
+        assert logger.level == logging.NOTSET
+        assert (await _incremental(client, step, topic="1", kind=BROKER_LOGGER)).error_code == 0
+        assert logger.level == logging.CRITICAL
+        gone = (DELETE, name, None)
+        assert (await _incremental(client, gone, topic="1", kind=BROKER_LOGGER)).error_code == 0
+        assert logger.level == logging.NOTSET
+        resource = whole.AlterConfigsResource(resource_type=BROKER_LOGGER, resource_name="1")
+        request = whole.AlterConfigsRequest(resources=[resource])
+        (answer,) = (await client.call(ApiKey.ALTER_CONFIGS, 2, request)).responses
+        assert answer.error_code == ErrorCode.INVALID_REQUEST
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+@virtual
+async def test_what_is_set_on_a_group_is_kept_and_all_groups_together_are_bounded() -> None:
+    world, client = await started()
+    step = (SET, "consumer.session.timeout.ms", "50000")
+    assert (await _incremental(client, step, topic="g", kind=GROUP)).error_code == 0
+    client = await world.restart()
+    configs = world.gateway.broker.configs
+    assert configs.of("group", "g") == {"consumer.session.timeout.ms": "50000"}
+    configs.bytes_count = BYTES_MAX
+    full = await _incremental(client, step, topic="h", kind=GROUP)
+    assert full.error_code == ErrorCode.POLICY_VIOLATION
+    gone = (DELETE, "consumer.session.timeout.ms", None)
+    assert (await _incremental(client, gone, topic="g", kind=GROUP)).error_code == 0
+    assert list(configs.names("group")) == []

@@ -75,6 +75,7 @@ def test_what_the_rows_say() -> None:
         "DescribeConfigs",
         "DescribeLogDirs",
         "DescribeProducers",
+        "ListConfigResources",
     ]
 
 

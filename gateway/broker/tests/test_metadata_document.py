@@ -18,6 +18,7 @@ from gateway.broker.journal_records import (
 from gateway.broker.log_state import DataLogState
 from gateway.broker.metadata_records import (
     RECORD,
+    ConfigsChanged,
     PartitionsAdded,
     Placement,
     TopicCreated,
@@ -74,6 +75,21 @@ def test_more_partitions_are_read_and_written_as_documented() -> None:
     assert grown == PartitionsAdded(
         topic_id=topic.topic_id, placements=[*topic.placements, Placement(1, 60)]
     )
+
+
+def test_settings_of_brokers_and_groups_are_read_and_written_as_documented() -> None:
+    text = example("configured").encode()
+    record = decode_metadata(text)
+    assert record == ConfigsChanged(
+        kind="broker", name="", configs={"log.retention.ms": "86400000"}
+    )
+    assert encode_metadata(record) == text
+    state = CatalogState(TopicRegistry(1))
+    key = bytes.fromhex(example("configured key"))
+    state.restore(key, text)
+    assert dict(state.values([key])) == {key: text}
+    state.restore(key, None)
+    assert dict(state.values([key])) == {key: None}
 
 
 def test_a_deletion_of_records_is_read_and_written_as_documented() -> None:

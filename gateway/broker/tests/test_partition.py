@@ -9,6 +9,7 @@ from gateway.broker.journal_records import StreamOpened
 from gateway.broker.metadata_records import TopicCreated, consecutive
 from gateway.broker.partition import Partition
 from gateway.broker.stream_state import SavedStream, StreamState
+from gateway.broker.topic_configs import TopicDefaults
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
@@ -70,7 +71,7 @@ class FakeOwner:
 def _partition(log: FakeLog | None = None) -> tuple[Partition, FakeLog]:
     log = log or FakeLog()
     record = TopicCreated(name="t", topic_id=b"i" * 16, placements=consecutive(0, 3, 1))
-    topic = Topic(record, 1_000)
+    topic = Topic(record, TopicDefaults(1_000))
     owner = FakeOwner(log)
     assert topic.partitions[0].attach(owner)  # type: ignore[arg-type]
     topic.partitions[0].begin()

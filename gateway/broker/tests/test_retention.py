@@ -137,9 +137,11 @@ async def test_a_record_ahead_of_its_time_keeps_nothing_once_it_is_gone(
     if by == "DeleteRecords":
         await client.deleted("t", 2)
     else:
-        topic.retention_ms, topic.retention_bytes = -1, 300
+        had = dict(topic.configs)
+        shorter = {"retention.ms": "-1", "retention.bytes": "300"}
+        await world.gateway.broker.change_configs(topic, shorter)
         await world.gateway.retention.sweep()
-        topic.retention_ms, topic.retention_bytes = 60_000, 1_000_000
+        await world.gateway.broker.change_configs(topic, had)
     assert 2 <= _start(world) < 5
     if restart:
         await world.restart()
@@ -172,7 +174,8 @@ async def test_the_gateways_own_topic_keeps_everything() -> None:
     await world.append_group_records(0, [(b"\x00\x01k", b"v")])
     topic = world.gateway.broker.topics.named(OFFSETS_TOPIC)
     assert topic is not None
-    topic.retention_ms = 1
+    await world.gateway.broker.configure("broker", "", {"log.retention.ms": "1"})
+    assert topic.retention_ms == 1
     await asyncio.sleep(2 * INTERVAL_S)
     assert _start(world, OFFSETS_TOPIC) == 0
 

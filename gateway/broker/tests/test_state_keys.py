@@ -15,6 +15,7 @@ def test_every_key_tells_its_kind_and_whose_it_is() -> None:
         KeyKind.CLUSTER: state_keys.CLUSTER,
         KeyKind.TOPIC: state_keys.topic(ID),
         KeyKind.TOMBSTONE: state_keys.tombstone(ID),
+        KeyKind.CONFIGS: state_keys.configs("group", "g"),
         KeyKind.NEXT_STREAM: state_keys.next_stream(LARGEST),
         KeyKind.OPENED: state_keys.opened(LARGEST),
         KeyKind.PARTITION: state_keys.partition(LARGEST),
@@ -25,6 +26,7 @@ def test_every_key_tells_its_kind_and_whose_it_is() -> None:
     assert set(keys) == set(KeyKind)
     for kind in (KeyKind.TOPIC, KeyKind.TOMBSTONE):
         assert keys[kind][1:] == ID
+    assert state_keys.configured(keys[KeyKind.CONFIGS]) == ("group", "g")
     for kind in (KeyKind.NEXT_STREAM, KeyKind.OPENED, KeyKind.PARTITION, KeyKind.PRODUCER):
         assert state_keys.number_of(keys[kind]) == LARGEST
     assert state_keys.producer_of(keys[KeyKind.PRODUCER]) == 7

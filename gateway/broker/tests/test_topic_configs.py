@@ -1,11 +1,14 @@
 import pytest
 
+from gateway.broker.setting_types import VALUE_CHARS_MAX
 from gateway.broker.topic_configs import (
     ACTED_ON,
     DEFAULT_ONLY,
     SETTINGS,
     SO_ANYWAY,
-    VALUE_CHARS_MAX,
+    TOPIC_NAMES,
+    TopicDefaults,
+    broker_name,
     config_problem,
 )
 
@@ -35,7 +38,9 @@ def test_no_setting_is_kept_for_show() -> None:
         ("local.retention.ms", "5"),
         ("max.compaction.lag.ms", "1000"),
         ("min.cleanable.dirty.ratio", "0.01"),
+        ("message.downconversion.enable", "true"),
         ("preallocate", "TRUE"),
+        ("preallocate", " true "),
         ("remote.storage.enable", "true"),
     ],
 )
@@ -49,11 +54,11 @@ def test_promises_that_would_not_be_kept_are_refused_with_the_reason(name: str, 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 @pytest.mark.parametrize("filler", [" ", "0", "a", ",", "delete,"])
 def test_what_a_topics_settings_take_is_bounded(name: str, filler: str) -> None:
-    value = SETTINGS[name].default + filler * 1_000_000
+    value = (SETTINGS[name].default or "") + filler * 1_000_000
     problem = config_problem({name: value})
     assert problem is not None
     assert len(problem) < 300
-    assert sum(len(known) + VALUE_CHARS_MAX for known in SETTINGS) < 10_000
+    assert sum(len(known) + VALUE_CHARS_MAX for known in SETTINGS) < 12_000
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,9 @@ def test_what_a_topics_settings_take_is_bounded(name: str, filler: str) -> None:
         ("retention.ms", " 5 "),  # Kafka trims
         ("retention.ms", str(2**63 - 1)),
         ("min.cleanable.dirty.ratio", "0.50"),
-        ("preallocate", "FALSE"),
+        ("preallocate", " FALSE "),
+        ("message.format.version", "2.8"),
+        ("message.format.version", "0.10.2-IV0"),
         ("leader.replication.throttled.replicas", " "),
         ("compression.type", "producer"),
         ("segment.bytes", "52428800"),
@@ -84,6 +91,7 @@ def test_what_is_taken(name: str, value: str) -> None:
     ("name", "value", "part"),
     [
         ("no.such", "1", "unknown topic config name"),
+        ("message.format.version", "soon", "a version of Kafka"),
         ("retention.ms", None, "null"),
         ("retention.ms", "", "number"),
         ("retention.ms", "-2", "expected -1 to 9223372036854775807, got -2"),
@@ -109,3 +117,26 @@ def test_what_is_refused_and_why(name: str, value: str | None, part: str) -> Non
     assert name in problem
     assert part in problem
     assert len(problem) < 300
+
+
+def test_what_holds_for_topics_that_say_nothing() -> None:
+    defaults = TopicDefaults(1_000)
+    first = defaults.values
+    assert (first["max.message.bytes"], first["retention.ms"]) == ("1000", "604800000")
+    defaults.change({"retention.ms": "5"})
+    assert defaults.values is not first
+    assert (defaults.values["max.message.bytes"], defaults.values["retention.ms"]) == ("1000", "5")
+    defaults.change({})
+    assert defaults.values["retention.ms"] == "604800000"
+
+
+def test_a_setting_of_topics_has_one_of_brokers_and_back() -> None:
+    assert broker_name("retention.ms") == "log.retention.ms"
+    assert broker_name("remote.storage.enable") is None
+    assert all(broker_name(topic) == of_broker for of_broker, topic in TOPIC_NAMES.items())
+
+
+def test_every_setting_is_explained_in_one_line() -> None:
+    for setting in SETTINGS.values():
+        assert setting.doc.endswith(".")
+        assert "\n" not in setting.doc

@@ -11,6 +11,7 @@ from gateway.broker.metadata_records import (
     consecutive,
     decode_metadata,
 )
+from gateway.broker.topic_configs import TopicDefaults
 from gateway.broker.topics import Topic, TopicRegistry
 from wal_core import Corrupt
 
@@ -64,7 +65,7 @@ def test_what_grew_is_read_twice_and_means_the_same() -> None:
 
 def test_partitions_that_are_not_durable_are_there_for_nobody() -> None:
     async def grow() -> None:
-        topic = Topic(_created("a", 1, 1), 1_000)
+        topic = Topic(_created("a", 1, 1), TopicDefaults(1_000))
         loop = asyncio.get_running_loop()
         first, second = loop.create_future(), loop.create_future()
         topic.await_partitions(topic.extend(consecutive(1, 1, 3)), first)
@@ -87,10 +88,10 @@ def test_what_a_topic_makes_of_its_settings() -> None:
         placements=consecutive(0, 1, 1),
         configs={"max.message.bytes": "77", "message.timestamp.type": "LogAppendTime"},
     )
-    topic = Topic(record, 1_000)
+    topic = Topic(record, TopicDefaults(1_000))
     assert (topic.message_bytes_max, topic.log_append_time) == (77, True)
     assert topic.config("retention.ms") == "604800000"
-    plain = Topic(_created("u", 2, 2), 1_000)
+    plain = Topic(_created("u", 2, 2), TopicDefaults(1_000))
     assert (plain.message_bytes_max, plain.log_append_time) == (1_000, False)
 
 

@@ -25,6 +25,7 @@ from gateway.broker.log_state import DataLogState
 from gateway.broker.metadata_records import (
     FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
+    ConfigsChanged,
     MetadataRecord,
     PartitionsAdded,
     TopicConfigsChanged,
@@ -169,6 +170,7 @@ _TOPIC = TopicCreated(
 )
 _CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.bytes": "9"})
 _GROWN = PartitionsAdded(topic_id=_TOPIC.topic_id, placements=consecutive(1, 51, 5))
+_CONFIGURED = ConfigsChanged(kind="broker", name="", configs={"log.retention.ms": "9"})
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
@@ -198,6 +200,7 @@ def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "deleted", encode_metadata(TopicDeleted(topic_id=_TOPIC.topic_id))
     yield "forgotten", encode_metadata(TopicForgotten(topic_id=_TOPIC.topic_id))
     yield "configs", encode_metadata(_CHANGED)
+    yield "configured", encode_metadata(_CONFIGURED)
     yield "grown", encode_metadata(_GROWN)
 
 
@@ -218,8 +221,8 @@ def check_metadata_record(record: MetadataRecord) -> None:
     for known in ((), (_TOPIC,), (_TOPIC, _INTERNAL), (_TOPIC, deleted)):
         scratch = CatalogScratch()
         for each in known:
-            scratch.topics.apply(each)
-        scratch.topics.apply(record)
+            scratch.state.take(each)
+        scratch.state.take(record)
         _check_same(scratch, CatalogScratch())
 
 
@@ -275,7 +278,7 @@ def catalog_seeds() -> Iterator[tuple[str, bytes]]:
     scratch = CatalogScratch()
     cluster = ClusterCreated(cluster_id="AAAAAAAAAAAAAAAAAAAAAA")
     for record in (cluster, _INTERNAL, _TOPIC, TopicDeleted(topic_id=_TOPIC.topic_id)):
-        scratch.topics.apply(record)
+        scratch.state.take(record)
     yield "full", _pairs(scratch)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import psutil  # type: ignore[import-untyped]
 
-from gateway.broker.broker import Node
+from gateway.broker.node import Node
 from gateway.broker.owned_log import OwnedLog
 from gateway.broker.producer_state import ProducerMemory
 from gateway.groups import GroupCoordinator, group_config

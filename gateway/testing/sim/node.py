@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.broker.broker import Node as Address
 from gateway.broker.metadata_records import Placement
+from gateway.broker.node import Node as Address
 from gateway.broker.topics import CATALOG_LOG_ID
 from gateway.server import Gateway, until_stopped
 from wal_core import WalError
