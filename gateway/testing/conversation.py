@@ -49,6 +49,11 @@ class Conversation:
             self._asked.append(asked)
         return b"".join(encode_request(key, version, self._count, client_id, body)), asked
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is owed."""
+        return bool(self._asked)
+
     def told(self, frame: Buffer) -> tuple[Asked, Any]:
         """A reply, and the request it answers, whose future is the caller's to settle. Raises
         Disorder unless it is the one that is due."""

@@ -60,6 +60,11 @@ class Client:
         self._conversation = Conversation()
         connection.connection_made(self.transport)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is owed."""
+        return self._conversation.is_waiting
+
     def send(self, key: ApiKey, version: int, body: Message) -> asyncio.Future[Any]:
         frame, reply = self.prepare(key, version, body)
         self.transport.send(frame)

@@ -158,7 +158,7 @@ def test_replies_leave_in_order_whatever_takes_how_long(seed: int) -> None:
         await asyncio.sleep(60)
         for client in clients:
             assert client.is_open
-            assert not client._expected
+            assert not client.is_waiting
         world.assert_idle()
 
     body()

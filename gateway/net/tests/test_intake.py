@@ -246,7 +246,7 @@ def test_nothing_is_lost_and_nobody_is_stuck_under_random_pressure(seed: int) ->
         await asyncio.sleep(60)
         assert all(map(_ok, replies))
         for client in clients:
-            assert not client._expected
+            assert not client.is_waiting
             assert not client.transport.is_paused
         world.assert_idle()
 

@@ -51,8 +51,9 @@ def simulate(plan: Plan) -> Outcome:
         trace.is_over = True
         _take_apart(world, loop)
         installed.__exit__(None, None, None)
-        for name, handler in logs:
-            logging.getLogger(name).removeHandler(handler)
+        for logger, handler, propagate in logs:
+            logger.removeHandler(handler)
+            logger.propagate = propagate
         if collecting:
             gc.enable()
     acked = sum(send.status == "ok" for send in world.history.sends)
@@ -67,14 +68,15 @@ def simulate(plan: Plan) -> Outcome:
     return Outcome(plan, trace.violations, trace.lines, trace.digest(), counts)
 
 
-def _listen(trace: Trace) -> list[tuple[str, logging.Handler]]:
-    logs: list[tuple[str, logging.Handler]] = []
+def _listen(trace: Trace) -> list[tuple[logging.Logger, logging.Handler, bool]]:
+    """The loggers, with what they are to be like again."""
+    logs: list[tuple[logging.Logger, logging.Handler, bool]] = []
     for name in ("gateway", "wal_core", "asyncio"):
         handler = TraceLogs(trace)
         logger = logging.getLogger(name)
+        logs.append((logger, handler, logger.propagate))
         logger.addHandler(handler)
         logger.propagate = False
-        logs.append((name, handler))
     return logs
 
 

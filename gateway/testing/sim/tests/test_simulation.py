@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -156,3 +157,10 @@ def test_a_failing_run_is_made_as_small_as_it_gets():
 
     least = shrunk(run(plan.with_faults(faults)), run)
     assert list(least.plan.faults) == needed
+
+
+def test_a_run_leaves_the_loggers_as_they_were() -> None:
+    names = ("gateway", "wal_core", "asyncio")
+    before = [(log.propagate, list(log.handlers)) for log in map(logging.getLogger, names)]
+    simulate(draw_plan(3, "object"))
+    assert [(log.propagate, list(log.handlers)) for log in map(logging.getLogger, names)] == before
