@@ -31,9 +31,12 @@ async def open_to_copy(
         raise Invalid(f"{location}: a bucket works in mode object only")
     objects = objects_to_look_at(location, cloud, rng)
     try:
+        note = json.dumps({"format": LOG.version, "mode": mode, "from": source}).encode() + b"\n"
+        is_begun = await _is_begun(objects, note)
         if isinstance(objects, LocalFolderStore):
-            await objects.open()
-        await _claim(objects, {"format": LOG.version, "mode": mode, "from": source})
+            await objects.open()  # not before: what is refused is left as it was
+        if not is_begun:
+            await _claim(objects, note)
     except BaseException:
         await objects.close()
         raise
@@ -43,7 +46,8 @@ async def open_to_copy(
     return ObjectSegmentStore(objects)
 
 
-async def _claim(objects: ObjectStore, note: dict[str, object]) -> None:
+async def _is_begun(objects: ObjectStore, note: bytes) -> bool:
+    """Whether this very copy was begun before; else nothing is there. Raises Invalid."""
     try:
         found = bytes(await objects.get_range(COPYING_KEY, 0, _NOTE_BYTES_MAX))
     except NotFound:
@@ -53,16 +57,20 @@ async def _claim(objects: ObjectStore, note: dict[str, object]) -> None:
                 f"{objects.location} is not empty (there is {rows[0].key}): "
                 "name an empty or a new location to copy to"
             ) from None
-        try:
-            await objects.create(COPYING_KEY, [json.dumps(note).encode() + b"\n"])
-        except AlreadyExists:
-            raise Invalid(f"another copy to {objects.location} has just begun") from None
-        return
-    if found != json.dumps(note).encode() + b"\n":
+        return False
+    if found != note:
         raise Invalid(
             f"{objects.location} holds another copy that was cut short: "
             f"{found.decode(errors='replace').strip()}; name an empty location, or repeat that one"
         )
+    return True
+
+
+async def _claim(objects: ObjectStore, note: bytes) -> None:
+    try:
+        await objects.create(COPYING_KEY, [note])
+    except AlreadyExists:
+        raise Invalid(f"another copy to {objects.location} has just begun") from None
 
 
 async def finish_target(objects: ObjectStore, mode: Mode) -> None:

@@ -42,6 +42,20 @@ async def test_what_holds_anything_else_is_refused_by_name(tmp_path: Path):
     assert not (tmp_path / COPYING_KEY).exists()
 
 
+async def test_what_is_refused_is_left_as_it_was(tmp_path: Path):
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(Invalid):
+        await claim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+async def test_a_folder_that_another_copy_has_is_left_as_it_was(tmp_path: Path):
+    (tmp_path / COPYING_KEY).write_text("another's")
+    with pytest.raises(Invalid):
+        await claim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [COPYING_KEY]
+
+
 async def test_files_do_not_go_into_a_bucket():
     with pytest.raises(Invalid, match="mode object only"):
         await open_to_copy("s3://bucket/x", "file", "here", cloud=None, rng=CountingRng())
