@@ -21,8 +21,10 @@ _LOOK_INTERVAL_S = 1.0
 _LOOK_TIMEOUT_S = 5.0
 _HOLD_ROUND_TRIPS_COUNT = 20
 _HOLD_MIN_S, _HOLD_MAX_S = 3.0, 30.0
+_HUNG_UP_INTERVAL_S = 0.25
 """How long a writer starts nothing. What is on its way has to arrive, be listed and read, and then
-the fence be created; much longer, and a caller that died would cost a healthy writer that much."""
+the fence be created; much longer, and a caller that died would cost a healthy writer that much. Who
+has got the log hangs up, which is looked for meanwhile: our next write then tells us about it."""
 
 
 def call_key(log_id: int) -> str:
@@ -71,14 +73,28 @@ class Listener:
             self._is_busy = False
             self._look_at_s = self._loop.time() + _LOOK_INTERVAL_S
 
+    async def _is_called(self) -> bool:
+        async with asyncio.timeout(_LOOK_TIMEOUT_S):
+            return await self._objects.size(self._key) is not None
+
+    async def _is_still_called(self) -> bool:
+        """Where nobody answers we go on waiting."""
+        try:
+            return await self._is_called()
+        except (WalError, TimeoutError):
+            return True
+
     async def _listen(self) -> None:
         begun_s = self._loop.time()
-        async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            if await self._objects.size(self._key) is None:
-                return
+        if not await self._is_called():
+            return
         now_s = self._loop.time()
         hold_s = (now_s - begun_s) * _HOLD_ROUND_TRIPS_COUNT
         self.held_until_s = now_s + min(max(hold_s, _HOLD_MIN_S), _HOLD_MAX_S)
-        await asyncio.sleep(self.held_until_s - now_s)
+        while (left_s := self.held_until_s - self._loop.time()) > 0:
+            await asyncio.sleep(min(left_s, _HUNG_UP_INTERVAL_S))
+            if not await self._is_still_called():
+                self.held_until_s = self._loop.time()
+                return
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             await self._objects.delete(self._key)

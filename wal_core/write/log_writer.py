@@ -218,7 +218,12 @@ class LogWriter:
         self._in_flight_count += 1
         self._spawn(self._flush(flight))
         if self._listener is not None and self._listener.is_due():
-            self._spawn(self._listener.listen())
+            self._spawn(self._listen(self._listener))
+
+    async def _listen(self, listener: Listener) -> None:
+        await listener.listen()
+        if self._waiting:
+            self._pump()  # who asked us to hold on may have hung up early
 
     async def _flush(self, flight: Flight) -> None:
         pieces = flight.encoded.pieces

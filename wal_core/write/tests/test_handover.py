@@ -115,6 +115,42 @@ def test_while_a_writer_holds_on_it_starts_nothing_and_loses_nothing():
     run(main)
 
 
+def test_who_holds_on_goes_on_once_the_caller_has_hung_up():
+    """Its log is taken: the sooner it writes, the sooner its clients hear of that."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        h = await opened(FaultyObjectStore(bucket, latency_s=0.01))
+        loop = asyncio.get_running_loop()
+        await bucket.create(KEY, [b"{}"])
+        await asyncio.sleep(2)
+        await h.add(0, b"this one makes it look")
+        await asyncio.sleep(0.1)
+        confirmed = h.add(0, b"held")
+        await asyncio.sleep(0.5)
+        await bucket.delete(KEY)
+        hung_up_s = loop.time()
+        await confirmed
+        assert loop.time() - hung_up_s < 0.5
+        assert KEY not in bucket.objects
+
+    run(main)
+
+
+def test_a_fenced_writer_steps_down_soon_after_its_log_was_taken():
+    async def main() -> None:
+        bucket = MemoryStore()
+        busy = await opened(FaultyObjectStore(bucket, latency_s=0.02, seed=1, jitter_s=0.001))
+        load = Load(busy, 0.005)
+        await asyncio.sleep(2)
+        await opened(FaultyObjectStore(bucket, latency_s=0.02, seed=2))
+        taken_s = asyncio.get_running_loop().time()
+        await load.end()
+        assert asyncio.get_running_loop().time() - taken_s < 1
+
+    run(main)
+
+
 def test_an_idle_writer_asks_for_nothing_and_a_busy_one_once_a_second():
     async def main() -> None:
         store = FaultyObjectStore(MemoryStore(), latency_s=0.01)
