@@ -158,11 +158,11 @@ class Roll:
         self.stop()
         # All blocks of the segment and none of a later one are confirmed, so the confirmed
         # offsets are the offsets at the segment's end.
-        streams = self._contents.streams.items()
-        rows = [stream.row(stream_id) for stream_id, stream in streams if stream.confirmed]
-        rows = [*with_start(rows, ending.start)]
+        streams = list(self._contents.streams.items())  # others may begin meanwhile
+        now = (stream.row(stream_id) for stream_id, stream in streams if stream.confirmed)
+        rows = with_start(now, ending.start)
         encode = partial(active.encode_footer, rows, ending.changes, own.clock.now_ms())
-        payload = await off_loop_if_large(WRITER, active.run_count, encode)
+        payload = await off_loop_if_large(WRITER, active.run_count + len(streams), encode)
         count = active.block_count
         ids = BlockIds(own.log_id, active.segment, count, own.term, count, own.nonce)
         encoded = encode_payload(BlockKind.COMPLETE, ids, payload)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 
 import pytest
 
 from wal_core import Changes, LogConfig, MemoryStore, SystemClock, open_store
 from wal_core.format.chain import Chain
+from wal_core.format.stream_tables import StreamRow
 from wal_core.state.checkpoint import Checkpoint
 from wal_core.state.contents import Contents
 from wal_core.state.streams import Stream
@@ -141,3 +143,31 @@ def test_a_stream_dropped_during_the_end_goes_with_it():
         assert (2 in streams, roll.was_dropped(2), roll.states(2)) == (False, True, False)
 
     run(main)
+
+
+@pytest.mark.parametrize(("count", "thread"), [(10, "MainThread"), (3_000, "wal-writer_0")])
+def test_the_rows_of_many_streams_are_made_beside_the_loop(monkeypatch, count: int, thread: str):
+    """Also where few of them have anything in this segment."""
+    made_in = set()
+    row_of = Stream.row
+
+    def row(stream: Stream, stream_id: int) -> StreamRow:
+        made_in.add(threading.current_thread().name)
+        return row_of(stream, stream_id)
+
+    async def main() -> None:
+        world = await World.open()
+        for stream_id in range(count):
+            world.contents.streams[stream_id] = Stream(0, 1)
+        world.gather()
+        world.confirm_one()
+        world.roll.begin(world.waiting)
+        monkeypatch.setattr(Stream, "row", row)
+        writing = asyncio.ensure_future(world.roll.write_footer())
+        await asyncio.sleep(0)
+        world.contents.streams[count] = Stream()  # its first entry waits for the next segment
+        footer = await writing
+        assert len([*footer.streams()]) == count
+        assert made_in == {thread}
+
+    asyncio.run(main())
