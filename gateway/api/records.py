@@ -2,14 +2,15 @@
 
 KIP-107, as Kafka's Partition.deleteRecordsOnLeader: -1 means the high watermark, an offset below
 the log start changes nothing, only topics whose cleanup.policy deletes take it. All partitions of a
-request are one record in the log.
+request are one record in each log that they lie on, and share its fate.
 """
 
 from __future__ import annotations
 
-from gateway.api.call import Call, error_code, patience_s
+from gateway.api.call import Call, failure_of, patience_s
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
+from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.delete_records import (
@@ -76,18 +77,13 @@ def _target(topic: str, wanted: DeleteRecordsPartition, call: Call) -> tuple[Par
 
 async def _delete(starts: dict[Partition, int], asked: _Asked, timeout_ms: int, call: Call) -> None:
     """Fills in the answers of the partitions that can be served."""
-    code = ErrorCode.NONE
-    if starts:
-        try:
-            await call.broker.delete_records(starts, patience_s(timeout_ms))
-        except Exception as error:
-            code = error_code(error)
-            if code is ErrorCode.UNKNOWN_SERVER_ERROR:
-                raise
+    moved = call.broker.delete_records(starts)
+    await wait_confirmed(dict.fromkeys(moved.values()), patience_s(timeout_ms))
     for answer, partition in asked:
+        code = failure_of(moved[partition])[0] if partition in moved else ErrorCode.NONE
         if partition.deleted:
             answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        elif code is not ErrorCode.NONE and partition in starts:
+        elif code is not ErrorCode.NONE:
             answer.error_code = code
         else:
             answer.low_watermark = partition.log_start_offset

@@ -368,17 +368,17 @@ class Broker:
         return bytes(raw)
 
     def delete_records(
-        self, starts: Mapping[Partition, int], timeout_s: float = STORAGE_TIMEOUT_S
-    ) -> Awaitable[None]:
+        self, starts: Mapping[Partition, int]
+    ) -> dict[Partition, asyncio.Future[None]]:
         """Let partitions start at these offsets, none above its high watermark: one record on each
-        log for all of them. Appended during the call; the result is awaited until the starts have
-        moved, which they do once the records are durable, whether or not somebody still waits.
+        log for all of them. Appended during the call; each result is settled when the partition's
+        start has moved, once the record is durable, or when its log has failed.
         """
         by_log: dict[int, dict[Partition, int]] = {}
         for partition, offset in starts.items():
             by_log.setdefault(partition.log_id, {})[partition] = offset
-        moved = [self.logs[log_id].delete_records(some) for log_id, some in by_log.items()]
-        return _all_confirmed(moved, timeout_s)
+        moved = {log_id: self.logs[log_id].delete_records(some) for log_id, some in by_log.items()}
+        return {partition: moved[partition.log_id] for partition in starts}
 
     # Producer ids
 
@@ -433,13 +433,6 @@ class Broker:
         appended = partition.append(view, read_header(view), now_ms, self.steady_ms())
         assert appended.confirmation is not None
         return settled(appended.confirmation)
-
-
-async def _all_confirmed(confirmations: Sequence[asyncio.Future[None]], timeout_s: float) -> None:
-    """Raises the first error, or TimeoutError when storage takes too long."""
-    await wait_confirmed(confirmations, timeout_s)
-    for confirmation in confirmations:
-        await confirmed_in_time(confirmation, 0)
 
 
 def _partition_of(topic: Topic | None, index: int) -> Partition | None:

@@ -213,12 +213,19 @@ class OwnedLog:
 
     def delete_records(self, starts: Mapping[Partition, int]) -> asyncio.Future[None]:
         """Let partitions start there: one record for all of them. Appended during the call; the
-        result is settled when the starts have moved, which they do once the record is durable."""
+        result is settled when the starts have moved, which they do once the record is durable, or
+        holds the error of a log that takes nothing."""
         moved = asyncio.get_running_loop().create_future()
         record = RecordsDeleted(starts={p.stream_id: offset for p, offset in starts.items()})
         left = iter(starts.items())
         self.hurry()
-        self._write(record).add_done_callback(lambda done: self._move_starts(done, left, moved))
+        try:
+            written = self._write(record)
+        except WalError as error:
+            moved.set_exception(error)
+            moved.exception()  # seen: not everybody waits
+        else:
+            written.add_done_callback(lambda done: self._move_starts(done, left, moved))
         return moved
 
     def _move_starts(

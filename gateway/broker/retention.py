@@ -14,6 +14,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from gateway.broker.broker import STORAGE_TIMEOUT_S
+from gateway.broker.waiting import confirmed_in_time, wait_confirmed
 from gateway.observe.logger import log_event
 from wal_core import Unavailable
 
@@ -66,7 +68,10 @@ class Retention:
         expired = await self._expired()
         starts = {p: offset for p, offset in expired.items() if p.is_served and not p.deleted}
         if starts:
-            await self._broker.delete_records(starts)
+            moved = dict.fromkeys(self._broker.delete_records(starts).values())
+            await wait_confirmed(moved, STORAGE_TIMEOUT_S)
+            for one in moved:
+                await confirmed_in_time(one, 0)
             log_event(logger, logging.INFO, "records expired", partitions_count=len(starts))
         return len(starts)
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.broker.tests.test_owned_log import take_away
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.tests.harness import (
     Client,
@@ -25,7 +26,7 @@ from protocol.messages.list_offsets import (
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from wal_core import Entry
+from wal_core import Entry, Fenced
 
 LATEST, EARLIEST, MAX_TIMESTAMP = -1, -2, -3
 
@@ -277,3 +278,29 @@ async def test_a_log_that_was_taken_over_deletes_nothing() -> None:
     assert (answer.error_code, answer.low_watermark) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, -1)
     assert await _offset(client, EARLIEST) == 0
     assert await _offset(other.client(), EARLIEST) == 0
+
+
+@virtual
+async def test_of_several_logs_one_that_fails_fails_its_partitions_alone() -> None:
+    for fail_while_written in (False, True):
+        other = None
+        world, client = await started(logs_count=3)
+        await client.create("t", partitions=3)
+        for index in range(3):
+            await client.produced("t", batch_of(b"x", b"y"), index=index)
+        lost = world.gateway.broker.partition("t", 1)
+        assert lost is not None
+        writer = world.gateway.broker.logs[lost.log_id].log._writer
+        asked = [DeleteRecordsPartition(partition_index=index, offset=1) for index in range(3)]
+        topic = DeleteRecordsTopic(name="t", partitions=asked)
+        request = DeleteRecordsRequest(topics=[topic], timeout_ms=1_000)
+        if fail_while_written:
+            other = await take_away(world, lost.log_id)
+        else:
+            writer.fail(Fenced("another has it"), announce=False)
+        answers = (await client.call(ApiKey.DELETE_RECORDS, 2, request)).topics[0].partitions
+        told = [(answer.error_code, answer.low_watermark) for answer in answers]
+        assert told == [(0, 1), (ErrorCode.NOT_LEADER_OR_FOLLOWER, -1), (0, 1)]
+        if other is not None:
+            await other.close()
+        await world.stop()
