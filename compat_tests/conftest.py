@@ -337,6 +337,20 @@ def require(request: pytest.FixtureRequest, name: str) -> Library:
 
 
 @pytest.fixture
+def note_program(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], str]], None]:
+    """For a promised program that is no library: tells its version, or skips and shows why not."""
+
+    def note(name: str, version: Callable[[], str]) -> None:
+        try:
+            request.config.stash[_ran][name] = version()
+        except MissingClientError as error:
+            request.config.stash[_missing][name] = str(error)
+            pytest.skip(f"{name} is not available: {error}")
+
+    return note
+
+
+@pytest.fixture
 def need(request: pytest.FixtureRequest) -> Callable[[str], Library]:
     """For tests that name their client themselves."""
     return lambda name: require(request, name)

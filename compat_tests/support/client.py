@@ -37,6 +37,8 @@ class Library:
     """Of one worker, whose settings and errors have the same names."""
     command: Callable[[], list[str]]
     """The worker's, without its argument; MissingClientError where it cannot run."""
+    arguments: tuple[str, ...] = ()
+    """The worker's, behind the address of the broker."""
     null_header_values: bool = True
     writes: Callable[[Content], Content] = same
     """What is left of a record's content when the library has written it."""
@@ -177,7 +179,7 @@ class Client:
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Any]] = {}
         self._process = subprocess.Popen(
-            [*library.command(), bootstrap],
+            [*library.command(), bootstrap, *library.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
