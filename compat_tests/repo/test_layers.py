@@ -31,6 +31,7 @@ PLANTED = {
     "gateway.settings.planted": "gateway.observe.logger",
     "gateway.observe.planted": "gateway.fairness.slices",
     "gateway.fairness.planted": "gateway.broker.partition",
+    "gateway.cluster.planted": "gateway.fairness.turns",
     "gateway.broker.planted_1": "gateway.groups.states",
     "gateway.broker.planted_2": "gateway.testing.sim.plan",
     "gateway.broker.planted_3": "gateway.verify.replies",
