@@ -7,7 +7,7 @@ import asyncio
 from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
-from wal_core.errors import Invalid, Unavailable
+from wal_core.errors import Fenced, Invalid, Unavailable
 from wal_core.format.block import NONCE_BYTES
 from wal_core.format.chain import Completed
 from wal_core.format.footer import Footer
@@ -21,6 +21,7 @@ from wal_core.stores.segments.base import SegmentStore
 from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.upkeep.maintenance import Maintenance
+from wal_core.write import still_ours
 from wal_core.write.log_writer import LogWriter
 from wal_core.write.recovery import Recovery
 
@@ -55,7 +56,9 @@ class Log:
             budgets=budgets,
             finished=self._segment_finished,
         )
-        persist = Persistence(config, tenure.rng)
+        self._tenure = tenure
+        self._manifests = recovered.manifests
+        self._persist = persist = Persistence(config, tenure.rng)
         rebuild = Rebuild(store, config.log_id, recovered.manifests, persist)
         self._reader = LogReader(store, config, self._contents, rebuild, budgets)
         self._times = TimeSearch(self._reader)
@@ -109,6 +112,21 @@ class Log:
                 await store.unlock(config.log_id)
             raise
         return cls(store, state, recovery, budgets or Budgets(config))
+
+    async def check_owner(self) -> None:
+        """See whether another process has taken the log, which else the next write tells. Raises
+        Fenced, and the log stops, if one had before the call; else whatever has stopped it."""
+        if (pending := self._writer.barrier()) is not None:
+            await asyncio.wait((pending,))
+        if self.failed.done():
+            self.failed.result()
+        try:
+            await still_ours.check(
+                self._store, self._tenure, self._contents, self._manifests, self._persist
+            )
+        except Fenced as error:
+            self._writer.fail(error)
+            raise
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ them, or the catalog, the process can serve nothing and ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker.topics import CATALOG_LOG_ID, FIRST_DATA_LOG_ID
 from gateway.observe.logger import log_event
-from wal_core import Budgets
+from wal_core import Budgets, Fenced
 
 if TYPE_CHECKING:
     from gateway.broker.catalog import Catalog
@@ -60,27 +61,45 @@ class LogSet:
         """Recover all, or none and raise the first error.
 
         The catalog first: of two who start together, who comes too late for it must not take a data
-        log from the other. Then the others at once, for each takes some round trips.
+        log from the other. Then the others at once, for each takes some round trips. Who has the
+        catalog then has the last word on all of them.
         """
-
-        def openings(log_ids: Iterable[int]) -> list[Coroutine[None, None, None]]:
-            added = {log_id: new_log(log_id) for log_id in log_ids}
-            self._by_id |= added
-            return [
-                owned.open(store, dataclasses.replace(config, log_id=log_id), budgets)
-                for log_id, owned in added.items()
-            ]
-
         budgets = Budgets(config)
+
+        async def open_one(log_id: int) -> None:
+            if (before := self._by_id.get(log_id)) is not None:
+                await before.lose()
+            owned = self._by_id[log_id] = new_log(log_id)
+            # That another has taken it meanwhile, `_taken` tells.
+            with contextlib.suppress(Fenced):
+                await owned.open(store, dataclasses.replace(config, log_id=log_id), budgets)
+
         try:
             await self._catalog.open(store, catalog_config(config))
             own = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self._count)
-            await all_or_none(openings(own))
             # Data may lie on more logs than new topics are spread over.
-            await all_or_none(openings(sorted(self._catalog.topics.log_ids() - {*self._by_id})))
+            missing = [*own, *sorted(self._catalog.topics.log_ids().difference(own))]
+            while missing:
+                await all_or_none(map(open_one, missing))
+                missing = await self._taken()
         except (Exception, asyncio.CancelledError):
             await self.close()
             raise
+
+    async def _taken(self) -> list[int]:
+        """The data logs that another opener has taken from us since: it was too late for the
+        catalog, and finds that out here, as we do. Raises Fenced if that is us."""
+        checks = (_is_ours(owned) for owned in self)
+        ours = await asyncio.gather(*checks)
+        try:
+            await self._catalog.log.check_owner()
+        except Fenced:
+            log_ids = ", ".join(map(str, self._by_id))
+            raise Fenced(
+                f"another broker took the catalog over while this one started; if that one reports "
+                f"that it lost log {log_ids} or some of these, restart it: it can serve them again"
+            ) from None
+        return [owned.log_id for owned, is_ours in zip(self, ours, strict=True) if not is_ours]
 
     def watch(self) -> None:
         """See to it that a log that has to step down is let go of."""
@@ -102,7 +121,14 @@ class LogSet:
         if all(other.log.failed.done() for other in self):
             self._fail(error)
             return
-        log_event(logger, logging.ERROR, "log lost", log=owned.log_id, reason=str(error))
+        log_event(
+            logger,
+            logging.ERROR,
+            "log lost",
+            log=owned.log_id,
+            reason=str(error),
+            remedy="restart this broker to serve it again, unless another one is to have it",
+        )
         task = asyncio.get_running_loop().create_task(owned.lose(), name="losing a log")
         self._losing.add(task)
         task.add_done_callback(self._losing.discard)
@@ -138,6 +164,16 @@ def catalog_config(config: LogConfig) -> LogConfig:
     return dataclasses.replace(
         config, log_id=CATALOG_LOG_ID, tail_bytes_max=0, block_cache_bytes_max=0
     )
+
+
+async def _is_ours(owned: OwnedLog) -> bool:
+    if not owned.is_serving:
+        return False
+    try:
+        await owned.log.check_owner()
+    except Fenced:
+        return False
+    return True
 
 
 async def all_or_none(openings: Iterable[Coroutine[None, None, None]]) -> None:
