@@ -40,7 +40,7 @@ def used(admin: Client, topic: str) -> str:
         consumer.subscribe(topic)
         consumer.take(5)
         consumer.commit((topic, 0, 3))
-        assert admin.call("describe_group", group=topic) == {"state": "Stable", "members": 1}
+        assert admin.call("describe_group", group=topic) == {"state": "Stable", "members_count": 1}
     return topic
 
 
@@ -48,7 +48,7 @@ def used(admin: Client, topic: str) -> str:
 @pytest.mark.parametrize("admin", ADMINS, indirect=True)
 def test_groups_are_listed_and_described(admin: Client, used: str) -> None:
     assert used in admin.call("list_groups")
-    assert admin.call("describe_group", group=used) == {"state": "Empty", "members": 0}
+    assert admin.call("describe_group", group=used) == {"state": "Empty", "members_count": 0}
     assert admin.call("group_offset", group=used, topic=used, partition=0) == 3
 
 
@@ -102,12 +102,12 @@ def test_a_static_member_is_removed_by_its_instance_alone(
     consumer.subscribe(topic)
     wait_until(lambda: consumer.poll() is not None and consumer.assignment(), what="a share")
     member.kill()
-    assert admin.call("describe_group", group=topic) == {"state": "Stable", "members": 1}
+    assert admin.call("describe_group", group=topic) == {"state": "Stable", "members_count": 1}
     with pytest.raises(ClientError) as unknown:
         admin.call("remove_static_member", group=topic, instance="two")
     assert unknown.value.code == UNKNOWN_MEMBER_ID
     admin.call("remove_static_member", group=topic, instance="one")
-    assert admin.call("describe_group", group=topic) == {"state": "Empty", "members": 0}
+    assert admin.call("describe_group", group=topic) == {"state": "Empty", "members_count": 0}
 
 
 def test_what_was_deleted_stays_so_after_kill_9(

@@ -75,6 +75,7 @@ def _java(clients: str, modes: tuple[str, ...] = ()) -> Library:
         round_robin={
             "partition.assignment.strategy": "org.apache.kafka.clients.consumer.RoundRobinAssignor"
         },
+        administers=True,
         modes=modes,
     )
 
@@ -94,8 +95,14 @@ LIBRARIES = {
             lambda: _script("kafka_python_worker.py"),
             null_header_values=False,
             idempotent_by_default=True,
+            administers=True,
         ),
-        Library("confluent-kafka", "librdkafka", lambda: _script("confluent_worker.py")),
+        Library(
+            "confluent-kafka",
+            "librdkafka",
+            lambda: _script("confluent_worker.py"),
+            administers=True,
+        ),
         Library(
             "librdkafka-1.9",
             "librdkafka",

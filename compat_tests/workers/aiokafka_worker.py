@@ -225,7 +225,7 @@ class Operations:
         ((code, _, state, _, _, members, *_),) = response.groups
         if code != 0:
             raise translate(for_code(code)(group))
-        return {"state": state, "members": len(members)}
+        return {"state": state, "members_count": len(members)}
 
     async def group_offset(self, group, topic, partition):
         key = TopicPartition(topic, partition)

@@ -282,7 +282,7 @@ class Operations:
         found = self.admin().describe_consumer_groups([group])[group].result(60)
         return {
             "state": found.state.name.title().replace("_", ""),
-            "members": len(found.members),
+            "members_count": len(found.members),
         }
 
     def delete_group(self, group):

@@ -206,6 +206,12 @@ class Operations:
             code = int(outcome.partition("]")[0].removeprefix("[Error "))
             raise rpc.OperationError(code, "AlterConfigs", outcome)
 
+    def topic_configs(self, topic):
+        """What is set on the topic itself."""
+        resource = ConfigResource("TOPIC", topic)
+        found = self.admin(lambda client: client.describe_configs([resource]))["topic"][topic]
+        return {name: entry["value"] for name, entry in found.items()}
+
     # Administration of groups
 
     def list_groups(self):
@@ -215,7 +221,7 @@ class Operations:
     def describe_group(self, group):
         found = self.admin(lambda client: client.describe_groups([group]))[group]
         assert not found.get("error"), found
-        return {"state": found["group_state"], "members": len(found["members"])}
+        return {"state": found["group_state"], "members_count": len(found["members"])}
 
     def delete_group(self, group):
         outcome = self.admin(lambda client: client.delete_groups([group]))[group]

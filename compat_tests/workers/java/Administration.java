@@ -44,6 +44,14 @@ final class Administration {
                 case "list_topics" -> {
                     return listTopics(client);
                 }
+                case "list_groups" -> {
+                    return listGroups(client);
+                }
+                case "describe_group" -> {
+                    return describeGroup(client, arguments.get("group").asText());
+                }
+                case "delete_group" ->
+                    client.deleteConsumerGroups(List.of(arguments.get("group").asText())).all().get();
                 default -> throw new IllegalArgumentException("no operation " + operation);
             }
         }
@@ -94,5 +102,17 @@ final class Administration {
         client.describeTopics(names).allTopicNames().get().forEach(
                 (name, description) -> counts.put(name, description.partitions().size()));
         return counts;
+    }
+
+    private static List<String> listGroups(Admin client) throws Exception {
+        List<String> names = new ArrayList<>();
+        client.listConsumerGroups().all().get().forEach(group -> names.add(group.groupId()));
+        return names;
+    }
+
+    /** By the older name of its state, which every version has. */
+    private static Map<String, Object> describeGroup(Admin client, String group) throws Exception {
+        var found = client.describeConsumerGroups(List.of(group)).all().get().get(group);
+        return Map.of("state", found.state().toString(), "members_count", found.members().size());
     }
 }
