@@ -61,10 +61,12 @@ def test_every_client_reads_it(
 def test_stored_batches_carry_the_codec_of_the_producer(
     written: Written, library: Library, broker: Gateway | Remote
 ) -> None:
-    """librdkafka up to 2.11 sends gzip, snappy and lz4 uncompressed unless Produce starts at 0."""
-    seen: list[int] = []
+    """librdkafka up to 2.11 sends gzip, snappy and lz4 uncompressed unless Produce starts at 0.
+
+    A batch that does not get smaller some leave as it is; on a busy machine one record makes one.
+    """
+    seen: set[int] = set()
     with Connection(broker.bootstrap) as connection:
         for topic, _ in written.values():
-            batches = fetch_batches(connection, topic)
-            seen += dict.fromkeys(batch.codec for batch in batches)
-    assert seen == [CODEC_BITS[codec] for codec in library.codecs]
+            seen |= {batch.codec for batch in fetch_batches(connection, topic)}
+    assert seen == {CODEC_BITS[codec] for codec in library.codecs}
