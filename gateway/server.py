@@ -20,6 +20,7 @@ from typing import Any
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits
 from gateway.broker.fetch_sessions import FetchSessions
+from gateway.broker.metadata_records import ConfigsChanged
 from gateway.broker.node import Node
 from gateway.broker.retention import Retention
 from gateway.fairness.pace import Pace
@@ -128,7 +129,9 @@ class Gateway:
             ReplyBudget(config.reply_bytes_max),
         )
 
-    def _act_on_configs(self) -> None:
+    def _act_on_configs(self, changed: ConfigsChanged) -> None:
+        if changed.kind != "broker":
+            return
         values = self.broker.configs.of_broker(self.broker.node.node_id)
         limit = int(values.get("max.connections", self._config.connections_max_count))
         self.hub.allow_connections(min(limit, self._config.connections_max_count))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from gateway.api import (
     alter_configs,
+    client_quotas,
     cluster,
     configs,
     group_admin,
@@ -95,6 +96,7 @@ _DESCRIBE_TOPIC = Permission(Operation.DESCRIBE, Resource.TOPIC)
 _DESCRIBE_CONFIGS_TOPIC = Permission(Operation.DESCRIBE_CONFIGS, Resource.TOPIC)
 _ALTER_CONFIGS_TOPIC = Permission(Operation.ALTER_CONFIGS, Resource.TOPIC)
 _DESCRIBE_CONFIGS_CLUSTER = Permission(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER)
+_ALTER_CONFIGS_CLUSTER = Permission(Operation.ALTER_CONFIGS, Resource.CLUSTER)
 _READ_GROUP = Permission(Operation.READ, Resource.GROUP)
 _DELETE_GROUP = Permission(Operation.DELETE, Resource.GROUP)
 _DESCRIBE_GROUP = Permission(Operation.DESCRIBE, Resource.GROUP)
@@ -360,6 +362,24 @@ _ROWS = (
         group_admin.offset_delete,
         group_admin.offset_delete_error,
         _DELETE_GROUP,
+    ),
+    Api(
+        K.DESCRIBE_CLIENT_QUOTAS,
+        0,
+        1,
+        client_quotas.describe_client_quotas,
+        client_quotas.describe_client_quotas_error,
+        _DESCRIBE_CONFIGS_CLUSTER,
+        reply=ReplyClass.LARGE,
+        weigh=client_quotas.describe_client_quotas_weight,
+    ),
+    Api(
+        K.ALTER_CLIENT_QUOTAS,
+        0,
+        1,
+        client_quotas.alter_client_quotas,
+        client_quotas.alter_client_quotas_error,
+        _ALTER_CONFIGS_CLUSTER,
     ),
     Api(
         K.DESCRIBE_USER_SCRAM_CREDENTIALS,

@@ -20,6 +20,7 @@ from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
 from gateway.broker.reading import Reading, Wanted
 from gateway.broker.waiting import Waiter
+from gateway.fairness.quotas import CONSUMED
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.fetch import (
@@ -63,6 +64,10 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
         # Registered before reading: what becomes durable in between wakes the next wait.
         with Waiter(part.wanted.partition for part in parts) as waiter:
             bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
+            if call.broker.quotas.is_any:
+                # More at once than its quota allows in all its time is too much, as in Kafka.
+                quota = call.broker.quotas.bytes_max(CONSUMED, call.header.client_id)
+                bytes_max = bytes_max if quota is None else min(bytes_max, quota)
             patience_s = max(deadline_s, loop.time() + STORAGE_S_MIN)
             enough_bytes = request.min_bytes
             reading = Reading(call.turns, call.room, slices, bytes_max, enough_bytes, patience_s)

@@ -28,12 +28,14 @@ from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
 from gateway.broker.placing import Placing
 from gateway.broker.producer_state import ProducerMemory
+from gateway.broker.quota_entities import decode_entity, decode_values
 from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
 from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
+from gateway.fairness.quotas import Quotas
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
 from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock
@@ -79,6 +81,7 @@ class Broker:
         self._clock = clock
         self._steady = SteadyClock(clock)
         self._rng = rng
+        self.quotas = Quotas()
         self.configs.watch(self._act_on_configs)
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
@@ -327,18 +330,22 @@ class Broker:
     def configure(
         self, kind: ConfiguredKind, name: str, configs: Mapping[str, str]
     ) -> asyncio.Future[None]:
-        """Let these, which must be valid, be all that is set on a broker, on all of them, or on a
-        group; in force at once, the result is settled when that is durable."""
+        """Let these, which must be valid, be all that is set on a broker, on all of them, on a
+        group, or for clients; in force at once, the result is settled when that is durable."""
         record = ConfigsChanged(kind=kind, name=name, configs=dict(configs))
         if not self.configs.has_room_for(record):
             raise BrokerError(
                 ErrorCode.POLICY_VIOLATION,
-                f"settings of groups take {self.configs.bytes_count} bytes of {CONFIGS_BYTES_MAX}: "
-                f"delete some that are not needed any more",
+                f"settings of groups and quotas take {self.configs.bytes_count} bytes of "
+                f"{CONFIGS_BYTES_MAX}: delete some that are not needed any more",
             )
         return self.catalog.write(record)
 
-    def _act_on_configs(self) -> None:
+    def _act_on_configs(self, changed: ConfigsChanged) -> None:
+        if changed.kind == "client_quota":
+            self.quotas.change(decode_entity(changed.name), decode_values(changed.configs))
+        if changed.kind != "broker":
+            return
         values = self.configs.of_broker(self.node.node_id)
         self.topics.defaults.change(
             {TOPIC_NAMES[name]: value for name, value in values.items() if name in TOPIC_NAMES}

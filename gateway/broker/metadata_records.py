@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from gateway.broker.quota_entities import decode_entity, decode_values
 from wal_core import Corrupt, Format, version_in
 
 PARTITIONS_MAX_COUNT = 1_000_000
@@ -102,12 +103,13 @@ class TopicConfigsChanged(Record, tag="topic_configs_changed", frozen=True, kw_o
         _check_configs(self.configs, _NUMBERS_ACTED_ON)
 
 
-ConfiguredKind = Literal["broker", "group"]
+ConfiguredKind = Literal["broker", "group", "client_quota"]
 
 
 class ConfigsChanged(Record, tag="configs_changed", frozen=True, kw_only=True):
     """`configs` takes the place of all that was set there before; on a broker by its id, or on all
-    of them where the name is empty; on a group by its id."""
+    of them where the name is empty; on a group by its id. A client's quotas: numbers, its name as
+    `quota_entities` writes it."""
 
     kind: ConfiguredKind
     name: str
@@ -116,6 +118,9 @@ class ConfigsChanged(Record, tag="configs_changed", frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.kind == "broker":
             _check_configs(self.configs, _BROKER_NUMBERS_ACTED_ON)
+        elif self.kind == "client_quota":
+            decode_entity(self.name)
+            decode_values(self.configs)
 
 
 class PartitionsAdded(Record, tag="partitions_added", frozen=True, kw_only=True):

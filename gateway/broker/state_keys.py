@@ -44,7 +44,11 @@ def tombstone(topic_id: bytes) -> bytes:
     return KeyKind.TOMBSTONE.value + topic_id
 
 
-_CONFIGURED: Mapping[bytes, ConfiguredKind] = {b"b": "broker", b"g": "group"}
+_CONFIGURED: Mapping[bytes, ConfiguredKind] = {
+    b"b": "broker",
+    b"g": "group",
+    b"q": "client_quota",
+}
 _CONFIGURED_LETTERS = {kind: letter for letter, kind in _CONFIGURED.items()}
 
 

@@ -1,4 +1,4 @@
-"""What clients have set on brokers and groups while the gateway ran. Topics have their own.
+"""What is set on brokers, groups and clients while the gateway runs. Topics have their own.
 
 A pure function of the catalog's records (METADATA.md), like the topics.
 """
@@ -27,7 +27,7 @@ class StoredConfigs:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._configs: dict[Key, Mapping[str, str]] = {}
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[ConfigsChanged], None]] = []
         self.bytes_count = 0
 
     def of(self, kind: ConfiguredKind, name: str) -> Mapping[str, str]:
@@ -42,8 +42,8 @@ class StoredConfigs:
         """On which something is set."""
         return (name for of_kind, name in self._configs if of_kind == kind)
 
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Call it after each change."""
+    def watch(self, watcher: Callable[[ConfigsChanged], None]) -> None:
+        """Call it after each change, with what it was."""
         self._watchers.append(watcher)
 
     def has_room_for(self, record: ConfigsChanged) -> bool:
@@ -63,7 +63,7 @@ class StoredConfigs:
         size = _size(record.name, record.configs)
         self._changes.note(state_keys.configs(record.kind, record.name), size)
         for watcher in self._watchers:
-            watcher()
+            watcher(record)
 
     def record(self, key: bytes) -> ConfigsChanged | None:
         """What is remembered under a key of the checkpoint."""

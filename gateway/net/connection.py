@@ -25,9 +25,11 @@ from gateway.net.answering import answer
 from gateway.net.frame_reader import is_large
 from gateway.net.hub import Hub
 from gateway.net.intake import Intake
+from gateway.net.mute import Mute
 from gateway.net.pending_request import PendingRequest
 from gateway.net.request_line import RequestLine
 from gateway.net.stall_watch import STALL_TIMEOUT_S, StallWatch
+from gateway.net.throttling import charge_records
 from gateway.observe.logger import log_event
 from protocol import DecodeError
 
@@ -49,6 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._stall = StallWatch(self)
         self._intake = Intake(hub, self._line, self._stall, self._abort)
+        self._mute = Mute(self._intake)
         self._writing_paused = False
         self._client_host = ""
         self._turns = Turns()
@@ -84,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         hub = self._hub
         hub.gone(self)
+        self._mute.end()
         self._intake.lost()
         self._share.lost()
         self._stall.lost()
@@ -149,13 +153,27 @@ class Connection(asyncio.BufferedProtocol):
         self._line.add_last(request, reason)
         self._reply()
 
+    @property
+    def _may_start(self) -> bool:
+        return not (self._writing_paused or self._mute.is_on)
+
     def _start_waiting(self) -> None:
-        while not self._writing_paused and (request := self._line.next_to_start()) is not None:
+        while self._may_start and (request := self._line.next_to_start()) is not None:
+            if request.brings_data and self._hub.services.broker.quotas.is_any:
+                # Before what was sent behind it begins, which would not have been read.
+                charge_records(request, self._hub.services.broker.quotas)
+                self._throttle(request)
             # Tasks take their first step in the order of their making: that is the order of
             # appends.
             task = asyncio.get_running_loop().create_task(self._serve(request))
             request.task = task
             self._hub.started(task)
+
+    def _throttle(self, request: PendingRequest) -> None:
+        """Its client has used more than its quota, if it has."""
+        assert self._transport is not None
+        if request.throttle_s and not (self._hub.stopping or self._transport.is_closing()):
+            self._mute.begin(request.throttle_s, self._start_waiting)
 
     async def _serve(self, request: PendingRequest) -> None:
         reply: Sequence[Buffer] = ()
@@ -186,6 +204,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._line.is_ending:
             self._intake.pause_if_full()
         request.room.done(reply_bytes)
+        self._throttle(request)
         self._release(request)
         self._reply()
         self._start_waiting()
@@ -267,7 +286,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def stop_reading(self) -> None:
         """Graceful stop: take nothing new; what was read is still answered."""
+        self._mute.end()
         self._intake.stop()
+        self._start_waiting()
 
     @property
     def is_busy(self) -> bool:

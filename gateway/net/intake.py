@@ -38,6 +38,7 @@ class Intake:
         self._reader = FrameReader(hub.pool, hub.limits.request_bytes_max)
         self._frame = IncomingFrame(hub.frames, self.resume_if_room, let_go)
         self._is_held = False
+        self._is_muted = False
         self._is_paused = False
         self._asked_for_budget = False
 
@@ -126,9 +127,18 @@ class Intake:
         """It does again; `resume_if_room` follows."""
         self._is_held = False
 
+    def mute(self) -> None:
+        """The client has used more than its quota."""
+        self._is_muted = True
+        self.pause_if_full()
+
+    def unmute(self) -> None:
+        """It may go on; `resume_if_room` follows."""
+        self._is_muted = False
+
     def _is_full(self) -> bool:
         """Whether this connection has reached a limit of its own."""
-        return self._is_held or self._line.is_full
+        return self._is_held or self._is_muted or self._line.is_full
 
     def _lacks_budget(self) -> bool:
         """Whether all connections together have reached theirs, and it is not our turn."""

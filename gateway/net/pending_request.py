@@ -20,7 +20,17 @@ _NO_HEADER = RequestHeader(-1, -1, 0, None)
 class PendingRequest(Place):
     """A request between its arrival and its reply."""
 
-    __slots__ = ("api", "at", "frame", "header", "is_parking", "is_queued", "room", "task")
+    __slots__ = (
+        "api",
+        "at",
+        "frame",
+        "header",
+        "is_parking",
+        "is_queued",
+        "room",
+        "task",
+        "throttle_s",
+    )
 
     def __init__(self, frame: memoryview, share: ReplyShare) -> None:
         super().__init__(len(frame))
@@ -31,6 +41,7 @@ class PendingRequest(Place):
         self.task: asyncio.Task[None] | None = None
         self.room = ReplyRoom(share)
         self.is_parking = False
+        self.throttle_s = 0.0  # so long nothing more of the connection is read
         self.is_queued = False  # it waits among large ones and has not begun
 
     def parse_header(self) -> None:

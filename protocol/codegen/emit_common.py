@@ -11,12 +11,13 @@ ANNOTATIONS = {
     "uint16": "int",
     "int32": "int",
     "int64": "int",
+    "float64": "float",
     "uuid": "bytes",
     "string": "str",
     "bytes": "bytes",
     "records": "Records",
 }
-EMPTY = {"bool": "False", "string": '""', "bytes": 'b""'}
+EMPTY = {"bool": "False", "float64": "0.0", "string": '""', "bytes": 'b""'}
 PLURALS = {"int8": "int8s", "int32": "int32s", "int64": "int64s", "string": "strings"}
 ELEMENT_BYTES_MIN = {"int8": 1, "int32": 4, "int64": 8, "string": 1}
 

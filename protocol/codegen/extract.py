@@ -44,6 +44,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "OffsetDelete": (0, 0),
     "AlterPartitionReassignments": (0, 1),
     "ListPartitionReassignments": (0, 0),
+    "DescribeClientQuotas": (0, 1),
+    "AlterClientQuotas": (0, 1),
     "DescribeUserScramCredentials": (0, 0),
     "AlterUserScramCredentials": (0, 0),
     "DescribeQuorum": (0, 2),

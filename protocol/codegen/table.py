@@ -14,11 +14,21 @@ FIXED_TYPES = {
     "uint16": "H",
     "int32": "i",
     "int64": "q",
+    "float64": "d",
     "uuid": "16s",
 }
 """Wire type -> struct module format; all are read and written in runs."""
 
-FIXED_BYTES = {"bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "uuid": 16}
+FIXED_BYTES = {
+    "bool": 1,
+    "int8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "int64": 8,
+    "float64": 8,
+    "uuid": 16,
+}
 VARIABLE_TYPES = {"string", "bytes", "records"}
 
 

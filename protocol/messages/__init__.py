@@ -37,6 +37,8 @@ from protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersRes
 from protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 from protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
 from protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
+from protocol.messages.describe_client_quotas import DescribeClientQuotasRequest, DescribeClientQuotasResponse
+from protocol.messages.alter_client_quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
 from protocol.messages.describe_user_scram_credentials import DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
 from protocol.messages.alter_user_scram_credentials import AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse
 from protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
@@ -92,6 +94,8 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     47: MessageClasses(OffsetDeleteRequest, OffsetDeleteResponse, 0, 0, 32767),
     45: MessageClasses(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 0, 1, 0),
     46: MessageClasses(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0, 0, 0),
+    48: MessageClasses(DescribeClientQuotasRequest, DescribeClientQuotasResponse, 0, 1, 1),
+    49: MessageClasses(AlterClientQuotasRequest, AlterClientQuotasResponse, 0, 1, 1),
     50: MessageClasses(DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 0, 0, 0),
     51: MessageClasses(AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, 0, 0, 0),
     55: MessageClasses(DescribeQuorumRequest, DescribeQuorumResponse, 0, 2, 0),

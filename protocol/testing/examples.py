@@ -32,7 +32,7 @@ def _value(kind: object, default: object) -> object:
         return [_value(get_args(kind)[0], None)]
     if isinstance(kind, type) and issubclass(kind, Message):
         return example(kind)
-    plain: dict[object, object] = {bool: True, int: 7, str: "text", bytes: _BYTES}
+    plain: dict[object, object] = {bool: True, int: 7, float: 2.5, str: "text", bytes: _BYTES}
     return plain[kind]
 
 

@@ -121,6 +121,8 @@ def _element(each: Field, version: int) -> st.SearchStrategy[object]:
         return st.sampled_from([int(code) for code in ErrorCode])
     if kind == "int64" and "time" in each.name:
         return st.integers(0, 2**41)  # kio turns these into datetimes, which end at year 9999
+    if kind == "float64":
+        return st.floats(allow_nan=False)
     if kind == "uint16":
         return st.integers(0, 0xFFFF)
     half = 1 << (INT_BITS[kind] - 1)

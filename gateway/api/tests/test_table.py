@@ -19,7 +19,9 @@ from protocol import (
     message_classes,
 )
 from protocol.messages import (
+    alter_client_quotas,
     alter_configs,
+    describe_client_quotas,
     describe_topic_partitions,
     incremental_alter_configs,
 )
@@ -139,6 +141,17 @@ _FILLED: dict[int, Message] = {
     ApiKey.INCREMENTAL_ALTER_CONFIGS: incremental_alter_configs.IncrementalAlterConfigsRequest(
         resources=[
             incremental_alter_configs.AlterConfigsResource(resource_type=2, resource_name="t")
+        ]
+    ),
+    ApiKey.DESCRIBE_CLIENT_QUOTAS: describe_client_quotas.DescribeClientQuotasRequest(
+        components=[describe_client_quotas.ComponentData("client-id", 0, "a")]
+    ),
+    ApiKey.ALTER_CLIENT_QUOTAS: alter_client_quotas.AlterClientQuotasRequest(
+        entries=[
+            alter_client_quotas.EntryData(
+                entity=[alter_client_quotas.EntityData("client-id", "a")],
+                ops=[alter_client_quotas.OpData("producer_byte_rate", 1.0, False)],
+            )
         ]
     ),
     ApiKey.DESCRIBE_CONFIGS: DescribeConfigsRequest(

@@ -26,6 +26,7 @@ from gateway.broker.metadata_records import (
     encode_metadata,
 )
 from gateway.broker.producer_state import ProducerStates
+from gateway.broker.quota_entities import encode_entity
 from gateway.broker.state_keys import KeyKind
 from gateway.broker.topics import TopicRegistry
 from wal_core import Corrupt, Invalid
@@ -90,6 +91,21 @@ def test_settings_of_brokers_and_groups_are_read_and_written_as_documented() -> 
     assert dict(state.values([key])) == {key: text}
     state.restore(key, None)
     assert dict(state.values([key])) == {key: None}
+
+
+def test_quotas_are_read_and_written_as_documented() -> None:
+    text = example("limited").encode()
+    record = decode_metadata(text)
+    assert record == ConfigsChanged(
+        kind="client_quota",
+        name=encode_entity((("client-id", None), ("user", "alice"))),
+        configs={"producer_byte_rate": "1000000.0"},
+    )
+    assert encode_metadata(record) == text
+    state = CatalogState(TopicRegistry(1))
+    key = state_keys.configs("client_quota", record.name)
+    state.restore(key, text)
+    assert dict(state.values([key])) == {key: text}
 
 
 def test_a_deletion_of_records_is_read_and_written_as_documented() -> None:

@@ -23,7 +23,7 @@ def test_what_is_set_for_one_broker_comes_before_what_is_for_all() -> None:
 
 def test_who_watches_sees_what_is_new() -> None:
     stored, seen = StoredConfigs(Changes()), []
-    stored.watch(lambda: seen.append(dict(stored.of("broker", ""))))
+    stored.watch(lambda _: seen.append(dict(stored.of("broker", ""))))
     stored.apply(_changed("", a="1"))
     stored.forget(state_keys.configs("broker", ""))
     assert seen == [{"a": "1"}, {}]

@@ -171,6 +171,9 @@ _TOPIC = TopicCreated(
 _CHANGED = TopicConfigsChanged(topic_id=_TOPIC.topic_id, configs={"retention.bytes": "9"})
 _GROWN = PartitionsAdded(topic_id=_TOPIC.topic_id, placements=consecutive(1, 51, 5))
 _CONFIGURED = ConfigsChanged(kind="broker", name="", configs={"log.retention.ms": "9"})
+_LIMITED = ConfigsChanged(
+    kind="client_quota", name='{"client-id":null}', configs={"producer_byte_rate": "9.0"}
+)
 _INTERNAL = TopicCreated(
     name=OFFSETS_TOPIC,
     topic_id=bytes(range(1, 17)),
@@ -201,6 +204,7 @@ def metadata_seeds() -> Iterator[tuple[str, bytes]]:
     yield "forgotten", encode_metadata(TopicForgotten(topic_id=_TOPIC.topic_id))
     yield "configs", encode_metadata(_CHANGED)
     yield "configured", encode_metadata(_CONFIGURED)
+    yield "limited", encode_metadata(_LIMITED)
     yield "grown", encode_metadata(_GROWN)
 
 
