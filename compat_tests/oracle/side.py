@@ -78,12 +78,27 @@ class Side:
         """Other scripts have made groups and topics as well, not the same on both sides."""
         if reply.name == "ListGroupsResponse":
             reply.groups = [row for row in reply.groups if row.group_id.startswith(self._slug)]
+        if reply.name == "AlterClientQuotasResponse":
+            for entry in reply.entries:
+                entry.entity.sort(key=lambda each: each.entity_type)
+        if reply.name == "DescribeClientQuotasResponse":
+            reply.entries = reply.entries and self._quotas(reply.entries)
         if reply.name == "ListConfigResourcesResponse":
             reply.config_resources = [
                 row
                 for row in reply.config_resources
                 if row.resource_type != TOPIC_RESOURCE or row.resource_name.startswith(self._slug)
             ]
+
+    def _quotas(self, entries: list[Any]) -> list[Any]:
+        """Of this script's clients, and defaults; in one order, theirs is nobody's."""
+        found = {}
+        for entry in entries:
+            entry.entity.sort(key=lambda each: each.entity_type)
+            names = [(each.entity_type, each.entity_name or "") for each in entry.entity]
+            if all(not name or name.startswith(self._slug) for _, name in names):
+                found[tuple(names)] = entry
+        return [found[names] for names in sorted(found)]
 
     def _receive(self, on: str) -> ApiMessage | None:
         try:

@@ -14,6 +14,7 @@ from compat_tests.oracle import (  # noqa: F401 - each adds its scripts
     scripts_idempotence,
     scripts_offsets,
     scripts_produce,
+    scripts_quotas,
     scripts_sweeps,
     scripts_topics,
 )
