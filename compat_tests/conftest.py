@@ -31,6 +31,7 @@ MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
     "chaos": "random faults of everything under load; --minutes of them",
     "soak": "writing and deleting for --minutes, then a look at what is left",
+    "every_client_in(mode)": "runs there with every library, also with those that have other modes",
     "storage_blind(why)": "proves nothing that storage could break; runs in one mode, memory:",
 }
 _MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
@@ -84,18 +85,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        (kept if _runs(getattr(item, "callspec", None)) else left_out).append(item)
+        (kept if _runs(item) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
 
-def _runs(call: Any) -> bool:
+def _runs(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
     params = call.params if call else {}
     library = LIBRARIES.get(params.get("library", ""))
     mode = params.get("broker", params.get("mode"))
     if library is None:
         return True
-    return params.get("codec", "none") in library.codecs and (mode is None or library.runs_in(mode))
+    has_mode = mode is None or library.runs_in(mode) or _wants_all_in(item, mode)
+    return params.get("codec", "none") in library.codecs and has_mode
+
+
+def _wants_all_in(item: pytest.Item, mode: str) -> bool:
+    return any(mode in mark.args for mark in item.iter_markers("every_client_in"))
 
 
 def pytest_terminal_summary(

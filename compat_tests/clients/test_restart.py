@@ -9,7 +9,11 @@ from compat_tests.support.gateway import Gateway
 from compat_tests.support.records import odd_records
 
 
-@pytest.mark.parametrize("graceful", [True, False], ids=["graceful", "kill-9"])
+@pytest.mark.parametrize(
+    "graceful",
+    [True, pytest.param(False, marks=pytest.mark.every_client_in("object"))],
+    ids=["graceful", "kill-9"],
+)
 def test_data_and_committed_offsets_survive(
     library: Library,
     mode: str,
