@@ -40,26 +40,36 @@ def gateway(
     *flags: str,
     environ: Mapping[str, str] | None = None,
     notes: Path | None = None,
+    checkout: Path | None = None,
 ) -> Iterator[Running]:
     """Start `woodpecker-gateway serve` on a free port, stop it at the end; then its pauses are in
-    the file `notes`, if one is given."""
+    the file `notes`, if one is given. Of the sources in `checkout`, or of those that run here."""
     module = ["gateway"] if notes is None else ["compat_tests.bench.watched", str(notes)]
     command = [sys.executable, "-m", *module, "serve", "--listen", "127.0.0.1:0"]
     command += ["--data", str(data), "--mode", mode, *flags]
     begun = time.perf_counter()
+    # A module is looked for in the folder that a process is started in before all others.
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environ or {})}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environ or {})},
+        cwd=checkout,
     )
+    assert process.stderr is not None
+    draining = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         port = _ready_port(process)
         started_s = time.perf_counter() - begun
         # A pipe that nobody reads fills up, and then the gateway waits with its next line.
-        assert process.stderr is not None
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        draining.start()
         yield Running(f"127.0.0.1:{port}", psutil.Process(process.pid), started_s)
     finally:
         process.terminate()
         process.wait(timeout=START_TIMEOUT_S)
+        if draining.ident is not None:
+            draining.join()
+        process.stderr.close()
 
 
 def _ready_port(process: subprocess.Popen[str]) -> int:
@@ -67,7 +77,7 @@ def _ready_port(process: subprocess.Popen[str]) -> int:
     seen = []
     for line in process.stderr:
         seen.append(line)
-        event = json.loads(line)
-        if event["event"] == "ready":
+        event = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "ready":
             return int(event["port"])
     raise RuntimeError("the gateway did not start: " + "".join(seen))
