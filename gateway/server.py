@@ -15,7 +15,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits
@@ -52,6 +52,9 @@ from wal_core import (
     open_store,
 )
 
+if TYPE_CHECKING:
+    from gateway.metrics.monitor import Monitor
+
 logger = logging.getLogger(__name__)
 
 LISTEN_BACKLOG_COUNT = 128
@@ -61,11 +64,11 @@ LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would onl
 FULL_DISK_PATIENCE_S = 1.0  # at stop
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 EXIT_OK, EXIT_FAILED = 0, 1
-_LISTEN_REMEDY_OTHERWISE = "choose another address with --listen"
+_LISTEN_REMEDY_OTHERWISE = "choose another address with {flag}"
 _LISTEN_REMEDIES = {
-    errno.EADDRINUSE: "is another broker running? choose another port with --listen",
-    errno.EADDRNOTAVAIL: "give --listen an address of this machine; --advertised takes any",
-    errno.EACCES: "choose a port above 1023 with --listen",
+    errno.EADDRINUSE: "is another broker running? choose another port with {flag}",
+    errno.EADDRNOTAVAIL: "give {flag} an address of this machine; --advertised takes any",
+    errno.EACCES: "choose a port above 1023 with {flag}",
 }
 
 
@@ -246,8 +249,10 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, stopping.set)
     allowed_count = descriptors.connections_max_count(config.connections_max_count)
     config = dataclasses.replace(config, connections_max_count=allowed_count)
-    listener = _bind(config)
+    listener = _bind(config.listen_host, config.listen_port, "--listen")
+    monitor: Monitor | None = None
     try:
+        monitor = await _monitor(config)
         port = listener.getsockname()[1]
         store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
         node = Node(config.node_id, *config.advertised(port))
@@ -255,19 +260,42 @@ async def _serve(config: Config) -> None:
         await gateway.start()
     except BaseException:
         listener.close()
+        if monitor is not None:
+            await monitor.close()
         raise
     settle()
     server = await loop.create_server(
         gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT
     )
+    if monitor is not None:
+        monitor.watch(gateway.hub, gateway.broker, gateway.groups, store)
     announce_ready(logger, config, port)
     try:
         await until_stopped(stopping, gateway)
     finally:
         log_event(logger, logging.INFO, "stopping", drain_ms=config.drain_ms)
         server.close()
+        if monitor is not None:
+            await monitor.stopping()
         await gateway.stop()
+        if monitor is not None:
+            await monitor.close()
         log_event(logger, logging.INFO, "stopped")
+
+
+async def _monitor(config: Config) -> Monitor | None:
+    """From the very start: probes want to know while data load, too."""
+    host, port = config.metrics_listen_host, config.metrics_listen_port
+    if host is None or port is None:
+        return None
+    from gateway.metrics.monitor import Monitor  # noqa: PLC0415 - nobody else pays for loading it
+
+    monitor = Monitor(config)
+    listener = _bind(host, port, "--metrics-listen")
+    await monitor.listen(listener)
+    bound_port = listener.getsockname()[1]
+    log_event(logger, logging.INFO, "metrics", host=host, port=bound_port)
+    return monitor
 
 
 async def until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
@@ -285,22 +313,18 @@ async def until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
                 await task
 
 
-def _bind(config: Config) -> socket.socket:
-    """The listening socket, bound but silent: clients that come while data load wait in no
+def _bind(host: str, port: int, flag: str) -> socket.socket:
+    """A listening socket, bound but silent: clients that come while data load wait in no
     queue.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
-            config.listen_host,
-            config.listen_port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, proto)
     except OSError as error:
-        raise StartError(
-            f"cannot listen on {config.listen_host!r}: {error.strerror}; {_LISTEN_REMEDY_OTHERWISE}"
-        ) from None
+        remedy = _LISTEN_REMEDY_OTHERWISE.format(flag=flag)
+        raise StartError(f"cannot listen on {host!r}: {error.strerror}; {remedy}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _find_dead_peers(listener)
@@ -308,9 +332,9 @@ def _bind(config: Config) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
+        remedy = _LISTEN_REMEDIES.get(error.errno or 0, _LISTEN_REMEDY_OTHERWISE)
         raise StartError(
-            f"cannot listen on {config.listen_host}:{config.listen_port}: "
-            f"{error.strerror}; {_LISTEN_REMEDIES.get(error.errno or 0, _LISTEN_REMEDY_OTHERWISE)}"
+            f"cannot listen on {host}:{port}: {error.strerror}; {remedy.format(flag=flag)}"
         ) from None
     return listener
 

@@ -20,10 +20,20 @@ from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tally import (
+    DURATION_BOUNDS_S,
+    Histogram,
+    LogTally,
+    ReadTally,
+    Requests,
+    StoreTally,
+    Written,
+)
 from wal_core.types import Changes, Entry, LogState
 
 __all__ = [
     "CHECKPOINT_STREAM_ID",
+    "DURATION_BOUNDS_S",
     "Budgets",
     "Changes",
     "Clock",
@@ -37,25 +47,31 @@ __all__ = [
     "Follower",
     "FollowerPosition",
     "Format",
+    "Histogram",
     "Invalid",
     "Lane",
     "Log",
     "LogConfig",
     "LogReport",
     "LogState",
+    "LogTally",
     "MemoryStore",
     "Mode",
     "NoRoom",
+    "ReadTally",
     "Records",
     "Repaired",
+    "Requests",
     "Rng",
     "SegmentStore",
     "SteadyClock",
+    "StoreTally",
     "SystemClock",
     "SystemRng",
     "Truncated",
     "Unavailable",
     "WalError",
+    "Written",
     "check_log",
     "close_lanes",
     "copy_log",

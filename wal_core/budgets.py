@@ -63,7 +63,7 @@ class CatchUp:
     """So many bytes may be under way at once, through any `Room` of it."""
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._rooms: list[Room] = []
 
     @property
@@ -85,7 +85,7 @@ class CatchUp:
     def fits(self, bytes_count: int) -> bool:
         """More than there is room for altogether goes alone."""
         taken_bytes = self.taken_bytes
-        return not taken_bytes or taken_bytes + bytes_count <= self._bytes_max
+        return not taken_bytes or taken_bytes + bytes_count <= self.bytes_max
 
     @property
     def has_waiting(self) -> bool:
@@ -178,6 +178,10 @@ class Unconfirmed:
         if writer in self._writers:
             self._writers.remove(writer)
             self._part()
+
+    @property
+    def bytes_count(self) -> int:
+        return sum([writer.unconfirmed_bytes for writer in self._writers])
 
     def _part(self) -> None:
         count = len(self._writers)

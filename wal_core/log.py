@@ -18,6 +18,7 @@ from wal_core.state.rebuild import Rebuild
 from wal_core.state.streams import Stream
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tally import LogTally
 from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.upkeep.maintenance import Maintenance
@@ -253,6 +254,19 @@ class Log:
             return True
         finally:
             draining.cancel()
+
+    def tally(self) -> LogTally:
+        """What was counted so far, and what is under way."""
+        writer, reader, contents = self._writer, self._reader, self._contents
+        return LogTally(
+            flushed=writer.flushed,
+            in_flight_count=writer.in_flight_count,
+            waiting_s=writer.waiting_s,
+            segments_count=len(contents.chain.links) + (contents.active is not None),
+            tail_reads=reader.tail_reads,
+            block_reads=reader.blocks.reads,
+            table_reads=reader.tables.reads,
+        )
 
     async def until_quiet(self) -> None:
         """Returns once compaction and deletion have nothing to do at the moment."""

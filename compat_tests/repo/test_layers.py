@@ -37,7 +37,8 @@ PLANTED = {
     "gateway.broker.planted_3": "gateway.verify.replies",
     "gateway.groups.planted": "gateway.broker.waiting",
     "gateway.api.planted": "gateway.net.hub",
-    "gateway.net.planted": "gateway.server",
+    "gateway.net.planted": "gateway.metrics.table",
+    "gateway.metrics.planted": "gateway.server",
     "gateway.verify.planted_1": "gateway.settings.config",
     "gateway.verify.planted_2": "protocol.primitives",
 }

@@ -102,7 +102,7 @@ class FetchSessions:
 
     def __init__(self, count_max: int, bytes_max: int, rng: Rng) -> None:
         self._count_max = count_max
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._rng = rng
         self._by_id: dict[int, Session] = {}  # who was used longest ago comes first
         self.used_bytes = 0
@@ -142,7 +142,7 @@ class FetchSessions:
         if not session:
             self.close(session_id)
             return None
-        if self.used_bytes > self._bytes_max or len(session) > PARTS_MAX_COUNT:
+        if self.used_bytes > self.bytes_max or len(session) > PARTS_MAX_COUNT:
             self.close(session_id)  # it has grown into what others have
             raise BrokerError(ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
         session.used(_now_s())
@@ -165,7 +165,7 @@ class FetchSessions:
 
     def _make_room(self, parts_count: int, size_bytes: int) -> bool:
         now_s = _now_s()
-        while len(self._by_id) >= self._count_max or self.used_bytes + size_bytes > self._bytes_max:
+        while len(self._by_id) >= self._count_max or self.used_bytes + size_bytes > self.bytes_max:
             loser = next(iter(self._by_id.values()), None)
             if loser is None:
                 return False

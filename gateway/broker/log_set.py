@@ -21,7 +21,7 @@ from wal_core import Budgets, Fenced
 if TYPE_CHECKING:
     from gateway.broker.catalog import Catalog
     from gateway.broker.owned_log import OwnedLog
-    from wal_core import LogConfig, SegmentStore
+    from wal_core import Log, LogConfig, SegmentStore
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class LogSet:
         self._losing: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] | None = None
         self._closing = False
+        self.budgets: Budgets | None = None
+        """Of the data logs; None before they are opened."""
 
     def __iter__(self) -> Iterator[OwnedLog]:
         """Those that were lost included."""
@@ -50,6 +52,13 @@ class LogSet:
 
     def __getitem__(self, log_id: int) -> OwnedLog:
         return self._by_id[log_id]
+
+    def opened(self) -> Iterator[tuple[int, Log]]:
+        """The catalog and the data logs once all are open, also those that were lost since."""
+        yield CATALOG_LOG_ID, self._catalog.log
+        for owned in self._by_id.values():
+            if owned.was_opened:
+                yield owned.log_id, owned.log
 
     def serving(self) -> list[OwnedLog]:
         """The data logs that are served here."""
@@ -64,7 +73,7 @@ class LogSet:
         log from the other. Then the others at once, for each takes some round trips. Who has the
         catalog then has the last word on all of them.
         """
-        budgets = Budgets(config)
+        budgets = self.budgets = Budgets(config)
 
         async def open_one(log_id: int) -> None:
             if (before := self._by_id.get(log_id)) is not None:

@@ -128,6 +128,10 @@ class OwnedLog:
         return self._log
 
     @property
+    def was_opened(self) -> bool:
+        return self._log is not None
+
+    @property
     def is_serving(self) -> bool:
         return self._log is not None and not self.is_lost
 

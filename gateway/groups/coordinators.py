@@ -25,8 +25,8 @@ class GroupCoordinators:
         self._log_of = log_of
         self._clock = clock
         self._rng = rng
-        self._budget = StateBudget(config.state_bytes_max)
-        self._offsets_budget = StateBudget(config.offsets_bytes_max)
+        self.budget = StateBudget(config.state_bytes_max)
+        self.offsets_budget = StateBudget(config.offsets_bytes_max)
         self._by_log: dict[int, GroupCoordinator] = {}
 
     def add(self, log_id: int, journal: GroupJournal) -> GroupCoordinator:
@@ -36,8 +36,8 @@ class GroupCoordinators:
             self._config,
             clock=self._clock,
             rng=self._rng,
-            budget=self._budget,
-            offsets_budget=self._offsets_budget,
+            budget=self.budget,
+            offsets_budget=self.offsets_budget,
         )
         self._by_log[log_id] = coordinator
         return coordinator

@@ -54,7 +54,9 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
         if api.weigh is not None and api.weigh(message, call) > LARGE_ANSWER_COUNT:
             return await _answer_at_length(request, api, message, call, hub)
         may_begin = api.reply is not ReplyClass.LARGE or await request.room.may_begin()
-        return _encode(header, await _handled(request, api, message, call, may_begin))
+        return _encode(
+            header, await _handled(request, api, message, call, hub, may_begin=may_begin)
+        )
     except TooManyElements:
         if not api.answers_excess:
             raise
@@ -69,10 +71,12 @@ async def _answer_large(
     async with _slot(request, call, hub.bulk):
         message = await hub.bulk.compute(partial(_decode, request, api))
         if not request.is_parking:
-            response = await _handled(request, api, message, call, may_begin)
+            response = await _handled(request, api, message, call, hub, may_begin=may_begin)
             return await hub.bulk.compute(partial(_encode, call.header, response))
     # It may be parked for minutes, with what its handler keeps of it.
-    return _encode(call.header, await _handled(request, api, message, call, may_begin))
+    return _encode(
+        call.header, await _handled(request, api, message, call, hub, may_begin=may_begin)
+    )
 
 
 async def _answer_at_length(
@@ -88,7 +92,7 @@ async def _answer_at_length(
         async with _slot(request, call, gate):
             # Nobody waits for room in here, which would keep others from working.
             if has_waited or request.room.may_begin_now:
-                response = await _handled(request, api, message, call, may_begin)
+                response = await _handled(request, api, message, call, hub, may_begin=may_begin)
                 return await gate.compute(partial(_encode, call.header, response))
         has_waited, may_begin = True, await request.room.may_begin()
 
@@ -130,22 +134,25 @@ def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
 
 
 async def _handled(
-    request: PendingRequest, api: Api, message: Any, call: Call, may_begin: bool
+    request: PendingRequest, api: Api, message: Any, call: Call, hub: Hub, *, may_begin: bool
 ) -> Any:
     """The handler's response, which says for how long the client is throttled if it is."""
     if not call.broker.quotas.is_any:
-        return await _outcome(api, message, call, may_begin)
-    return await throttled(request, api, call, _outcome(api, message, call, may_begin))
+        return await _outcome(api, message, call, hub, may_begin=may_begin)
+    return await throttled(
+        request, api, call, _outcome(api, message, call, hub, may_begin=may_begin)
+    )
 
 
-async def _outcome(api: Api, message: Any, call: Call, may_begin: bool) -> Any:
+async def _outcome(api: Api, message: Any, call: Call, hub: Hub, may_begin: bool) -> Message | None:
     """The handler's response, or the API's error response when it raised (I8), or when there has
-    been no room for replies for too long.
+    been no room for replies for too long. Its errors are counted.
     """
-    if not may_begin:
-        return api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
     try:
-        return await api.handle(message, call)
+        if may_begin:
+            response = await api.handle(message, call)
+        else:
+            response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
     except CloseConnection:
         raise
     except Exception as error:
@@ -160,4 +167,6 @@ async def _outcome(api: Api, message: Any, call: Call, may_begin: bool) -> Any:
                 version=call.version,
                 client_id=call.header.client_id,
             )
-        return api.on_error(message, code)
+        response = api.on_error(message, code)
+    hub.counts.answered(api, response)
+    return response

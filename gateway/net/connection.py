@@ -68,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._client_host = str(peer[0]) if peer else "unknown"
         hub = self._hub
         if hub.stopping or len(hub.connections) >= hub.connections_max_count:
+            hub.counts.connections_refused += 1
             log_event(
                 logger,
                 logging.WARNING,
@@ -79,6 +80,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         hub.connections[self] = None
+        hub.counts.connections_opened += 1
         hub.idle_watch.watch(self)
         hub.replies.shares[self._share] = None
         # Paused means that the system does not take more: what is unsent is a reply of ours.
@@ -200,6 +202,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         request.task = None  # which knows the request: neither may keep the other
         reply_bytes = sum(map(len, reply))
+        self._hub.counts.served(request.api, request.size_bytes, reply_bytes, request.arrived_s)
         self._line.done(request, reply, reply_bytes, close_reason)
         if self._line.is_ending:
             self._intake.pause_if_full()

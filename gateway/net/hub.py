@@ -14,6 +14,7 @@ from gateway.net.bulk_gate import BulkGate
 from gateway.net.closings import Closings
 from gateway.net.frame_lanes import FrameLanes
 from gateway.net.idle_watch import Idler, IdleWatch
+from gateway.net.request_counts import RequestCounts
 
 if TYPE_CHECKING:
     from gateway.api import Services
@@ -73,6 +74,7 @@ class Hub:
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies
         self.closings = Closings()
+        self.counts = RequestCounts()
         # Both in order of their coming, so that a stop goes the same way each time.
         self.connections: dict[Client, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.

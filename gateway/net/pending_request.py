@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.api import API_TABLE, Api, ReplyClass
@@ -22,6 +23,7 @@ class PendingRequest(Place):
 
     __slots__ = (
         "api",
+        "arrived_s",
         "at",
         "frame",
         "header",
@@ -37,6 +39,7 @@ class PendingRequest(Place):
         self.frame: memoryview | None = frame
         self.header = _NO_HEADER
         self.at = 0
+        self.arrived_s = perf_counter()
         self.api: Api | None = None
         self.task: asyncio.Task[None] | None = None
         self.room = ReplyRoom(share)

@@ -132,6 +132,14 @@ class Config:
     fence_grace_ms: int = 7 * 86_400_000
     dead_check_ms: int = 60_000  # smaller: space comes back sooner, for more reading of tables
 
+    # Where metrics are served; nowhere without a word, for who can connect sees them.
+    metrics_listen_host: str | None = None
+    metrics_listen_port: int | None = None
+    # Of a million requests; S3 Standard's in dollars.
+    put_price_per_million: float = 5.0
+    list_price_per_million: float = 5.0
+    get_price_per_million: float = 0.4
+
     drain_ms: int = 10_000  # at stop: how long requests that were read may still take
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"  # auto: human on a terminal, else JSON
@@ -228,6 +236,9 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError("advertised", None, expected)
     if (config.advertised_host is None) != (config.advertised_port is None):
         raise ConfigError("advertised", config.advertised_host, "a host and a port, or neither")
+    if config.metrics_listen_port and config.metrics_listen_port == config.listen_port:
+        expected = f"another port than --listen, which has {config.listen_port}"
+        raise ConfigError("metrics_listen", config.metrics_listen_port, expected)
     if config.advertised_port == 0:
         raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
 

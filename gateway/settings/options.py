@@ -11,6 +11,7 @@ from gateway.settings.values import (
     parse_count,
     parse_duration,
     parse_endpoint,
+    parse_price,
     parse_region,
     parse_size,
     parse_switch,
@@ -26,6 +27,7 @@ _LIMITS = "Limits: past one, the sender is slowed down or refused with Kafka's e
 _STORAGE = "Storage"
 _BUCKET = "Buckets: keys come from AWS_ACCESS_KEY_ID and so on, a profile, or the machine's role"
 _GROUPS = "Consumer groups"
+_MONITORING = "Monitoring"
 _PROCESS = "Process"
 _COUNT_MAX = 1_000_000
 _LOGS_MAX_COUNT = 64  # each takes a writer and readers of its own
@@ -405,6 +407,31 @@ OPTIONS: tuple[Option, ...] = (
         "Partitions of __consumer_offsets; fixed once there are data.",
         1,
         1_000,
+    ),
+    Option(
+        "metrics_listen",
+        parse_address,
+        _MONITORING,
+        "Address for /metrics, /livez and /readyz over HTTP, for Prometheus and probes.",
+        default="off",
+    ),
+    Option(
+        "put_price_per_million",
+        parse_price,
+        _MONITORING,
+        "What a million writes to the bucket cost; 5 in S3 Standard. For the estimated bill.",
+    ),
+    Option(
+        "list_price_per_million",
+        parse_price,
+        _MONITORING,
+        "The same for listings.",
+    ),
+    Option(
+        "get_price_per_million",
+        parse_price,
+        _MONITORING,
+        "The same for reads. Deletions are free.",
     ),
     Option(
         "drain_ms",

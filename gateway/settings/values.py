@@ -46,7 +46,7 @@ MEMORY = "memory:"  # a data location: nothing outlives the process
 BUCKETS = ("s3://", "gs://", "az://")  # how a data location in an object store begins
 ENV_PREFIX = "WOODPECKER_"
 
-Value = bool | int | str | tuple[str, int]
+Value = bool | int | float | str | tuple[str, int]
 
 
 def parse_size(raw: object) -> int:
@@ -75,6 +75,15 @@ def _quantity(raw: object, units: dict[str, int], expected: str) -> int:
     if match is None or (unit := match.group(2).lower()) not in units:
         raise ValueError(expected)
     return int(match.group(1)) * units[unit]
+
+
+def parse_price(raw: object) -> float:
+    """An amount of money, zero or more: 5, 0.4, "0.4"."""
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        raw = str(raw)
+    if isinstance(raw, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", raw.strip()):
+        return float(raw)
+    raise ValueError("an amount of money such as 5 or 0.4")
 
 
 def parse_switch(raw: object) -> bool:
@@ -231,4 +240,5 @@ _METAVARS: dict[Parser, str] = {
     parse_address: "HOST:PORT",
     parse_endpoint: "URL",
     parse_region: "NAME",
+    parse_price: "AMOUNT",
 }

@@ -163,7 +163,7 @@ async def test_a_gateway_that_lost_its_log_says_so() -> None:
 
 def test_peers_that_vanish_are_found_by_the_system() -> None:
     """Who accepts inherits what the listener has."""
-    listener = _bind(Config(listen_port=0))
+    listener = _bind("127.0.0.1", 0, "--listen")
     listener.setblocking(True)
     listener.listen()
     with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as taken:
@@ -175,16 +175,16 @@ def test_peers_that_vanish_are_found_by_the_system() -> None:
 
 
 def test_an_address_in_use_is_named() -> None:
-    first = _bind(Config(listen_port=0))
+    first = _bind("127.0.0.1", 0, "--listen")
     try:
         port = first.getsockname()[1]
         first.listen(1)
         with pytest.raises(StartError, match=f"127.0.0.1:{port}.*another broker"):
-            _bind(Config(listen_port=port))
+            _bind("127.0.0.1", port, "--listen")
         with pytest.raises(StartError, match="cannot listen"):
-            _bind(Config(listen_host="host.invalid", listen_port=1))
+            _bind("host.invalid", 1, "--listen")
         with pytest.raises(StartError, match="give --listen an address of this machine"):
-            _bind(Config(listen_host="192.0.2.7", listen_port=1))
+            _bind("192.0.2.7", 1, "--listen")
     finally:
         first.close()
 

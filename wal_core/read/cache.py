@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from wal_core.budgets import Room, SharedMemory
 from wal_core.errors import Unavailable
 from wal_core.stores.deadline import Attempts, deadline_s
+from wal_core.tally import ReadTally
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -42,6 +43,7 @@ class LoadingCache(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
         self._loads: dict[K, asyncio.Task[V]] = {}
         self.bytes_count = 0
+        self.reads = ReadTally()
         memory.join(self)
 
     def peek(self, key: K) -> V | None:
@@ -49,6 +51,7 @@ class LoadingCache(Generic[K, V]):
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
+            self.reads.found_count += 1
         return value
 
     def knows(self, key: K) -> bool:
@@ -65,6 +68,7 @@ class LoadingCache(Generic[K, V]):
         value = self.peek(key)
         if value is not None:
             return value
+        self.reads.missed_count += 1
         load = self._start(key)
         try:
             async with asyncio.timeout(2 * self._deadline_s(key)):

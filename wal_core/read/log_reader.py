@@ -26,6 +26,7 @@ from wal_core.state.streams import Stream, take
 from wal_core.state.table_loading import TableLoading
 from wal_core.state.tables import Tables
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tally import ReadTally
 from wal_core.types import Entry
 
 _TURN_ENTRIES_COUNT = 500
@@ -53,6 +54,7 @@ class LogReader:
         self._contents = contents
         self._chain = contents.chain
         self.live = contents.live
+        self.tail_reads = ReadTally()
         self.blocks = StoredBlocks(store, config, budgets)
         self.loading = TableLoading(
             store,
@@ -73,7 +75,12 @@ class LogReader:
         stream = self.live(stream_id)
         if stream is None or offset >= stream.confirmed:
             return []
-        return stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
+        found = stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
+        if found is None:
+            self.tail_reads.missed_count += 1
+        else:
+            self.tail_reads.found_count += 1
+        return found
 
     async def read(
         self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None

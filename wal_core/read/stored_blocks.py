@@ -29,6 +29,7 @@ from wal_core.stores.stretches import (
     read_stretch,
     stretches_around,
 )
+from wal_core.tally import ReadTally
 from wal_core.types import Entry
 
 _READ_AHEAD_COUNT = 16
@@ -79,6 +80,11 @@ class StoredBlocks:
         window_bytes = budgets.blocks.bytes_max // 2
         crowd_count = max(1, window_bytes // _READ_AHEAD_BYTES)
         self._scans = Scans(window_bytes, crowd_count) if self._far else None
+
+    @property
+    def reads(self) -> ReadTally:
+        """Of the cache."""
+        return self._cache.reads
 
     @property
     def bytes_count(self) -> int:

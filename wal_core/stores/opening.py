@@ -17,6 +17,7 @@ from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.errors import Invalid, Unavailable
 from wal_core.format.versions import LOG
 from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectStore
+from wal_core.stores.objects.counted import CountedObjects
 from wal_core.stores.objects.local_folder import LocalFolderStore
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.persistence import Persistence
@@ -24,6 +25,7 @@ from wal_core.stores.room import FolderDisk, Room
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.segments.file import FileSegmentStore
 from wal_core.stores.segments.object import ObjectSegmentStore
+from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
 if TYPE_CHECKING:
@@ -58,11 +60,11 @@ async def open_store(
         if mode != "object":
             raise Invalid("an object store cannot hold segments of mode file")
         await _check_marker(objects, mode, rng)
-        return ObjectSegmentStore(objects)
+        return _counted(objects)
     if location == "memory:":
         if mode != "object":
             raise Invalid("memory: works in mode object only; mode file needs a folder")
-        return ObjectSegmentStore(MemoryStore())
+        return _counted(MemoryStore())
     if is_cloud(location):
         if mode != "object":
             raise Invalid(f"{location}: a bucket works in mode object only")
@@ -78,7 +80,7 @@ async def open_store(
         await folder.close()
         raise
     if mode == "object":
-        return ObjectSegmentStore(folder, room=room)
+        return _counted(folder, room)
     return FileSegmentStore(Path(location), objects=folder, room=room)
 
 
@@ -174,7 +176,12 @@ async def _open_bucket(
         _compare(f"{bucket.location}/{MARKER_KEY}", _parse(stored), "object")
 
     bucket = await open_trusted(location, settings, finish, clock=clock, rng=rng)
-    return ObjectSegmentStore(bucket)
+    return _counted(bucket)
+
+
+def _counted(objects: ObjectStore, room: Room | None = None) -> ObjectSegmentStore:
+    tally = StoreTally()
+    return ObjectSegmentStore(CountedObjects(objects, tally), room=room, tally=tally)
 
 
 async def _check_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> None:

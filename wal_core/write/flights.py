@@ -86,7 +86,7 @@ class Waiting:
 class Flight:
     """A block on its way to the store."""
 
-    __slots__ = ("bytes_count", "durable", "encoded", "future", "owners", "slot")
+    __slots__ = ("bytes_count", "durable", "encoded", "future", "owners", "since_s", "slot")
 
     def __init__(self, gathered: Gathering, slot: Slot, encoded: EncodedBlock) -> None:
         self.slot = slot
@@ -94,6 +94,7 @@ class Flight:
         self.owners = gathered.owners
         self.future = gathered.future
         self.bytes_count = gathered.bytes_count
+        self.since_s = gathered.since_s
         self.durable = False
 
 

@@ -30,6 +30,7 @@ from wal_core.state.streams import STREAM_ID_MAX, Stream
 from wal_core.state.tail import Tail
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.tally import Written
 from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.write.entry_checks import is_flat
@@ -71,6 +72,8 @@ class LogWriter:
         self._listener = None if store.locks else Listener(store.objects, config.log_id)
         self._gate = FlushGate(config, self._listener, budgets.writes)
         self.tail = Tail(budgets.tails)
+        self.flushed = Written()
+        """Blocks, from their first entry until they were confirmed."""
         self.unconfirmed_bytes = 0
         self._allowance.join(self)
         self.failed: asyncio.Future[None] = self._loop.create_future()
@@ -265,6 +268,7 @@ class LogWriter:
                 active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)
             ends[stream_id] = end_offset
         self.tail.add(encoded, flight.owners)
+        self.flushed.add(self._loop.time() - flight.since_s, encoded.length)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
         ends.pop(CHECKPOINT_STREAM_ID, None)
         self._state.confirmed(ends)
@@ -307,6 +311,19 @@ class LogWriter:
         self._roll.end()
         self._finished(footer)
         self._after_progress()
+
+    # -- what others see -------------------------------------------------------------------
+
+    @property
+    def in_flight_count(self) -> int:
+        """Blocks that the store has not answered for yet."""
+        return self._in_flight_count
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the oldest entry that is not confirmed has waited; 0: there is none."""
+        oldest = self._flights[0] if self._flights else self._waiting.first
+        return 0.0 if oldest is None else self._loop.time() - oldest.since_s
 
     # -- ending ----------------------------------------------------------------------------
 

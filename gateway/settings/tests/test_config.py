@@ -54,6 +54,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"advertised_host": "0.0.0.0", "advertised_port": 1}, "advertised", "clients can connect to"),
     ({"advertised_host": "kafka", "advertised_port": 0}, "advertised", "1 to 65535"),
     ({"advertised_host": "kafka"}, "advertised", "HOST:PORT"),
+    (
+        {"metrics_listen_host": "::1", "metrics_listen_port": 9092},
+        "metrics_listen",
+        "another port",
+    ),
     ({"node_id": -1}, "node_id", "whole number"),
     ({"default_partitions_count": 0}, "default_partitions_count", "1 to 1000000"),
     ({"message_bytes_max": 200 * MIB}, "message_bytes_max", "at most request_bytes_max"),

@@ -18,6 +18,7 @@ from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.room import Room
 from wal_core.stores.segments.end_note import EndNote
+from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
 
@@ -45,6 +46,9 @@ class SegmentStore(Protocol):
 
     room: Room
     """How much more fits."""
+
+    tally: StoreTally
+    """What was asked of the store."""
 
     @property
     def objects(self) -> ObjectStore:

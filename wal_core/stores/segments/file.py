@@ -46,6 +46,7 @@ from wal_core.stores.segments.file_writer import (
     ThreadFileWriter,
     WriteJob,
 )
+from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
@@ -79,7 +80,8 @@ class FileSegmentStore:
         self.location = str(root)
         self.room = room or Room()
         self.objects = objects or LocalFolderStore(root, SystemRng(), self.room)
-        self._writer = writer or ThreadFileWriter(ops or SystemFileOps())
+        self.tally = StoreTally()
+        self._writer = writer or ThreadFileWriter(ops or SystemFileOps(), synced=self.tally.syncs)
         self._readers = ThreadPoolExecutor(_READ_THREADS_MAX_COUNT, "wal-reader")
         self._lock_fds: dict[int, int] = {}
         self._open_files: dict[tuple[int, int], SegmentFile] = {}

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from wal_core.stores import files
 from wal_core.stores.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
 from wal_core.stores.give_way import GiveWay
 from wal_core.stores.segments.end_note import EndNote, write_end_note
+from wal_core.tally import Written
 from wal_core.types import Buffer
 
 
@@ -231,8 +233,11 @@ class FileWriter(Protocol):
 class ThreadFileWriter:
     """The dedicated thread. Started by the first job."""
 
-    def __init__(self, ops: FileOps, way: GiveWay | None = None) -> None:
+    def __init__(
+        self, ops: FileOps, way: GiveWay | None = None, *, synced: Written | None = None
+    ) -> None:
         self._ops = ops
+        self._synced = synced or Written()
         self._way = way or GiveWay()
         self._staging = Staging()  # its pages cost nothing until they are written to
         self._queue: deque[WriteJob | None] = deque()
@@ -271,12 +276,17 @@ class ThreadFileWriter:
             ):
                 self._queue.popleft()
                 group.append(following)
+            # The loop's clock may count whole milliseconds: a sync is often shorter.
+            began_s = time.perf_counter()
             error = write_group(self._ops, group, self._staging)
-            _call_soon(first.future.get_loop(), partial(self._back, group, error))
+            took_s = time.perf_counter() - began_s
+            _call_soon(first.future.get_loop(), partial(self._back, group, error, took_s))
             del first, group, error  # do not pin the last block's memory until the next one
 
-    def _back(self, jobs: Sequence[WriteJob], error: OSError | None) -> None:
+    def _back(self, jobs: Sequence[WriteJob], error: OSError | None, took_s: float) -> None:
         self._way.end(len(jobs))
+        if error is None:
+            self._synced.add(took_s, sum(len(piece) for job in jobs for piece in job.pieces))
         settle(jobs, error)
 
 

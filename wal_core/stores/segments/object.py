@@ -19,6 +19,7 @@ from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import create_own, read_block, verified
 from wal_core.stores.read_each import read_each
 from wal_core.stores.room import Room
+from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
 _FOOTER_GUESS_BYTES = 256 * 1024
@@ -32,8 +33,11 @@ class ObjectSegmentStore:
     locks = False
     segment_is_one_object = False
 
-    def __init__(self, objects: ObjectStore, *, room: Room | None = None) -> None:
+    def __init__(
+        self, objects: ObjectStore, *, room: Room | None = None, tally: StoreTally | None = None
+    ) -> None:
         self.objects = objects
+        self.tally = tally or StoreTally()
         self.room = room or Room()
         self.location = objects.location
 
