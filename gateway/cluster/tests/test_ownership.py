@@ -41,19 +41,28 @@ node_lists = st.lists(
     unique_by=lambda node: node.node_id,
 )
 log_sets = st.sets(st.integers(0, 30), max_size=30)
-holdings = st.dictionaries(
-    st.integers(0, 30), st.builds(Holding, st.integers(0, 10), st.integers(0, 2000)), max_size=30
-)
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> tuple[set[int], list[LiveNode], dict[int, Holding]]:
+    """Logs of which most have an owner, mostly one that lives."""
+    nodes = draw(node_lists)
+    logs = draw(log_sets)
+    owners = st.sampled_from([*(node.node_id for node in nodes), 99])
+    owned = st.builds(Holding, owners, st.integers(0, 2000))
+    unowned = draw(st.sets(st.integers(0, 30), max_size=3))
+    return logs, nodes, {log: draw(owned) for log in sorted(logs - unowned)}
 
 
 def share(logs_count: int, node: LiveNode, nodes: list[LiveNode]) -> Fraction:
     return Fraction(logs_count * node.weight, sum(other.weight for other in nodes))
 
 
-@given(log_sets, node_lists, holdings)
+@given(clusters())
 def test_everybody_has_its_share_and_no_log_moves_that_need_not(
-    logs: set[int], nodes: list[LiveNode], present: dict[int, Holding]
+    cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],
 ) -> None:
+    logs, nodes, present = cluster
     present = {log: Holding(holding.node_id, OLD) for log, holding in present.items()}
     plan = plan_owners(logs, nodes, present, RULES)
     assert set(plan.owners) == logs
@@ -70,29 +79,32 @@ def test_everybody_has_its_share_and_no_log_moves_that_need_not(
     assert len(plan.claims) + len(plan.moves) == max(homeless + surplus, lacking)
 
 
-@given(log_sets, node_lists, holdings)
+@given(clusters())
 def test_done_what_it_says_it_says_nothing_more(
-    logs: set[int], nodes: list[LiveNode], present: dict[int, Holding]
+    cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],
 ) -> None:
+    logs, nodes, present = cluster
     present = {log: Holding(holding.node_id, OLD) for log, holding in present.items()}
     once = plan_owners(logs, nodes, present, RULES)
     again = plan_owners(logs, nodes, held(dict(once.owners)), RULES)
     assert (again.claims, again.moves, again.owners) == ((), (), once.owners)
 
 
-@given(log_sets, node_lists, holdings, st.randoms())
+@given(clusters())
 def test_the_order_of_what_is_given_does_not_matter(
-    logs: set[int], nodes: list[LiveNode], present: dict[int, Holding], random: object
+    cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],
 ) -> None:
+    logs, nodes, present = cluster
     plan = plan_owners(sorted(logs), nodes, present, RULES)
     back = dict(reversed(present.items()))
     assert plan_owners(sorted(logs, reverse=True), nodes[::-1], back, RULES) == plan
 
 
-@given(log_sets, node_lists, holdings)
+@given(clusters())
 def test_above_its_cap_is_only_who_holds_what_is_too_young(
-    logs: set[int], nodes: list[LiveNode], present: dict[int, Holding]
+    cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],
 ) -> None:
+    logs, nodes, present = cluster
     plan = plan_owners(logs, nodes, present, RULES)
     for log in plan.moves:
         assert present[log].tenure_ms >= RULES.tenure_ms_min
@@ -105,10 +117,11 @@ def test_above_its_cap_is_only_who_holds_what_is_too_young(
         assert count <= max(ceil(share(len(logs), node, nodes)), young)
 
 
-@given(log_sets, node_lists, holdings)
+@given(clusters())
 def test_paused_only_logs_without_owner_move(
-    logs: set[int], nodes: list[LiveNode], present: dict[int, Holding]
+    cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],
 ) -> None:
+    logs, nodes, present = cluster
     plan = plan_owners(logs, nodes, present, MoveRules(is_paused=True))
     assert plan.moves == ()
     assert set(plan.owners) == logs
@@ -137,6 +150,12 @@ def test_who_leaves_takes_only_its_own_logs_along(logs: set[int], nodes: list[Li
         assert after.owners == {}
         return
     assert set(after.claims) == {log for log, owner in before.owners.items() if owner == gone}
+
+
+def test_who_joins_gets_something_though_nobody_has_too_much() -> None:
+    nodes = [LiveNode(node_id) for node_id in (1, 2, 3, 4)]
+    plan = plan_owners(range(9), nodes, held({log: log % 3 + 1 for log in range(9)}), RULES)
+    assert sorted(counts(plan, nodes).values()) == [2, 2, 2, 3]
 
 
 def test_logs_go_where_they_are_liked_best_while_there_is_room() -> None:
