@@ -1,0 +1,89 @@
+"""Keys and values in the coordination store (COORDINATION.md): who is alive, who owns what.
+
+Values are JSON with a version. Fields may be added with a default; a reader passes over those it
+does not know, and takes a record that it cannot read for absent, never for an error of all.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+VERSION = 1
+
+
+class UnreadableRecord(ValueError):
+    """A key or value that is none of ours, or of a version that this release does not know."""
+
+
+class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """A node that is alive: under its lease."""
+
+    node_id: int
+    incarnation: str
+    host: str
+    port: int
+    version: int = VERSION
+    rack: str | None = None
+    weight: int = 1
+    standing: str = "open"
+
+
+class OwnerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Who has opened a log, and under which term; not under a lease: it outlives its owner."""
+
+    log: int
+    node_id: int
+    incarnation: str
+    term: int
+    version: int = VERSION
+
+
+class ClaimRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Who is about to open a log; under the claimer's lease."""
+
+    log: int
+    node_id: int
+    incarnation: str
+    version: int = VERSION
+
+
+Record = NodeRecord | OwnerRecord | ClaimRecord
+_FOLDERS: dict[str, type[NodeRecord | OwnerRecord | ClaimRecord]] = {
+    "nodes": NodeRecord,
+    "owners": OwnerRecord,
+    "claims": ClaimRecord,
+}
+
+
+def root(prefix: str, cluster_id: str) -> str:
+    """What all keys of a cluster begin with."""
+    return f"{prefix}/{cluster_id}/"
+
+
+def key_of(root: str, record: Record) -> str:
+    """Where a record lies."""
+    if isinstance(record, NodeRecord):
+        return f"{root}nodes/{record.node_id}"
+    folder = "owners" if isinstance(record, OwnerRecord) else "claims"
+    return f"{root}{folder}/{record.log}"
+
+
+def encode(record: Record) -> bytes:
+    """Its value."""
+    return msgspec.json.encode(record)
+
+
+def decode(root: str, key: str, value: bytes) -> Record:
+    """What a key and its value say. Raises UnreadableRecord, which names the key."""
+    folder = key.removeprefix(root).partition("/")[0]
+    if not key.startswith(root) or folder not in _FOLDERS:
+        raise UnreadableRecord(f"{key} is no key of {root}")
+    try:
+        record = msgspec.json.decode(value, type=_FOLDERS[folder])
+    except msgspec.MsgspecError as error:
+        raise UnreadableRecord(f"value of {key}: {error}") from error
+    if record.version != VERSION:
+        raise UnreadableRecord(f"value of {key} has version {record.version}, not {VERSION}")
+    if key_of(root, record) != key:
+        raise UnreadableRecord(f"value of {key} belongs to {key_of(root, record)}")
+    return record

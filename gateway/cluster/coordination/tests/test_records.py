@@ -1,0 +1,56 @@
+"""COORDINATION.md is the contract: its examples are decoded out of the document itself."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.cluster.coordination.records import (
+    ClaimRecord,
+    NodeRecord,
+    OwnerRecord,
+    Record,
+    UnreadableRecord,
+    decode,
+    encode,
+    key_of,
+    root,
+)
+
+DOCUMENT = (Path(__file__).parents[2] / "COORDINATION.md").read_text()
+ROOT = root("/woodpecker", "AQIDBAUGRwiJCgsMDQ4PEA")
+NODE = NodeRecord(2, "b7c1f0a2", "gw-2.example", 9092, rack="eu-1b")
+WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OwnerRecord(7, 2, "b7c1f0a2", 14)]
+
+
+def examples() -> list[tuple[str, bytes]]:
+    pairs = [json.loads(text) for text in re.findall(r"```json\n(.*?)\n```", DOCUMENT)]
+    return [(key, json.dumps(value, separators=(",", ":")).encode()) for key, value in pairs]
+
+
+def test_the_examples_say_what_the_document_says() -> None:
+    assert [decode(ROOT, key, value) for key, value in examples()] == WRITTEN
+    assert [(key_of(ROOT, record), encode(record)) for record in WRITTEN] == examples()
+
+
+def test_fields_of_a_later_release_are_passed_over() -> None:
+    later = encode(NODE)[:-1] + b',"colour":"green"}'
+    assert decode(ROOT, key_of(ROOT, NODE), later) == NODE
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("/elsewhere/nodes/2", encode(NODE), "is no key of"),
+        (f"{ROOT}colours/2", encode(NODE), "is no key of"),
+        (f"{ROOT}nodes/3", encode(NODE), "belongs to"),
+        (f"{ROOT}nodes/2", b"{", "value of"),
+        (f"{ROOT}nodes/2", encode(WRITTEN[2]), "value of"),
+        (f"{ROOT}nodes/2", encode(NODE).replace(b'"version":1', b'"version":2'), "has version 2"),
+    ],
+)
+def test_what_is_none_of_ours_is_told_by_its_key(key: str, value: bytes, says: str) -> None:
+    with pytest.raises(UnreadableRecord, match=says) as told:
+        decode(ROOT, key, value)
+    assert key in str(told.value)
