@@ -74,6 +74,7 @@ def test_what_the_rows_say() -> None:
         "ListGroups",
         "DescribeConfigs",
         "DescribeLogDirs",
+        "DescribeClientQuotas",
         "DescribeProducers",
         "ListConfigResources",
     ]
