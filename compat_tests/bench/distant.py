@@ -19,7 +19,7 @@ from compat_tests.bench.target import BUCKET, MB, BucketTarget, FolderTarget
 from compat_tests.milvus.test_workload import PRODUCER_24, PRODUCER_26, SCANNER
 from compat_tests.proxies.rules import Fault, Rule
 from compat_tests.proxies.s3 import S3Proxy
-from compat_tests.support.client import LIBRARIES, WORKERS
+from compat_tests.support.client import LIBRARIES
 from compat_tests.support.deadline import now_s, seeded
 from wal_core.testing.s3_server import S3Server
 
@@ -74,7 +74,7 @@ def _ticks(
         "seconds": TICKS_S,
     }
     with subprocess.Popen(
-        [LIBRARIES[library].python(), str(WORKERS / "milvus_stack.py"), json.dumps(arguments)],
+        [*LIBRARIES[library].other_script("milvus_stack.py"), json.dumps(arguments)],
         stdin=subprocess.PIPE,  # it stays open: a line or the end of it would stop the load
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from compat_tests.milvus.test_workload import CONSUMER, PRODUCER_24, PRODUCER_26, SCANNER
-from compat_tests.support.client import WORKERS, Client, Consumer, Library
+from compat_tests.support.client import Client, Consumer, Library
 from compat_tests.support.deadline import pause, wait_until
 from compat_tests.support.gateway import Gateway
 
@@ -39,7 +39,7 @@ class Stack:
             **load,
         }
         self._process = subprocess.Popen(
-            [library.python(), str(WORKERS / "milvus_stack.py"), json.dumps(arguments)],
+            [*library.other_script("milvus_stack.py"), json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -57,6 +57,10 @@ class Library:
         """What comes back of what it has written itself."""
         return self.reads(self.writes(content))
 
+    def other_script(self, name: str) -> list[str]:
+        """The command of another script for the interpreter of this Python client's worker."""
+        return [self.command()[0], str(WORKERS / name)]
+
     def runs_in(self, mode: str) -> bool:
         return not self.modes or mode in (*self.modes, "memory", "external")
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from kafka.protocol.admin import (
+    AlterClientQuotasRequest,
     AlterConfigsRequest,
     AlterPartitionReassignmentsRequest,
     AlterUserScramCredentialsRequest,
@@ -18,6 +19,7 @@ from kafka.protocol.admin import (
     DeleteRecordsRequest,
     DeleteTopicsRequest,
     DescribeAclsRequest,
+    DescribeClientQuotasRequest,
     DescribeClusterRequest,
     DescribeConfigsRequest,
     DescribeGroupsRequest,
@@ -29,6 +31,7 @@ from kafka.protocol.admin import (
     DescribeUserScramCredentialsRequest,
     ElectLeadersRequest,
     IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest,
     ListGroupsRequest,
     ListPartitionReassignmentsRequest,
     ListTransactionsRequest,
@@ -96,6 +99,8 @@ NEEDED = {
     45: {0, 1},
     46: {0},
     47: {0},
+    48: {0, 1},
+    49: {0, 1},
     50: {0},
     51: {0},
     55: {0, 1, 2},
@@ -103,6 +108,7 @@ NEEDED = {
     61: {0},
     65: {0},
     66: {0, 1},
+    74: {0, 1},
     75: {0},
 }
 
@@ -309,6 +315,15 @@ def alter_user_scram_credentials(version: int, topic: str, _: Any) -> ApiMessage
     return AlterUserScramCredentialsRequest(deletions=[row], upsertions=[])
 
 
+def alter_client_quotas(version: int, topic: str, _: Any) -> ApiMessage:
+    row = AlterClientQuotasRequest.EntryData
+    entity = row.EntityData(entity_type="client-id", entity_name=topic)
+    operation = row.OpData(key="producer_byte_rate", value=1e9, remove=False)
+    return AlterClientQuotasRequest(
+        entries=[row(entity=[entity], ops=[operation])], validate_only=True
+    )
+
+
 BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     0: produce,
     1: fetch,
@@ -358,6 +373,8 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     45: alter_partition_reassignments,
     46: lambda version, topic, _: ListPartitionReassignmentsRequest(topics=None),
     47: offset_delete,
+    48: lambda version, topic, _: DescribeClientQuotasRequest(components=[], strict=False),
+    49: alter_client_quotas,
     50: lambda version, topic, _: DescribeUserScramCredentialsRequest(users=None),
     51: alter_user_scram_credentials,
     55: describe_quorum,
@@ -369,6 +386,7 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
     ),
     65: lambda version, topic, _: DescribeTransactionsRequest(transactional_ids=["none"]),
     66: lambda version, topic, _: ListTransactionsRequest(state_filters=[], producer_id_filters=[]),
+    74: lambda version, topic, _: ListConfigResourcesRequest(resource_types=[2]),
     75: lambda version, topic, _: DescribeTopicPartitionsRequest(
         topics=topics_of(DescribeTopicPartitionsRequest, "TopicRequest", name=topic)
     ),
