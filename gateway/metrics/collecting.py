@@ -11,7 +11,7 @@ from gateway.api import API_TABLE
 from gateway.broker.topics import CATALOG_LOG_ID
 from gateway.metrics.health import billed
 from gateway.net.request_counts import NO_API
-from protocol import ApiKey, ErrorCode
+from protocol import ErrorCode
 from wal_core import Histogram
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def collect(sources: Sources) -> Iterator[Sample]:
 def _requests(sources: Sources) -> Iterator[Sample]:
     hub = sources.hub
     for key, counts in hub.counts.by_api.items():
-        api = "none" if key == NO_API else API_TABLE[ApiKey(key)].name
+        api = "none" if key == NO_API else API_TABLE[key].name
         yield Sample("woodpecker_request_seconds", counts.seconds, (api,))
         yield Sample("woodpecker_received_bytes_total", counts.request_bytes, (api,))
         yield Sample("woodpecker_sent_bytes_total", counts.reply_bytes, (api,))
