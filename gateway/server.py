@@ -21,8 +21,8 @@ from gateway.api import Services
 from gateway.broker.broker import Broker, BrokerLimits
 from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.metadata_records import ConfigsChanged
-from gateway.broker.node import Node
 from gateway.broker.retention import Retention
+from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.threads import FairThreads

@@ -23,7 +23,6 @@ from gateway.broker.metadata_records import (
     TopicConfigsChanged,
     TopicCreated,
 )
-from gateway.broker.node import Node
 from gateway.broker.owned_log import Coordinator, OwnedLog
 from gateway.broker.partition import Partition
 from gateway.broker.placing import Placing
@@ -35,6 +34,7 @@ from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
+from gateway.cluster.view import ClusterView, Node, SingleNode
 from gateway.fairness.quotas import Quotas
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
@@ -70,6 +70,7 @@ class Broker:
         self.topics = self.catalog.topics
         self.configs = self.catalog.configs
         self.logs = LogSet(self.catalog, limits.logs_count)
+        self.cluster: ClusterView = SingleNode(node, self.logs.term_of)
         self.deletions = TopicDeletions(self.catalog, self.logs)
         self._placing = Placing(
             self.topics, self.logs, limits.logs_count, limits.partitions_max_count

@@ -25,7 +25,7 @@ from gateway.broker.topic_configs import SETTINGS, TOPIC_NAMES, value_problem
 from gateway.settings.config import Config, default_of
 
 if TYPE_CHECKING:
-    from gateway.broker.node import Node
+    from gateway.cluster.view import Node
 
 KAFKA_VERSION = "3.9-IV0"
 """Which Kafka this is, for who asks: kafka-ui and its kin take a broker without it for 1.0. What

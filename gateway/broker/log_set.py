@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.broker.topics import CATALOG_LOG_ID, FIRST_DATA_LOG_ID
+from gateway.broker.topics import FIRST_DATA_LOG_ID
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
 from wal_core import Budgets, Fenced
 
@@ -59,6 +60,13 @@ class LogSet:
         for owned in self._by_id.values():
             if owned.was_opened:
                 yield owned.log_id, owned.log
+
+    def term_of(self, log_id: int) -> int | None:
+        """The term under which a log is served here; None for one that is not."""
+        if log_id == CATALOG_LOG_ID:
+            return self._catalog.log.term
+        owned = self._by_id.get(log_id)
+        return owned.log.term if owned is not None and owned.is_serving else None
 
     def serving(self) -> list[OwnedLog]:
         """The data logs that are served here."""

@@ -29,7 +29,6 @@ from gateway.broker.topic_rules import TopicRules
 from gateway.broker.waiting import failure
 from wal_core import Changes
 
-CATALOG_LOG_ID = 0
 FIRST_DATA_LOG_ID = 1
 METADATA_STREAM_ID = 0
 _SMALL_BYTES = 64  # about what a short key and its value take

@@ -9,11 +9,8 @@ from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.log_state import DataLogState
 from gateway.broker.salvage import StoredGroups
 from gateway.broker.topic_rules import OFFSETS_TOPIC
-from gateway.broker.topics import (
-    CATALOG_LOG_ID,
-    METADATA_STREAM_ID,
-    TopicRegistry,
-)
+from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.groups.records import (
     GroupKey,
     OffsetKey,

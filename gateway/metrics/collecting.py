@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.api import API_TABLE
-from gateway.broker.topics import CATALOG_LOG_ID
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.metrics.health import billed
 from gateway.net.request_counts import NO_API
 from protocol import ErrorCode

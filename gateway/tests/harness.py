@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.broker.node import Node
+from gateway.cluster.view import Node
 from gateway.server import Gateway
 from gateway.settings.config import Config
 from gateway.tests.client import Client, Reply, batch_of, fetch_request, produce_request

@@ -9,8 +9,8 @@ from gateway.broker.broker_configs import (
     static_values,
     synonyms_of,
 )
-from gateway.broker.node import Node
 from gateway.broker.topic_configs import TOPIC_NAMES
+from gateway.cluster.view import Node
 from gateway.settings.config import Config
 
 NODE = Node(3, "h", 9092)

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from gateway.broker.node import Node
+from gateway.cluster.view import Node
 from gateway.groups import GroupCoordinators
 from gateway.groups.coordinator import OffsetToCommit
 from gateway.groups.members import Identity

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, cast
 
 import psutil  # type: ignore[import-untyped]
 
-from gateway.broker.node import Node
 from gateway.broker.owned_log import OwnedLog
 from gateway.broker.producer_state import ProducerMemory
+from gateway.cluster.view import Node
 from gateway.groups import GroupCoordinator, group_config
 from gateway.server import Gateway
 from gateway.settings.config import Config

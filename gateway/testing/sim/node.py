@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker.metadata_records import Placement
-from gateway.broker.node import Node as Address
-from gateway.broker.topics import CATALOG_LOG_ID
+from gateway.cluster.view import CATALOG_LOG_ID
+from gateway.cluster.view import Node as Address
 from gateway.server import Gateway, until_stopped
 from wal_core import WalError
 from wal_core.testing.seeds import SeededRng

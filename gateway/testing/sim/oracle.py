@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.metadata_records import Placement
-from gateway.broker.topics import CATALOG_LOG_ID, METADATA_STREAM_ID
+from gateway.broker.topics import METADATA_STREAM_ID
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.testing.sim.stored_metadata import StoredMetadata
 from gateway.testing.sim.trace import Trace
 from protocol import ApiKey, ErrorCode

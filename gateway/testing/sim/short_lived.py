@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.broker.topics import CATALOG_LOG_ID
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.testing.sim.client import Client, Disconnected
 from gateway.testing.sim.consumers import FinalLog, FinalReader
 from protocol import ApiKey, ErrorCode, Record, build_batch
