@@ -152,6 +152,19 @@ class Gateway:
         await self.groups.topics_deleted(t for t in self.groups.topics() if known(t) is None)
         self.retention.start()
 
+    def join(self, when_lost: Callable[[int, BaseException], None]) -> None:
+        """Be a node of a cluster, with no log yet: the broker opens and releases what it is told
+        to. See `Broker.join`."""
+        self.broker.configs.watch(self._act_on_configs)
+        journal = _Journal(self.broker)
+        self.broker.join(
+            self._store,
+            self.log_config,
+            lambda log_id: self.groups.add(log_id, journal),
+            when_lost,
+        )
+        self.retention.start()
+
     def connection(self) -> Connection:
         """The protocol of one more client."""
         return Connection(self.hub)

@@ -36,6 +36,7 @@ from gateway.broker.topics import Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.cluster.view import ClusterView, Node, SingleNode
 from gateway.fairness.quotas import Quotas
+from gateway.fairness.slices import Slices
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
 from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock
@@ -105,6 +106,39 @@ class Broker:
             raise
         self.logs.watch()
 
+    def join(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        coordinator: Callable[[int], Coordinator],
+        when_lost: Callable[[int, BaseException], None],
+    ) -> None:
+        """Be a node of a cluster: it is told which logs to open and to release. `when_lost` is told
+        of a log that somebody else has taken, or that failed, once it is let go of."""
+        self.logs.prepare(store, config, partial(self._new_log, coordinator), when_lost)
+
+    async def open_log(self, log_id: int) -> int:
+        """Take over a log, recover it, serve what lies on it; returns the term. Raises WalError."""
+        owned = await self.logs.open_one(log_id)
+        if owned is None:
+            await self.catalog.be_somebody(STORAGE_TIMEOUT_S)
+            return self.catalog.log.term
+        slices = Slices()
+        for topic in list(self.topics):
+            if slices.is_over:
+                await slices.pause()
+            self._attach(topic)
+        self._resumed(owned)
+        if owned.is_serving:
+            owned.groups.start()
+            self.deletions.serve_tombstones()
+        return owned.log.term
+
+    async def release_log(self, log_id: int) -> None:
+        """Let another node have it: from now on its partitions are led elsewhere, and what was
+        taken is confirmed when this returns."""
+        await self.logs.release(log_id)
+
     def _new_log(self, coordinator: Callable[[int], Coordinator], log_id: int) -> OwnedLog:
         return OwnedLog(
             log_id,
@@ -120,17 +154,20 @@ class Broker:
         for topic in self.topics:
             self._attach(topic)
         for owned in self.logs:
-            # What the log has seen is not given out again, whatever the catalog remembers.
-            self.topics.use_streams(owned.log_id, owned.next_stream_id)
-            owned.tell_unclaimed(self.topics.tombstones)
+            self._resumed(owned)
         self.deletions.serve_tombstones()
 
+    def _resumed(self, owned: OwnedLog) -> None:
+        # What the log has seen is not given out again, whatever the catalog remembers.
+        self.topics.use_streams(owned.log_id, owned.next_stream_id)
+        owned.tell_unclaimed(self.topics.tombstones)
+
     def _attach(self, topic: Topic) -> list[Partition]:
-        """Those of its partitions that are not yet; returns which."""
-        new = [partition for partition in topic.placed if not partition.is_attached]
+        """Those of its partitions whose logs are served here, and that are not yet; which."""
+        new = [partition for partition in topic.placed if not partition.is_served]
         for partition in new:
-            owned = self.logs[partition.log_id]
-            if not partition.attach(owned):
+            owned = self.logs.get(partition.log_id)
+            if owned is not None and owned.is_serving and not partition.attach(owned):
                 log_event(
                     logger,
                     logging.ERROR,
@@ -140,7 +177,7 @@ class Broker:
                     log=partition.log_id,
                     stream=partition.stream_id,
                 )
-        return [partition for partition in new if partition.is_attached]
+        return [partition for partition in new if partition.is_served]
 
     def _begin(self, topic: Topic) -> None:
         """Serve the partitions that have just come into being."""
@@ -161,7 +198,7 @@ class Broker:
     @property
     def is_room_spent(self) -> bool:
         """Whether the disk takes deletions alone."""
-        return self.catalog.log.room.is_spent
+        return any(log.room.is_spent for _, log in self.logs.opened())
 
     @property
     def cluster_id(self) -> str:

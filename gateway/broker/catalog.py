@@ -34,7 +34,7 @@ from gateway.broker.state_keys import KeyKind
 from gateway.broker.stored_configs import StoredConfigs
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.broker.waiting import confirmed_in_time
-from wal_core import Changes, Corrupt, Log
+from wal_core import Changes, Corrupt, Log, Unavailable
 
 if TYPE_CHECKING:
     from wal_core import Clock, Entry, LogConfig, Rng, SegmentStore
@@ -148,12 +148,19 @@ class Catalog:
             await confirmed_in_time(self.write(ClusterCreated(cluster_id=name)), timeout_s)
 
     @property
+    def is_open(self) -> bool:
+        """Whether this process is the one that writes it."""
+        return self._log is not None
+
+    @property
     def log(self) -> Log:
         assert self._log is not None, "the catalog is not open"
         return self._log
 
     def write(self, record: MetadataRecord) -> asyncio.Future[None]:
         """Append a change and apply it. Raises NoRoom where deletions alone are still written."""
+        if not self.is_open:
+            raise Unavailable("another node writes the catalog")
         if not isinstance(record, TopicDeleted):
             self.log.room.admit_change()
         for topic_id in tuple(self._finished):
@@ -189,9 +196,13 @@ class Catalog:
         return confirmation
 
     async def close(self) -> None:
-        """Confirm what is pending and release the log."""
-        if self._log is not None:
+        """Confirm what is pending and release the log; it may be opened again."""
+        if self._log is None:
+            return
+        try:
             await self._log.close()
+        finally:
+            self._log = None
 
 
 def _decode_log_ids(value: bytes) -> list[int]:

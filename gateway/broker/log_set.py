@@ -1,7 +1,11 @@
-"""All logs of a process: the catalog and the data logs, opened together, lost one by one.
+"""All logs of a process: the catalog and the data logs.
 
-A data log that has to step down is let go of, and the others serve on. When it was the last of
-them, or the catalog, the process can serve nothing and ends.
+A gateway by itself opens them together and loses them one by one: a data log that has to step down
+is let go of, and the others serve on. When it was the last of them, or the catalog, the process can
+serve nothing and ends.
+
+A node of a cluster opens and releases single logs while it runs. One that it loses, even the last
+of them, is told of and let go of, and the node goes on: it may be given others.
 """
 
 from __future__ import annotations
@@ -12,12 +16,12 @@ import dataclasses
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gateway.broker.topics import FIRST_DATA_LOG_ID
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
-from wal_core import Budgets, Fenced
+from wal_core import Budgets, Fenced, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.catalog import Catalog
@@ -31,8 +35,18 @@ class Closing(Protocol):
     async def close(self) -> None: ...
 
 
+class _Ground(NamedTuple):
+    """What logs are opened on."""
+
+    store: SegmentStore
+    config: LogConfig
+    new_log: Callable[[int], OwnedLog]
+    budgets: Budgets
+
+
 class LogSet:
-    """`open`, `watch` once all is in order, `close`. Iterates over the data logs."""
+    """`open`, `watch` once all is in order, `close`; or `prepare`, then `open_one` and `release` as
+    often as need be, `close`. Iterates over the data logs."""
 
     def __init__(self, catalog: Catalog, count: int) -> None:
         self._catalog = catalog
@@ -41,8 +55,8 @@ class LogSet:
         self._losing: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] | None = None
         self._closing = False
-        self.budgets: Budgets | None = None
-        """Of the data logs; None before they are opened."""
+        self._ground: _Ground | None = None
+        self._when_lost: Callable[[int, BaseException], None] | None = None
 
     def __iter__(self) -> Iterator[OwnedLog]:
         """Those that were lost included."""
@@ -56,7 +70,8 @@ class LogSet:
 
     def opened(self) -> Iterator[tuple[int, Log]]:
         """The catalog and the data logs once all are open, also those that were lost since."""
-        yield CATALOG_LOG_ID, self._catalog.log
+        if self._catalog.is_open:
+            yield CATALOG_LOG_ID, self._catalog.log
         for owned in self._by_id.values():
             if owned.was_opened:
                 yield owned.log_id, owned.log
@@ -64,13 +79,61 @@ class LogSet:
     def term_of(self, log_id: int) -> int | None:
         """The term under which a log is served here; None for one that is not."""
         if log_id == CATALOG_LOG_ID:
-            return self._catalog.log.term
+            return self._catalog.log.term if self._catalog.is_open else None
         owned = self._by_id.get(log_id)
         return owned.log.term if owned is not None and owned.is_serving else None
 
     def serving(self) -> list[OwnedLog]:
         """The data logs that are served here."""
         return [owned for owned in self._by_id.values() if owned.is_serving]
+
+    @property
+    def budgets(self) -> Budgets | None:
+        """Of the data logs; None before any is opened."""
+        return None if self._ground is None else self._ground.budgets
+
+    def prepare(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        new_log: Callable[[int], OwnedLog],
+        when_lost: Callable[[int, BaseException], None],
+    ) -> None:
+        """Logs are opened one by one from now on; `when_lost` is told of one that has to step down,
+        once it is let go of."""
+        self._ground = _Ground(store, config, new_log, Budgets(config))
+        self._when_lost = when_lost
+
+    async def open_one(self, log_id: int) -> OwnedLog | None:
+        """Take over one log, and recover it; None: that was the catalog. Raises WalError."""
+        ground = self._ground
+        assert ground is not None, "nothing is prepared"
+        assert self.term_of(log_id) is None, f"log {log_id} is open"
+        if log_id == CATALOG_LOG_ID:
+            await self._catalog.open(ground.store, catalog_config(ground.config))
+            self._catalog.log.failed.add_done_callback(self._catalog_lost)
+            return None
+        owned = ground.new_log(log_id)
+        try:
+            await owned.open(ground.store, _config_of(ground.config, log_id), ground.budgets)
+        except BaseException:
+            await owned.lose()
+            raise
+        self._by_id[log_id] = owned
+        owned.log.failed.add_done_callback(partial(self._lost, owned))
+        return owned
+
+    async def release(self, log_id: int) -> None:
+        """Take nothing more, confirm what was taken, complete the segment, let the next one in."""
+        if log_id == CATALOG_LOG_ID:
+            await _closed(log_id, self._catalog)
+        elif (owned := self._by_id.get(log_id)) is not None and not owned.is_lost:
+            await owned.lose()
+            self._forget(owned)
+
+    def _forget(self, owned: OwnedLog) -> None:
+        if self._by_id.get(owned.log_id) is owned:
+            del self._by_id[owned.log_id]
 
     async def open(
         self, store: SegmentStore, config: LogConfig, new_log: Callable[[int], OwnedLog]
@@ -81,7 +144,8 @@ class LogSet:
         log from the other. Then the others at once, for each takes some round trips. Who has the
         catalog then has the last word on all of them.
         """
-        budgets = self.budgets = Budgets(config)
+        budgets = Budgets(config)
+        self._ground = _Ground(store, config, new_log, budgets)
 
         async def open_one(log_id: int) -> None:
             if (before := self._by_id.get(log_id)) is not None:
@@ -89,7 +153,7 @@ class LogSet:
             owned = self._by_id[log_id] = new_log(log_id)
             # That another has taken it meanwhile, `_taken` tells.
             with contextlib.suppress(Fenced):
-                await owned.open(store, dataclasses.replace(config, log_id=log_id), budgets)
+                await owned.open(store, _config_of(config, log_id), budgets)
 
         try:
             await self._catalog.open(store, catalog_config(config))
@@ -127,28 +191,42 @@ class LogSet:
 
     def _catalog_lost(self, done: asyncio.Future[None]) -> None:
         error = None if done.cancelled() else done.exception()
-        if error is not None:
+        if error is None or self._closing:
+            return
+        if self._when_lost is None:
             self._fail(error)
+        else:
+            self._let_go(CATALOG_LOG_ID, error, self._lose_catalog(error))
 
     def _lost(self, owned: OwnedLog, done: asyncio.Future[None]) -> None:
         error = None if done.cancelled() else done.exception()
         if error is None or self._closing:
             return
         # Not who is still served: several may fail in one turn of the loop.
-        if all(other.log.failed.done() for other in self):
+        if self._when_lost is None and all(other.log.failed.done() for other in self):
             self._fail(error)
             return
-        log_event(
-            logger,
-            logging.ERROR,
-            "log lost",
-            log=owned.log_id,
-            reason=str(error),
-            remedy="restart this broker to serve it again, unless another one is to have it",
-        )
-        task = asyncio.get_running_loop().create_task(owned.lose(), name="losing a log")
+        self._let_go(owned.log_id, error, self._lose(owned, error))
+
+    def _let_go(self, log_id: int, error: BaseException, losing: Coroutine[Any, Any, None]) -> None:
+        known: dict[str, Any] = {}
+        if self._when_lost is None:
+            known["remedy"] = "restart this broker to serve it again, unless another is to have it"
+        log_event(logger, logging.ERROR, "log lost", log=log_id, reason=str(error), **known)
+        task = asyncio.get_running_loop().create_task(losing, name="losing a log")
         self._losing.add(task)
         task.add_done_callback(self._losing.discard)
+
+    async def _lose(self, owned: OwnedLog, error: BaseException) -> None:
+        await owned.lose()
+        if self._when_lost is not None:
+            self._forget(owned)
+            self._when_lost(owned.log_id, error)
+
+    async def _lose_catalog(self, error: BaseException) -> None:
+        await _closed(CATALOG_LOG_ID, self._catalog)
+        if self._when_lost is not None:
+            self._when_lost(CATALOG_LOG_ID, error)
 
     def _fail(self, error: BaseException) -> None:
         assert self._failure is not None
@@ -181,6 +259,18 @@ def catalog_config(config: LogConfig) -> LogConfig:
     return dataclasses.replace(
         config, log_id=CATALOG_LOG_ID, tail_bytes_max=0, block_cache_bytes_max=0
     )
+
+
+def _config_of(config: LogConfig, log_id: int) -> LogConfig:
+    return dataclasses.replace(config, log_id=log_id)
+
+
+async def _closed(log_id: int, log: Closing) -> None:
+    """However that ends, it is not ours any more."""
+    try:
+        await log.close()
+    except WalError as error:
+        log_event(logger, logging.WARNING, "log not closed", log=log_id, reason=str(error))
 
 
 async def _is_ours(owned: OwnedLog) -> bool:

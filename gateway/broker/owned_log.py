@@ -144,10 +144,10 @@ class OwnedLog:
             await self._log.close()
 
     async def lose(self) -> None:
-        """Let go of it: another process has it, or it cannot go on."""
+        """Let go of it: another process has it or is to have it, or it cannot go on. What was taken
+        is confirmed first, if it still can be."""
         self.is_lost = True
         for stream in self.state.streams():
-            stream.producers.clear()  # what they may take is shared with other logs
             if stream.partition is not None:
                 stream.partition.wake()
         await self.groups.close()
@@ -155,7 +155,10 @@ class OwnedLog:
             await self.close()
         except WalError as error:
             log_event(logger, logging.WARNING, "log not closed", log=self.log_id, reason=str(error))
+        # What is remembered here takes room from other logs. The end of the segment had need of it.
         self.groups.forget()
+        for stream in self.state.streams():
+            stream.producers.clear()
 
     # -- streams ---------------------------------------------------------------------------
 

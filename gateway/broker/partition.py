@@ -120,10 +120,6 @@ class Partition:
         self._born_term = self._attached.term
 
     @property
-    def is_attached(self) -> bool:
-        return self._owner is not None
-
-    @property
     def is_served(self) -> bool:
         """Whether this process has the log that the partition lies on."""
         return self._owner is not None and self._owner.is_serving

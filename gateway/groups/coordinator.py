@@ -273,9 +273,13 @@ class GroupCoordinator:
             group.start()
         self._expiry.start()
 
+    def refuse(self) -> None:
+        """From now on everybody who comes is told NOT_COORDINATOR."""
+        self._closed = True
+
     async def close(self) -> None:
         """Answer all who wait with NOT_COORDINATOR, then wait for the writes under way."""
-        self._closed = True
+        self.refuse()
         self._expiry.stop()
         for group in list(self._groups.values()):
             self._drop(group, ErrorCode.NOT_COORDINATOR)

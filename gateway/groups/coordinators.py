@@ -11,7 +11,7 @@ from gateway.groups.budget import StateBudget
 from gateway.groups.config import GroupConfig
 from gateway.groups.coordinator import GroupCoordinator, java_hash
 from gateway.groups.journal import GroupJournal
-from wal_core import Clock, Rng
+from wal_core import Clock, Rng, Unavailable
 
 
 class GroupCoordinators:
@@ -28,10 +28,16 @@ class GroupCoordinators:
         self.budget = StateBudget(config.state_bytes_max)
         self.offsets_budget = StateBudget(config.offsets_bytes_max)
         self._by_log: dict[int, GroupCoordinator] = {}
+        self._elsewhere = self._new(_Nowhere())
+        self._elsewhere.refuse()
 
     def add(self, log_id: int, journal: GroupJournal) -> GroupCoordinator:
         """The coordinator of a log; whoever opens the log replays into it."""
-        coordinator = GroupCoordinator(
+        coordinator = self._by_log[log_id] = self._new(journal)
+        return coordinator
+
+    def _new(self, journal: GroupJournal) -> GroupCoordinator:
+        return GroupCoordinator(
             journal,
             self._config,
             clock=self._clock,
@@ -39,18 +45,18 @@ class GroupCoordinators:
             budget=self.budget,
             offsets_budget=self.offsets_budget,
         )
-        self._by_log[log_id] = coordinator
-        return coordinator
 
     def __iter__(self) -> Iterator[GroupCoordinator]:
         return iter(self._by_log.values())
 
     def of(self, group_id: str) -> GroupCoordinator:
-        """Where the group lies, whether or not that log is still here; any before the first of
-        them has written anything."""
+        """Where the group lies; one that refuses everything if that is not here, and any before the
+        first of them has written anything."""
         log_id = self._log_of(group_hash(group_id))
-        found = None if log_id is None else self._by_log.get(log_id)
-        return found or next(iter(self._by_log.values()))
+        if log_id is not None:
+            return self._by_log.get(log_id, self._elsewhere)
+        at_work = (each for each in self._by_log.values() if not each.is_closed)
+        return next(at_work, self._elsewhere)
 
     def is_served(self, group_id: str) -> bool:
         """Whether the group's coordinator is here and at work."""
@@ -73,6 +79,13 @@ class GroupCoordinators:
         """See `GroupOffsets`; it goes on whether or not somebody waits for it."""
         gone = list(topics)
         return asyncio.ensure_future(_all([each.topics_deleted(gone) for each in self]))
+
+
+class _Nowhere:
+    """The journal of groups that are not here."""
+
+    async def append(self, group_id: str, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        raise Unavailable("the groups are elsewhere")
 
 
 async def _all(futures: Sequence[asyncio.Future[None]]) -> None:

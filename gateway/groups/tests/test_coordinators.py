@@ -54,11 +54,30 @@ async def test_a_group_is_where_its_records_lie():
 
 
 @virtual
-async def test_before_there_is_a_place_and_of_a_log_that_is_elsewhere_some_coordinator_answers():
-    for where in (lambda hashed: None, lambda hashed: 99):
-        coordinators = make(where)
-        assert coordinators.of("any") in list(coordinators)
-        await coordinators.close()
+async def test_before_there_is_a_place_some_coordinator_answers():
+    coordinators = make(lambda hashed: None)
+    first, *others = coordinators
+    assert coordinators.of("any") is first
+    await first.close()
+    assert coordinators.of("any") is others[0]
+    await coordinators.close()
+
+
+@virtual
+async def test_of_a_log_that_is_elsewhere_nobody_here_is_the_coordinator():
+    coordinators = make(lambda hashed: 99)
+    assert not coordinators.is_served("any")
+    assert await Client(coordinators.of("any"), group="any").commit(1) is E.NOT_COORDINATOR
+    assert coordinators.of("any").fetch("any", None) == (E.NOT_COORDINATOR, {})
+    await coordinators.close()
+
+
+@virtual
+async def test_a_node_without_logs_coordinates_nothing():
+    config = group_config(Config())
+    nowhere = GroupCoordinators(config, lambda _: None, clock=VirtualClock(), rng=CountingRng())
+    assert not nowhere.is_served("any")
+    assert await Client(nowhere.of("any"), group="any").commit(1) is E.NOT_COORDINATOR
 
 
 @virtual
