@@ -1,5 +1,6 @@
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -147,10 +148,13 @@ final class TopicSteps {
     }
 
     private void partitions() throws Exception {
-        program.step("createPartitions", () -> admin.createPartitions(Map.of(
-                topic, NewPartitions.increaseTo(3),
-                topic + "-placed", NewPartitions.increaseTo(1),
-                topic + "-missing", NewPartitions.increaseTo(3))));
+        // What all of them say together is the first error in the order of a map, which Map.of
+        // draws anew in each process.
+        Map<String, NewPartitions> grown = new LinkedHashMap<>();
+        grown.put(topic, NewPartitions.increaseTo(3));
+        grown.put(topic + "-placed", NewPartitions.increaseTo(1));
+        grown.put(topic + "-missing", NewPartitions.increaseTo(3));
+        program.step("createPartitions", () -> admin.createPartitions(grown));
         AdminProgram.until(() -> admin.describeTopics(List.of(topic)).allTopicNames().get()
                 .get(topic).partitions().size() == 3);
         program.step("createPartitions: placed", () -> admin.createPartitions(Map.of(
