@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from compat_tests.oracle.script import each, script
 from compat_tests.oracle.scripts_produce import produce, topic_data
 from compat_tests.oracle.side import Side
+from compat_tests.support.deadline import wait_until
 from compat_tests.wire.batches import build
 
 SEQUENCE_MAX = 2**31 - 1
 NEVER_GIVEN = 10**12
+ANSWERED = (0, 53)
+"""Kafka has made a transactional producer, the gateway has refused to."""
 # (epoch, first sequence, records) of one producer's batches, one after the other.
 STORIES: dict[str, Sequence[tuple[int, int, int]]] = {
     "in order": [(0, 0, 1), (0, 1, 2), (0, 3, 1)],
@@ -122,3 +125,17 @@ def between(side: Side) -> None:
     producer_id = new_producer(side)
     for producer in ((producer_id, 0, 0), (-1, -1, -1), (producer_id, 0, 1), (producer_id, 0, 0)):
         produce(side, topic_data(topic, build([b"v"], producer=producer)))
+
+
+@script("ListTransactions: somebody else's is nobody's business")
+def transactions_of_others(side: Side) -> None:
+    """Kafka has one under way, or will: what this script did not make is not compared."""
+    name = "somebody else's"
+    fields = {"transactional_id": name, "transaction_timeout_ms": 60_000}
+
+    def answered() -> bool:
+        side.quietly("FindCoordinator", 2, key=name, key_type=1)
+        return side.quietly("InitProducerId", 4, **fields).error_code in ANSWERED
+
+    wait_until(answered, what="a coordinator of transactions")
+    side.ask("ListTransactions", 0)

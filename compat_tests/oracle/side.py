@@ -75,9 +75,15 @@ class Side:
         return reply
 
     def _leave_out_others(self, reply: Any) -> None:
-        """Other scripts have made groups and topics as well, not the same on both sides."""
+        """Others have made groups, topics and transactions too, not the same on both sides."""
         if reply.name == "ListGroupsResponse":
             reply.groups = [row for row in reply.groups if row.group_id.startswith(self._slug)]
+        if reply.name == "ListTransactionsResponse":
+            reply.transaction_states = [
+                row
+                for row in reply.transaction_states
+                if row.transactional_id.startswith(self._slug)
+            ]
         if reply.name == "AlterClientQuotasResponse":
             for entry in reply.entries:
                 entry.entity.sort(key=lambda each: each.entity_type)
