@@ -15,7 +15,7 @@ help:
 	@echo "make check   lint, format, types, layer contracts, the quick unit tests: before every commit"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000'; make sim SEED=n shows one"
-	@echo "make model   explore the model of the log, whole and with each of its rules broken"
+	@echo "make model   explore the models of the log and of quorum mode, whole and with each rule broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make milvus  what Milvus does for ten minutes a step, ARGS='--stack-seconds 60 --modes s3'"
@@ -78,6 +78,7 @@ unit: $(VENV)/.dev
 # Virtual time: whole gateways, clients, storage and faults from a seed, on all cores.
 model: $(VENV)/.dev
 	$(BIN)/python -m wal_core.testing.log_model
+	$(BIN)/python -m wal_core.testing.quorum_model
 
 sim: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.sim $(if $(SEED),--seed $(SEED)) $(ARGS)
