@@ -1,4 +1,4 @@
-"""What every coordination store keeps; each implementation runs it (`test_contract.py`)."""
+"""What every coordination store keeps; the test of each implementation runs it."""
 
 import asyncio
 from collections.abc import AsyncIterator
