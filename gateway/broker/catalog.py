@@ -12,118 +12,79 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from gateway.broker import state_keys as keys_of
+from gateway.broker.catalog_follower import CatalogFollower
+from gateway.broker.catalog_merge import Merged, merge
+from gateway.broker.catalog_state import CatalogState
 from gateway.broker.metadata_records import (
-    UNREADABLE,
     ClusterCreated,
-    ConfigsChanged,
     MetadataRecord,
     TopicDeleted,
     TopicForgotten,
-    decode_metadata,
     encode_metadata,
 )
-from gateway.broker.salvage import StateSalvage
-from gateway.broker.state_keys import KeyKind
 from gateway.broker.stored_configs import StoredConfigs
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.broker.waiting import confirmed_in_time
-from wal_core import Changes, Corrupt, Log, Unavailable
+from wal_core import Log, Unavailable
 
 if TYPE_CHECKING:
-    from wal_core import Clock, Entry, LogConfig, Rng, SegmentStore
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-logger = logging.getLogger(__name__)
-
-_encoder = msgspec.msgpack.Encoder()
-_log_ids = msgspec.msgpack.Decoder(list[int])
+    from gateway.broker.salvage import StateSalvage
+    from wal_core import Changes, Clock, Entry, LogConfig, Rng, SegmentStore
 
 
-class CatalogState:
-    """Implements wal_core.LogState over what the catalog says; `configs` shares the registry's
-    changes."""
+class _Opened:
+    """The state of the catalog's log: what is known, or, while that may not change, another one
+    until all of it is there."""
 
-    def __init__(self, topics: TopicRegistry, configs: StoredConfigs | None = None) -> None:
-        self._topics = topics
-        self._configs = StoredConfigs(topics.changes) if configs is None else configs
+    def __init__(self, known: CatalogState) -> None:
+        self._known = known
+        known.changes.clear()  # the log takes them from now on, and has not written anything
+        topics = TopicRegistry(message_bytes_max=0, changes=known.changes)
+        self._state = CatalogState(topics) if known.topics.cluster_id else known
+
+    async def is_all(self) -> Merged:
+        """From now on what is known is the log's state."""
+        merged = Merged([], [])
+        if self._state is not self._known:
+            merged = await merge(self._known, self._state)
+            self._state = self._known
+        return merged
 
     @property
     def changes(self) -> Changes:
         """See LogState."""
-        return self._topics.changes
+        return self._known.changes
 
     def restore(self, key: bytes, value: bytes | bytearray | memoryview | None) -> None:
-        """See LogState. Raises Corrupt, also for what a newer release has written."""
-        match keys_of.kind_of(key):
-            case KeyKind.NEXT_STREAM:
-                end = keys_of.decode_stream_id(value)
-                self._topics.use_streams(keys_of.number_of(key), end)
-            case KeyKind.TOMBSTONE if value is None:
-                self._topics.apply(TopicForgotten(topic_id=key[1:]))
-            case KeyKind.TOMBSTONE:
-                self._topics.restore_tombstone(key[1:], _decode_log_ids(bytes(value or b"")))
-            case KeyKind.TOPIC if value is None:
-                self._topics.forget(key[1:])
-            case KeyKind.CONFIGS if value is None:
-                self._configs.forget(key)
-            case KeyKind.TOPIC | KeyKind.CLUSTER | KeyKind.CONFIGS:
-                self.take(decode_metadata(bytes(value or b"")))
-            case _:
-                raise keys_of.newer(key)
+        """See LogState."""
+        self._state.restore(key, value)
 
     def restored(self) -> None:
         """See LogState."""
 
     def apply(self, entry: Entry) -> None:
-        """See LogState. Raises Corrupt."""
-        if entry.stream_id == METADATA_STREAM_ID:
-            self.take(decode_metadata(entry.payload))
-
-    def take(self, record: MetadataRecord) -> None:
-        """Let one record change what it is about."""
-        if isinstance(record, ConfigsChanged):
-            self._configs.apply(record)
-        else:
-            self._topics.apply(record)
+        """See LogState."""
+        self._state.apply(entry)
 
     def values(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
         """See LogState."""
-        for key in keys:
-            yield key, self._value(key)
-
-    def _value(self, key: bytes) -> bytes | None:
-        topics = self._topics
-        match keys_of.kind_of(key):
-            case KeyKind.CLUSTER:
-                return encode_metadata(ClusterCreated(cluster_id=topics.cluster_id))
-            case KeyKind.NEXT_STREAM:
-                return keys_of.encode_stream_id(topics.next_stream_id(keys_of.number_of(key)))
-            case KeyKind.TOMBSTONE:
-                log_ids = topics.tombstones.get(key[1:])
-                return None if log_ids is None else _encoder.encode(log_ids)
-            case KeyKind.CONFIGS:
-                configs = self._configs.record(key)
-                return None if configs is None else encode_metadata(configs)
-            case _:
-                topic = topics.with_id(key[1:])
-                return None if topic is None else encode_metadata(topic.record)
+        return self._state.values(keys)
 
     def confirmed(self, ends: Mapping[int, int]) -> None:
-        """Nobody reads the catalog as it is written."""
+        """See LogState."""
 
     def salvage(self) -> StateSalvage:
         """See LogState."""
-        return StateSalvage(CatalogState(TopicRegistry(message_bytes_max=0)))
+        return self._state.salvage()
 
 
 class Catalog:
-    """Owner of log 0. `open`, then all else, then `close`."""
+    """Log 0 as this node has it: its owner's, or a follower's. `open`, then all else, then
+    `close`; or `follow`, and `open` and `close` when this node gets it and loses it."""
 
     def __init__(self, message_bytes_max: int, clock: Clock, rng: Rng) -> None:
         self.topics = TopicRegistry(message_bytes_max)
@@ -132,14 +93,67 @@ class Catalog:
         self._clock = clock
         self._rng = rng
         self._log: Log | None = None
+        self._follower: CatalogFollower | None = None
+        self._merged: Callable[[Merged], None] = lambda merged: None
         # By tombstone, the logs that have written down that nothing is left; and those of which
         # that is true everywhere.
         self._served: dict[bytes, set[int]] = {}
         self._finished: dict[bytes, None] = {}
 
+    def follow(
+        self, store: SegmentStore, config: LogConfig, merged: Callable[[Merged], None]
+    ) -> None:
+        """Know what another node writes, whenever the catalog is not open here; `merged` is told
+        what came of it."""
+        self._merged = merged
+        self._follower = CatalogFollower(self._state, store, config, self._rng, merged)
+        self._follower.start()
+
+    async def unfollow(self) -> None:
+        """What is known stays."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            await follower.stop()
+
+    def wake(self) -> None:
+        """The node that writes it may have written something."""
+        if self._follower is not None:
+            self._follower.wake()
+
+    async def look(self, timeout_s: float) -> None:
+        """Until everything is known that was durable before the call: at once for who writes it.
+        Raises WalError, TimeoutError."""
+        if self._follower is not None and not self.is_open:
+            await self._follower.look(timeout_s)
+
+    async def search(self, timeout_s: float) -> None:
+        """The same for who has not found something, maybe after some time."""
+        if self._follower is not None and not self.is_open:
+            await self._follower.search(timeout_s)
+
     async def open(self, store: SegmentStore, config: LogConfig) -> None:
-        """Recover it; a new one gets the cluster's id."""
-        self._log = await Log.open(store, self._state, config, clock=self._clock, rng=self._rng)
+        """Recover it. What is known already changes once all has been read."""
+        if self._follower is not None:
+            await self._follower.stop()
+        opened = _Opened(self._state)
+        try:
+            log = await Log.open(store, opened, config, clock=self._clock, rng=self._rng)
+            try:
+                merged = await opened.is_all()
+            except BaseException:
+                await log.close()
+                raise
+        except BaseException:
+            self._follow_again()
+            raise
+        self._log = log
+        self._served.clear()
+        self._finished.clear()
+        self._merged(merged)
+
+    def _follow_again(self) -> None:
+        if self._follower is not None and not self._follower.is_running:
+            self._follower.start()
 
     async def be_somebody(self, timeout_s: float) -> None:
         """A new cluster gets its id. Raises the log's error, or TimeoutError."""
@@ -196,17 +210,12 @@ class Catalog:
         return confirmation
 
     async def close(self) -> None:
-        """Confirm what is pending and release the log; it may be opened again."""
+        """Confirm what is pending and release the log; it may be opened again, and who follows it
+        does so from now on."""
         if self._log is None:
             return
         try:
             await self._log.close()
         finally:
             self._log = None
-
-
-def _decode_log_ids(value: bytes) -> list[int]:
-    try:
-        return _log_ids.decode(value)
-    except UNREADABLE as error:
-        raise Corrupt(f"a tombstone cannot be read: {error}") from None
+            self._follow_again()

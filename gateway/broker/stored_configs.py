@@ -42,6 +42,10 @@ class StoredConfigs:
         """On which something is set."""
         return (name for of_kind, name in self._configs if of_kind == kind)
 
+    def keys(self) -> Iterator[bytes]:
+        """Of the checkpoint, one for each that has settings."""
+        return (state_keys.configs(kind, name) for kind, name in self._configs)
+
     def watch(self, watcher: Callable[[ConfigsChanged], None]) -> None:
         """Call it after each change, with what it was."""
         self._watchers.append(watcher)

@@ -74,6 +74,16 @@ class Topic(TopicRules):
         confirmation.add_done_callback(arrived)
 
     @property
+    def is_proven(self) -> bool:
+        """Whether nothing of it waits for storage, or has failed there."""
+        return self.created is self.grown is None and not self._coming_count
+
+    def proven(self) -> None:
+        """Somebody has read all of it in the store."""
+        self.created = self.grown = None
+        self._coming_count = 0
+
+    @property
     def is_durable(self) -> bool:
         """Whether no crash can take it away any more."""
         created = self.created
@@ -83,11 +93,11 @@ class Topic(TopicRules):
 class TopicRegistry:
     """Topics by name and by id, tombstones; plus the counters that live beside them."""
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(self, message_bytes_max: int, changes: Changes | None = None) -> None:
         self.defaults = TopicDefaults(message_bytes_max)
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[bytes, Topic] = {}
-        self.changes = Changes()
+        self.changes = Changes() if changes is None else changes
         self.cluster_id = ""
         self.partitions_count = 0
         self.next_stream_ids: dict[int, int] = {}

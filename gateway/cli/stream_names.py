@@ -4,7 +4,7 @@ streams, and whether a start could go on from there.
 
 from collections.abc import Iterator
 
-from gateway.broker.catalog import CatalogState
+from gateway.broker.catalog_state import CatalogState
 from gateway.broker.journal_records import JOURNAL_STREAM_ID
 from gateway.broker.log_state import DataLogState
 from gateway.broker.salvage import StoredGroups

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.broker import state_keys
-from gateway.broker.catalog import CatalogState
+from gateway.broker.catalog_state import CatalogState
 from gateway.broker.journal_records import (
     RecordsDeleted,
     StreamOpened,

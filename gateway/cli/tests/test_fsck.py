@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway.broker.catalog import CatalogState
+from gateway.broker.catalog_state import CatalogState
 from gateway.broker.journal_records import (
     JOURNAL_STREAM_ID,
     JournalRecord,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from struct import Struct
 from typing import Generic, TypeVar
 
-from gateway.broker.catalog import CatalogState
+from gateway.broker.catalog_state import CatalogState
 from gateway.broker.journal_records import (
     JOURNAL_STREAM_ID,
     JournalRecord,
