@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,11 @@ def test_the_page_tells_of_no_failure_and_of_the_pinned_versions() -> None:
     packages = json.loads(read("compat_tests/workers/node/package.json"))["dependencies"]
     pinned = {module.rpartition("/")[2]: version for module, version in modules}
     pinned |= {name.removeprefix("@").partition("/")[0]: it for name, it in packages.items()}
+    locked = tomllib.loads(read("compat_tests/workers/rust/Cargo.lock"))["package"]
+    pinned |= {crate["name"]: crate["version"] for crate in locked}
     for client in ("franz-go", "sarama", "kafka-go", "kafkajs", "platformatic"):
         assert versions[client].endswith(pinned[client]), (client, "run make report-card")
+    assert f"rdkafka {pinned['rdkafka']} " in versions["rdkafka"], "run make report-card"
 
 
 def test_every_feature_stands_for_tests_that_exist() -> None:

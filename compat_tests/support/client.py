@@ -112,6 +112,13 @@ LIBRARIES = {
             "librdkafka",
             lambda: _script("confluent_worker.py", environments.librdkafka19_python),
         ),
+        Library(
+            "rdkafka",
+            "librdkafka",
+            toolchains.rust,
+            administers=True,
+            modes=("file",),
+        ),
         # Two of one family: what storage can break, one of them notices.
         _java("org.apache.kafka:kafka-clients:3.9.2", modes=("file",)),
         _java(NEWEST_JAVA),

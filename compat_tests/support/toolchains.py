@@ -5,6 +5,8 @@ is built lies under `.venvs/` and is made anew when the sources change.
 """
 
 import fcntl
+import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ BUILT = ROOT / ".venvs"
 BUILD_TIMEOUT_S = 600
 GO_MIN = (1, 26)
 NODE_MIN = (20, 0)
+RUST_MIN = (1, 85)
 
 
 @cache
@@ -54,6 +57,52 @@ def node(script: str, at_least: tuple[int, int] = NODE_MIN) -> list[str]:
         if not Path(tool).exists():
             raise MissingClientError(f"{script} needs node {at_least[0]}.{at_least[1]} or newer")
     return [tool, str(folder / script)]
+
+
+@cache
+def rust() -> list[str]:
+    """The command of the program in `workers/rust`.
+
+    The crate below rdkafka would compile librdkafka first, which takes minutes; cargo is told to
+    link the one that confluent-kafka brought instead.
+    """
+    tool = _tool("cargo", "--version", RUST_MIN)
+    brought = _librdkafka()
+    target = BUILT / "rust"
+    with _alone("rust"):  # its own cache knows what has changed
+        target.mkdir(exist_ok=True)
+        link = target / "librdkafka.so"
+        link.unlink(missing_ok=True)
+        link.symlink_to(brought)
+        linked = f"target.{_rust_host()}.rdkafka"
+        given = {"rustc-link-lib": ["rdkafka"], "rustc-link-search": [str(target)]}
+        configs = [f"--config={linked}.{key}={json.dumps(value)}" for key, value in given.items()]
+        found_at = ["--", f"-Clink-arg=-Wl,-rpath,{brought.parent}"]
+        _run(
+            [tool, "rustc", "--locked", f"--target-dir={target}", *configs, *found_at],
+            WORKERS / "rust",
+        )
+    return [str(target / "debug" / "workers")]
+
+
+def _librdkafka() -> Path:
+    """The shared library in the wheel of confluent-kafka."""
+    spec = importlib.util.find_spec("confluent_kafka")
+    if spec is None or spec.origin is None:
+        raise MissingClientError("no confluent-kafka, whose librdkafka this one would use")
+    folder = Path(spec.origin).parents[1] / "confluent_kafka.libs"
+    for path in folder.glob("librdkafka-*.so*"):
+        return path
+    raise MissingClientError(f"no librdkafka in {folder}, as wheels for Linux have it")
+
+
+def _rust_host() -> str:
+    """What cargo calls this kind of machine."""
+    said = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"^host: (\S+)$", said, re.MULTILINE)
+    if found is None:
+        raise MissingClientError("rustc does not say for which kind of machine it compiles")
+    return found[1]
 
 
 @contextmanager
