@@ -14,8 +14,6 @@ from compat_tests.support.deadline import wait_until
 from compat_tests.support.gateway import Gateway, Remote
 from compat_tests.support.records import odd_records
 
-pytestmark = pytest.mark.storage_blind("how it asks; what is stored is tested with others")
-
 TOPIC_ALREADY_EXISTS = 36
 INVALID_CONFIG = 40
 
