@@ -126,10 +126,20 @@ class LogSet:
     async def release(self, log_id: int) -> None:
         """Take nothing more, confirm what was taken, complete the segment, let the next one in."""
         if log_id == CATALOG_LOG_ID:
-            await _closed(log_id, self._catalog)
+            releasing = self._begin_losing(_closed(log_id, self._catalog))
         elif (owned := self._by_id.get(log_id)) is not None and not owned.is_lost:
-            await owned.lose()
-            self._forget(owned)
+            releasing = self._begin_losing(owned.lose())
+            releasing.add_done_callback(lambda _: self._forget(owned))
+        else:
+            return
+        # What is begun is ended: who is cancelled here leaves the rest to `close`.
+        await asyncio.shield(releasing)
+
+    async def check(self, log_id: int) -> None:
+        """See whether another process has taken a log; if so, it is lost. Raises Fenced then."""
+        log = dict(self.opened()).get(log_id)
+        if log is not None:
+            await log.check_owner()
 
     def _forget(self, owned: OwnedLog) -> None:
         if self._by_id.get(owned.log_id) is owned:
@@ -213,9 +223,13 @@ class LogSet:
         if self._when_lost is None:
             known["remedy"] = "restart this broker to serve it again, unless another is to have it"
         log_event(logger, logging.ERROR, "log lost", log=log_id, reason=str(error), **known)
+        self._begin_losing(losing)
+
+    def _begin_losing(self, losing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(losing, name="losing a log")
         self._losing.add(task)
         task.add_done_callback(self._losing.discard)
+        return task
 
     async def _lose(self, owned: OwnedLog, error: BaseException) -> None:
         await owned.lose()

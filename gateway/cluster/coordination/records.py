@@ -28,6 +28,10 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     standing: str = "open"
 
 
+RELEASED, FENCED, FAILED = "released", "fenced", "failed"
+"""How an owner's tenure can end. A word that a reader does not know is an end like `failed`."""
+
+
 class OwnerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Who has opened a log, and under which term; not under a lease: it outlives its owner."""
 
@@ -36,6 +40,8 @@ class OwnerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     incarnation: str
     term: int
     version: int = VERSION
+    ended: str | None = None
+    next_node_id: int | None = None
 
 
 class ClaimRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):

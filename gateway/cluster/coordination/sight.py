@@ -50,6 +50,10 @@ class Sight:
             return True
         return mine == seen
 
+    def term_of(self, log: int) -> int:
+        """The highest term seen of a log; 0: none."""
+        return self._highest.get(log, (0, ""))[0]
+
     def saw_term(self, log: int, term: int, incarnation: str) -> None:
         """The bucket itself said so: a fence, a manifest, an opening of one's own."""
         seen = self._highest.get(log)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cluster.coordination.records import (
+    RELEASED,
     ClaimRecord,
     NodeRecord,
     OwnerRecord,
@@ -21,7 +22,8 @@ from gateway.cluster.coordination.records import (
 DOCUMENT = (Path(__file__).parents[2] / "COORDINATION.md").read_text()
 ROOT = root("/woodpecker", "AQIDBAUGRwiJCgsMDQ4PEA")
 NODE = NodeRecord(2, "b7c1f0a2", "gw-2.example", 9092, rack="eu-1b")
-WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OwnerRecord(7, 2, "b7c1f0a2", 14)]
+OWNER = OwnerRecord(7, 2, "b7c1f0a2", 14, ended=RELEASED, next_node_id=3)
+WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER]
 
 
 def examples() -> list[tuple[str, bytes]]:

@@ -1,0 +1,472 @@
+"""A node among others: registers, follows who is there, opens and hands over logs by the plan.
+
+Every step starts from what is seen now and may be tried again, so that a lost reply, a store that
+went back or a node that died in between need nothing of their own:
+
+- a log that is open here and not written down as ours is written down; one that is written down as
+  ours and not open here is written down as ended;
+- a log without a living owner is claimed by whom the plan gives it to, opened (which fences whoever
+  has it), and then written down;
+- a log that the plan gives to another is released, and written down as released to that one.
+
+Nobody claims anything without a good lease and a view of the store. After each beginning of a view
+holders write down what they hold at once, and for one lease in which no node comes or goes nobody
+claims logs that others may still hold. Nothing that safety rests on is here: who opens a log
+without need costs a take-over, no record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple, Protocol, TypeAlias, cast
+
+import msgspec
+
+from gateway.cluster.coordination.base import (
+    Change,
+    Compacted,
+    CoordinationError,
+    CoordinationStore,
+    Delete,
+    Put,
+    Refused,
+    Unchanged,
+)
+from gateway.cluster.coordination.records import (
+    FAILED,
+    FENCED,
+    RELEASED,
+    ClaimRecord,
+    NodeRecord,
+    OwnerRecord,
+    Record,
+    encode,
+    key_of,
+)
+from gateway.cluster.coordination.sight import Course
+from gateway.cluster.many_nodes import ManyNodes
+from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_owners
+from gateway.cluster.registration import Registration
+from gateway.cluster.roster import Roster
+from gateway.cluster.view import Node
+from gateway.observe.logger import log_event
+from wal_core import Fenced, WalError
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S = 0.5  # after the coordination store was lost
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0  # of what failed for one log
+OPEN_S_MAX = 120.0
+FOREIGN_S = 30.0
+"""For so long nobody takes back a log that somebody unknown has taken. Longer: two clusters on one
+bucket disturb each other less; shorter: a log whose taker died at once is served sooner."""
+SETTLING_LEASES_MAX = 3  # while nodes keep coming and going
+
+
+Step: TypeAlias = Callable[[], Awaitable[None]]
+"""Something to be done for one log."""
+
+
+class OwnLogs(Protocol):
+    """The logs of this node."""
+
+    def log_ids(self) -> Collection[int]:
+        """All that the cluster has, as far as this node knows."""
+        ...
+
+    def term_of(self, log_id: int) -> int | None:
+        """None for one that is not served here."""
+        ...
+
+    async def open(self, log_id: int) -> int:
+        """Fence whoever has it, recover, serve; the term. Raises WalError."""
+        ...
+
+    async def release(self, log_id: int) -> None:
+        """Take nothing more, confirm what was taken, let the next one in."""
+        ...
+
+    async def check(self, log_id: int) -> None:
+        """See whether another has taken it; if so, it is lost."""
+        ...
+
+
+class MemberSettings(NamedTuple):
+    """`settle_s`: for how long nobody claims what others may hold, after a view has begun."""
+
+    root: str
+    ttl_s: int
+    settle_s: float
+    rules: MoveRules = MoveRules()
+
+
+class Member:
+    """`start`; `lost` for each log that had to step down; `leave`, `stop`. `view` is what requests
+    ask."""
+
+    def __init__(
+        self, store: CoordinationStore, settings: MemberSettings, me: NodeRecord, own: OwnLogs
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._own = own
+        self._roster = Roster(settings.root)
+        self._registration = Registration(
+            store, settings.root, me, settings.ttl_s, renewed=self._registered
+        )
+        address = Node(me.node_id, me.host, me.port, me.rack)
+        self.view = ManyNodes(address, self._roster, own.term_of)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Holds Refused once another process has taken this node's id."""
+        self._incarnation = me.incarnation
+        self._is_seeing = False
+        self._settling = _Settling(settings.settle_s)
+        self._doubted: set[int] = set()
+        """Logs that may have been taken while nobody saw us."""
+        self._ends: dict[int, str] = {}
+        """How logs that are not open any more ended, where that was no release."""
+        self._woken = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._retries: dict[int, tuple[float, float]] = {}  # not before, and the next pause
+
+    @property
+    def node_id(self) -> int:
+        return self._registration.record.node_id
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        steps = (self._registration.run(), self._follow(), self._act())
+        self._tasks = [loop.create_task(step, name="cluster member") for step in steps]
+
+    async def stop(self) -> None:
+        """Nothing is opened or handed over any more; the others see at once that we are gone."""
+        tasks = [*self._tasks, *self._busy.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tasks = []
+        await self._registration.end()
+
+    async def leave(self, timeout_s: float) -> None:
+        """Hand over what is here, as far as there is anybody, and the time."""
+        record = msgspec.structs.replace(
+            self._registration.record, standing=Standing.DRAINING.value
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._registration.change(record)
+                while self._held() and self._takers():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except (TimeoutError, CoordinationError) as error:
+            reason = str(error) or "the time is over"
+            log_event(logger, logging.WARNING, "logs not handed over", reason=reason)
+
+    def _held(self) -> list[int]:
+        return [log for log in self._logs() if self._own.term_of(log) is not None]
+
+    def _takers(self) -> bool:
+        open_to = (n for n in self._roster.nodes.values() if n.standing == Standing.OPEN.value)
+        return self._is_seeing and any(node.node_id != self.node_id for node in open_to)
+
+    def lost(self, log_id: int, error: BaseException) -> None:
+        """A log was let go of because it had to be."""
+        self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
+        record = self._roster.owners.get(log_id)
+        taker = None if record is None else self._roster.nodes.get(record.node_id)
+        claimer = self._roster.claimer(log_id)
+        if record is not None and taker is not None and record.node_id != self.node_id:
+            by = f"node {taker.node_id} at {taker.host}:{taker.port}"
+        elif claimer is not None and claimer != self.node_id:
+            by = f"node {claimer}"
+        else:
+            by = "a process that is not registered in this coordination store"
+        log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=str(error))
+        self._wake()
+
+    def _wake(self) -> None:
+        self._woken.set()
+        self._moved.set()
+
+    # -- seeing ----------------------------------------------------------------------------
+
+    def _registered(self) -> None:
+        """Whoever was away for a lease may have been replaced."""
+        self._doubted.update(self._held())
+        self._wake()
+
+    async def _follow(self) -> None:
+        was_told: CoordinationError | None = None
+        while True:
+            try:
+                await self._see()
+            except Compacted:
+                continue
+            except CoordinationError as error:
+                if was_told is None or self._is_seeing:
+                    reason = str(error)
+                    log_event(logger, logging.WARNING, "coordination store away", reason=reason)
+                was_told = error
+            finally:
+                self._is_seeing = False
+            await asyncio.sleep(AGAIN_S)
+
+    async def _see(self) -> None:
+        loop = asyncio.get_running_loop()
+        snapshot = await self._store.read(self._settings.root)
+        course = self._roster.take_all(snapshot, loop.time())
+        if course is not Course.ON:
+            log_event(
+                logger,
+                logging.WARNING,
+                "coordination store is not what it was",
+                reason=course.value,
+            )
+        self._settling.begin(loop.time())
+        self._registration.hurry()
+        self._is_seeing = True
+        self._saw()
+        # An iterator that is given up has to be closed; all of them are generators.
+        watch = self._store.watch(self._settings.root, snapshot.revision)
+        async with aclosing(cast(AsyncGenerator[tuple[Change, ...], None], watch)) as changes:
+            async for some in changes:
+                before = self._roster.nodes.keys() | set()
+                self._roster.take(some, loop.time())
+                if self._roster.nodes.keys() != before:
+                    self._settling.disturb(loop.time())
+                self._saw()
+
+    def _saw(self) -> None:
+        registration, me = self._registration, self._roster.nodes.get(self.node_id)
+        if me is not None and me.incarnation != self._incarnation and registration.revision:
+            newer = self._roster.revision(key_of(self._settings.root, me)) > registration.revision
+            if newer and not self.failed.done():
+                self.failed.set_exception(
+                    Refused(
+                        f"another process, advertised as {me.host}:{me.port}, has registered as "
+                        f"node {me.node_id}: give each node a --node-id of its own"
+                    )
+                )
+                self.failed.exception()  # seen: not everybody waits
+        self._wake()
+        self.view.changed()
+
+    # -- acting ----------------------------------------------------------------------------
+
+    async def _act(self) -> None:
+        while True:
+            self._woken.clear()
+            if self._is_seeing and self._registration.lease and not self.failed.done():
+                self._look()
+            try:
+                async with asyncio.timeout(self._settings.ttl_s / 4):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    def _logs(self) -> set[int]:
+        return {*self._own.log_ids(), *self._roster.owners}
+
+    def _look(self) -> None:
+        """Begin whatever is to be done for each log."""
+        now_s = asyncio.get_running_loop().time()
+        plan = self._plan(now_s)
+        for log in sorted(self._logs()):
+            if log in self._busy or self._retries.get(log, (-math.inf,))[0] > now_s:
+                continue
+            step = self._step(log, plan, now_s)
+            if step is not None:
+                task = asyncio.get_running_loop().create_task(self._try(log, step), name="a log")
+                self._busy[log] = task
+
+    def _step(self, log: int, plan: Plan, now_s: float) -> Step | None:
+        term, record = self._own.term_of(log), self._roster.owners.get(log)
+        is_mine = record is not None and record.incarnation == self._incarnation
+        mine = record if is_mine else None
+        if term is not None:
+            if log in self._doubted or term < self._roster.sight.term_of(log):
+                return partial(self._check, log)
+            if mine is None or mine.ended or mine.term != term or log in self._roster.void:
+                return partial(self._publish, log, term)
+            return self._move(mine, plan, now_s)
+        if self._roster.claimer(log) in (None, self.node_id):
+            if mine is not None and mine.ended is None:
+                return partial(self._write_end, mine)
+            if self._may_claim(log, record, plan, now_s):
+                return partial(self._claim, log)
+        return None
+
+    def _move(self, mine: OwnerRecord, plan: Plan, now_s: float) -> Step | None:
+        """Whether to hand over what is written down as ours."""
+        log, heir = mine.log, self._roster.heir(mine.log)
+        if heir is None and mine.next_node_id is not None:
+            return partial(self._publish, log, mine.term)  # it died before it got the log
+        if heir is None and log in plan.moves and self._settling.is_over(now_s):
+            heir = plan.owners[log]
+        return None if heir is None else partial(self._hand_over, mine, heir)
+
+    def _plan(self, now_s: float) -> Plan:
+        nodes = [
+            LiveNode(n.node_id, max(n.weight, 1), n.rack, _standing(n))
+            for n in self._roster.nodes.values()
+        ]
+        present = {}
+        for log in self._logs():
+            holding = self._holding(log, now_s)
+            if holding is not None:
+                present[log] = holding
+        return plan_owners(self._logs(), nodes, present, self._settings.rules)
+
+    def _holding(self, log: int, now_s: float) -> Holding | None:
+        """Who has the log, or is about to."""
+        roster = self._roster
+        is_mine = self._own.term_of(log) is not None
+        owner = roster.living_owner(log)
+        if (heir := self._heir(log, now_s)) is not None:
+            return Holding(heir, 0)
+        if is_mine or (owner is not None and owner.node_id != self.node_id):
+            node_id = self.node_id if is_mine or owner is None else owner.node_id
+            return Holding(node_id, round(roster.for_s(log, now_s) * 1_000))
+        claimer = roster.claimer(log)
+        return None if claimer is None else Holding(claimer, 0)
+
+    def _heir(self, log: int, now_s: float) -> int | None:
+        """Who is to have it by its owner's will, unless that is not done in time."""
+        record, heir = self._roster.owners.get(log), self._roster.heir(log)
+        if record is None or record.ended is None:
+            return heir
+        return heir if self._roster.for_s(log, now_s) < self._settings.ttl_s else None
+
+    def _may_claim(self, log: int, record: OwnerRecord | None, plan: Plan, now_s: float) -> bool:
+        if plan.owners.get(log) != self.node_id or self._roster.living_owner(log) is not None:
+            return False
+        if record is None:
+            return self._settling.is_over(now_s)
+        if record.ended is None:
+            return record.node_id == self.node_id or self._settling.is_over(now_s)
+        return record.ended == RELEASED or self._roster.for_s(log, now_s) >= FOREIGN_S
+
+    async def _try(self, log: int, step: Step) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await step()
+        except (CoordinationError, WalError, TimeoutError) as error:
+            pause_s = self._retries.get(log, (0.0, RETRY_S_MIN))[1]
+            self._retries[log] = (loop.time() + pause_s, min(2 * pause_s, RETRY_S_MAX))
+            loop.call_later(pause_s, self._woken.set)
+            reason = str(error) or "it took too long"
+            log_event(logger, logging.WARNING, "log not moved yet", log=log, reason=reason)
+        else:
+            self._retries.pop(log, None)
+        finally:
+            del self._busy[log]
+            self._wake()
+
+    # -- steps -----------------------------------------------------------------------------
+
+    async def _claim(self, log: int) -> None:
+        lease, root = self._registration.lease, self._settings.root
+        claim = ClaimRecord(log, self.node_id, self._incarnation)
+        if lease is None or not await self._transact(log, [(claim, lease)]):
+            return
+        began_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(OPEN_S_MAX):
+                term = await self._own.open(log)
+        except (WalError, TimeoutError):
+            await self._store.transact([], [Delete(key_of(root, claim))])
+            raise
+        self._roster.sight.saw_term(log, term, self._incarnation)
+        self._ends.pop(log, None)
+        took_ms = round((asyncio.get_running_loop().time() - began_s) * 1_000)
+        log_event(logger, logging.INFO, "log opened", log=log, term=term, took_ms=took_ms)
+        self.view.changed()
+        await self._publish(log, term)
+
+    async def _publish(self, log: int, term: int) -> None:
+        self._roster.sight.saw_term(log, term, self._incarnation)
+        owner = OwnerRecord(log, self.node_id, self._incarnation, term)
+        await self._transact(log, [(owner, 0)], unclaim=True)
+
+    async def _write_end(self, record: OwnerRecord) -> None:
+        ended = self._ends.get(record.log, RELEASED)
+        await self._transact(record.log, [(msgspec.structs.replace(record, ended=ended), 0)])
+
+    async def _check(self, log: int) -> None:
+        with contextlib.suppress(Fenced):  # then it is lost
+            await self._own.check(log)
+        self._doubted.discard(log)
+
+    async def _hand_over(self, record: OwnerRecord, target: int) -> None:
+        """Said first, so that nothing is released that nobody could be told of."""
+        log = record.log
+        moving = msgspec.structs.replace(record, next_node_id=target)
+        if not await self._transact(log, [(moving, 0)]):
+            return
+        began_s = asyncio.get_running_loop().time()
+        await self._own.release(log)
+        self.view.changed()
+        released = msgspec.structs.replace(moving, ended=RELEASED)
+        try:
+            # Whoever has written there meanwhile has the log.
+            await self._transact(log, [(released, 0)])
+        except CoordinationError:
+            await self._own.open(log)  # if that was heard all the same, its heir fences us
+            raise
+        took_ms = round((asyncio.get_running_loop().time() - began_s) * 1_000)
+        log_event(logger, logging.INFO, "log handed over", log=log, to=target, took_ms=took_ms)
+
+    async def _transact(
+        self, log: int, records: Collection[tuple[Record, int]], *, unclaim: bool = False
+    ) -> bool:
+        """Write, if owner and claim of the log are still what was seen; what was written is seen
+        at once."""
+        root = self._settings.root
+        claim_key = key_of(root, ClaimRecord(log, 0, ""))
+        owner_key = key_of(root, OwnerRecord(log, 0, "", 0))
+        seen = [Unchanged(key, self._roster.revision(key)) for key in (claim_key, owner_key)]
+        puts = [Put(key_of(root, record), encode(record), lease) for record, lease in records]
+        is_claimed = unclaim and self._roster.revision(claim_key)
+        done = await self._store.transact(seen, [*puts, *([Delete(claim_key)] * bool(is_claimed))])
+        if done.succeeded:
+            written = [Change(put.key, put.value, done.revision) for put in puts]
+            gone = [Change(claim_key, None, done.revision)] if is_claimed else []
+            self._roster.take([*written, *gone], asyncio.get_running_loop().time())
+        return done.succeeded
+
+
+class _Settling:
+    """Whether a view has lasted for long enough."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._until_s = self._until_s_max = math.inf
+
+    def begin(self, now_s: float) -> None:
+        self._until_s = now_s + self._settle_s
+        self._until_s_max = now_s + SETTLING_LEASES_MAX * self._settle_s
+
+    def disturb(self, now_s: float) -> None:
+        """Nodes came or went: of use only while it settles."""
+        if not self.is_over(now_s):
+            self._until_s = min(now_s + self._settle_s, self._until_s_max)
+
+    def is_over(self, now_s: float) -> bool:
+        return now_s >= self._until_s
+
+
+def _standing(node: NodeRecord) -> Standing:
+    """One that a later release knows is as good as none: it gets nothing."""
+    try:
+        return Standing(node.standing)
+    except ValueError:
+        return Standing.CORDONED

@@ -1,0 +1,112 @@
+"""A node's place among the living: a lease, kept alive, and the node's record under it.
+
+A lease that was lost is replaced by another as soon as the store answers; whoever is told so looks
+again at what it holds. Until when a lease is good is counted from before the request that renewed
+it, so that nobody else sees it end sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from gateway.cluster.coordination.base import CoordinationStore, LeaseLost, Put, Refused, StoreAway
+from gateway.cluster.coordination.records import NodeRecord, encode, key_of
+from gateway.observe.logger import log_event
+
+logger = logging.getLogger(__name__)
+
+RENEWALS_COUNT = 3  # tries within the life of a lease
+REFUSED_S = 10.0  # until the next try, once somebody has to look at the settings
+
+
+class Registration:
+    """`run` until cancelled, then `end`."""
+
+    def __init__(
+        self,
+        store: CoordinationStore,
+        root: str,
+        record: NodeRecord,
+        ttl_s: int,
+        *,
+        renewed: Callable[[], None],
+    ) -> None:
+        """`renewed` is called after every registration, the first and those after a loss."""
+        self.record = record
+        self._store = store
+        self._key = key_of(root, record)
+        self._ttl_s = ttl_s
+        self._renewed = renewed
+        self._lease: int | None = None
+        self._good_until_s = float("-inf")
+        self._hurried = asyncio.Event()
+        self.revision = 0
+        """Of the newest record that was written; 0: none yet."""
+
+    @property
+    def lease(self) -> int | None:
+        """None while there is none known to be good."""
+        is_good = asyncio.get_running_loop().time() < self._good_until_s
+        return self._lease if is_good else None
+
+    async def run(self) -> None:
+        """Stay registered."""
+        while True:
+            pause_s = self._ttl_s / RENEWALS_COUNT
+            self._hurried.clear()
+            try:
+                await self._renew()
+            except LeaseLost:
+                log_event(logger, logging.WARNING, "lease lost", node=self.record.node_id)
+                self._lease, self._good_until_s = None, float("-inf")
+                continue
+            except StoreAway as error:
+                if self.lease is None:
+                    reason = str(error)
+                    log_event(logger, logging.WARNING, "node not registered", reason=reason)
+            except Refused as error:
+                log_event(logger, logging.ERROR, "node not registered", reason=str(error))
+                pause_s = REFUSED_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """The store answers: see at once whether the lease is still good."""
+        self._hurried.set()
+
+    async def _renew(self) -> None:
+        began_s = asyncio.get_running_loop().time()
+        if self._lease is not None:
+            await self._store.keep_alive(self._lease)
+            self._good_until_s = began_s + self._ttl_s
+            return
+        lease = await self._store.grant(self._ttl_s)
+        await self._write(lease)
+        self._lease, self._good_until_s = lease, began_s + self._ttl_s
+        self._renewed()
+
+    async def _write(self, lease: int) -> None:
+        done = await self._store.transact([], [Put(self._key, encode(self.record), lease)])
+        self.revision = done.revision
+
+    async def change(self, record: NodeRecord) -> None:
+        """Say something else of this node. Raises StoreAway, LeaseLost: then the next registration
+        says it."""
+        self.record = record
+        if self._lease is not None:
+            await self._write(self._lease)
+
+    async def end(self) -> None:
+        """Be gone at once, not only when the lease runs out; if the store answers."""
+        lease, self._lease = self._lease, None
+        self._good_until_s = float("-inf")
+        if lease is None:
+            return
+        try:
+            await self._store.revoke(lease)
+        except (StoreAway, Refused) as error:
+            log_event(logger, logging.WARNING, "lease not given back", reason=str(error))

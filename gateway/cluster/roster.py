@@ -1,0 +1,126 @@
+"""What a node has read of its cluster's keys: who is alive, who owns what, who is about to.
+
+Rules: it changes by what is read alone; a record that cannot be read is absent, one of a lower term
+than seen is void. While the coordination store is away it stays as it was last known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from gateway.cluster.coordination.base import Change, Snapshot
+from gateway.cluster.coordination.records import (
+    RELEASED,
+    ClaimRecord,
+    NodeRecord,
+    OwnerRecord,
+    UnreadableRecord,
+    decode,
+)
+from gateway.cluster.coordination.sight import Course, Sight
+from gateway.observe.logger import log_event
+
+logger = logging.getLogger(__name__)
+
+
+class Roster:
+    """`take_all`, then `take` what a watch brings."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.sight = Sight()
+        self.nodes: dict[int, NodeRecord] = {}
+        self.claims: dict[int, ClaimRecord] = {}
+        self.owners: dict[int, OwnerRecord] = {}
+        """By log, those that are not void, ended ones and those of dead nodes included."""
+        self.void: set[int] = set()
+        """Logs whose owner's record is of a lower term than seen: it is as good as none."""
+        self._since_s: dict[int, float] = {}
+        self._revisions: dict[str, int] = {}
+
+    def take_all(self, snapshot: Snapshot, now_s: float) -> Course:
+        """These keys, and no others."""
+        course = self.sight.course(snapshot)
+        before = self.owners
+        self.nodes, self.claims, self.owners, self._revisions = {}, {}, {}, {}
+        for pair in snapshot.keys:
+            self._put(pair.key, pair.value, pair.changed_revision, now_s, before)
+        return course
+
+    def take(self, changes: Sequence[Change], now_s: float) -> None:
+        """What has changed since."""
+        for change in changes:
+            if change.revision < self.revision(change.key):
+                continue  # before what we have written there ourselves
+            if change.value is None:
+                self._delete(change.key)
+            else:
+                self._put(change.key, change.value, change.revision, now_s, self.owners)
+
+    def _put(
+        self, key: str, value: bytes, revision: int, now_s: float, before: dict[int, OwnerRecord]
+    ) -> None:
+        self._revisions[key] = revision
+        try:
+            record = decode(self.root, key, value)
+        except UnreadableRecord as error:
+            log_event(logger, logging.WARNING, "coordination record left out", reason=str(error))
+            return
+        if isinstance(record, NodeRecord):
+            self.nodes[record.node_id] = record
+        elif isinstance(record, ClaimRecord):
+            self.claims[record.log] = record
+        elif self.sight.holds(record):
+            if _tenure(before.get(record.log)) != _tenure(record):
+                self._since_s[record.log] = now_s
+            self.owners[record.log] = record
+            self.void.discard(record.log)
+        else:
+            self.void.add(record.log)
+
+    def _delete(self, key: str) -> None:
+        self._revisions.pop(key, None)
+        folder, _, number = key.removeprefix(self.root).partition("/")
+        kept: dict[str, dict[int, NodeRecord] | dict[int, ClaimRecord] | dict[int, OwnerRecord]]
+        kept = {"nodes": self.nodes, "claims": self.claims, "owners": self.owners}
+        if folder in kept and number.isdecimal():
+            kept[folder].pop(int(number), None)
+
+    def revision(self, key: str) -> int:
+        """When the key was last changed; 0: it is not there."""
+        return self._revisions.get(key, 0)
+
+    def heir(self, log: int) -> int | None:
+        """The living node that the owner gives it to, or has given it."""
+        record = self.owners.get(log)
+        is_going = record is not None and record.ended in (None, RELEASED)
+        heir = record.next_node_id if record is not None and is_going else None
+        return heir if heir in self.nodes else None
+
+    def is_alive(self, node_id: int, incarnation: str) -> bool:
+        """Whether that start of the node has a lease."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.incarnation == incarnation
+
+    def living_owner(self, log: int) -> OwnerRecord | None:
+        """Who serves the log, as far as is known."""
+        record = self.owners.get(log)
+        if record is None or record.ended is not None:
+            return None
+        return record if self.is_alive(record.node_id, record.incarnation) else None
+
+    def claimer(self, log: int) -> int | None:
+        """The living node that is about to open it."""
+        claim = self.claims.get(log)
+        if claim is None or not self.is_alive(claim.node_id, claim.incarnation):
+            return None
+        return claim.node_id
+
+    def for_s(self, log: int, now_s: float) -> float:
+        """Since when the owner has it, or since when it has ended."""
+        return now_s - self._since_s.get(log, now_s)
+
+
+def _tenure(record: OwnerRecord | None) -> tuple[object, ...]:
+    return () if record is None else (record.incarnation, record.term, record.ended)

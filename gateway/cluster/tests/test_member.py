@@ -1,0 +1,280 @@
+"""A node among others, with the interleavings that each rule is for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.cluster.coordination.base import Put, Refused
+from gateway.cluster.coordination.records import OwnerRecord, decode, encode, key_of
+from gateway.cluster.coordination.static import StaticStore
+from gateway.cluster.member import FOREIGN_S
+from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out, until
+from gateway.tests.virtual import virtual
+
+
+async def started(
+    count: int, logs_count: int = 7, **fields: object
+) -> tuple[Bucket, StaticStore, list[OneNode]]:
+    bucket, store = Bucket(logs_count), StaticStore()
+    nodes = [OneNode(bucket, store, node_id, **fields) for node_id in range(1, count + 1)]
+    await until(lambda: shared_out(bucket, *nodes))
+    await asyncio.sleep(1)  # all is written down
+    return bucket, store, nodes
+
+
+async def end(*nodes: OneNode) -> None:
+    for node in nodes:
+        await node.member.stop()
+
+
+@virtual
+async def test_nodes_that_start_together_share_the_logs_and_none_is_opened_twice() -> None:
+    bucket, _, nodes = await started(3)
+    assert len(bucket.openings) == len(bucket.logs)
+    assert all(node.member.view.controller is not None for node in nodes)
+    assert [n.node_id for n in nodes[0].member.view.nodes] == [1, 2, 3]
+    await end(*nodes)
+
+
+@virtual
+async def test_the_logs_of_a_node_that_dies_are_served_elsewhere_within_its_lease() -> None:
+    bucket, _, nodes = await started(3)
+    dead, *others = nodes
+    kept = {log: term for node in others for log, term in node.terms.items()}
+    await dead.die()
+    took_s = await until(lambda: shared_out(bucket, *others))
+    assert took_s <= TTL_S + 1
+    assert kept.items() <= {k: v for n in others for k, v in n.terms.items()}.items()
+    assert len(bucket.openings) == len(bucket.logs) + len(dead.terms)
+    await end(*others)
+
+
+@virtual
+async def test_a_node_that_starts_again_at_once_gets_its_logs_without_waiting() -> None:
+    bucket, store, nodes = await started(1)
+    await nodes[0].die()
+    again = OneNode(bucket, store, 1)
+    assert await until(lambda: shared_out(bucket, again)) < 1
+    await end(again)
+
+
+@virtual
+async def test_a_node_that_comes_is_handed_its_share_once_logs_have_been_where_they_are() -> None:
+    bucket, store, nodes = await started(2)
+    before = len(bucket.openings)
+    nodes.append(OneNode(bucket, store, 3))
+    await asyncio.sleep(10)
+    assert len(bucket.openings) == before
+    await until(lambda: shared_out(bucket, *nodes))
+    assert len(bucket.openings) - before == 2
+    await asyncio.sleep(100)
+    assert len(bucket.openings) - before == 2  # and there they stay
+    await end(*nodes)
+
+
+@virtual
+async def test_a_move_leaves_its_log_alone_for_less_than_half_a_second() -> None:
+    bucket, store, nodes = await started(1)
+    newcomer = OneNode(bucket, store, 2)
+    gaps: dict[int, float] = {}
+    loop = asyncio.get_running_loop()
+    while not shared_out(bucket, nodes[0], newcomer):
+        for log in bucket.logs:
+            if log not in nodes[0].terms and log not in newcomer.terms:
+                gaps[log] = gaps.get(log, 0.0) + 0.01
+        assert loop.time() < 200
+        await asyncio.sleep(0.01)
+    assert len(gaps) == 3
+    assert max(gaps.values()) < 0.5
+    await end(nodes[0], newcomer)
+
+
+@virtual
+async def test_who_leaves_hands_everything_over_first() -> None:
+    bucket, _, nodes = await started(3)
+    leaver, *others = nodes
+    await leaver.member.leave(10)
+    assert leaver.terms == {}
+    await until(lambda: shared_out(bucket, *others), 1)
+    await end(*nodes)
+
+
+@virtual
+async def test_the_last_node_leaves_at_once() -> None:
+    _, _, nodes = await started(1)
+    began_s = asyncio.get_running_loop().time()
+    await nodes[0].member.leave(10)
+    assert asyncio.get_running_loop().time() - began_s < 0.5
+    assert len(nodes[0].terms) == 7
+    await end(*nodes)
+
+
+@virtual
+async def test_owners_keep_their_logs_while_the_store_is_away_and_nothing_moves_after() -> None:
+    bucket, _, nodes = await started(3)
+    held = [dict(node.terms) for node in nodes]
+    for node in nodes:
+        node.way.cut()
+    await asyncio.sleep(600)
+    assert [node.terms for node in nodes] == held
+    for node in nodes:
+        assert node.member.view.owner(0) == nodes[0].member.view.owner(0)
+        node.way.heal()
+        await asyncio.sleep(1.5)  # not all of them notice at once
+    await asyncio.sleep(60)
+    assert [node.terms for node in nodes] == held
+    assert len(bucket.openings) == len(bucket.logs)
+    assert shared_out(bucket, *nodes)
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_that_is_cut_off_is_replaced_and_comes_back_without_what_it_lost() -> None:
+    bucket, _, nodes = await started(3)
+    cut, *others = nodes
+    had = set(cut.terms)
+    cut.way.cut()
+    await asyncio.sleep(TTL_S + 2)
+    assert had <= {log for node in others for log in node.terms}
+    assert set(cut.terms) == had  # nobody has told it
+    cut.way.heal()
+    await until(lambda: not had & set(cut.terms))
+    await until(lambda: shared_out(bucket, *nodes))
+    await end(*nodes)
+
+
+@virtual
+async def test_a_wiped_store_costs_no_move() -> None:
+    bucket, _, nodes = await started(3)
+    held = [dict(node.terms) for node in nodes]
+    wiped = StaticStore(store_id=2)
+    wiped._leases_given = 1_000  # no two leases have the same id
+    for node in nodes:
+        node.way.cut()
+    await asyncio.sleep(1)
+    for node in nodes:
+        node.way._store = wiped
+        node.way.heal()
+        await asyncio.sleep(1)
+    await asyncio.sleep(60)
+    assert [node.terms for node in nodes] == held
+    assert shared_out(bucket, *nodes)
+    await end(*nodes)
+
+
+@virtual
+async def test_a_store_restored_from_an_old_copy_does_not_bring_an_old_owner_back() -> None:
+    bucket, store, nodes = await started(3)
+    old = await store.read(ROOT)
+    dead, *others = nodes
+    await dead.die()
+    await until(lambda: shared_out(bucket, *others))
+    restored = StaticStore(store_id=1)
+    restored._leases_given = 1_000  # no two leases have the same id
+    lease = await restored.grant(TTL_S)  # a copy has leases, too, and lets them run from now on
+    for pair in old.keys:
+        put = Put(pair.key, pair.value, lease if pair.lease else 0)
+        await restored.transact([], [put])
+    for node in others:
+        node.way.cut()
+        node.way._store = restored
+        node.way.heal()
+    held = [dict(node.terms) for node in others]
+    await asyncio.sleep(60)
+    assert [node.terms for node in others] == held
+    for node in others:
+        for log in bucket.logs:
+            owner = node.member.view.owner(log)
+            assert owner is not None
+            assert owner.node_id != dead.node_id
+    await end(*others)
+
+
+@virtual
+async def test_a_log_that_a_stranger_takes_is_left_to_it_for_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A node of another cluster on the same bucket, for one."""
+    bucket, _, nodes = await started(2)
+    log = min(nodes[0].terms)
+    bucket.terms[log] += 1
+    bucket.writers[log] = "a stranger"
+    await nodes[0].write_all()
+    assert log not in nodes[0].terms
+    await asyncio.sleep(FOREIGN_S - 2)
+    assert all(log not in node.terms for node in nodes)
+    said = [record for record in caplog.records if record.getMessage() == "log taken"]
+    assert "not registered" in json.dumps(said[0].__dict__, default=str)
+    await until(lambda: shared_out(bucket, *nodes))
+    await end(*nodes)
+
+
+@virtual
+async def test_whoever_was_away_for_a_lease_looks_at_what_it_holds() -> None:
+    """Before its clients make it: a stranger leaves nothing in the coordination store."""
+    bucket, store, nodes = await started(1)
+    lease = nodes[0].member._registration.lease
+    assert lease is not None
+    log = min(nodes[0].terms)
+    bucket.terms[log] += 1
+    bucket.writers[log] = "a stranger"
+    await asyncio.sleep(TTL_S)
+    assert log in nodes[0].terms
+    await store.revoke(lease)
+    await asyncio.sleep(TTL_S)
+    assert log not in nodes[0].terms
+    await end(*nodes)
+
+
+@virtual
+async def test_a_second_process_with_the_id_of_a_node_stops_the_first() -> None:
+    bucket, store, nodes = await started(2)
+    second = OneNode(bucket, store, 1)
+    with pytest.raises(Refused, match="n1:9092, has registered as node 1"):
+        await asyncio.wait_for(nodes[0].member.failed, 10)
+    await end(*nodes, second)
+
+
+@virtual
+async def test_an_owner_of_an_older_term_is_not_believed() -> None:
+    _, store, nodes = await started(2)
+    first, second = nodes
+    log = min(first.terms)
+    before = second.member.view.owner(log)
+    assert before is not None
+    stale = OwnerRecord(log, 2, second.member._incarnation, before.term - 1)
+    await store.transact([], [Put(key_of(ROOT, stale), encode(stale))])
+    await asyncio.sleep(1)
+    assert second.member.view.owner(log) == before
+    # Its owner has said again who it is.
+    snapshot = await store.read(ROOT)
+    (pair,) = [pair for pair in snapshot.keys if pair.key == key_of(ROOT, stale)]
+    record = decode(ROOT, pair.key, pair.value)
+    assert isinstance(record, OwnerRecord)
+    assert (record.node_id, record.term) == (1, before.term)
+    await end(*nodes)
+
+
+@virtual
+async def test_what_cannot_be_opened_is_tried_again_and_bars_nobody() -> None:
+    bucket, store = Bucket(4), StaticStore()
+    nodes = [OneNode(bucket, store, node_id) for node_id in (1, 2)]
+    nodes[0].fails = nodes[1].fails = {2}
+    await until(lambda: {0, 1, 3} == {log for node in nodes for log in node.terms})
+    await asyncio.sleep(20)
+    nodes[0].fails = nodes[1].fails = set()
+    await until(lambda: shared_out(bucket, *nodes), 15)
+    await end(*nodes)
+
+
+@virtual
+async def test_replies_that_get_lost_change_nothing_in_the_end() -> None:
+    for _ in range(3):
+        bucket, _, nodes = await started(3, lost_replies=0.2)
+        dead, *others = nodes
+        await dead.die()
+        await until(lambda b=bucket, o=others: shared_out(b, *o), 300)  # type: ignore[misc]
+        await end(*others)
