@@ -4,7 +4,8 @@ v0-3 can only carry the old message formats: where there are records they are an
 UNSUPPORTED_VERSION, as by a Kafka that does not convert (`message.downconversion.enable=false`).
 v4 isolation level; v5 log start offset; v7 sessions (KIP-227, `gateway.api.fetch_turn`); v9 leader
 epoch checks (KIP-320); v11 preferred replica
-(-1: none); v12 diverging epoch; v13 topic ids (KIP-516). Without transactions the last stable
+(-1: none); v12 diverging epoch; v13 topic ids (KIP-516); v16 who leads a partition instead
+(KIP-951). Without transactions the last stable
 offset is the high watermark and the list of aborted transactions is empty.
 """
 
@@ -16,8 +17,9 @@ from typing import NamedTuple
 
 from gateway.api.call import Call, error_code
 from gateway.api.fetch_turn import FetchTurn
+from gateway.api.leader_hints import LeaderHints
 from gateway.broker.errors import BrokerError
-from gateway.broker.partition import Partition
+from gateway.broker.partition import NO_EPOCH, Partition
 from gateway.broker.reading import Reading, Wanted
 from gateway.broker.waiting import Waiter
 from gateway.fairness.quotas import CONSUMED
@@ -30,11 +32,22 @@ from protocol.messages.fetch import (
     FetchRequest,
     FetchResponse,
     FetchTopic,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
 
 FIRST_VERSION_WITH_BATCHES = 4
 FIRST_VERSION_WITH_TOPIC_IDS = 13
+FIRST_VERSION_WITH_HINTS = 16
+EPOCH_ERRORS = frozenset(
+    (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.FENCED_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+    )
+)
+HINTED = frozenset((ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH))
 WAIT_MAX_MS = 300_000  # no fetch is parked for longer, whatever it asks
 STORAGE_S_MIN = 0.1  # how long a fetch that does not wait at all reads from storage
 READ_COMMITTED = 1
@@ -60,7 +73,9 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
     deadline_s = loop.time() + min(max(request.max_wait_ms, 0), WAIT_MAX_MS) / 1000
     while True:
         slices = Slices()
-        topics, parts, failed = await _prepare(request, turn.topics, call, slices)
+        may_hint = call.version >= FIRST_VERSION_WITH_HINTS
+        hints = LeaderHints(call.broker.cluster, may_tell=may_hint)
+        topics, parts, failed = await _prepare(request, turn.topics, call, slices, hints)
         # Registered before reading: what becomes durable in between wakes the next wait.
         with Waiter(part.wanted.partition for part in parts) as waiter:
             bytes_max = min(request.max_bytes, call.services.config.fetch_bytes_max)
@@ -72,7 +87,7 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
             enough_bytes = request.min_bytes
             reading = Reading(call.turns, call.room, slices, bytes_max, enough_bytes, patience_s)
             await reading.fill([p.wanted for p in parts if p.answer.diverging_epoch is None])
-            _fill_in(parts)
+            _fill_in(parts, hints)
             left_s = deadline_s - loop.time()
             if (
                 not parts  # nothing to wait for: a session that closes (DelayedFetch in Kafka)
@@ -83,7 +98,7 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
                 or left_s <= 0
                 or call.broker.closing
             ):
-                return turn.response(topics)
+                return _with_nodes(turn.response(topics), hints)
             if reading.got_bytes:
                 # Too little to answer with: it is read again, and not kept while it waits.
                 topics, parts = [], []
@@ -95,7 +110,11 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
 
 
 async def _prepare(
-    request: FetchRequest, wanted_topics: Sequence[FetchTopic], call: Call, slices: Slices
+    request: FetchRequest,
+    wanted_topics: Sequence[FetchTopic],
+    call: Call,
+    slices: Slices,
+    hints: LeaderHints,
 ) -> tuple[list[FetchableTopicResponse], list[_Part], bool]:
     """An answer for every partition, what can be read, and whether any of them failed."""
     topics = []
@@ -107,21 +126,14 @@ async def _prepare(
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
-            if partition is not None:
+            if partition is not None and code not in EPOCH_ERRORS:
                 _set_offsets(answer, partition)
-            if (
-                code is ErrorCode.NONE
-                and partition is not None
-                and call.version < FIRST_VERSION_WITH_BATCHES
-                and asked.fetch_offset < partition.high_watermark
-            ):
-                code = ErrorCode.UNSUPPORTED_VERSION
-            if code is ErrorCode.NONE and partition is not None:
+            if partition is not None and code is ErrorCode.NONE:
                 wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)
                 parts.append(_Part(answer, wanted))
                 failed |= _diverged(answer, partition, asked)
             else:
-                _fail(answer, code)
+                _fail(answer, code, partition, hints)
                 failed = True
             if slices.is_over:
                 await slices.pause()
@@ -142,15 +154,22 @@ def _find(
         partition = call.broker.durable_partition(topic.topic, asked.partition)
     if partition is None:
         return None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    code = partition.epoch_error(asked.current_leader_epoch)
+    # Below -1 is none, too, as in Kafka's FetchRequest and nowhere else.
+    code = partition.epoch_error(max(asked.current_leader_epoch, NO_EPOCH))
     if code is not ErrorCode.NONE:
-        return None, code
+        return partition, code
+    return partition, _offset_error(partition, asked, call.version)
+
+
+def _offset_error(partition: Partition, asked: FetchPartition, version: int) -> ErrorCode:
     if not partition.log_start_offset <= asked.fetch_offset <= partition.high_watermark:
-        return partition, ErrorCode.OFFSET_OUT_OF_RANGE
+        return ErrorCode.OFFSET_OUT_OF_RANGE
     if asked.last_fetched_epoch > partition.leader_epoch:
         # An epoch nobody here has heard of ends nowhere (Partition.readRecords in Kafka).
-        return partition, ErrorCode.OFFSET_OUT_OF_RANGE
-    return partition, ErrorCode.NONE
+        return ErrorCode.OFFSET_OUT_OF_RANGE
+    if version < FIRST_VERSION_WITH_BATCHES and asked.fetch_offset < partition.high_watermark:
+        return ErrorCode.UNSUPPORTED_VERSION
+    return ErrorCode.NONE
 
 
 def _diverged(answer: PartitionData, partition: Partition, asked: FetchPartition) -> bool:
@@ -179,8 +198,16 @@ def _empty(index: int, isolation_level: int) -> PartitionData:
     )
 
 
-def _fail(answer: PartitionData, code: ErrorCode) -> None:
+def _fail(
+    answer: PartitionData, code: ErrorCode, partition: Partition | None, hints: LeaderHints
+) -> None:
     answer.error_code = code
+    if code in HINTED:
+        leader = hints.of(partition)
+        if leader is not None:
+            answer.current_leader = LeaderIdAndEpoch(
+                leader_id=leader.node.node_id, leader_epoch=leader.epoch
+            )
     if code in (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
         # As in Kafka (`FetchResponse.partitionResponse`), whatever the isolation level.
         answer.aborted_transactions = []
@@ -191,17 +218,24 @@ def _set_offsets(answer: PartitionData, partition: Partition) -> None:
     answer.log_start_offset = partition.log_start_offset
 
 
-def _fill_in(parts: Sequence[_Part]) -> None:
+def _with_nodes(response: FetchResponse, hints: LeaderHints) -> FetchResponse:
+    """Each was told of beside an error, and errors are news in every session."""
+    response.node_endpoints = [
+        NodeEndpoint(node_id=node.node_id, host=node.host, port=node.port, rack=node.rack)
+        for node in hints.nodes
+    ]
+    return response
+
+
+def _fill_in(parts: Sequence[_Part], hints: LeaderHints) -> None:
     """What was read, or why it was not, into the answers."""
     for part in parts:
         want = part.wanted
         if want.error is not None:
-            _fail(
-                part.answer,
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                if want.partition.deleted
-                else error_code(want.error),
-            )
+            code = error_code(want.error)
+            if want.partition.deleted:
+                code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            _fail(part.answer, code, want.partition, hints)
         elif want.records:
             part.answer.records = want.records
             _set_offsets(part.answer, want.partition)

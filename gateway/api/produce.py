@@ -2,9 +2,9 @@
 
 Produce versions 0-13; 0-2 are answered UNSUPPORTED_VERSION per partition: they can only carry the
 old message formats, but old librdkafka sends uncompressed unless the advertised range begins at 0
-(KAFKA-18659). 13 names topics by their ids (KIP-516). Where a log was lost nobody here knows who
-has it, so there is no hint at another leader (KIP-951). Records that a topic refuses are named one
-by one from version 8 on (KIP-467). acks 1 and all mean the same here: durable (I1). With acks 0
+(KAFKA-18659). 13 names topics by their ids (KIP-516). From 10 on the answer for a partition that is
+led elsewhere says where, if that is known (KIP-951). Records that a topic refuses are named one by
+one from version 8 on (KIP-467). acks 1 and all mean the same here: durable (I1). With acks 0
 nothing is answered; a failure closes the connection, as in Kafka, so that the client asks for
 metadata again.
 """
@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator
 
 from gateway.api.call import Call, CloseConnection, error_code, patience_s
+from gateway.api.leader_hints import LeaderHints
 from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
@@ -27,6 +28,8 @@ from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, vali
 from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.messages.produce import (
     BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -39,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_VERSION_WITH_BATCHES = 3
 FIRST_VERSION_WITH_ZSTD = 7
+FIRST_VERSION_WITH_HINTS = 10
 FIRST_VERSION_WITH_TOPIC_IDS = 13
 ZSTD_CODEC = 4
 # With acks=1 Kafka answers when its leader has the batch, and looks at no timeout. Clients know
@@ -131,6 +135,7 @@ class _Appending:
         found = self._call.broker.partition_by_id(topic.id, part.answer.index)
         if found is None:
             raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        part.partition = found
         if not found.is_served:
             raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         return found
@@ -145,11 +150,11 @@ class _Appending:
         if self._refusal is not None:
             raise self._refusal
         broker = self._call.broker
-        part.partition = self._find(part)
+        partition = self._find(part)
         if not isinstance(part.records, memoryview):
             raise BrokerError(ErrorCode.INVALID_RECORD, "the partition has no record batch")
         header = validate_batch(part.records)
-        topic = part.partition.topic
+        topic = partition.topic
         _check(topic, header, self._call.version)
         return BatchCheck(part.records, header, topic.record_rules(broker.now_ms()))
 
@@ -183,7 +188,22 @@ class _Appending:
         if appended.confirmation is not None:
             self.waiting.append((answer, appended.confirmation))
 
-    def responses(self) -> list[TopicProduceResponse]:
+    def response(self) -> ProduceResponse:
+        may_tell = self._call.version >= FIRST_VERSION_WITH_HINTS
+        hints = LeaderHints(self._call.broker.cluster, may_tell=may_tell)
+        for parts in self._parts:
+            for part in parts:
+                if part.answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                    _tell_leader(part, hints)
+        return ProduceResponse(
+            responses=self._responses(),
+            node_endpoints=[
+                NodeEndpoint(node_id=node.node_id, host=node.host, port=node.port, rack=node.rack)
+                for node in hints.nodes
+            ],
+        )
+
+    def _responses(self) -> list[TopicProduceResponse]:
         return [
             TopicProduceResponse(
                 name=topic.name,
@@ -192,6 +212,14 @@ class _Appending:
             )
             for topic, parts in zip(self._request.topic_data, self._parts, strict=True)
         ]
+
+
+def _tell_leader(part: _Part, hints: LeaderHints) -> None:
+    leader = hints.of(part.partition)
+    if leader is not None:
+        part.answer.current_leader = LeaderIdAndEpoch(
+            leader_id=leader.node.node_id, leader_epoch=leader.epoch
+        )
 
 
 async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None:
@@ -210,11 +238,11 @@ async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None
             appending.append()
     if appending.waiting:
         await _confirm(appending.waiting, _patience_s(request))
-    responses = appending.responses()
+    response = appending.response()
     if request.acks == 0:
-        _close_if_failed(responses)
+        _close_if_failed(response.responses)
         return None
-    return ProduceResponse(responses=responses)
+    return response
 
 
 def _close_if_failed(responses: list[TopicProduceResponse]) -> None:
