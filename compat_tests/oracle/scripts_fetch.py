@@ -98,6 +98,8 @@ def epochs(side: Side, epoch: int) -> None:
     fetch(side, topic, part(current_leader_epoch=epoch))
     asked = {"partition_index": 0, "timestamp": -1, "current_leader_epoch": epoch}
     side.ask("ListOffsets", 5, topics=[{"name": topic, "partitions": [asked]}])
+    for version in side.served("Fetch", 13):
+        fetch(side, side.topic_id(topic), part(current_leader_epoch=epoch), version=version)
 
 
 @each("fetch that continues epoch {}", [-1, 0, 5])

@@ -273,7 +273,7 @@ class Partition:
         """
         if not self.is_served:
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
-        if current_leader_epoch < 0 or current_leader_epoch == self.leader_epoch:
+        if current_leader_epoch in (NO_EPOCH, self.leader_epoch):
             return ErrorCode.NONE
         if current_leader_epoch < self.leader_epoch:
             return ErrorCode.FENCED_LEADER_EPOCH
@@ -290,7 +290,7 @@ class Partition:
         """(largest epoch <= `epoch`, its end offset), or (-1, -1) when `epoch` is not known
         (KIP-101).
         """
-        if epoch < 0 or epoch > self.leader_epoch:
+        if epoch == NO_EPOCH or epoch > self.leader_epoch:
             return NO_EPOCH, NO_OFFSET
         if epoch == self.leader_epoch:
             return epoch, self.high_watermark
