@@ -19,10 +19,14 @@ _WIDTH = 8  # of the widest outcome, and a space
 def _doctor(bootstrap: tuple[str, int] | None, timeout_ms: int, **flags: Any) -> int:
     config = load_config(flags, os.environ)
 
-    from gateway.cli import checks  # noqa: PLC0415 - a wrong setting is reported without loading it
+    # A wrong setting is reported without loading these.
+    from gateway.cli import checks  # noqa: PLC0415
+    from gateway.cli.etcd_checks import check_etcd  # noqa: PLC0415
 
     def findings() -> Iterator[checks.Finding]:
         yield from checks.check_data(config)
+        if config.etcd is not None:
+            yield from check_etcd(config)
         yield from checks.check_limits(config)
         yield from checks.check_address(config)
         if bootstrap is not None:
@@ -57,9 +61,9 @@ doctor = SettingsCommand(
     help="""Check what a broker needs, and say what to do where something is wrong.
 
     Give it the flags you give to `serve`, or the same environment: it checks that storage can be
-    trusted (a bucket is probed, a folder written to), the limits of this process, and the address
-    clients are told. With --bootstrap HOST:PORT it also asks the broker running there. The exit
-    code is 0 when nothing failed; warnings do not count.
+    trusted (a bucket is probed, a folder written to), that etcd answers and lets this broker write,
+    the limits of this process, and the address clients are told. With --bootstrap HOST:PORT it also
+    asks the broker running there. The exit code is 0 when nothing failed; warnings do not count.
 
     \b
     Before the first start in a bucket:

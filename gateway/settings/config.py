@@ -132,6 +132,15 @@ class Config:
     fence_grace_ms: int = 7 * 86_400_000
     dead_check_ms: int = 60_000  # smaller: space comes back sooner, for more reading of tables
 
+    # Of a cluster, and how to reach it. Secrets stand in files, never among the settings.
+    etcd: str | None = None
+    etcd_prefix: str = "/woodpecker"
+    etcd_user: str | None = None
+    etcd_password_file: str | None = None
+    etcd_ca_file: str | None = None
+    etcd_certificate_file: str | None = None
+    etcd_key_file: str | None = None
+
     # Where metrics are served; nowhere without a word, for who can connect sees them.
     metrics_listen_host: str | None = None
     metrics_listen_port: int | None = None
@@ -162,6 +171,7 @@ class Config:
                 raise ConfigError(option.key, values[0], str(e)) from None
         _check_data(self)
         _check_addresses(self)
+        _check_cluster(self)
         for key, limit_key in _NOT_ABOVE:
             value, limit = getattr(self, key), getattr(self, limit_key)
             if value is not None and value > limit:
@@ -241,6 +251,36 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError("metrics_listen", config.metrics_listen_port, expected)
     if config.advertised_port == 0:
         raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
+
+
+def _check_cluster(config: Config) -> None:
+    if config.etcd is not None and "@" in config.etcd:
+        expected = "URLs without user and password, which go to --etcd-user, --etcd-password-file"
+        raise ConfigError("etcd", None, expected)
+    for key, other in _TOGETHER:
+        if getattr(config, key) is not None and getattr(config, other) is None:
+            raise ConfigError(key, getattr(config, key), f"{other} beside it")
+    if config.etcd is None:
+        return
+    if config.mode == "file" or config.in_memory:
+        expected = "no etcd, or data that all brokers reach: a bucket, or a folder of mode object"
+        raise ConfigError("etcd", config.etcd, expected)
+    if not config.etcd.startswith("https:"):
+        for key in ("etcd_ca_file", "etcd_certificate_file"):
+            if getattr(config, key) is not None:
+                raise ConfigError(key, getattr(config, key), "https:// in --etcd, or no such file")
+
+
+_TOGETHER = (
+    ("etcd_user", "etcd"),
+    ("etcd_user", "etcd_password_file"),
+    ("etcd_password_file", "etcd_user"),
+    ("etcd_ca_file", "etcd"),
+    ("etcd_certificate_file", "etcd"),
+    ("etcd_certificate_file", "etcd_key_file"),
+    ("etcd_key_file", "etcd_certificate_file"),
+)
+"""A setting that means nothing without the other."""
 
 
 def default_of(field: str) -> Any:

@@ -4,6 +4,7 @@ Flags, environment names, keys of the TOML file, the help text and the docs are 
 setting's default stands in gateway.settings.config, once.
 """
 
+from gateway.settings.cluster_options import CLUSTER_OPTIONS
 from gateway.settings.values import (
     MEMORY,
     Option,
@@ -408,6 +409,7 @@ OPTIONS: tuple[Option, ...] = (
         1,
         1_000,
     ),
+    *CLUSTER_OPTIONS,
     Option(
         "metrics_listen",
         parse_address,

@@ -31,6 +31,7 @@ _MS_PER_UNIT = {
 }
 _QUANTITY = re.compile(r"(\d{1,19})\s*([A-Za-z]*)")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._/-]*)?")
+_MEMBER = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _SWITCH = {
     "true": True,
     "yes": True,
@@ -126,6 +127,26 @@ def parse_endpoint(raw: object) -> str:
     ):
         return raw.strip()
     raise ValueError('a URL such as "http://127.0.0.1:9000" or "https://storage.example.org"')
+
+
+def parse_members(raw: object) -> str:
+    """URLs of one etcd's members, all with or all without TLS: http://HOST:PORT,http://HOST:PORT."""
+    expected = 'URLs such as "http://10.0.0.1:2379,http://10.0.0.2:2379", all http or all https'
+    if not isinstance(raw, str):
+        raise ValueError(expected)
+    urls = [url.strip().rstrip("/") for url in raw.split(",")]
+    if "@" in raw:  # a secret: not to be shown here
+        return ",".join(urls)
+    if not all(_MEMBER.fullmatch(url) for url in urls) or len({u.split(":")[0] for u in urls}) > 1:
+        raise ValueError(expected)
+    return ",".join(urls)
+
+
+def parse_prefix(raw: object) -> str:
+    """What keys begin with: /NAME or /NAME/NAME."""
+    if isinstance(raw, str) and re.fullmatch(r"(/[A-Za-z0-9._-]+){1,8}", raw.strip()):
+        return raw.strip()
+    raise ValueError('a prefix such as "/woodpecker", without a slash at its end')
 
 
 def parse_region(raw: object) -> str:
@@ -240,5 +261,7 @@ _METAVARS: dict[Parser, str] = {
     parse_address: "HOST:PORT",
     parse_endpoint: "URL",
     parse_region: "NAME",
+    parse_members: "URL,URL",
+    parse_prefix: "PREFIX",
     parse_price: "AMOUNT",
 }

@@ -66,6 +66,24 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"buffered_bytes_max": 100 * MIB}, "connection_buffered_bytes_max", "buffered_bytes_max"),
     ({"block_bytes_max": 512 * MIB}, "block_bytes_max", "segment_bytes_max"),
     ({"group_session_timeout_min_ms": 2_000_000}, "group_session_timeout_min_ms", "at most"),
+    ({"etcd": "etcd:2379"}, "etcd", "http://10.0.0.1:2379"),
+    ({"etcd": "http://a,https://b", "data": "s3://b"}, "etcd", "all http or all https"),
+    ({"etcd": "http://a/path", "data": "s3://b"}, "etcd", "http://10.0.0.1:2379"),
+    ({"etcd": "http://a", "data": "./data"}, "etcd", "a folder of mode object"),
+    ({"etcd": "http://a", "data": "memory:"}, "etcd", "data that all brokers reach"),
+    ({"etcd_prefix": "woodpecker/"}, "etcd_prefix", '"/woodpecker"'),
+    ({"etcd_user": "u", "etcd_password_file": "f"}, "etcd_user", "etcd beside it"),
+    (
+        {"etcd": "http://a", "data": "s3://b", "etcd_user": "u"},
+        "etcd_user",
+        "etcd_password_file beside it",
+    ),
+    (
+        {"etcd": "https://a", "data": "s3://b", "etcd_key_file": "f"},
+        "etcd_key_file",
+        "etcd_certificate_file beside it",
+    ),
+    ({"etcd": "http://a", "data": "s3://b", "etcd_ca_file": "f"}, "etcd_ca_file", "https://"),
     ({"log_level": "loud"}, "log_level", "debug, info, warning, error"),
 ]
 
@@ -76,6 +94,12 @@ def test_a_config_that_exists_is_valid(fields: dict[str, Any], key: str, expecte
         Config(**fields)
     assert caught.value.key == key
     assert caught.value.source == "code"
+
+
+def test_a_secret_in_a_url_of_etcd_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="--etcd-password-file") as caught:
+        Config(etcd="http://broker:sesame@etcd:2379", data="s3://bucket")
+    assert "sesame" not in str(caught.value)
 
 
 def test_a_file_cannot_be_the_data_folder(tmp_path: Path) -> None:
