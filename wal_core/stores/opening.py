@@ -50,8 +50,8 @@ async def open_store(
     """The store at a folder path, `memory:` or `s3://bucket/prefix`, made ready if it is new.
 
     A bucket is probed first. `cloud` says how to reach one. `objects` puts segments (mode object)
-    into a given object store instead, unprobed. Raises Invalid when the location holds data of
-    another mode or format, cannot serve the mode, or cannot be trusted.
+    into a given object store instead, unprobed and uncounted. Raises Invalid when the location
+    holds data of another mode or format, cannot serve the mode, or cannot be trusted.
     """
     rng = rng or SystemRng()
     if mode not in ("file", "object"):
@@ -60,7 +60,7 @@ async def open_store(
         if mode != "object":
             raise Invalid("an object store cannot hold segments of mode file")
         await _check_marker(objects, mode, rng)
-        return _counted(objects)
+        return ObjectSegmentStore(objects)
     if location == "memory:":
         if mode != "object":
             raise Invalid("memory: works in mode object only; mode file needs a folder")

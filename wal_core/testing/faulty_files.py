@@ -16,6 +16,7 @@ from pathlib import Path
 from wal_core.stores import files
 from wal_core.stores.direct_io import PAGE_BYTES, Staging
 from wal_core.stores.segments.file_writer import FileOps, WriteJob, settle, write_group
+from wal_core.tally import Written
 from wal_core.types import Buffer
 
 Change = tuple[int, bytes | None]
@@ -126,8 +127,9 @@ def _apply(content: bytearray, change: Change) -> None:
 class ExecutorFileWriter:
     """A FileWriter without a thread of its own, for the simulated loop: one group at a time."""
 
-    def __init__(self, ops: FileOps) -> None:
+    def __init__(self, ops: FileOps, *, synced: Written | None = None) -> None:
         self._ops = ops
+        self._synced = synced or Written()
         self._staging = Staging(2 * PAGE_BYTES)  # so small that blocks take several writes
         self._queue: list[WriteJob] = []
         self._running = False
@@ -144,9 +146,13 @@ class ExecutorFileWriter:
             while self._queue:
                 group = [job for job in self._queue if job.file is self._queue[0].file]
                 self._queue = [job for job in self._queue if job.file is not group[0].file]
+                began_s = loop.time()
                 error = await loop.run_in_executor(
                     None, write_group, self._ops, group, self._staging
                 )
+                if error is None:
+                    size_bytes = sum(len(piece) for job in group for piece in job.pieces)
+                    self._synced.add(loop.time() - began_s, size_bytes)
                 settle(group, error)
         finally:
             self._running = False
