@@ -42,7 +42,7 @@ async def test_the_only_node_leads_and_controls() -> None:
     for version in range(14):
         reply = await client.call(ApiKey.METADATA, version, _asking("a"))
         broker = reply.brokers[0]
-        assert (broker.node_id, broker.host, broker.port) == NODE
+        assert (broker.node_id, broker.host, broker.port, broker.rack) == NODE
         if version >= 1:
             assert reply.controller_id == NODE.node_id
         if version >= 2:
@@ -280,7 +280,7 @@ async def test_describe_cluster() -> None:
         reply = await client.call(ApiKey.DESCRIBE_CLUSTER, version, DescribeClusterRequest())
         assert (reply.error_code, reply.controller_id) == (0, NODE.node_id)
         assert reply.cluster_id == world.gateway.broker.cluster_id
-        assert [(b.broker_id, b.host, b.port) for b in reply.brokers] == [NODE]
+        assert [(b.broker_id, b.host, b.port, b.rack) for b in reply.brokers] == [NODE]
     controllers = DescribeClusterRequest(endpoint_type=2)
     reply = await client.call(ApiKey.DESCRIBE_CLUSTER, 1, controllers)
     assert reply.error_code == ErrorCode.UNSUPPORTED_ENDPOINT_TYPE

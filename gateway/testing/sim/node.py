@@ -11,7 +11,7 @@ from gateway.broker.metadata_records import Placement
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.cluster.view import Node as Address
 from gateway.server import Gateway, until_stopped
-from wal_core import WalError
+from wal_core import Log, WalError
 from wal_core.testing.seeds import SeededRng
 from wal_core.testing.sim_process import Process, State
 
@@ -47,6 +47,8 @@ class Node:
         self.name = f"g{number}"
         self.process = Process(world.loop, self.name)
         self.gateway: Gateway | None = None
+        self._catalog: Log | None = None
+        """The gateway's, also when it is closed."""
         self.is_listening = False
         self._world = world
         self.confirmed: dict[Placement, list[tuple[float, int]]] = {}
@@ -58,11 +60,10 @@ class Node:
     @property
     def terms(self) -> Mapping[int, int]:
         """The catalog's included."""
-        if self.gateway is None:
+        if self.gateway is None or self._catalog is None:
             return {}
-        broker = self.gateway.broker
-        terms = {owned.log_id: owned.log.term for owned in broker.logs}
-        return {CATALOG_LOG_ID: broker.catalog.log.term} | terms
+        terms = {owned.log_id: owned.log.term for owned in self.gateway.broker.logs}
+        return {CATALOG_LOG_ID: self._catalog.term} | terms
 
     def is_opening(self, log_id: int) -> bool:
         return self.gateway is None
@@ -108,7 +109,7 @@ class Node:
         except WalError as error:
             trace.note(self.name, f"cannot start: {error}")
             return
-        self.gateway = gateway
+        self.gateway, self._catalog = gateway, gateway.broker.catalog.log
         if world.is_healed:
             self.stop_retention()
             if not world.is_owner(self):
@@ -124,7 +125,7 @@ class Node:
             trace.note(self.name, f"steps down: {error}")
             if not any(self._has_rivals(log_id) for log_id in self.terms):
                 trace.violation("I4 only a later owner fences", f"{self.name}: {error}")
-            if not gateway.broker.catalog.log.failed.done() and self._left(gateway):
+            if not self._catalog.failed.done() and self._left(gateway):
                 trace.violation("a log is lost alone", f"{self.name} ends: {error}")
         self.is_listening = False
         try:
@@ -185,7 +186,9 @@ class Node:
         """Until it has nothing left to do, or is gone."""
         while self.process.alive and self.gateway is not None:
             broker = self.gateway.broker
-            logs = [broker.catalog.log, *(owned.log for owned in broker.logs.serving())]
+            logs = [owned.log for owned in broker.logs.serving()]
+            if self._catalog is not None:
+                logs.append(self._catalog)
             if not self.gateway.hub.tasks and not any(log.unconfirmed_bytes for log in logs):
                 return
             await asyncio.sleep(IDLE_S)
