@@ -31,7 +31,7 @@ MARKERS = {
     "kill": "kill -9 under load; minutes rather than seconds",
     "chaos": "random faults of everything under load; --minutes of them",
     "soak": "writing and deleting for --minutes, then a look at what is left",
-    "every_client_in(mode)": "runs there with every library, also with those that have other modes",
+    "every_client_in(modes)": "runs there with every library, also with those that have others",
     "storage_blind(why)": "proves nothing that storage could break; runs in one mode, memory:",
 }
 _MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"

@@ -6,7 +6,7 @@ from compat_tests.support.client import Client
 from compat_tests.support.records import Record
 
 
-@pytest.mark.every_client_in("object")
+@pytest.mark.every_client_in("object", "s3")
 def test_idempotent_producer(client: Client, topic: str) -> None:
     """Many small batches in flight at once; order kept, nothing twice, no gap."""
     values = [b"%05d" % number for number in range(2_000)]

@@ -11,7 +11,7 @@ from compat_tests.support.records import odd_records
 
 @pytest.mark.parametrize(
     "graceful",
-    [True, pytest.param(False, marks=pytest.mark.every_client_in("object"))],
+    [True, pytest.param(False, marks=pytest.mark.every_client_in("object", "s3"))],
     ids=["graceful", "kill-9"],
 )
 def test_data_and_committed_offsets_survive(
