@@ -11,14 +11,15 @@ from wal_core.testing.quorum_model.logstore import Logstore
 from wal_core.testing.quorum_model.recovery import decide, finals_min, promises_min
 from wal_core.testing.quorum_model.rules import REPLICAS, Rule
 from wal_core.testing.quorum_model.values import (
-    FIRST_ENSEMBLE,
     HERE,
     NO_FINAL,
     Disk,
     Entries,
     Final,
+    Manifest,
     Segment,
     State,
+    Uploaded,
 )
 
 _FRESH = "z"
@@ -65,6 +66,14 @@ def check_opened(state: State, at: int) -> State:
     return show(state, writer.entries, writer.name)
 
 
+def read_bucket(bucket: tuple[Uploaded, ...], pointer: int) -> Entries:
+    """What it has of the segments before the pointer."""
+    entries: Entries = ()
+    for uploaded in bucket[:pointer]:
+        entries += uploaded.blocks[: uploaded.footer.end]
+    return entries
+
+
 class Checks:
     """Of one state: whoever opens the log in it, whichever logstores reply, finds all that was seen
     and is not stuck."""
@@ -79,7 +88,7 @@ class Checks:
         if state.wrong:
             return state.wrong
         bare = [disk._replace(name="", promised="", heard=()) for disk in state.disks]
-        for entries, problem in self._outcomes(tuple(sorted(bare))):
+        for entries, problem in self._outcomes(tuple(sorted(bare)), state.manifest, state.bucket):
             if problem:
                 return problem
             for offset, entry in enumerate(entries):
@@ -90,19 +99,31 @@ class Checks:
                     return f"I1: {entry} was seen, and may be gone: the log may be {entries}"
         return None
 
-    def _find_outcomes(self, disks: tuple[Disk, ...]) -> frozenset[Outcome]:
-        return frozenset(self._recoveries(disks, 0, FIRST_ENSEMBLE, ()))
+    def _find_outcomes(
+        self, disks: tuple[Disk, ...], manifest: Manifest, bucket: tuple[Uploaded, ...]
+    ) -> frozenset[Outcome]:
+        entries = read_bucket(bucket, manifest.pointer)
+        found = self._recoveries(disks, manifest.pointer, manifest.ensemble, entries, bucket)
+        return frozenset(found)
 
     def _recoveries(
-        self, disks: tuple[Disk, ...], segment: int, ensemble: str, entries: Entries
+        self,
+        disks: tuple[Disk, ...],
+        segment: int,
+        ensemble: str,
+        entries: Entries,
+        bucket: tuple[Uploaded, ...],
     ) -> Iterator[Outcome]:
+        footer = bucket[segment].footer if segment < len(bucket) else NO_FINAL
         live = [d for d in disks if ensemble in d.ensembles and self._logstore.answers(d)]
         for seen, blocks, problem in self._endings(tuple(sorted(d.segment(segment) for d in live))):
-            if problem or seen == NO_FINAL or Rule.OWN_FENCE in self._broken:
+            if footer not in (NO_FINAL, seen._replace(term=0)):
+                yield Outcome(entries, f"segment {segment}: the bucket has another footer")
+            elif problem or seen == NO_FINAL or Rule.OWN_FENCE in self._broken:
                 yield Outcome(entries + blocks, problem and f"segment {segment}: {problem}")
             else:
                 named = ensemble if Rule.FINAL_NAMES_NEXT in self._broken else seen.ensemble
-                yield from self._recoveries(disks, segment + 1, named, entries + blocks)
+                yield from self._recoveries(disks, segment + 1, named, entries + blocks, bucket)
 
     def _find_endings(self, held: tuple[Segment, ...]) -> frozenset[Ending]:
         """Of one segment, by which of the logstores reply, undisturbed. `held`: what each has."""

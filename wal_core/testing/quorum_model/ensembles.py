@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wal_core.testing.quorum_model.logstore import Logstore
 from wal_core.testing.quorum_model.rules import Bounds, Rule
-from wal_core.testing.quorum_model.values import HERE, LOST, OPENING, SPARE, State
+from wal_core.testing.quorum_model.values import BEGINNING, HERE, LOST, OPENING, SPARE, State
 
 
 class Ensembles:
@@ -23,7 +23,7 @@ class Ensembles:
         gives the promise. A disk that lost the log is a newcomer like others, under a new birth:
         the spares stand for these, too."""
         writer, disk = state.writers[at], state.disks[place]
-        if not self._may_change(state, at) or disk.heard[at].joined:
+        if writer.phase == BEGINNING or not self._may_change(state, at) or disk.heard[at].joined:
             return None
         if disk.presence == LOST and Rule.BIRTH not in self._broken:
             return None

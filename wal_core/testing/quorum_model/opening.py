@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wal_core.testing.quorum_model.checks import check_opened
+from wal_core.testing.quorum_model.checks import check_opened, read_bucket
 from wal_core.testing.quorum_model.ensembles import Ensembles
 from wal_core.testing.quorum_model.logstore import Logstore
 from wal_core.testing.quorum_model.recovery import decide, promises_min
@@ -34,6 +34,19 @@ class Opening:
         self._broken = broken
         self._logstore = logstore
         self._change = change
+
+    def begin(self, state: State, at: int) -> Iterator[Step]:
+        """Read the newest manifest, and from the bucket what lies before its pointer."""
+        writer = state.writers[at]
+        pointer, ensemble, _ = state.manifest
+        began = writer._replace(
+            phase=OPENING,
+            segment=pointer,
+            ensemble=ensemble,
+            entries=read_bucket(state.bucket, pointer),
+            pointer=pointer,
+        )
+        yield f"{writer.name} reads the manifest", state.with_writer(at, began)
 
     def ask(self, state: State, at: int, place: int) -> State | None:
         """The tail alone, without a promise: nobody should."""
@@ -115,8 +128,10 @@ class Opening:
         the newest and to create the one behind it are two steps, which count if nobody came
         between; so they are one here."""
         writer = state.writers[at]
-        if writer.phase == FENCED and state.term < self._terms[writer.name]:
-            committed = state._replace(term=self._terms[writer.name])
+        term, newest = self._terms[writer.name], state.manifest
+        moved = newest.pointer != writer.pointer and Rule.BEGIN_AGAIN not in self._broken
+        if newest.term < term and not moved:
+            committed = state._replace(manifest=newest._replace(term=term))
             yield f"{writer.name} commits its manifest", self._serve(committed, at)
 
     def _serve(self, state: State, at: int) -> State:

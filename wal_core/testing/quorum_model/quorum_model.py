@@ -10,7 +10,9 @@ from wal_core.testing.quorum_model.ensembles import Ensembles
 from wal_core.testing.quorum_model.logstore import Logstore
 from wal_core.testing.quorum_model.opening import Opening
 from wal_core.testing.quorum_model.rules import REPLICAS, Bounds, Rule
+from wal_core.testing.quorum_model.uploading import Uploading
 from wal_core.testing.quorum_model.values import (
+    BEGINNING,
     FENCED,
     FIRST_ENSEMBLE,
     GONE,
@@ -22,6 +24,7 @@ from wal_core.testing.quorum_model.values import (
     OPENING,
     SPARE,
     Disk,
+    Manifest,
     Segment,
     State,
     Step,
@@ -47,6 +50,7 @@ class QuorumModel:
         self._change = Ensembles(bounds, broken, self._logstore)
         self._opening = Opening(self._terms, broken, self._logstore, self._change)
         self._writing = Writing(bounds, self._terms, broken, self._change)
+        self._uploading = Uploading(self._terms, broken)
         self._arrivals = Arrivals(self._opening, self._writing, broken, self._logstore)
         self._checks = Checks(broken)
 
@@ -73,6 +77,12 @@ class QuorumModel:
                 name = disk.name or f"disk {place}"
                 for label, after in self._between(state, at, place):
                     yield f"{name} {label}", self._simplest(after)
+            if writer.phase == OPEN and self._bounds.uploads:
+                for label, after in self._uploading.steps(state, at):
+                    yield label, self._simplest(after)
+        if self._bounds.uploads:
+            for label, after in self._uploading.trims(state):
+                yield label, self._simplest(after)
         yield from self._losses(state)
         if self._broken:
             yield from self._restarts(state)
@@ -80,7 +90,8 @@ class QuorumModel:
 
     def _beginning(self) -> State:
         owned = self._bounds.owned
-        writers = [Writer(name) for name in self._terms]
+        phase = BEGINNING if self._bounds.uploads else OPENING
+        writers = [Writer(name, phase) for name in self._terms]
         nobody = (NOT_HEARD,) * len(writers)
         member = Disk("", HERE, FIRST_ENSEMBLE, "", (), nobody)
         spare = Disk("", SPARE, "", "", (), nobody)
@@ -90,7 +101,7 @@ class QuorumModel:
             member = member._replace(promised="a", heard=heard)
         disks = [member] * REPLICAS + [spare] * self._bounds.spares_count
         named = tuple(d._replace(name=name) for d, name in zip(disks, "ABCDE", strict=False))
-        return State(named, tuple(writers), term=self._bounds.terms[0] if owned else 0)
+        return State(named, tuple(writers), Manifest(term=self._bounds.terms[0] if owned else 0))
 
     # -- what can happen ----------------------------------------------------------------------
 
@@ -98,7 +109,11 @@ class QuorumModel:
         writer = state.writers[at]
         if writer.proposing:
             return
-        steps = {OPENING: self._opening.decide, FENCED: self._opening.commit}
+        steps = {
+            BEGINNING: self._opening.begin,
+            OPENING: self._opening.decide,
+            FENCED: self._opening.commit,
+        }
         for label, after in steps.get(writer.phase, self._writing.steps)(state, at):
             yield label, self._simplest(after)
 
@@ -108,7 +123,7 @@ class QuorumModel:
         joined = self._change.join(state, at, place)
         if joined is not None:
             yield f"joins for {writer.name}", joined
-        if not self._logstore.answers(disk):
+        if writer.phase == BEGINNING or not self._logstore.answers(disk):
             return
         if writer.ensemble in disk.ensembles:
             asked = self._opening.ask(state, at, place)
@@ -167,7 +182,8 @@ class QuorumModel:
         """The one of all states that differ by nothing that can ever matter."""
         if not {Rule.APPEND_PROMISED, Rule.FINAL_PROMISED} & self._broken:
             for at, writer in enumerate(state.writers):
-                if writer.phase != GONE and not self._can_act(state, writer):
+                uploads = self._bounds.uploads and writer.phase == OPEN
+                if writer.phase != GONE and not uploads and not self._can_act(state, writer):
                     state = state.with_writer(at, Writer(writer.name, GONE))
                     for place, disk in enumerate(state.disks):
                         state = state.with_disk(place, disk.with_heard(at, NOT_HEARD))

@@ -48,8 +48,17 @@ class Rule(Enum):
     END_IS_FINAL = "what recovery decides is chosen as a final before the log is open"
     OWN_FENCE = "opening is over when a fence of one's own is chosen, even after a final"
     MANIFEST_LAST = (
-        "then its term goes into the manifest, where no lower one follows; then it serves"
+        "then a manifest tells its term, behind which no lower one comes; then it serves"
     )
+    BEGIN_AGAIN = "the pointer has not moved since it began: what it took for missing was trimmed"
+
+    # Upload.
+    UPLOAD_CONFIRMED = "only what is confirmed is uploaded"
+    UPLOAD_COMPARE = "an object that is there counts for what it holds, not for what was to be put"
+    FOOTER_WHEN_CHOSEN = "a footer is uploaded when its final is chosen"
+    POINTER_WHEN_UPLOADED = "the pointer passes a segment when the bucket has all of it"
+    POINTER_NAMES_ENSEMBLE = "with the pointer goes the ensemble of the segment it points to"
+    TRIM_BEHIND_POINTER = "logstores forget a segment when the pointer has passed it"
 
 
 class Bounds(NamedTuple):
@@ -67,5 +76,7 @@ class Bounds(NamedTuple):
     """Ensembles made, each with one newcomer."""
     lost_max: int = 0
     """Disks that lose everything. One is what quorum mode survives."""
+    uploads: bool = False
+    """Segments are uploaded, the pointer moves past them, and logstores forget them."""
     prelude: tuple[str, ...] = ()
     """Steps taken before the exploration begins, to bring it to where it is interesting."""

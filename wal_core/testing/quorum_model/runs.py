@@ -44,6 +44,9 @@ _PROMISED_TWICE = _EQUAL_TERMS._replace(
     ),
 )
 
+_UPLOAD = Bounds(blocks_max=1, rolls_max=1, uploads=True)
+_UPLOAD_TAIL = Bounds(uploads=True)
+
 RUNS = {
     "tail": _TAIL,
     "start": Bounds(owned=False, rolls_max=1),
@@ -52,6 +55,8 @@ RUNS = {
     "lost disk": _LOST._replace(terms=(1, 2, 3), blocks_max=1),
     "newcomer": _NEWCOMER._replace(blocks_max=3),
     "changed ensemble": _CHANGED,
+    "upload": _UPLOAD,
+    "upload of a tail": _UPLOAD_TAIL,
 }
 """Seconds each; `make check` runs them all."""
 
@@ -64,6 +69,8 @@ LONG_RUNS = {
     "roll of three writers": _ROLL._replace(terms=(1, 2, 3)),
     "newcomer of three writers": _NEWCOMER._replace(terms=(1, 2, 3)),
     "ensemble": _ENSEMBLE,
+    "upload, 2 blocks": _UPLOAD._replace(blocks_max=2),
+    "upload, lost disk": _UPLOAD._replace(lost_max=1),
 }
 """Minutes, and a gigabyte or two of memory: `make model`."""
 
@@ -96,5 +103,12 @@ BREAKS: dict[Rule, Bounds] = {
     Rule.END_IS_FINAL: Bounds(),
     Rule.OWN_FENCE: Bounds(),
     Rule.MANIFEST_LAST: _SHORT_TAIL,
+    Rule.BEGIN_AGAIN: _UPLOAD,
+    Rule.UPLOAD_CONFIRMED: _UPLOAD,
+    Rule.UPLOAD_COMPARE: _UPLOAD_TAIL,
+    Rule.FOOTER_WHEN_CHOSEN: _UPLOAD,
+    Rule.POINTER_WHEN_UPLOADED: _UPLOAD,
+    Rule.POINTER_NAMES_ENSEMBLE: _CHANGED._replace(uploads=True, lost_max=0),
+    Rule.TRIM_BEHIND_POINTER: _UPLOAD,
 }
 """Where breaking a rule shows."""

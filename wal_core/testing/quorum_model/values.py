@@ -66,6 +66,11 @@ class Disk(NamedTuple):
     segments: tuple[Segment, ...]  # without the empty ones behind the last
     heard: tuple[Heard, ...]  # by writer
 
+    def without_segments(self, count: int) -> Disk:
+        """Trimmed: the first `count` are gone."""
+        rest = self.segments[count:]
+        return self._replace(segments=(*[NOTHING] * count, *rest) if rest else ())
+
     def segment(self, number: int) -> Segment:
         return self.segments[number] if number < len(self.segments) else NOTHING
 
@@ -87,8 +92,9 @@ class Proposal(NamedTuple):
     blocks: Entries
 
 
-OPENING, FENCED, OPEN, GONE = range(4)
-"""FENCED: its own fence is chosen. GONE: nothing it sent can be taken any more."""
+BEGINNING, OPENING, FENCED, OPEN, GONE = range(5)
+"""BEGINNING: has read nothing yet. FENCED: its own fence is chosen. GONE: nothing it sent can be
+taken any more."""
 
 
 class Writer(NamedTuple):
@@ -101,8 +107,33 @@ class Writer(NamedTuple):
     entries: Entries = ()  # of all segments before
     sent: Entries = ()  # blocks of the segment it writes
     confirmed: int = 0  # of them
+    pointer: int = 0  # of the manifest it began with
+    uploaded: tuple[int, int] = (0, 0)  # a segment and how much of it, for who does not look
     proposals: tuple[Proposal, ...] = ()
     proposing: bool = False  # the last of them, and waits
+
+
+class Uploaded(NamedTuple):
+    """What the bucket has of a segment."""
+
+    objects: tuple[tuple[int, Entries], ...] = ()  # from which block on, and the blocks
+    footer: Final = NO_FINAL  # without a term: the one that was chosen
+
+    @property
+    def blocks(self) -> Entries:
+        """All from the first on; "" for those of a gap."""
+        blocks: Entries = ()
+        for position, content in self.objects:
+            blocks += ("",) * (position - len(blocks)) + content
+        return blocks
+
+
+class Manifest(NamedTuple):
+    """The newest: segments before the pointer are read from the bucket alone."""
+
+    pointer: int = 0
+    ensemble: str = FIRST_ENSEMBLE  # of the segment it points to
+    term: int = 0
 
 
 class State(NamedTuple):
@@ -111,13 +142,22 @@ class State(NamedTuple):
 
     disks: tuple[Disk, ...]
     writers: tuple[Writer, ...]
-    term: int = 0  # in the newest manifest
+    manifest: Manifest = Manifest()  # the newest
+    bucket: tuple[Uploaded, ...] = ()  # by segment
     appended_count: int = 0
     rolls_count: int = 0
     changes_count: int = 0
     lost_count: int = 0
     visible: Entries = ()  # acknowledged, or served by somebody who opened the log
     wrong: str = ""
+
+    def uploaded(self, number: int) -> Uploaded:
+        return self.bucket[number] if number < len(self.bucket) else Uploaded()
+
+    def with_uploaded(self, number: int, uploaded: Uploaded) -> State:
+        missing = [Uploaded()] * (number - len(self.bucket))
+        bucket = (*self.bucket[:number], *missing, uploaded, *self.bucket[number + 1 :])
+        return self._replace(bucket=bucket)
 
     def with_disk(self, at: int, disk: Disk) -> State:
         return self._replace(disks=(*self.disks[:at], disk, *self.disks[at + 1 :]))
