@@ -95,6 +95,7 @@ buckets: $(VENV)/.dev
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not storage_blind" --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
+	$(BIN)/pytest $(SIDE_BY_SIDE) --modes gs,az --kills 3 compat_tests/faults/test_kill_loop.py
 
 # Every broker with three data logs: what each request meets, and what must be fair or last, in a minute;
 # and all of it, but for the fight in which an opener may get some of several logs and not others.

@@ -25,6 +25,9 @@ from compat_tests.support.client import LIBRARIES, Client, Library
 from compat_tests.support.environments import MissingClientError
 from compat_tests.support.gateway import Gateway, Remote, split_command, start_with
 from compat_tests.support.kafka import KAFKA_3, KAFKA_4, Kafka
+from wal_core.testing.azure_server import AzureServer
+from wal_core.testing.google_front import GoogleFront
+from wal_core.testing.node_packages import MissingToolError
 from wal_core.testing.s3_server import S3Server
 
 MARKERS = {
@@ -34,7 +37,10 @@ MARKERS = {
     "every_client_in(modes)": "runs there with every library, also with those that have others",
     "storage_blind(why)": "proves nothing that storage could break; runs in one mode, memory:",
 }
-_MODES_HELP = "of file, object (a folder of objects) and s3 (a bucket); default: %(default)s"
+BUCKET_MODES = ("s3", "gs", "az")
+_MODES_HELP = (
+    "of file, object (a folder of objects), and s3, gs, az (a bucket); default: %(default)s"
+)
 _BUCKET = "compat"
 Broker = Gateway | Remote
 
@@ -165,8 +171,8 @@ def broker_of(
     """The broker of a mode: started when first wanted, and there for the whole session, whatever
     the order in which tests of different modes run."""
     started: dict[str, Broker] = {}
-    if "s3" in request.config.getoption("--modes").split(","):
-        request.getfixturevalue("s3_server")  # started before them, so it ends after them
+    for mode in set(request.config.getoption("--modes").split(",")) & set(BUCKET_MODES):
+        request.getfixturevalue(f"{mode}_server")  # started before them, so it ends after them
     with ExitStack() as stack:
 
         def get(mode: str) -> Broker:
@@ -202,15 +208,36 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def gs_server(s3_server: S3Server) -> Iterator[GoogleFront]:
+    """The bucket of mode gs: the same, in Google's dialect."""
+    with GoogleFront(s3_server) as front:
+        yield front
+
+
+@pytest.fixture(scope="session")
+def az_server(request: pytest.FixtureRequest) -> Iterator[AzureServer]:
+    """The container of mode az."""
+    try:
+        server = AzureServer()
+    except MissingToolError as error:
+        request.config.stash[_missing]["azurite"] = str(error)
+        pytest.skip(f"azurite is not available: {error}")
+    request.config.stash[_ran]["azurite"] = server.version
+    with server:
+        server.make_container(_BUCKET)
+        yield server
+
+
 def place(
     request: pytest.FixtureRequest, mode: str, folders: pytest.TempPathFactory
 ) -> tuple[str, dict[str, str]]:
     """A new data location for a mode, and the environment that leads to it."""
     folder = folders.mktemp(f"data-{mode}")
-    if mode != "s3":
+    if mode not in BUCKET_MODES:
         return str(folder), {}
-    server = request.getfixturevalue("s3_server")
-    return f"s3://{_BUCKET}/{folder.name}", server.environ()
+    server = request.getfixturevalue(f"{mode}_server")
+    return f"{mode}://{_BUCKET}/{folder.name}", server.environ()
 
 
 @pytest.fixture(scope="session")

@@ -169,4 +169,7 @@ class CloudSettings:
     endpoint: str | None = None  # S3 only: http://HOST:PORT or https://HOST
     region: str | None = None  # S3 only
     path_style: bool = True  # S3 only: False puts the bucket's name into the host name
+    gs_endpoint: str | None = None  # Google Cloud Storage: http://HOST:PORT or https://HOST
+    az_endpoint: str | None = None  # Azure: with the account's name in host or path
+    az_account: str | None = None  # Azure only: the storage account that the container is in
     timeout_ms: int = STORE_TIMEOUT_MS  # of one request

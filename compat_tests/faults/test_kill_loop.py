@@ -26,6 +26,8 @@ PAIRS = {
     "file": ("confluent-kafka", "kafka-python"),
     "object": ("kafka-python", "confluent-kafka"),
     "s3": ("confluent-kafka", "kafka-python"),
+    "gs": ("kafka-python", "confluent-kafka"),
+    "az": ("confluent-kafka", "kafka-python"),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from compat_tests.repo.files import ROOT, read
 from compat_tests.support.client import LIBRARIES
 
-ALL = sorted([*LIBRARIES, "apache-kafka-3", "apache-kafka-4", "kcat"])
+ALL = sorted([*LIBRARIES, "apache-kafka-3", "apache-kafka-4", "kcat", "azurite"])
 
 
 def run_with(folder: Path, recipe: str) -> subprocess.CompletedProcess[str]:

@@ -55,7 +55,7 @@ class Gateway:
         command: list[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """`mode` is file, object or s3: object mode in a bucket, which `environ` leads to."""
+        """`mode` is file, object, or s3, gs, az: objects in a bucket, which `environ` leads to."""
         self.data = data
         self.mode = mode
         self.port = 0
@@ -107,7 +107,7 @@ class Gateway:
     def spawn(self) -> None:
         """Starts the process and leaves it to itself."""
         assert not self.running
-        mode = "object" if self.mode == "s3" else self.mode
+        mode = "file" if self.mode == "file" else "object"
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", mode]
         self._ready.clear()
         self._process = subprocess.Popen(

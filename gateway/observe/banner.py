@@ -83,7 +83,7 @@ def _data(config: Config) -> str:
     if config.in_memory:
         return "in memory: gone when this process ends"
     if config.in_bucket:
-        return config.data + (f" at {config.s3_endpoint}" if config.s3_endpoint else "")
+        return config.data + (f" at {config.endpoint}" if config.endpoint else "")
     return str(Path(config.data).absolute())
 
 

@@ -56,6 +56,9 @@ class Config:
     s3_endpoint: str = ""
     s3_region: str = ""
     s3_path_style: bool = True
+    gs_endpoint: str = ""
+    az_endpoint: str = ""
+    az_account: str = ""
     flush_preset: Literal["latency", "cost"] = "latency"  # buckets: what writes may cost
     writes_per_s_max_count: int = 0  # 0: by flush_preset in a bucket, else no limit
 
@@ -186,6 +189,12 @@ class Config:
     def in_bucket(self) -> bool:
         """True when the data are in an object store elsewhere."""
         return self.data.lower().startswith(BUCKETS)
+
+    @property
+    def endpoint(self) -> str:
+        """Where the bucket is, as far as settings say; empty: environment or provider do."""
+        by_scheme = {"s3": self.s3_endpoint, "gs": self.gs_endpoint, "az": self.az_endpoint}
+        return by_scheme.get(self.data.lower().partition("://")[0], "")
 
     def advertised(self, bound_port: int) -> tuple[str, int]:
         """The (host, port) clients are told, given the port that was really bound."""

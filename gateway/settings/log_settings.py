@@ -41,6 +41,9 @@ def cloud_settings(config: Config) -> CloudSettings:
         endpoint=config.s3_endpoint or None,
         region=config.s3_region or None,
         path_style=config.s3_path_style,
+        gs_endpoint=config.gs_endpoint or None,
+        az_endpoint=config.az_endpoint or None,
+        az_account=config.az_account or None,
         timeout_ms=config.store_timeout_ms,
     )
 

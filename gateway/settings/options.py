@@ -8,6 +8,7 @@ from gateway.settings.cluster_options import CLUSTER_OPTIONS
 from gateway.settings.values import (
     MEMORY,
     Option,
+    parse_account,
     parse_address,
     parse_count,
     parse_duration,
@@ -26,7 +27,7 @@ _WHERE = "Where"
 _TOPICS = "Topics"
 _LIMITS = "Limits: past one, the sender is slowed down or refused with Kafka's error"
 _STORAGE = "Storage"
-_BUCKET = "Buckets: keys come from AWS_ACCESS_KEY_ID and so on, a profile, or the machine's role"
+_BUCKET = "Buckets: keys come from the provider's variables, a profile, or the machine's role"
 _GROUPS = "Consumer groups"
 _MONITORING = "Monitoring"
 _PROCESS = "Process"
@@ -54,7 +55,7 @@ OPTIONS: tuple[Option, ...] = (
         "data",
         parse_text,
         _WHERE,
-        f'Folder or bucket (s3://BUCKET/PREFIX) to keep the data in, or "{MEMORY}" to keep none.',
+        f'Folder or bucket (s3://BUCKET/PREFIX, gs:, az:) of the data, "{MEMORY}" to keep none.',
     ),
     Option(
         "mode",
@@ -83,6 +84,27 @@ OPTIONS: tuple[Option, ...] = (
         parse_switch,
         _BUCKET,
         "Name the bucket in the path; off: in the host name.",
+    ),
+    Option(
+        "gs_endpoint",
+        parse_endpoint,
+        _BUCKET,
+        "Address of a Google Cloud Storage that is not Google's; to http:// no token is sent.",
+        default="GOOGLE_BASE_URL, STORAGE_EMULATOR_HOST, or Google's",
+    ),
+    Option(
+        "az_endpoint",
+        parse_endpoint,
+        _BUCKET,
+        "Address of a blob service in another cloud than Azure's public one, or of an emulator.",
+        default="AZURE_STORAGE_ENDPOINT, or Azure's",
+    ),
+    Option(
+        "az_account",
+        parse_account,
+        _BUCKET,
+        "Storage account that the container is in.",
+        default="AZURE_STORAGE_ACCOUNT_NAME",
     ),
     Option(
         "flush_preset",

@@ -156,6 +156,13 @@ def parse_region(raw: object) -> str:
     raise ValueError('a region such as "eu-central-1"')
 
 
+def parse_account(raw: object) -> str:
+    """The name of a storage account; nothing at all: what the environment says."""
+    if isinstance(raw, str) and re.fullmatch(r"[a-z0-9-]{0,63}", raw.strip()):
+        return raw.strip()
+    raise ValueError('a storage account such as "mystorage"')
+
+
 def parse_choice(raw: object, choices: tuple[str, ...]) -> str:
     """One of a few words, in any case."""
     if isinstance(raw, str) and (word := raw.strip().lower()) in choices:

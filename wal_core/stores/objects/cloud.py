@@ -18,8 +18,10 @@ from wal_core.config import MIB, CloudSettings
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.stores.deadline import deadline_s, expect
 from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectInfo
+from wal_core.stores.objects.cloud_endpoint import endpoint_of
 from wal_core.stores.objects.cloud_errors import Kind, Problem, understand
-from wal_core.stores.objects.cloud_location import endpoint_of, open_backend, parse_location
+from wal_core.stores.objects.cloud_location import open_backend, parse_location
+from wal_core.stores.objects.cloud_remedies import REMEDIES
 from wal_core.types import Buffer
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class CloudStore:
         self._library = obstore
         self._backend = backend
         self._bulk = bulk  # the same with more patience: for what moves many bytes
+        self._remedies = REMEDIES[location.partition("://")[0]]
         self.location = location
         self.where = where
         """For people: location, and endpoint where it is not the provider's own."""
@@ -167,7 +170,7 @@ class CloudStore:
         except WalError:
             raise
         except Exception as error:
-            problem = understand(error)
+            problem = understand(error, self._remedies)
             self.answered = self.answered or problem.answered
             raise self._translated(verb, key, problem) from None
         self.answered = True
@@ -209,7 +212,7 @@ def open_cloud(
     bulk_ms = round(deadline_s(settings.timeout_ms, _BULK_BYTES) * 1000)
     patient = dataclasses.replace(settings, timeout_ms=bulk_ms)
     bulk = open_backend(parsed, patient, environ)
-    endpoint = endpoint_of(parsed, settings, environ)
+    endpoint = endpoint_of(parsed.scheme, settings, environ)
     where = f"{parsed} at {endpoint}" if endpoint else str(parsed)
     return CloudStore(backend, bulk, str(parsed), where)
 

@@ -11,6 +11,8 @@ import enum
 import re
 from typing import NamedTuple
 
+from wal_core.stores.objects.cloud_remedies import Remedies
+
 
 class Kind(enum.Enum):
     """What the caller has to do."""
@@ -32,46 +34,21 @@ class Problem(NamedTuple):
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+_MESSAGE = re.compile(r"<Message>([^<\n]{1,300})")  # the first line: Azure's second is a number
 _SYSTEM = re.compile(r'(?:message|error): "([^"]{1,200})"')
 _DEBUG = "\n\nDebug source"
+_RANGE_BEHIND = "Wanted range starting at"  # the library's own, of a store that sends all instead
 _METADATA_ADDRESSES = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 # Said with status 400, although repeating helps.
 _PASSING_CODES = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "SlowDown"})
 
-_KEYS_REMEDY = (
-    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
-)
-_RIGHTS_REMEDY = (
-    "the credentials need the rights to list the bucket and to get, put and delete its objects"
-)
-_REGION_REMEDY = "set the bucket's own region with --s3-region or AWS_REGION"
-_CONDITION_REMEDY = (
-    "the store has to support conditional writes (PUT with If-None-Match), which keep two writers "
-    "out of one log"
-)
-_NO_KEYS = (
-    "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with "
-    "AWS_PROFILE, or give this machine a role"
-)
-_REMEDIES = {
-    "NoSuchBucket": "create the bucket or correct --data",
-    "InvalidBucketName": "correct the bucket's name in --data",
-    "InvalidAccessKeyId": _KEYS_REMEDY,
-    "SignatureDoesNotMatch": _KEYS_REMEDY,
-    "InvalidToken": _KEYS_REMEDY,
-    "ExpiredToken": _KEYS_REMEDY,
-    "RequestTimeTooSkewed": "set this machine's clock",
-    "AuthorizationHeaderMalformed": _REGION_REMEDY,
-    "PermanentRedirect": _REGION_REMEDY,
-    "NotImplemented": _CONDITION_REMEDY,
-}
-_STATUS_REMEDIES = {401: _KEYS_REMEDY, 403: _RIGHTS_REMEDY, 501: _CONDITION_REMEDY}
+_NO_BUCKET_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
+_SIGNING = "token request"  # in errors of what gives out tokens, not of the store
 
 
-def understand(error: Exception) -> Problem:
+def understand(error: Exception, remedies: Remedies) -> Problem:
     """Sort an error of the library into what the caller must do, with a text for people."""
     text = str(error)
     name = type(error).__name__
@@ -80,36 +57,48 @@ def understand(error: Exception) -> Problem:
     code = code_match[1] if code_match else ""
     if name == "AlreadyExistsError":
         return Problem(Kind.EXISTS, "the key exists", answered=True)
-    if name == "FileNotFoundError" and code != "NoSuchBucket":
+    if name == "FileNotFoundError" and code not in _NO_BUCKET_CODES:
         return Problem(Kind.MISSING, "no such object", answered=True)
-    if any(address in text.partition(_DEBUG)[0] for address in _METADATA_ADDRESSES):
-        return Problem(Kind.REFUSED, _NO_KEYS, answered=False)
-    if status == 416:
+    if status == 416 or _RANGE_BEHIND in text:
         return Problem(Kind.OUT_OF_RANGE, "the range lies behind the end", answered=True)
+    if refusal := _signing_in(text.partition(_DEBUG)[0], status, remedies):
+        return refusal
     if status:
-        return _from_answer(status, code, _MESSAGE.search(text))
-    return _without_answer(name, text)
+        return _from_answer(status, code, _MESSAGE.search(text), remedies)
+    return _without_answer(name, text, remedies)
 
 
-def _from_answer(status: int, code: str, message: re.Match[str] | None) -> Problem:
+def _signing_in(said: str, status: int, remedies: Remedies) -> Problem | None:
+    """What was asked for a token, before the store was asked for anything, and has none for us."""
+    if any(address in said for address in _METADATA_ADDRESSES):
+        return Problem(Kind.REFUSED, remedies.no_keys, answered=False)
+    if _SIGNING in said and 400 <= status < 500 and status not in _PASSING_STATUS:
+        text = f"signing in is refused with {status}; {remedies.keys}"
+        return Problem(Kind.REFUSED, text, answered=False)
+    return None
+
+
+def _from_answer(
+    status: int, code: str, message: re.Match[str] | None, remedies: Remedies
+) -> Problem:
     said = f"{status} {code}".strip()
     if message:
         said += f" ({message[1].strip()})"
     if code in _PASSING_CODES or status in _PASSING_STATUS or (status > 501 and status != 505):
         return Problem(Kind.LATER, f"the store answers {said}", answered=True)
-    remedy = _REMEDIES.get(code) or _STATUS_REMEDIES.get(status)
+    remedy = remedies.of(status, code)
     text = f"the store refuses with {said}"
     return Problem(Kind.REFUSED, f"{text}; {remedy}" if remedy else text, answered=True)
 
 
-def _without_answer(name: str, text: str) -> Problem:
+def _without_answer(name: str, text: str, remedies: Remedies) -> Problem:
     if "redirect without LOCATION" in text:
-        return Problem(Kind.REFUSED, f"the bucket is elsewhere; {_REGION_REMEDY}", answered=True)
+        return Problem(Kind.REFUSED, f"it is elsewhere; {remedies.elsewhere}", answered=True)
     if "MissingEtag" in text or "NotPartial" in text or "MissingLastModified" in text:
         said = "what answers there does not speak the store's protocol; check the endpoint"
         return Problem(Kind.REFUSED, said, answered=True)
     if name in ("PermissionDeniedError", "UnauthenticatedError"):
-        return Problem(Kind.REFUSED, f"the store refuses; {_RIGHTS_REMEDY}", answered=True)
+        return Problem(Kind.REFUSED, f"the store refuses; {remedies.rights}", answered=True)
     if name in ("InvalidPathError", "ValueError", "TypeError"):
         return Problem(Kind.REFUSED, f"the library refuses the call ({name})", answered=False)
     if "kind: Timeout" in text or "TimedOut" in text:

@@ -14,7 +14,7 @@ from wal_core.testing.seeds import stream
 from wal_core.testing.sim_bucket import Bucket, BucketClient
 
 
-@pytest.fixture(params=["memory", "folder", "faulty", "simulated", "s3", "moto"])
+@pytest.fixture(params=["memory", "folder", "faulty", "simulated", "s3", "moto", "az", "gs"])
 async def store(request, tmp_path):
     if request.param == "memory":
         made = MemoryStore()
@@ -22,7 +22,7 @@ async def store(request, tmp_path):
         made = FaultyObjectStore(MemoryStore())
     elif request.param == "simulated":
         made = BucketClient(Bucket(latency_s=(0.0, 0.0001)), stream(1, "contract"))
-    elif request.param in ("s3", "moto"):
+    elif request.param in ("s3", "moto", "az", "gs"):
         made = request.getfixturevalue(f"{request.param}_store")
     else:
         made = LocalFolderStore(tmp_path / "new" / "folder", SystemRng())
