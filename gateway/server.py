@@ -18,10 +18,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Services
-from gateway.broker.broker import Broker, BrokerLimits
+from gateway.broker.broker import Broker
 from gateway.broker.fetch_sessions import FetchSessions
+from gateway.broker.limits import BrokerLimits
 from gateway.broker.metadata_records import ConfigsChanged
 from gateway.broker.retention import Retention
+from gateway.broker.topics import Topic
 from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -106,6 +108,7 @@ class Gateway:
         self.groups = GroupCoordinators(
             group_config(config), self.broker.log_of_groups, clock=clock, rng=rng
         )
+        self.broker.when_gone = self._topics_gone
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
@@ -131,6 +134,10 @@ class Gateway:
             ByteBudget(config.buffered_bytes_max),
             ReplyBudget(config.reply_bytes_max),
         )
+
+    def _topics_gone(self, topics: Sequence[Topic]) -> None:
+        for topic in topics:
+            self.groups.topic_gone(topic.name, topic.id)
 
     def _act_on_configs(self, changed: ConfigsChanged) -> None:
         if changed.kind != "broker":

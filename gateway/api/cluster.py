@@ -13,6 +13,7 @@ from gateway.api.authorized import authorized_operations
 from gateway.api.call import Call, error_code
 from gateway.api.row import Resource
 from gateway.broker.errors import BrokerError
+from gateway.broker.leadership import leader_of
 from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
 from gateway.fairness.slices import Slices
@@ -34,7 +35,7 @@ from protocol.messages.metadata import (
 FIRST_VERSION_WITH_FLAG = 4
 FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
 BROKERS_ENDPOINT = 1
-NO_LEADER = -1
+NO_LEADER = NO_CONTROLLER = -1
 
 
 async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
@@ -53,16 +54,25 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
         allowed = authorized_operations(Resource.TOPIC, is_asked=True)
         for answer in answers:
             answer.topic_authorized_operations = allowed
-    node = broker.node
     return MetadataResponse(
-        brokers=[MetadataResponseBroker(node_id=node.node_id, host=node.host, port=node.port)],
+        brokers=[
+            MetadataResponseBroker(
+                node_id=node.node_id, host=node.host, port=node.port, rack=node.rack
+            )
+            for node in broker.cluster.nodes
+        ],
         cluster_id=broker.cluster_id,
-        controller_id=node.node_id,
+        controller_id=_controller_id(call),
         topics=answers,
         cluster_authorized_operations=authorized_operations(
             Resource.CLUSTER, request.include_cluster_authorized_operations
         ),
     )
+
+
+def _controller_id(call: Call) -> int:
+    controller = call.broker.cluster.controller
+    return NO_CONTROLLER if controller is None else controller.node_id
 
 
 def _check_asked(request: MetadataRequest, version: int) -> None:
@@ -80,6 +90,10 @@ async def _answers(
 ) -> list[MetadataResponseTopic]:
     """What exists is told at once: a topic that comes into being is waited for a moment only, by
     all who ask for it together, and is then told as one whose leader is not known yet."""
+    await call.broker.search(
+        (topic.name or "" for topic in asked if not _is_by_id(topic)),
+        (topic.topic_id for topic in asked if _is_by_id(topic)),
+    )
     found: dict[str | bytes, Topic | MetadataResponseTopic] = {}  # each once, as in Kafka
     coming: list[Topic] = []
     slices = Slices()
@@ -160,28 +174,29 @@ def _told(topic: Topic, call: Call) -> MetadataResponseTopic:
 
 
 def _describe(topic: Topic, call: Call) -> MetadataResponseTopic:
-    node_ids = [call.broker.node.node_id]
     return MetadataResponseTopic(
         name=topic.name,
         topic_id=topic.id,
         is_internal=topic.is_internal,
-        partitions=[_describe_partition(partition, node_ids) for partition in topic.partitions],
+        partitions=[_describe_partition(partition, call) for partition in topic.partitions],
     )
 
 
-def _describe_partition(partition: Partition, node_ids: list[int]) -> MetadataResponsePartition:
-    if not partition.is_served:
+def _describe_partition(partition: Partition, call: Call) -> MetadataResponsePartition:
+    leader = leader_of(partition, call.broker.cluster)
+    if leader is None:
         return MetadataResponsePartition(
             error_code=ErrorCode.LEADER_NOT_AVAILABLE,
             partition_index=partition.index,
             leader_id=NO_LEADER,
-            replica_nodes=node_ids,
+            replica_nodes=[call.broker.node.node_id],
             isr_nodes=[],
         )
+    node_ids = [leader.node.node_id]
     return MetadataResponsePartition(
         partition_index=partition.index,
-        leader_id=node_ids[0],
-        leader_epoch=partition.leader_epoch,
+        leader_id=leader.node.node_id,
+        leader_epoch=leader.epoch,
         replica_nodes=node_ids,
         isr_nodes=node_ids,
     )
@@ -202,11 +217,15 @@ async def describe_cluster(request: DescribeClusterRequest, call: Call) -> Descr
         raise BrokerError(
             ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, "this gateway has no separate controllers"
         )
-    node = call.broker.node
     return DescribeClusterResponse(
         cluster_id=call.broker.cluster_id,
-        controller_id=node.node_id,
-        brokers=[DescribeClusterBroker(broker_id=node.node_id, host=node.host, port=node.port)],
+        controller_id=_controller_id(call),
+        brokers=[
+            DescribeClusterBroker(
+                broker_id=node.node_id, host=node.host, port=node.port, rack=node.rack
+            )
+            for node in call.broker.cluster.nodes
+        ],
         cluster_authorized_operations=authorized_operations(
             Resource.CLUSTER, request.include_cluster_authorized_operations
         ),

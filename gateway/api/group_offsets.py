@@ -57,10 +57,14 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
     code = await groups_ready(call)
     if code is not ErrorCode.NONE:
         return offset_commit_error(request, code)
+    by_id = call.version >= FIRST_WITH_TOPIC_IDS
+    if by_id:
+        await broker.search((), (topic.topic_id for topic in request.topics))
+    else:
+        await broker.search(topic.name for topic in request.topics)
     refused: list[ErrorCode] = []  # NONE: by nobody yet
     offsets: list[OffsetToCommit] = []
     slices = Slices()
-    by_id = call.version >= FIRST_WITH_TOPIC_IDS
     knows_not_found = call.version >= FIRST_COMMIT_WITH_GROUP_NOT_FOUND
     for topic in request.topics:
         for asked in topic.partitions:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from gateway.api.call import Call, groups_ready
 from gateway.fairness.slices import Slices
+from gateway.groups.coordinators import group_hash
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
 from protocol import ErrorCode
 from protocol.messages.find_coordinator import (
@@ -48,7 +49,8 @@ LEAVING_AT_ONCE_COUNT = 25
 
 
 async def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindCoordinatorResponse:
-    """This node, for any group: looking for a coordinator creates nothing."""
+    """The node that has the log on which the group lies, and this one while none does: looking for
+    a coordinator creates nothing."""
     if call.version >= FIRST_FIND_COORDINATOR_WITH_BATCHES:
         found = []
         slices = Slices()
@@ -74,9 +76,11 @@ def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
     if key_type != GROUP_KEY:
         return _no_coordinator(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
     # The empty group has a coordinator, too: old simple consumers commit for it.
-    if not call.services.groups.is_served(key):
-        return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log was lost")
-    node = call.services.broker.node
+    broker = call.services.broker
+    is_here = call.services.groups.is_served(key)
+    node = broker.node if is_here else broker.node_of_groups(group_hash(key))
+    if node is None:
+        return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log is not served")
     return Coordinator(key=key, node_id=node.node_id, host=node.host, port=node.port)
 
 

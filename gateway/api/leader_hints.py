@@ -7,24 +7,10 @@ metadata first. In Kafka: KafkaApis.getCurrentLeader.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
+from gateway.broker.leadership import Leader, leader_of
 from gateway.broker.partition import Partition
 from gateway.cluster.view import ClusterView, Node
-
-
-class Leader(NamedTuple):
-    """The node that leads a partition, and its leader epoch there."""
-
-    node: Node
-    epoch: int
-
-
-def leader_of(partition: Partition, cluster: ClusterView) -> Leader | None:
-    """None where nobody here knows: of a log that another node has taken."""
-    if not partition.is_served:
-        return None
-    return Leader(cluster.me, partition.leader_epoch)
 
 
 class LeaderHints:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from gateway.api.call import Call
 from gateway.api.replicas import check_assignment
 from gateway.broker.errors import BrokerError
+from gateway.broker.leadership import leader_of
 from gateway.broker.partition import Partition
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
@@ -69,14 +70,15 @@ def _elections(request: ElectLeadersRequest, call: Call) -> Iterator[tuple[str, 
             yield asked.topic, asked.partitions
         return
     for topic in list(call.broker.topics):
-        leaderless = [p.index for p in topic.partitions if not p.is_served]
+        cluster = call.broker.cluster
+        leaderless = [p.index for p in topic.partitions if leader_of(p, cluster) is None]
         if leaderless:
             yield topic.name, leaderless
 
 
 def _elected(topic: str, index: int, election_type: int, call: Call) -> PartitionResult:
     try:
-        if _asked(topic, index, call).is_served:
+        if leader_of(_asked(topic, index, call), call.broker.cluster) is not None:
             raise BrokerError(ErrorCode.ELECTION_NOT_NEEDED)
         if election_type == PREFERRED:
             raise BrokerError(ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE)
@@ -127,10 +129,12 @@ def _reassigned(
     """Null replicas call a reassignment off."""
     answer = ReassignablePartitionResponse(partition_index=asked.partition_index)
     try:
-        _asked(topic, asked.partition_index, call)
+        partition = _asked(topic, asked.partition_index, call)
         if asked.replicas is None:
             raise BrokerError(ErrorCode.NO_REASSIGNMENT_IN_PROGRESS)
-        check_assignment(asked.replicas, call.broker.node.node_id)
+        leader = leader_of(partition, call.broker.cluster)
+        node_id = call.broker.node.node_id if leader is None else leader.node.node_id
+        check_assignment(asked.replicas, (node_id,))
     except BrokerError as error:
         answer.error_code, answer.error_message = error.code, str(error) or None
     return answer

@@ -50,6 +50,7 @@ LOOKUPS_S_MAX = 20.0  # for one request; below the 30 s that clients wait for an
 async def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsResponse:
     """One answer per partition; one that fails harms no other. What is not found by the deadline
     of the request gets REQUEST_TIMED_OUT, which clients try again."""
+    await call.broker.search(topic.name for topic in request.topics)
     topics = []
     slices = Slices()
     patience_s = LOOKUPS_S_MAX if request.timeout_ms <= 0 else request.timeout_ms / 1_000

@@ -87,8 +87,9 @@ def _check_assignments(asked: CreatePartitionsTopic, topic: Topic, call: Call) -
             f"Attempted to add {wanted_count} additional partition(s), but only "
             f"{len(asked.assignments)} assignment(s) were specified.",
         )
+    node_ids = {node.node_id for node in call.broker.cluster.nodes}
     for assignment in asked.assignments:
-        check_assignment(assignment.broker_ids, call.broker.node.node_id)
+        check_assignment(assignment.broker_ids, node_ids)
 
 
 def _done(begun: _Begun) -> CreatePartitionsTopicResult:

@@ -13,6 +13,7 @@ from gateway.api.authorized import authorized_operations
 from gateway.api.call import Call
 from gateway.api.row import Resource
 from gateway.broker.errors import BrokerError
+from gateway.broker.leadership import leader_of
 from gateway.broker.partition import Partition
 from gateway.broker.topic_rules import topic_name_problem
 from gateway.broker.topics import Topic
@@ -44,6 +45,7 @@ async def describe_topic_partitions(
     start = _start(request)
     left_count = min(max(request.response_partition_limit, 1), PARTITIONS_MAX_COUNT)
     response = DescribeTopicPartitionsResponse()
+    await call.broker.search(topic.name for topic in request.topics)
     slices = Slices()
     for name in _names(request, start, call):
         if slices.is_over:
@@ -89,27 +91,28 @@ def _missing(name: str) -> DescribeTopicPartitionsResponseTopic:
 def _described(
     topic: Topic, partitions: list[Partition], call: Call
 ) -> DescribeTopicPartitionsResponseTopic:
-    node_ids = [call.broker.node.node_id]
     return DescribeTopicPartitionsResponseTopic(
         name=topic.name,
         topic_id=topic.id,
         is_internal=topic.is_internal,
-        partitions=[_described_partition(partition, node_ids) for partition in partitions],
+        partitions=[_described_partition(partition, call) for partition in partitions],
         topic_authorized_operations=authorized_operations(Resource.TOPIC, is_asked=True),
     )
 
 
 def _described_partition(
-    partition: Partition, node_ids: list[int]
+    partition: Partition, call: Call
 ) -> DescribeTopicPartitionsResponsePartition:
+    leader = leader_of(partition, call.broker.cluster)
+    node_ids = [call.broker.node.node_id if leader is None else leader.node.node_id]
     answer = DescribeTopicPartitionsResponsePartition(
         partition_index=partition.index,
         replica_nodes=node_ids,
         eligible_leader_replicas=[],
         last_known_elr=[],
     )
-    if partition.is_served:
-        answer.leader_id, answer.leader_epoch = node_ids[0], partition.leader_epoch
+    if leader is not None:
+        answer.leader_id, answer.leader_epoch = leader.node.node_id, leader.epoch
         answer.isr_nodes = node_ids
     else:
         answer.error_code, answer.leader_id = ErrorCode.LEADER_NOT_AVAILABLE, NO_LEADER

@@ -131,8 +131,9 @@ def _partitions_count(asked: CreatableTopic, call: Call) -> int:
             raise BrokerError(
                 ErrorCode.INVALID_REPLICA_ASSIGNMENT, "partitions are numbered 0, 1, 2 … once each"
             )
+        node_ids = {node.node_id for node in call.broker.cluster.nodes}
         for assignment in asked.assignments:
-            check_assignment(assignment.broker_ids, call.broker.node.node_id)
+            check_assignment(assignment.broker_ids, node_ids)
         return len(indexes)
     if asked.replication_factor == 0 or asked.replication_factor < UNSET:
         raise BrokerError(

@@ -7,15 +7,18 @@ answered when durable: so two requests never see half a change, and what was ans
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from gateway.broker.batch_checks import CheckLanes
 from gateway.broker.catalog import Catalog
+from gateway.broker.catalog_merge import Merged
 from gateway.broker.errors import BrokerError
-from gateway.broker.log_set import LogSet
+from gateway.broker.leadership import leader_of
+from gateway.broker.limits import BrokerLimits
+from gateway.broker.log_set import LogSet, catalog_config
 from gateway.broker.metadata_records import (
     ConfigsChanged,
     ConfiguredKind,
@@ -32,33 +35,20 @@ from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
 from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
-from gateway.broker.topics import Topic
+from gateway.broker.topics import FIRST_DATA_LOG_ID, Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.cluster.view import ClusterView, Node, SingleNode
 from gateway.fairness.quotas import Quotas
 from gateway.fairness.slices import Slices
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock
+from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, WalError
 
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
+CATALOG_WAIT_S = 3.0  # for what another node has written, before what is known is acted on
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
 
 logger = logging.getLogger(__name__)
-
-
-class BrokerLimits(NamedTuple):
-    """The part of the configuration that the broker acts on."""
-
-    message_bytes_max: int
-    decompressed_bytes_max: int
-    auto_create_topics: bool
-    default_partitions_count: int
-    partitions_max_count: int
-    offsets_partitions_count: int
-    producer_state_bytes_max: int
-    producer_id_expiration_ms: int
-    logs_count: int
 
 
 class Broker:
@@ -73,9 +63,7 @@ class Broker:
         self.logs = LogSet(self.catalog, limits.logs_count)
         self.cluster: ClusterView = SingleNode(node, self.logs.term_of)
         self.deletions = TopicDeletions(self.catalog, self.logs)
-        self._placing = Placing(
-            self.topics, self.logs, limits.logs_count, limits.partitions_max_count
-        )
+        self._placing = Placing(self.topics, self._logs_for_new, limits.partitions_max_count)
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.producer_memory = ProducerMemory(
             limits.producer_state_bytes_max, limits.producer_id_expiration_ms
@@ -85,6 +73,9 @@ class Broker:
         self._rng = rng
         self.quotas = Quotas()
         self.configs.watch(self._act_on_configs)
+        self.when_gone: Callable[[Sequence[Topic]], None] = lambda topics: None
+        """Called with topics that another node has deleted."""
+        self._is_joined = False
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
     async def open(
@@ -115,7 +106,17 @@ class Broker:
     ) -> None:
         """Be a node of a cluster: it is told which logs to open and to release. `when_lost` is told
         of a log that somebody else has taken, or that failed, once it is let go of."""
+        self._is_joined = True
         self.logs.prepare(store, config, partial(self._new_log, coordinator), when_lost)
+        self.catalog.follow(store, catalog_config(config), self._merged)
+
+    def _merged(self, merged: Merged) -> None:
+        """Another node has written that."""
+        for topic in merged.shown:
+            self._attach(topic)
+        if merged.gone:
+            self.when_gone(merged.gone)
+        self.deletions.serve_tombstones()
 
     async def open_log(self, log_id: int) -> int:
         """Take over a log, recover it, serve what lies on it; returns the term. Raises WalError."""
@@ -123,6 +124,10 @@ class Broker:
         if owned is None:
             await self.catalog.be_somebody(STORAGE_TIMEOUT_S)
             return self.catalog.log.term
+        # What is known may be older than the log. Nothing is given up for that, and it is seen in
+        # time; but who asks now should hear the newest.
+        with contextlib.suppress(WalError, TimeoutError):
+            await self.catalog.look(CATALOG_WAIT_S)
         slices = Slices()
         for topic in list(self.topics):
             if slices.is_over:
@@ -139,6 +144,12 @@ class Broker:
         taken is confirmed when this returns."""
         await self.logs.release(log_id)
 
+    def _logs_for_new(self) -> list[int]:
+        """Where new partitions may lie. Among nodes: on a log that nobody has just now, too, for
+        somebody is about to."""
+        own = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self.limits.logs_count)
+        return [log_id for log_id in own if self._is_joined or self.logs.term_of(log_id)]
+
     def _new_log(self, coordinator: Callable[[int], Coordinator], log_id: int) -> OwnedLog:
         return OwnedLog(
             log_id,
@@ -147,6 +158,7 @@ class Broker:
             clock=self._clock,
             steady=self._steady,
             rng=self._rng,
+            is_shared=self._is_joined,
         )
 
     def _resume(self) -> None:
@@ -193,12 +205,18 @@ class Broker:
     async def close(self) -> None:
         """Confirm what is pending and release the logs."""
         self.check_lanes.close()
+        await self.catalog.unfollow()
         await self.logs.close()
 
     @property
     def is_room_spent(self) -> bool:
         """Whether the disk takes deletions alone."""
         return any(log.room.is_spent for _, log in self.logs.opened())
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether this node writes the catalog."""
+        return self.catalog.is_open
 
     @property
     def cluster_id(self) -> str:
@@ -215,7 +233,13 @@ class Broker:
 
     def partition(self, topic: str, index: int) -> Partition | None:
         found = self.topics.named(topic)
-        return _partition_of(found, index)
+        return self._told(_partition_of(found, index))
+
+    def _told(self, partition: Partition | None) -> Partition | None:
+        """What was not found may be there already: who comes again will hear it."""
+        if partition is None:
+            self.catalog.missed()
+        return partition
 
     def durable_partition(self, topic: str, index: int) -> Partition | None:
         """None also while a crash may take its topic away again: of that nothing is told. Another
@@ -224,7 +248,16 @@ class Broker:
         return partition if partition is not None and self.is_durable(partition) else None
 
     def partition_by_id(self, topic_id: bytes, index: int) -> Partition | None:
-        return _partition_of(self.topics.with_id(topic_id), index)
+        return self._told(_partition_of(self.topics.with_id(topic_id), index))
+
+    async def search(self, names: Iterable[str], ids: Iterable[bytes] = ()) -> None:
+        """If one of these topics is not known, read what another node may have written of it."""
+        topics = self.topics
+        if any(topics.named(name) is None for name in names) or any(
+            topics.with_id(topic_id) is None for topic_id in ids
+        ):
+            with contextlib.suppress(WalError, TimeoutError):
+                await self.catalog.search(CATALOG_WAIT_S)
 
     def is_durable(self, partition: Partition) -> bool:
         """Whether no crash can take its topic away any more."""
@@ -276,8 +309,7 @@ class Broker:
 
     def add_partitions(self, topic: Topic, count: int) -> asyncio.Future[None]:
         """Let a topic have `count` partitions. The new ones are there for others once that is
-        durable, which is when the result is settled. Raises the BrokerError that
-        `check_more_partitions` would.
+        durable, which is when the result is settled. Raises as `Placing.check_more`.
         """
         self.check_more_partitions(topic, count)
         before = topic.record.placements
@@ -289,41 +321,13 @@ class Broker:
         return added
 
     def check_more_partitions(self, topic: Topic, count: int) -> None:
-        """Raise BrokerError: INVALID_PARTITIONS, in Kafka's words, where that is no more than there
-        are; INVALID_REQUEST for the gateway's own topic, POLICY_VIOLATION for too many."""
-        before = len(topic.placed)
-        if count == before:
-            raise BrokerError(
-                ErrorCode.INVALID_PARTITIONS, f"Topic already has {before} partition(s)."
-            )
-        if count < before:
-            raise BrokerError(
-                ErrorCode.INVALID_PARTITIONS,
-                f"The topic {topic.name} currently has {before} partition(s); "
-                f"{count} would not be an increase.",
-            )
-        if topic.is_internal:
-            raise BrokerError(
-                ErrorCode.INVALID_REQUEST,
-                f"{topic.name} is internal: where a group lies goes by its partitions",
-            )
-        self._placing.check_room(count - before)
+        """Raise the BrokerError that `add_partitions` would."""
+        self._placing.check_more(topic, count)
 
     def check_new_topic(self, name: str, partitions_count: int) -> None:
         """Raise the BrokerError that `create_topic` would."""
         self.check_topic_name(name)
-        if self.topics.named(name) is not None:
-            raise BrokerError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name!r} already exists")
-        if name == OFFSETS_TOPIC:
-            raise BrokerError(
-                ErrorCode.INVALID_TOPIC_EXCEPTION, f"the gateway itself creates {name} when needed"
-            )
-        if partitions_count < 1:
-            raise BrokerError(
-                ErrorCode.INVALID_PARTITIONS,
-                f"a topic has 1 or more partitions, not {partitions_count}",
-            )
-        self._placing.check_room(partitions_count)
+        self._placing.check_new(name, partitions_count)
 
     def ensure_topic(self, name: str) -> Topic | None:
         """The topic, created if that is allowed; None when it is missing and must stay so.
@@ -462,6 +466,15 @@ class Broker:
         """The log that the groups lie on that hash to `number`; None before there can be any."""
         partition = self.offsets_partition(number)
         return None if partition is None else partition.log_id
+
+    def node_of_groups(self, number: int) -> Node | None:
+        """The node that has the groups that hash to `number`; None while nobody is known to. Before
+        there can be any, one among others may be the first to be asked."""
+        partition = self.offsets_partition(number)
+        if partition is None:
+            return self.node if self._is_joined else None
+        leader = leader_of(partition, self.cluster)
+        return None if leader is None else leader.node
 
     def append_group_records(
         self, partition: Partition, records: Sequence[tuple[bytes, bytes | None]]

@@ -126,10 +126,26 @@ class Catalog:
         if self._follower is not None and not self.is_open:
             await self._follower.look(timeout_s)
 
+    async def prove(self, timeout_s: float) -> None:
+        """The same for who gives something up for what the catalog says: its owner asks the store
+        whether another one has it. Raises WalError, Fenced too, and TimeoutError."""
+        if self._follower is None:
+            return  # a gateway by itself, which ends when another takes its catalog
+        if self.is_open:
+            async with asyncio.timeout(timeout_s):
+                await self.log.check_owner()
+        else:
+            await self._follower.look(timeout_s)
+
     async def search(self, timeout_s: float) -> None:
         """The same for who has not found something, maybe after some time."""
         if self._follower is not None and not self.is_open:
             await self._follower.search(timeout_s)
+
+    def missed(self) -> None:
+        """Somebody has not found something that may have been written since, and does not wait."""
+        if self._follower is not None and not self.is_open:
+            self._follower.missed()
 
     async def open(self, store: SegmentStore, config: LogConfig) -> None:
         """Recover it. What is known already changes once all has been read."""

@@ -75,6 +75,7 @@ class CatalogFollower:
         self._woken = asyncio.Event()
         self._next: asyncio.Future[None] | None = None  # of the next look that begins
         self._began_s = float("-inf")
+        self._searching: asyncio.TimerHandle | None = None  # of the look for what was not found
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -102,27 +103,33 @@ class CatalogFollower:
 
     async def look(self, timeout_s: float) -> None:
         """Until all that was durable before the call is known. Raises WalError, TimeoutError."""
-        await self._wait(0.0, timeout_s)
+        self.wake()
+        await self._wait(timeout_s)
 
     async def search(self, timeout_s: float) -> None:
         """The same for who has not found something, maybe after some time."""
-        await self._wait(self._began_s + SEARCH_S - asyncio.get_running_loop().time(), timeout_s)
+        self.missed()
+        await self._wait(timeout_s)
 
-    async def _wait(self, after_s: float, timeout_s: float) -> None:
+    def missed(self) -> None:
+        """Somebody has not found something, and does not wait for it."""
+        loop = asyncio.get_running_loop()
+        if self._searching is None:
+            self._searching = loop.call_at(self._began_s + SEARCH_S, self.wake)
+
+    async def _wait(self, timeout_s: float) -> None:
         if self._task is None:
             raise Unavailable("the catalog is about to change hands")
-        loop = asyncio.get_running_loop()
         if self._next is None:
-            self._next = loop.create_future()
-        if after_s <= 0:
-            self.wake()
-        else:
-            loop.call_later(after_s, self.wake)
+            self._next = asyncio.get_running_loop().create_future()
         await confirmed_in_time(self._next, timeout_s)
 
     async def _run(self) -> None:
         while True:
             self._woken.clear()
+            if self._searching is not None:
+                self._searching.cancel()
+                self._searching = None
             self._began_s = asyncio.get_running_loop().time()
             asked, self._next = self._next, None
             error: WalError | None = Unavailable("the catalog was not read to its end")

@@ -61,8 +61,11 @@ class OwnedLog:
         clock: Clock,
         steady: SteadyClock,
         rng: Rng,
+        is_shared: bool = False,
     ) -> None:
         self.log_id = log_id
+        self.is_shared = is_shared
+        """Whether other nodes may have it: see Partition."""
         self.groups = groups
         self.state = DataLogState(log_id, groups, clock, memory, steady)
         self._clock = clock

@@ -50,6 +50,11 @@ class Owner(Protocol):
         """False once the log is lost: somebody else may serve it."""
         ...
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes tell of its partitions, too, which know nothing but its term."""
+        ...
+
     def stream(self, stream_id: int) -> StreamState: ...
     def open_stream(self, opened: StreamOpened) -> None:
         """Write down whose the stream is, during the call; before its first record."""
@@ -66,6 +71,7 @@ class Partition:
     __slots__ = (
         "_born_term",
         "_damage_told",
+        "_epoch_min",
         "_log",
         "_owner",
         "_stream",
@@ -88,6 +94,7 @@ class Partition:
         self.waiters: dict[Waiter, None] = {}  # who came first is woken first
         self._damage_told: tuple[str, ...] = ()
         self._born_term = 0  # of the log, if the partition came into being under it
+        self._epoch_min = 0
 
     @property
     def _attached(self) -> Log:
@@ -107,6 +114,8 @@ class Partition:
         ):
             return False
         self._owner, self._stream, self._log = owner, stream, owner.log
+        if stream.epochs:
+            self._epoch_min = stream.epochs[-1][0] + 1
         stream.partition = self
         return True
 
@@ -151,10 +160,15 @@ class Partition:
     def leader_epoch(self) -> int:
         """How often the log was opened since the partition came into being: 0 at first, as in
         Kafka. Of one without records a start does not know when that was, so it may be any time
-        ago: an owner that somebody has fenced meanwhile must not have the same."""
+        ago: an owner that somebody has fenced meanwhile must not have the same. Where nodes share
+        the logs it is the term itself, which is never less, and it goes on from there after that.
+        """
+        term = self._attached.term
+        if self._owner is not None and self._owner.is_shared:
+            return term
         opened = self._state.opened
         born_term = self._born_term if opened is None else opened.term
-        return max(0, self._attached.term - born_term)
+        return max(self._epoch_min, term - born_term)
 
     @property
     def log_start_offset(self) -> int:

@@ -7,8 +7,9 @@ off.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from gateway.broker.errors import BrokerError
-from gateway.broker.log_set import LogSet
 from gateway.broker.metadata_records import Placement
 from gateway.broker.topic_rules import OFFSETS_TOPIC
 from gateway.broker.topics import Topic, TopicRegistry
@@ -20,16 +21,18 @@ class Placing:
     """Decides alone; whoever writes the record that says so changes something."""
 
     def __init__(
-        self, topics: TopicRegistry, logs: LogSet, logs_count: int, partitions_max_count: int
+        self,
+        topics: TopicRegistry,
+        logs_for_new: Callable[[], Sequence[int]],
+        partitions_max_count: int,
     ) -> None:
         self._topics = topics
-        self._logs = logs
-        self._logs_count = logs_count
+        self._logs_for_new = logs_for_new
         self._max_count = partitions_max_count
 
     def new(self, count: int, topic: Topic | None = None) -> list[Placement]:
         """Places for so many more partitions, of a topic or of one to come. Raises Unavailable."""
-        logs = [owned.log_id for owned in self._logs.serving() if owned.log_id <= self._logs_count]
+        logs = self._logs_for_new()
         if not logs:
             raise Unavailable("no log takes new partitions")
         first = self._topics.partitions_count
@@ -42,6 +45,43 @@ class Placing:
             places.append(Placement(logs[at], ends[at]))
             ends[at] += 1
         return places
+
+    def check_new(self, name: str, partitions_count: int) -> None:
+        """Raise BrokerError: TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION for the gateway's own,
+        INVALID_PARTITIONS, POLICY_VIOLATION for too many."""
+        if self._topics.named(name) is not None:
+            raise BrokerError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name!r} already exists")
+        if name == OFFSETS_TOPIC:
+            raise BrokerError(
+                ErrorCode.INVALID_TOPIC_EXCEPTION, f"the gateway itself creates {name} when needed"
+            )
+        if partitions_count < 1:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"a topic has 1 or more partitions, not {partitions_count}",
+            )
+        self.check_room(partitions_count)
+
+    def check_more(self, topic: Topic, count: int) -> None:
+        """Raise BrokerError: INVALID_PARTITIONS, in Kafka's words, where that is no more than there
+        are; INVALID_REQUEST for the gateway's own topic, POLICY_VIOLATION for too many."""
+        before = len(topic.placed)
+        if count == before:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS, f"Topic already has {before} partition(s)."
+            )
+        if count < before:
+            raise BrokerError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"The topic {topic.name} currently has {before} partition(s); "
+                f"{count} would not be an increase.",
+            )
+        if topic.is_internal:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"{topic.name} is internal: where a group lies goes by its partitions",
+            )
+        self.check_room(count - before)
 
     def check_room(self, count: int) -> None:
         """Raise POLICY_VIOLATION if so many more are too many. The gateway's own do not count."""

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.broker.broker import STORAGE_TIMEOUT_S
+from gateway.broker.broker import CATALOG_WAIT_S, STORAGE_TIMEOUT_S
 from gateway.broker.waiting import confirmed_in_time, wait_confirmed
 from gateway.observe.logger import log_event
 from wal_core import Unavailable
@@ -64,6 +64,8 @@ class Retention:
         Raises WalError or TimeoutError when the deletion cannot be written; what a partition
         alone is in the way of is logged.
         """
+        # What another node has changed since keeps records that were to go: it is heard first.
+        await self._broker.catalog.prove(CATALOG_WAIT_S)
         self._broker.deletions.serve_tombstones()
         expired = await self._expired()
         starts = {p: offset for p, offset in expired.items() if p.is_served and not p.deleted}

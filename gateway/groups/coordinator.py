@@ -218,6 +218,11 @@ class GroupCoordinator:
         task.add_done_callback(self._forgetting.discard)
         return task
 
+    def topic_gone(self, topic: str, topic_id: bytes) -> None:
+        """See `GroupOffsets`."""
+        if not self.is_closed:
+            self._offsets.topic_gone(topic, topic_id)
+
     # ---- the log's side
 
     def replay(self, key: bytes, value: bytes | None, timestamp_ms: int) -> None:

@@ -80,6 +80,11 @@ class GroupCoordinators:
         gone = list(topics)
         return asyncio.ensure_future(_all([each.topics_deleted(gone) for each in self]))
 
+    def topic_gone(self, topic: str, topic_id: bytes) -> None:
+        """See `GroupOffsets`."""
+        for each in self:
+            each.topic_gone(topic, topic_id)
+
 
 class _Nowhere:
     """The journal of groups that are not here."""

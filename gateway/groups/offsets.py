@@ -233,6 +233,26 @@ class GroupOffsets:
         self._topics_being_forgotten.update(gone)
         return self._forget(gone)
 
+    def topic_gone(self, topic: str, topic_id: bytes) -> None:
+        """Forget what was committed for a topic that another node has deleted; what was committed
+        for another one of that name, which may be there already, stays. Nobody is told the former
+        meanwhile, for whoever asks compares ids."""
+        for group_id in list(self._committed.groups_of(topic)):
+            under_way = {
+                index
+                for committing_id, indexes in self._under_way.get(topic, {}).values()
+                for index in (indexes if committing_id == group_id else ())
+            }
+            doomed = [
+                (topic, index)
+                for index in self._committed.partitions_of(group_id, topic)
+                if index not in under_way  # which takes its place
+                and (committed := self._committed.get(group_id, topic, index)) is not None
+                and committed.topic_id == topic_id
+            ]
+            for start in range(0, len(doomed), SLICE_COUNT):
+                self.delete(group_id, doomed[start : start + SLICE_COUNT])
+
     async def _forget(self, gone: list[str]) -> None:
         try:
             outcomes: set[asyncio.Future[ErrorCode]] = set()

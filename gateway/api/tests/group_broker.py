@@ -26,7 +26,7 @@ def error_answer(request, code, version):
     return through_codec(api.on_error(request, code), message_classes(api.key).response, version)
 
 
-async def answer_at_once():
+async def answer_at_once(*_):
     """There is a place for group records."""
 
 
@@ -45,6 +45,7 @@ class Broker:
             partition_by_id=lambda topic_id, index: self.partition(self.with_id(topic_id), index),
             topics=SimpleNamespace(named=self.topics.get, with_id=self.with_id),
             offsets_ready=answer_at_once,
+            search=answer_at_once,
         )
         self.services = SimpleNamespace(broker=broker, groups=self)
 

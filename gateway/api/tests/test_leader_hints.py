@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.api import leader_hints
-from gateway.api.leader_hints import Leader, LeaderHints, leader_of
+from gateway.api.leader_hints import LeaderHints
+from gateway.broker.leadership import Leader, leader_of
 from gateway.broker.partition import Partition
 from gateway.broker.tests.test_owned_log import take_away, topic_of
 from gateway.cluster.view import ClusterView, Node

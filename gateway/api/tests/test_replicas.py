@@ -16,9 +16,15 @@ from protocol import ErrorCode
 )
 def test_what_only_one_node_cannot_have(node_ids: list[int], problem: str) -> None:
     with pytest.raises(BrokerError, match=problem) as refused:
-        check_assignment(node_ids, 1)
+        check_assignment(node_ids, {1})
     assert refused.value.code == ErrorCode.INVALID_REPLICA_ASSIGNMENT
 
 
 def test_the_only_node_may_have_everything() -> None:
-    check_assignment([1], 1)
+    check_assignment([1], {1})
+
+
+def test_one_of_several_nodes_may_have_it_and_no_two() -> None:
+    check_assignment([2], {1, 2})
+    with pytest.raises(BrokerError, match="name one"):
+        check_assignment([1, 2], {1, 2})

@@ -55,6 +55,7 @@ class FakeOwner:
     """An owned log with one stream."""
 
     is_serving = True
+    is_shared = False
 
     def __init__(self, log: FakeLog) -> None:
         self.log = log
@@ -174,6 +175,25 @@ async def test_no_two_owners_of_a_partition_have_the_same_epoch() -> None:
         if written:
             _append(third, 1)
         assert first.leader_epoch < second.leader_epoch < third.leader_epoch
+
+
+@virtual
+async def test_epochs_go_on_where_nodes_share_the_log_and_where_they_do_not_any_more() -> None:
+    """Among nodes an epoch is the term, which all of them know; it goes back for nobody."""
+    partition, log = _partition(FakeLog(term=5))
+    _append(partition, 1)
+    log.term = 7
+    _append(partition, 1)
+    told = [partition.leader_epoch]
+    for term, is_shared in ((8, True), (9, True), (10, False), (11, False)):
+        log.term = term
+        owner = FakeOwner(log)
+        owner.state, owner.is_shared = partition._state, is_shared
+        assert partition.attach(owner)
+        assert not is_shared or partition.leader_epoch == term
+        told.append(partition.leader_epoch)
+        _append(partition, 1)
+    assert told == sorted({*told})
 
 
 @virtual

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Any, cast
 
 import pytest
 
@@ -12,23 +11,10 @@ from protocol import ErrorCode
 from wal_core import Unavailable
 
 
-class _Owned:
-    def __init__(self, log_id: int) -> None:
-        self.log_id = log_id
-
-
-class _Logs:
-    def __init__(self, log_ids: Sequence[int]) -> None:
-        self._log_ids = log_ids
-
-    def serving(self) -> list[_Owned]:
-        return [_Owned(log_id) for log_id in self._log_ids]
-
-
 def _placing(
     topics: TopicRegistry, log_ids: Sequence[int] = (1, 2, 3), max_count: int = 100
 ) -> Placing:
-    return Placing(topics, cast("Any", _Logs(log_ids)), 3, max_count)
+    return Placing(topics, lambda: log_ids, max_count)
 
 
 def _topic(registry: TopicRegistry, name: str, *places: tuple[int, int]) -> Topic:
@@ -57,9 +43,9 @@ def test_a_topic_goes_on_where_its_own_partitions_left_off() -> None:
 
 def test_only_logs_for_new_partitions_that_are_served_get_some() -> None:
     registry = TopicRegistry(1_000)
-    assert _placing(registry, (2, 4)).new(2) == [(2, 1), (2, 2)]
+    assert _placing(registry, (2,)).new(2) == [(2, 1), (2, 2)]
     with pytest.raises(Unavailable):
-        _placing(registry, (4,)).new(1)
+        _placing(registry, ()).new(1)
 
 
 def test_the_room_is_for_the_users_partitions() -> None:
