@@ -1,4 +1,4 @@
-"""Who wants transactions is told at once, and in its own words, that there are none."""
+"""Who wants transactions, or the next group protocol, is told at once that there is none."""
 
 import subprocess
 import sys
@@ -51,9 +51,35 @@ TRANSACTIONS = {
 }
 
 
+# A consumer that is not told waits for ever.
+NEXT_GROUP_PROTOCOL = """
+    from confluent_kafka import Consumer, KafkaError
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": "of the next protocol",
+        "group.protocol": "consumer",
+    })
+    consumer.subscribe(["t"])
+    message = None
+    while message is None:
+        message = consumer.poll(1)
+    told = message.error()
+    assert told.code() == KafkaError._FATAL and "not supported" in told.str(), told
+    print("refused")
+"""
+
+
 @pytest.mark.parametrize("library", list(TRANSACTIONS))
 def test_who_wants_transactions_is_told_at_once(library: str, broker: Gateway | Remote) -> None:
-    program = f"bootstrap = {broker.bootstrap!r}\n" + textwrap.dedent(TRANSACTIONS[library])
+    assert_refused(TRANSACTIONS[library], broker)
+
+
+def test_who_wants_the_next_group_protocol_is_told_at_once(broker: Gateway | Remote) -> None:
+    assert_refused(NEXT_GROUP_PROTOCOL, broker)
+
+
+def assert_refused(text: str, broker: Gateway | Remote) -> None:
+    program = f"bootstrap = {broker.bootstrap!r}\n" + textwrap.dedent(text)
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -12,6 +12,7 @@ from compat_tests.oracle import (  # noqa: F401 - each adds its scripts
     scripts_fetch,
     scripts_groups,
     scripts_idempotence,
+    scripts_next_groups,
     scripts_offsets,
     scripts_produce,
     scripts_quotas,

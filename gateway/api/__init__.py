@@ -440,6 +440,14 @@ _ROWS = (
         _DESCRIBE_TRANSACTION,
     ),
     Api(
+        K.CONSUMER_GROUP_HEARTBEAT,
+        0,
+        1,
+        groups.consumer_group_heartbeat,
+        groups.consumer_group_heartbeat_error,
+        _READ_GROUP,
+    ),
+    Api(
         K.LIST_CONFIG_RESOURCES,
         0,
         1,

@@ -1,5 +1,5 @@
 """Consumer groups: FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup (13),
-SyncGroup (14).
+SyncGroup (14), ConsumerGroupHeartbeat (68).
 
 State and meaning live in gateway.groups; this module translates. The versions are API_TABLE's.
 
@@ -9,6 +9,10 @@ Versions whose meaning differs, not only their fields:
   with an id first (KIP-394). v7: an absent protocol name is null instead of empty. v9: a returning
   static leader may keep the assignment (KIP-814).
 - LeaveGroup v3: many members at once (KIP-345).
+
+The protocol of KIP-848 is refused as by a Kafka whose `group.coordinator.rebalance.protocols` is
+`classic`: Java's clients and librdkafka end with that error, while librdkafka looks for another
+coordinator for ever where a broker does not list the API.
 
 A departure from Kafka: transaction coordinators are refused, with the one code that every client
 takes as final and shows (librdkafka repeats UNSUPPORTED_VERSION for ever).
@@ -21,6 +25,10 @@ from gateway.fairness.slices import Slices
 from gateway.groups.coordinators import group_hash
 from gateway.groups.members import Identity, JoinRequest, SyncRequest
 from protocol import ErrorCode
+from protocol.messages.consumer_group_heartbeat import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
 from protocol.messages.find_coordinator import (
     Coordinator,
     FindCoordinatorRequest,
@@ -213,3 +221,22 @@ async def leave_group(request: LeaveGroupRequest, call: Call) -> LeaveGroupRespo
 
 def leave_group_error(request: LeaveGroupRequest, code: ErrorCode) -> LeaveGroupResponse:
     return LeaveGroupResponse(error_code=code)
+
+
+# ---- ConsumerGroupHeartbeat
+
+
+async def consumer_group_heartbeat(
+    request: ConsumerGroupHeartbeatRequest, call: Call
+) -> ConsumerGroupHeartbeatResponse:
+    return ConsumerGroupHeartbeatResponse(
+        error_code=ErrorCode.UNSUPPORTED_VERSION,
+        error_message="the group protocol of KIP-848 is not supported yet: "
+        "set group.protocol=classic in the consumer",
+    )
+
+
+def consumer_group_heartbeat_error(
+    request: ConsumerGroupHeartbeatRequest, code: ErrorCode
+) -> ConsumerGroupHeartbeatResponse:
+    return ConsumerGroupHeartbeatResponse(error_code=code)

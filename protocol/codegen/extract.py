@@ -1,7 +1,8 @@
 """Kafka's message JSON -> our table. Only facts are taken: names, types, ranges, tags, defaults.
 
-The JSON is read from an installed kafka-python, a development dependency; the sentences that
-describe fields are not copied. Ranges are cut to what this gateway speaks (RANGES).
+The JSON is read from an installed kafka-python, a development dependency (`extract_kio` has what is
+missing there); the sentences that describe fields are not copied. Ranges are cut to what this
+gateway speaks (RANGES).
 """
 
 import importlib.resources
@@ -9,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from protocol.codegen import extract_kio
 from protocol.codegen.table import camel_to_snake
 
 RANGES: dict[str, tuple[int, int]] = {
@@ -53,11 +55,15 @@ RANGES: dict[str, tuple[int, int]] = {
     "DescribeProducers": (0, 0),
     "DescribeTransactions": (0, 0),
     "ListTransactions": (0, 1),
+    "ConsumerGroupHeartbeat": (0, 1),
     "DescribeTopicPartitions": (0, 0),
     "ListConfigResources": (0, 1),
 }
 """Some reach below what Kafka 4 serves: Produce because old librdkafka must be answered there
 (KIP-896, KAFKA-18659), OffsetCommit and OffsetFetch for clients as old as sarama's of 0.9."""
+
+OF_KIO = frozenset({"ConsumerGroupHeartbeat"})
+"""What kafka-python has no definition of."""
 
 HEADER = """\
 # The wire schema of Kafka's request and response messages, as far as this gateway speaks them.
@@ -74,7 +80,10 @@ def extract_table() -> str:
     lines = [HEADER]
     for api, (first, last) in RANGES.items():
         for kind in ("request", "response"):
-            lines += _message_lines(_load(api + kind.capitalize()), kind, first, last)
+            if api in OF_KIO:
+                lines += extract_kio.message_lines(api, kind, first, last)
+            else:
+                lines += _message_lines(_load(api + kind.capitalize()), kind, first, last)
             lines.append("")
     return "\n".join(lines)
 

@@ -46,6 +46,7 @@ from protocol.messages.describe_cluster import DescribeClusterRequest, DescribeC
 from protocol.messages.describe_producers import DescribeProducersRequest, DescribeProducersResponse
 from protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
 from protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
+from protocol.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
 from protocol.messages.describe_topic_partitions import DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
 from protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
 from protocol.primitives import Message
@@ -103,6 +104,7 @@ MESSAGE_CLASSES: dict[int, MessageClasses] = {
     61: MessageClasses(DescribeProducersRequest, DescribeProducersResponse, 0, 0, 0),
     65: MessageClasses(DescribeTransactionsRequest, DescribeTransactionsResponse, 0, 0, 0),
     66: MessageClasses(ListTransactionsRequest, ListTransactionsResponse, 0, 1, 0),
+    68: MessageClasses(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 0, 1, 0),
     75: MessageClasses(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 0, 0, 0),
     74: MessageClasses(ListConfigResourcesRequest, ListConfigResourcesResponse, 0, 1, 0),
 }

@@ -9,6 +9,7 @@ import pytest
 from gateway.api.tests.group_broker import Broker, error_answer
 from gateway.groups.tests.harness import GROUP, settle, virtual
 from protocol import ErrorCode as E
+from protocol.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from protocol.messages.find_coordinator import FindCoordinatorRequest
 from protocol.messages.heartbeat import HeartbeatRequest
 from protocol.messages.join_group import (
@@ -154,6 +155,20 @@ async def test_member_ids_are_named_after_client_or_instance():
     assert static.members[0].group_instance_id == "pod-7"
 
 
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_next_group_protocol_is_refused_and_the_reason_told(version):
+    @virtual
+    async def body() -> None:
+        broker = Broker()
+        request = ConsumerGroupHeartbeatRequest(group_id=GROUP, member_id="m", member_epoch=0)
+        refused = await broker.ask(request, version)
+        assert refused.error_code == E.UNSUPPORTED_VERSION
+        assert "group.protocol=classic" in refused.error_message
+        assert GROUP not in broker.groups._groups
+
+    body()
+
+
 # ---- the same error for everything that was asked
 
 
@@ -164,6 +179,7 @@ def test_error_answers_encode_in_every_version():
         (SyncGroupRequest(group_id=GROUP), range(6)),
         (HeartbeatRequest(group_id=GROUP), range(5)),
         (LeaveGroupRequest(group_id=GROUP, members=[MemberIdentity("m")]), range(6)),
+        (ConsumerGroupHeartbeatRequest(group_id=GROUP), range(2)),
     ]
     for request, versions in requests:
         for version in versions:
