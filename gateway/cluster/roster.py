@@ -51,6 +51,7 @@ class Roster:
     def take(self, changes: Sequence[Change], now_s: float) -> None:
         """What has changed since."""
         for change in changes:
+            self.sight.saw_revision(change.revision)
             if change.revision < self.revision(change.key):
                 continue  # before what we have written there ourselves
             if change.value is None:

@@ -37,6 +37,10 @@ class Sight:
             return Course.OTHER
         return Course.BACK if snapshot.revision < revision else Course.ON
 
+    def saw_revision(self, revision: int) -> None:
+        """A watch has brought it: no snapshot of this store is older from now on."""
+        self._revision = max(self._revision, revision)
+
     def holds(self, record: OwnerRecord) -> bool:
         """Whether an owner's record counts: its term is no lower than any seen of that log.
 

@@ -1,4 +1,4 @@
-"""Members over a pretended bucket, in virtual time: who opens a log fences whoever had it."""
+"""Members over a pretended bucket: who opens a log fences whoever had it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from gateway.cluster.coordination.base import CALL_S_MAX
+from gateway.cluster.coordination.base import CALL_S_MAX, CoordinationStore
 from gateway.cluster.coordination.records import NodeRecord, root
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.member import Member, MemberSettings
@@ -39,22 +39,25 @@ class OneNode:
     def __init__(
         self,
         bucket: Bucket,
-        store: StaticStore,
+        store: CoordinationStore,
         node_id: int,
         *,
         weight: int = 1,
         rules: MoveRules = RULES,
         lost_replies: float = 0.0,
+        settings: MemberSettings | None = None,
     ) -> None:
         OneNode._starts += 1
         self.bucket = bucket
         self.node_id = node_id
         self.terms: dict[int, int] = {}
-        self.way = SimCoordination(store, lost_replies=lost_replies)
+        # A node's own way to a store in memory; a real store has faults of its own.
+        is_memory = isinstance(store, StaticStore)
+        self.way: Any = SimCoordination(store, lost_replies=lost_replies) if is_memory else store
         self.open_s = 0.1
         self.fails: set[int] = set()
         record = NodeRecord(node_id, f"i{OneNode._starts}", f"n{node_id}", 9092, weight=weight)
-        settings = MemberSettings(ROOT, TTL_S, SETTLE_S, rules)
+        settings = settings or MemberSettings(ROOT, TTL_S, SETTLE_S, rules)
         self.member = Member(self.way, settings, record, self)
         self.member.start()
 
@@ -100,7 +103,8 @@ class OneNode:
 
     async def die(self) -> None:
         """Without a word: the lease runs out by itself."""
-        self.way.cut()
+        if isinstance(self.way, SimCoordination):
+            self.way.cut()
         tasks = [*self.member._tasks, *self.member._busy.values()]
         for task in tasks:
             task.cancel()

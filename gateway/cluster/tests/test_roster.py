@@ -90,3 +90,11 @@ def test_what_cannot_be_read_is_absent() -> None:
     roster.take([Change(f"{ROOT}nodes/2", b"{", 8), Change(f"{ROOT}colours/x", b"", 9)], 11.0)
     roster.take([Change(f"{ROOT}colours/x", None, 10)], 12.0)
     assert list(roster.nodes) == [1]
+
+
+def test_a_store_that_is_behind_what_a_watch_has_brought_went_back() -> None:
+    roster = Roster(ROOT)
+    roster.take_all(snapshot(7, NODE), 10.0)
+    roster.take([changed(OWNER, 12)], 11.0)
+    assert roster.take_all(snapshot(11, NODE), 12.0) is Course.BACK
+    assert roster.take_all(snapshot(11, NODE), 12.0) is Course.ON
