@@ -5,7 +5,6 @@ the alerts against them.
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from compat_tests.monitoring.scrape import (
     Samples,
     Selector,
+    free_port,
     get,
     labels_in,
     matching,
@@ -35,12 +35,6 @@ PANELS = [
     for target in panel.get("targets", [])
 ]
 RULES = [line.partition("expr: ")[2] for line in ALERTS if "expr: " in line]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module", params=["file", "object"])

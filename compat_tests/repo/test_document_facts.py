@@ -118,6 +118,25 @@ def test_the_bill_of_each_preset_is_what_it_comes_to() -> None:
         )
 
 
+def test_the_bill_of_several_logs_is_what_it_comes_to() -> None:
+    head = "dollars a month, of a log's writes a second"
+    table = {row[head]: row for row in rows("docs/operations.md") if head in row}
+    month_s = 30 * 86_400
+    for busy_count in (1, 3, 12):
+        shown = {
+            name: int(row[f"{busy_count} busy log{'s' * (busy_count > 1)}"].replace(",", ""))
+            for name, row in table.items()
+        }
+        for name in (name for name in shown if name.isdecimal()):
+            cost = int(name) * busy_count * month_s * Config().put_price_per_million / 1e6
+            assert shown[name] == round(cost)
+        looks = busy_count * month_s * Config().get_price_per_million / 1e6
+        assert shown["looking after the log while it writes"] == round(looks)
+        for preset, rate in FLUSH_PRESETS.items():
+            most = rate.writes_per_s_max * month_s * Config().put_price_per_million / 1e6
+            assert shown[f"at most with one broker, `{preset}`"] == round(most)
+
+
 def test_the_sentences_to_mind_are_logged() -> None:
     sources = [
         path.read_text(encoding="utf-8")
