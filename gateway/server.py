@@ -21,9 +21,12 @@ from gateway.api import Services
 from gateway.broker.broker import Broker
 from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.limits import BrokerLimits
+from gateway.broker.membership import Membership, MembershipSettings
 from gateway.broker.metadata_records import ConfigsChanged
 from gateway.broker.retention import Retention
 from gateway.broker.topics import Topic
+from gateway.cluster.coordination.base import CoordinationError, CoordinationStore
+from gateway.cluster.coordination.opening import open_store as open_coordination
 from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -109,6 +112,7 @@ class Gateway:
             group_config(config), self.broker.log_of_groups, clock=clock, rng=rng
         )
         self.broker.when_gone = self._topics_gone
+        self._membership: Membership | None = None
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
@@ -159,6 +163,15 @@ class Gateway:
         await self.groups.topics_deleted(t for t in self.groups.topics() if known(t) is None)
         self.retention.start()
 
+    async def start_in_cluster(
+        self, coordination: CoordinationStore, settings: MembershipSettings, rng: Rng
+    ) -> None:
+        """Take part in the cluster that the bucket belongs to; requests may come after it returns,
+        though logs may come later."""
+        membership = self._membership = Membership(self.broker, coordination, settings, rng)
+        self.join(membership.lost)
+        await membership.start()
+
     def join(self, when_lost: Callable[[int, BaseException], None]) -> None:
         """Be a node of a cluster, with no log yet: the broker opens and releases what it is told
         to. See `Broker.join`."""
@@ -178,6 +191,9 @@ class Gateway:
 
     async def stop(self) -> None:
         """Drain, then let go of the log. What was acknowledged is durable already."""
+        if self._membership is not None:
+            await self._membership.leave(self._config.drain_ms / 1000)
+            await self._membership.stop()
         hub = self.hub
         hub.stopping = True
         for connection in tuple(hub.connections):
@@ -217,7 +233,10 @@ class Gateway:
         return min(drain_s, FULL_DISK_PATIENCE_S) if self.broker.is_room_spent else drain_s
 
     async def failed(self) -> None:
-        """Returns never; raises WalError once no log can be served any more."""
+        """Returns never; raises WalError once no log can be served any more, or Refused for a node
+        that may not take part."""
+        if self._membership is not None:
+            await self._membership.failed()
         await self.broker.logs.failed()
 
 
@@ -226,7 +245,7 @@ def run(config: Config) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
             runner.run(_serve(config))
-    except (StartError, WalError) as error:
+    except (StartError, WalError, CoordinationError, TimeoutError) as error:
         known = _remedy(error, config)
         log_event(logger, logging.ERROR, "gateway failed", reason=str(error), **known)
         return EXIT_FAILED
@@ -275,9 +294,9 @@ async def _serve(config: Config) -> None:
         monitor = await _monitor(config)
         port = listener.getsockname()[1]
         store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
-        node = Node(config.node_id, *config.advertised(port))
+        node = Node(config.node_id, *config.advertised(port), config.rack)
         gateway = Gateway(config, store, node, SystemClock(), SystemRng())
-        await gateway.start()
+        await start_alone_or_joined(gateway, config)
     except BaseException:
         listener.close()
         if monitor is not None:
@@ -301,6 +320,15 @@ async def _serve(config: Config) -> None:
         if monitor is not None:
             await monitor.close()
         log_event(logger, logging.INFO, "stopped")
+
+
+async def start_alone_or_joined(gateway: Gateway, config: Config) -> None:
+    """As the settings say."""
+    if config.etcd is None:
+        await gateway.start()
+        return
+    settings = MembershipSettings(config.etcd_prefix, -(-config.node_lease_ms // 1000))
+    await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
 
 
 async def _monitor(config: Config) -> Monitor | None:

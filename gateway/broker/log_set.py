@@ -103,6 +103,7 @@ class LogSet:
         once it is let go of."""
         self._ground = _Ground(store, config, new_log, Budgets(config))
         self._when_lost = when_lost
+        self._failure = asyncio.get_running_loop().create_future()  # of nobody: see `failed`
 
     async def open_one(self, log_id: int) -> OwnedLog | None:
         """Take over one log, and recover it; None: that was the catalog. Raises WalError."""

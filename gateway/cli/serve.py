@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gateway.observe.logger import setup_logging
-from gateway.settings.config import ConfigError, default_text
+from gateway.settings.config import default_text
 from gateway.settings.load import CONFIG_ENV, load_config
 from gateway.settings.options import ESSENTIAL_SECTIONS, OPTIONS
 from gateway.settings.values import Option, parse_switch
@@ -83,9 +83,6 @@ def setting_parameters() -> list[click.Parameter]:
 
 def _serve(**flags: Any) -> int:
     config = load_config(flags, os.environ)
-    if config.etcd is not None:
-        expected = "no etcd yet: a broker of this release has its bucket for itself"
-        raise ConfigError("etcd", config.etcd, expected)
     setup_logging(config.log_level, config.log_format)
 
     from gateway.server import run  # noqa: PLC0415 - a wrong setting is reported without loading it

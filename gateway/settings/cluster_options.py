@@ -1,6 +1,6 @@
 """The rows of the table of settings that are for clusters."""
 
-from gateway.settings.values import Option, parse_members, parse_prefix, parse_text
+from gateway.settings.values import Option, parse_duration, parse_members, parse_prefix, parse_text
 
 _CLUSTER = "Clusters: several brokers on one bucket, which find each other by etcd"
 
@@ -17,6 +17,17 @@ CLUSTER_OPTIONS: tuple[Option, ...] = (
         parse_prefix,
         _CLUSTER,
         "What all its keys in etcd begin with.",
+    ),
+    Option(
+        "node_lease_ms",
+        parse_duration,
+        _CLUSTER,
+        "How long a broker that is silent may keep its logs before others take them over.",
+        2_000,
+        60_000,
+    ),
+    Option(
+        "rack", parse_text, _CLUSTER, "Where the broker stands, as clients see.", default="none"
     ),
     Option("etcd_user", parse_text, _CLUSTER, "User of etcd.", default="none"),
     Option(

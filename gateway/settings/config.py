@@ -138,6 +138,9 @@ class Config:
     # Of a cluster, and how to reach it. Secrets stand in files, never among the settings.
     etcd: str | None = None
     etcd_prefix: str = "/woodpecker"
+    # Longer: a node that stutters keeps its logs; shorter: those of a dead one come back sooner.
+    node_lease_ms: int = 5_000
+    rack: str | None = None
     etcd_user: str | None = None
     etcd_password_file: str | None = None
     etcd_ca_file: str | None = None

@@ -1,0 +1,110 @@
+"""A broker among others on one bucket: it finds or founds their cluster, and takes part in it.
+
+The cluster is the one whose catalog lies in the bucket; a bucket without a catalog gets one from
+whoever opens it last. What nodes tell each other lies in the coordination store under its id, so
+that two clusters can share that store, and a bucket that takes another's place is not mistaken for
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.broker.own_logs import BrokerLogs
+from gateway.cluster.coordination.base import CALL_S_MAX
+from gateway.cluster.coordination.records import NodeRecord, root
+from gateway.cluster.member import Member, MemberSettings
+from gateway.cluster.ownership import MoveRules
+from gateway.cluster.view import CATALOG_LOG_ID
+from wal_core import Fenced
+
+if TYPE_CHECKING:
+    from gateway.broker.broker import Broker
+    from gateway.cluster.coordination.base import CoordinationStore
+    from wal_core import Rng
+
+CATALOG_S_MAX = 60.0  # at a start, for all that it says
+INCARNATION_BYTES = 8
+
+
+class MembershipSettings(NamedTuple):
+    """`lease_s`: for how long a node that is silent keeps its logs."""
+
+    prefix: str
+    lease_s: int
+    rules: MoveRules = MoveRules()
+    weight: int = 1
+
+
+class Membership:
+    """`start` once the broker has joined, `leave` before it stops, `stop`."""
+
+    def __init__(
+        self, broker: Broker, store: CoordinationStore, settings: MembershipSettings, rng: Rng
+    ) -> None:
+        self._broker = broker
+        self._store = store
+        self._settings = settings
+        self._incarnation = rng.random_bytes(INCARNATION_BYTES).hex()
+        self._member: Member | None = None
+
+    async def start(self) -> None:
+        """Know the cluster, and begin to take part; logs come when it is their turn. Raises
+        WalError, TimeoutError where the bucket does not answer."""
+        await self._find()
+        broker, settings = self._broker, self._settings
+        node = broker.node
+        record = NodeRecord(
+            node_id=node.node_id,
+            incarnation=self._incarnation,
+            host=node.host,
+            port=node.port,
+            rack=node.rack,
+            weight=settings.weight,
+        )
+        timing = MemberSettings(
+            root=root(settings.prefix, broker.cluster_id),
+            ttl_s=settings.lease_s,
+            # Who has been cut off notices by a call that fails, and has its lease renewed then.
+            settle_s=settings.lease_s + CALL_S_MAX,
+            rules=settings.rules,
+        )
+        member = self._member = Member(self._store, timing, record, BrokerLogs(broker))
+        broker.cluster = member.view
+        member.view.watch(broker.catalog.wake)
+        member.start()
+
+    async def _find(self) -> None:
+        """Until the catalog says which cluster it is. Who founds it together with another is
+        fenced, and finds the other's."""
+        broker = self._broker
+        while True:
+            await broker.catalog.look(CATALOG_S_MAX)
+            if broker.cluster_id:
+                return
+            try:
+                await broker.open_log(CATALOG_LOG_ID)
+            except Fenced:
+                await broker.release_log(CATALOG_LOG_ID)
+
+    def lost(self, log_id: int, error: BaseException) -> None:
+        """See `Broker.join`."""
+        if self._member is not None:
+            self._member.lost(log_id, error)
+
+    async def failed(self) -> None:
+        """Returns never; raises Refused once another process has this node's id."""
+        assert self._member is not None, "it has not started"
+        await asyncio.shield(self._member.failed)
+
+    async def leave(self, timeout_s: float) -> None:
+        """Hand over what is here, as far as there is anybody to take it, and the time."""
+        if self._member is not None:
+            await self._member.leave(timeout_s)
+
+    async def stop(self) -> None:
+        """Take no part any more; what is still open is the broker's to close."""
+        if self._member is not None:
+            await self._member.stop()
+        await self._store.close()

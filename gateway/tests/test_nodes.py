@@ -1,0 +1,141 @@
+"""Gateways that make up a cluster by themselves, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.tests.client import batch_of
+from gateway.tests.nodes import LEASE_S, Nodes, OneGateway, until
+from gateway.tests.virtual import virtual
+from protocol import ErrorCode
+
+PARTITIONS = 8
+
+
+async def started(*node_ids: int, **config: object) -> tuple[Nodes, list[OneGateway]]:
+    world = Nodes(**config)
+    nodes = await world.start(*node_ids)
+    await until(lambda: world.is_shared_out(*nodes))
+    return world, nodes
+
+
+def controller(nodes: list[OneGateway]) -> OneGateway:
+    (found,) = [node for node in nodes if 0 in node.terms]
+    return found
+
+
+async def end(*nodes: OneGateway) -> None:
+    for node in nodes:
+        await node.gateway.stop()
+
+
+async def write_everywhere(nodes: list[OneGateway]) -> dict[int, int]:
+    """The offset of a record in each partition of `t`, written at whoever leads it."""
+    offsets: dict[int, int] = {}
+    for node in nodes:
+        client = node.client()
+        for index in range(PARTITIONS):
+            answer = await client.produced("t", batch_of(b"x"), index=index)
+            if answer.error_code == 0:
+                assert index not in offsets, "led twice"
+                offsets[index] = answer.base_offset
+            else:
+                assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert len(offsets) == PARTITIONS
+    return offsets
+
+
+async def with_topic(nodes: list[OneGateway]) -> None:
+    """`t` is made, and all know it."""
+    assert await controller(nodes).client().create("t", partitions=PARTITIONS) == [0]
+    for node in nodes:
+        await node.gateway.broker.catalog.look(10)
+
+
+@virtual
+async def test_nodes_on_an_empty_bucket_found_one_cluster_and_share_its_logs() -> None:
+    world, nodes = await started(1, 2, 3)
+    assert len({node.gateway.broker.cluster_id for node in nodes}) == 1
+    await with_topic(nodes)
+    places = controller(nodes).gateway.broker.topics.named("t")
+    assert places is not None
+    assert {place.log_id for place in places.record.placements} == {1, 2, 3, 4}
+    assert set((await write_everywhere(nodes)).values()) == {0}
+    await end(*nodes)
+    again = await world.start(1)
+    assert again[0].gateway.broker.cluster_id == nodes[0].gateway.broker.cluster_id
+    await until(lambda: world.is_shared_out(*again))
+    assert set((await write_everywhere(again)).values()) == {1}
+    await end(*again)
+
+
+@virtual
+async def test_a_dead_node_is_replaced_within_its_lease_with_all_that_was_acknowledged() -> None:
+    world, nodes = await started(1, 2, 3)
+    await with_topic(nodes)
+    assert set((await write_everywhere(nodes)).values()) == {0}
+    dead = controller(nodes)
+    others = [node for node in nodes if node is not dead]
+    await dead.die()
+    assert await until(lambda: world.is_shared_out(*others)) <= LEASE_S + 1
+    assert set((await write_everywhere(others)).values()) == {1}
+    assert await controller(others).client().create("u") == [0]
+    await end(*others)
+
+
+@virtual
+async def test_a_bucket_of_one_gateway_becomes_a_cluster_of_two() -> None:
+    world = Nodes()
+    alone = OneGateway(world, 1)
+    await alone.gateway.start()
+    assert await alone.client().create("t", partitions=PARTITIONS) == [0]
+    assert set((await write_everywhere([alone])).values()) == {0}
+    await alone.gateway.stop()
+    nodes = await world.start(1, 2)
+    await until(lambda: world.is_shared_out(*nodes))
+    assert nodes[1].gateway.broker.cluster_id == alone.gateway.broker.cluster_id
+    assert set((await write_everywhere(nodes)).values()) == {1}
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_that_stops_hands_over_first() -> None:
+    world, nodes = await started(1, 2, 3)
+    await with_topic(nodes)
+    await write_everywhere(nodes)
+    leaver, *others = nodes
+    stopping = asyncio.ensure_future(leaver.gateway.stop())
+    took_s = await until(lambda: world.is_shared_out(*others))
+    assert took_s < 1  # and not once its lease is over
+    await stopping
+    assert set((await write_everywhere(others)).values()) == {1}
+    await end(*others)
+
+
+@virtual
+async def test_a_node_that_comes_gets_its_share_and_nothing_is_lost() -> None:
+    world, nodes = await started(1, 2)
+    await with_topic(nodes)
+    await write_everywhere(nodes)
+    nodes += await world.start(3)
+    await until(lambda: world.is_shared_out(*nodes))
+    assert set((await write_everywhere(nodes)).values()) == {1}
+    await end(*nodes)
+
+
+@virtual
+async def test_nodes_without_the_coordination_store_go_on_serving_what_they_have() -> None:
+    world, nodes = await started(1, 2, 3)
+    await with_topic(nodes)
+    held = [node.terms for node in nodes]
+    for node in nodes:
+        node.way.cut()
+    await asyncio.sleep(600)
+    assert set((await write_everywhere(nodes)).values()) == {0}
+    for node in nodes:
+        node.way.heal()
+    await asyncio.sleep(60)
+    assert [node.terms for node in nodes] == held
+    assert set((await write_everywhere(nodes)).values()) == {1}
+    assert world.is_shared_out(*nodes)
+    await end(*nodes)
