@@ -54,8 +54,9 @@ class IdleWatch:
 
     def _look(self) -> None:
         self._timer = None
-        due_s = asyncio.get_running_loop().time() - self._idle_s
-        due = list(takewhile(lambda idler: self._used_s[idler] <= due_s, self._used_s))
+        now_s, used_s = asyncio.get_running_loop().time(), self._used_s
+        # The same sum as for the timer: a difference may be rounded to the other side of it.
+        due = list(takewhile(lambda idler: used_s[idler] + self._idle_s <= now_s, used_s))
         for idler in due:
             if idler.is_busy:
                 self.used(idler)  # looked at again; its answer, too, is a sign of life

@@ -40,3 +40,15 @@ async def test_many_that_are_due_together_are_all_closed() -> None:
         watch.watch(idler)
     await asyncio.sleep(2)
     assert {idler.closed_s for idler in idlers} == {1.0}
+
+
+@virtual
+async def test_whoever_is_due_is_closed_whatever_sums_are_rounded_to() -> None:
+    """Else the timer is set for the same moment again, and again."""
+    watch, idlers = IdleWatch(600_000), [_Idler() for _ in range(1_000)]
+    for idler in idlers:
+        watch.watch(idler)
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(700)
+    assert all(idler.closed_s for idler in idlers)
+    assert watch._timer is None
