@@ -27,7 +27,7 @@ from gateway.broker.metadata_records import (
 from gateway.broker.stored_configs import StoredConfigs
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
 from gateway.broker.waiting import confirmed_in_time
-from wal_core import Log, Unavailable
+from wal_core import Log, Unavailable, WalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,7 +175,11 @@ class Catalog:
         """A new cluster gets its id. Raises the log's error, or TimeoutError."""
         if not self.topics.cluster_id:
             name = base64.urlsafe_b64encode(self._rng.random_bytes(16)).decode().rstrip("=")
-            await confirmed_in_time(self.write(ClusterCreated(cluster_id=name)), timeout_s)
+            try:
+                await confirmed_in_time(self.write(ClusterCreated(cluster_id=name)), timeout_s)
+            except (WalError, TimeoutError):
+                self.topics.apply(ClusterCreated(cluster_id=""))  # it may be another that counts
+                raise
 
     @property
     def is_open(self) -> bool:
