@@ -8,8 +8,8 @@ that is not there is told apart from a generation that is over (KIP-848); v10: t
 groups at once (KIP-709); v10: topics by id.
 
 Departures from Kafka: `require_stable` (OffsetFetch v7) changes nothing while there are no
-transactions; `retention_time_ms` (OffsetCommit v2-4) is ignored, KIP-211 made it obsolete, and so
-is `commit_timestamp` (v1). Version 0 of both means the group, too, not ZooKeeper.
+transactions; `commit_timestamp` (OffsetCommit v1) is ignored: an offset is as old as its commit.
+Version 0 of both means the group, too, not ZooKeeper.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ async def offset_commit(request: OffsetCommitRequest, call: Call) -> OffsetCommi
                     leader_epoch=asked.committed_leader_epoch,
                     metadata=asked.committed_metadata or "",
                     topic_id=partition.topic.id,
+                    retention_ms=None
+                    if request.retention_time_ms < 0
+                    else request.retention_time_ms,
                 )
                 offsets.append(offset)
     committed = iter(

@@ -10,6 +10,8 @@ from protocol import ZERO_UUID
 
 TopicPartition: TypeAlias = tuple[str, int]
 
+NO_TIME = -1
+
 OFFSET_BYTES = 450
 """What an offset takes beside its names and its metadata: here, and in the journal's newest
 values. Of 100,000 each took 360; after a restart, when no two share a name, about 100 more."""
@@ -21,6 +23,7 @@ class CommittedOffset(NamedTuple):
     metadata: str
     commit_timestamp_ms: int
     topic_id: bytes = ZERO_UUID  # of the topic it was committed for; zero: nobody said
+    expire_timestamp_ms: int = NO_TIME  # who committed it said so; else all are kept for as long
 
 
 class _Group:

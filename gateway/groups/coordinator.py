@@ -77,7 +77,7 @@ class GroupCoordinator:
         self._offsets = GroupOffsets(config, self._writer, clock, offsets_budget)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._deletions = Deletions(self._groups, self._offsets, self._forget)
-        self._expiry = Expiry(config, self._groups, self._offsets, clock, self._let_go)
+        self._expiry = Expiry(config, self._groups, self._offsets, self._let_go)
         self._closed = False
 
     @property

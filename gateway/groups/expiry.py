@@ -1,21 +1,20 @@
 """What nobody used for the retention time goes: offsets first, then the empty group (KIP-211).
 
-The time runs from the last commit or from the loss of the last member, whichever is later. Offsets
-of groups with members never expire here.
+The time runs from the last commit or from the loss of the last member, whichever is later. A group
+with members keeps what it has committed for the topics it reads; for others it runs from the last
+commit, while the group is stable and its members are consumers, as in Kafka (ClassicGroup).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from gateway.groups.classic import ClassicGroup
-from gateway.groups.committed import TopicPartition
 from gateway.groups.config import GroupConfig
-from gateway.groups.offsets import GroupOffsets
+from gateway.groups.offsets import GroupOffsets, OffsetsToExpire
 from gateway.groups.states import State
-from wal_core import Clock
+from gateway.groups.subscriptions import CONSUMER_PROTOCOL_TYPE, topics_of
 
 SWEEP_STEP_COUNT = 2_000
 """Groups and offsets looked at in one go, so that the sweep holds the loop for some ms only."""
@@ -29,54 +28,67 @@ class Expiry:
         config: GroupConfig,
         groups: Mapping[str, ClassicGroup],
         offsets: GroupOffsets,
-        clock: Clock,
         let_go: Callable[[ClassicGroup], None],
     ) -> None:
         self._config = config
         self._groups = groups
         self._offsets = offsets
-        self._clock = clock
         self._let_go = let_go
-        self._timer: asyncio.TimerHandle | None = None
-        self._queue: list[str] = []
-        # What an expired group still has: its id, and slices of its offsets.
-        self._expiring: deque[tuple[str, Sequence[TopicPartition]]] = deque()
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Look now and then; needs the running loop."""
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._config.offsets_check_interval_ms / 1_000, self._begin)
+        self._task = asyncio.ensure_future(self._run())
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    def _begin(self) -> None:
-        self._queue = list(dict.fromkeys((*self._groups, *self._offsets.group_ids())))
-        self._step()
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.offsets_check_interval_ms / 1_000)
+            await self._sweep()
 
-    def _step(self) -> None:
-        """Some of it, and the rest in later turns of the loop."""
-        limit_ms = self._clock.now_ms() - self._config.offsets_retention_ms
+    async def _sweep(self) -> None:
+        """All of it, some in each turn of the loop."""
         left_count = SWEEP_STEP_COUNT
-        while left_count > 0 and self._queue and not self._expiring:
-            group_id = self._queue.pop()
+        for group_id in dict.fromkeys((*self._groups, *self._offsets.group_ids())):
             left_count -= 1 + self._offsets.count_of(group_id)
-            self._expire(group_id, limit_ms)
-        if self._expiring:
-            self._offsets.expire(*self._expiring.popleft(), limit_ms)
-        if self._queue or self._expiring:
-            self._timer = asyncio.get_running_loop().call_later(0, self._step)
-        else:
-            self.start()
+            group = self._groups.get(group_id)
+            if group is None or group.state is State.EMPTY:
+                await self._expire_unused(group_id, group)
+            elif group.state is State.STABLE and group.protocol_type == CONSUMER_PROTOCOL_TYPE:
+                await self._expire_unread(group)
+            if left_count <= 0:
+                left_count = SWEEP_STEP_COUNT
+                await asyncio.sleep(0)
 
-    def _expire(self, group_id: str, limit_ms: int) -> None:
-        group = self._groups.get(group_id)
-        if group is not None and group.state is not State.EMPTY:
-            return
+    async def _expire_unused(self, group_id: str, group: ClassicGroup | None) -> None:
         since_ms = -1 if group is None else group.state_since_ms
-        old = self._offsets.expired(group_id, since_ms, limit_ms)
+        old = self._offsets.expired(group_id, since_ms)
         if old:
-            self._expiring += [(group_id, some) for some in old]
+            await self._expire(old, group)
         elif group is not None and group_id not in self._offsets:
             self._let_go(group)
+
+    async def _expire_unread(self, group: ClassicGroup) -> None:
+        """What is so old is looked for first: what members read takes its time to find out."""
+        old = self._offsets.expired(group.group_id)
+        if not old:
+            return
+        topics = await topics_of(group)
+        if topics is not None:
+            await self._expire(old.besides(topics), group)
+
+    async def _expire(self, old: OffsetsToExpire, group: ClassicGroup | None) -> None:
+        """Slice by slice, while the group is as it was."""
+        before = _life_of(group)
+        for some in old.slices():
+            if self._groups.get(old.group_id) is not group or _life_of(group) != before:
+                return
+            self._offsets.expire(old, some)
+            await asyncio.sleep(0)
+
+
+def _life_of(group: ClassicGroup | None) -> tuple[State, int] | None:
+    return None if group is None else (group.state, group.generation)

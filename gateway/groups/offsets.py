@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gateway.groups import records
 from gateway.groups.budget import StateBudget
 from gateway.groups.committed import (
+    NO_TIME,
     CommittedOffset,
     CommittedOffsets,
     TopicPartition,
@@ -31,6 +33,7 @@ from wal_core import Clock
 SLICE_COUNT = 250
 """Offsets written in one go: about 2 ms. Those of an ordinary member fit into one."""
 REMOVALS_UNDER_WAY_MAX_COUNT = 64
+TIME_MAX_MS = 2**63 - 1
 RECORD_BYTES = 50
 """An offset in the journal, beside its names and its metadata."""
 
@@ -43,6 +46,37 @@ class OffsetToCommit:
     leader_epoch: int
     metadata: str
     topic_id: bytes = ZERO_UUID
+    retention_ms: int | None = None  # None: as long as others
+
+
+def _kept_until(asked: OffsetToCommit, now_ms: int) -> int:
+    if asked.retention_ms is None:
+        return NO_TIME
+    return min(now_ms + asked.retention_ms, TIME_MAX_MS)
+
+
+ExpiredOffset: TypeAlias = tuple[TopicPartition, CommittedOffset]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetsToExpire:
+    """Of a group, as they were found."""
+
+    group_id: str
+    found: list[ExpiredOffset]
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def besides(self, topics: Set[str]) -> OffsetsToExpire:
+        """Those of other topics than these."""
+        return OffsetsToExpire(
+            self.group_id, [one for one in self.found if one[0][0] not in topics]
+        )
+
+    def slices(self) -> Iterator[list[ExpiredOffset]]:
+        for start in range(0, len(self.found), SLICE_COUNT):
+            yield self.found[start : start + SLICE_COUNT]
 
 
 class GroupOffsets:
@@ -130,7 +164,12 @@ class GroupOffsets:
             if code is ErrorCode.NONE:
                 # The last one wins when a request names a partition twice.
                 accepted[asked.topic, asked.partition] = CommittedOffset(
-                    asked.offset, asked.leader_epoch, asked.metadata, now_ms, asked.topic_id
+                    asked.offset,
+                    asked.leader_epoch,
+                    asked.metadata,
+                    now_ms,
+                    asked.topic_id,
+                    _kept_until(asked, now_ms),
                 )
         if not accepted:
             return codes, answered(ErrorCode.NONE)
@@ -194,6 +233,14 @@ class GroupOffsets:
 
         return ended
 
+    def _indexes_under_way(self, group_id: str, topic: str) -> set[int]:
+        """Of a topic, what the group is committing."""
+        return {
+            index
+            for committing_id, indexes in self._under_way.get(topic, {}).values()
+            for index in (indexes if committing_id == group_id else ())
+        }
+
     # ---- fetch
 
     def fetch(self, group_id: str, topic: str, partition: int) -> CommittedOffset | None:
@@ -238,11 +285,7 @@ class GroupOffsets:
         for another one of that name, which may be there already, stays. Nobody is told the former
         meanwhile, for whoever asks compares ids."""
         for group_id in list(self._committed.groups_of(topic)):
-            under_way = {
-                index
-                for committing_id, indexes in self._under_way.get(topic, {}).values()
-                for index in (indexes if committing_id == group_id else ())
-            }
+            under_way = self._indexes_under_way(group_id, topic)
             doomed = [
                 (topic, index)
                 for index in self._committed.partitions_of(group_id, topic)
@@ -320,31 +363,37 @@ class GroupOffsets:
                     found |= dict.fromkeys((topic, index) for index in indexes)
         return list(found)
 
-    def expired(
-        self, group_id: str, since_ms: int, limit_ms: int
-    ) -> deque[Sequence[TopicPartition]]:
-        """Slices of what was committed, like `since_ms`, at `limit_ms` or before."""
-        if since_ms > limit_ms:
-            return deque()
-        old = (
-            partition
-            for partition, offset in self._committed.of(group_id)
-            if offset.commit_timestamp_ms <= limit_ms
+    def expired(self, group_id: str, since_ms: int = -1) -> OffsetsToExpire:
+        """What was to be kept until now, or for the retention time since its commit, and since
+        `since_ms`.
+        """
+        now_ms = self._clock.now_ms()
+        limit_ms = now_ms - self._config.offsets_retention_ms
+        is_unused = since_ms <= limit_ms
+        return OffsetsToExpire(
+            group_id,
+            [
+                (where, offset)
+                for where, offset in self._committed.of(group_id)
+                if (
+                    offset.expire_timestamp_ms <= now_ms
+                    if offset.expire_timestamp_ms >= 0
+                    else is_unused and offset.commit_timestamp_ms <= limit_ms
+                )
+            ],
         )
-        slices: deque[Sequence[TopicPartition]] = deque()
-        while some := list(itertools.islice(old, SLICE_COUNT)):
-            slices.append(some)
-        return slices
 
-    def expire(self, group_id: str, partitions: Iterable[TopicPartition], limit_ms: int) -> None:
-        """Remove those that nobody has committed anew meanwhile."""
-        old = []
-        for where in partitions:
-            known = self._committed.get(group_id, *where)
-            if known is not None and known.commit_timestamp_ms <= limit_ms:
-                old.append(where)
-        if old:
-            self._remove(group_id, old)
+    def expire(self, old: OffsetsToExpire, some: Sequence[ExpiredOffset]) -> None:
+        """Remove those that nobody has committed anew meanwhile, or is about to."""
+        group_id = old.group_id
+        left = [
+            where
+            for where, offset in some
+            if self._committed.get(group_id, *where) is offset
+            and where[1] not in self._indexes_under_way(group_id, where[0])
+        ]
+        if left:
+            self._remove(group_id, left)
 
     def count_of(self, group_id: str) -> int:
         return self._committed.count_of(group_id)

@@ -1,8 +1,9 @@
 """Records of ``__consumer_offsets`` in Kafka's own key and value formats.
 
 A key or value is an int16 version and the struct of that version. Versions written: keys 1 (offset)
-and 2 (group), values 3, which every Kafka since 2.3 reads, and 4 for offsets, which have the id of
-their topic; versions 0-4 of the values are read.
+and 2 (group), values 3, which every Kafka since 2.3 reads, and for offsets 4, which has the id of
+their topic, or 1 where the client said how long to keep it: that alone has a place for the end, and
+as in Kafka the rest of what it cannot say is gone after a restart. 0-4 of the values are read.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from protocol.messages.group_records import (
 _VERSION = Struct(">h")
 _OFFSET_KEY_VERSION = 1
 _GROUP_KEY_VERSION = 2
+_VALUE_VERSION_WITH_EXPIRY = 1
 _VALUE_VERSION = 3
 _VALUE_VERSION_WITH_TOPIC_ID = 4
 _VALUE_VERSION_MAX = 4
@@ -58,6 +60,9 @@ def encode_offset_value(offset: CommittedOffset) -> bytes:
         commit_timestamp=offset.commit_timestamp_ms,
         topic_id=offset.topic_id,
     )
+    if offset.expire_timestamp_ms >= 0:
+        value.expire_timestamp = offset.expire_timestamp_ms
+        return _encode(value, _VALUE_VERSION_WITH_EXPIRY)
     has_id = offset.topic_id != ZERO_UUID
     return _encode(value, _VALUE_VERSION_WITH_TOPIC_ID if has_id else _VALUE_VERSION)
 
@@ -108,7 +113,12 @@ def decode_offset_value(value: bytes) -> CommittedOffset:
     version = _value_version_of(value)
     found = OffsetCommitValue.decode(memoryview(value), 2, version)[0]
     return CommittedOffset(
-        found.offset, found.leader_epoch, found.metadata, found.commit_timestamp, found.topic_id
+        found.offset,
+        found.leader_epoch,
+        found.metadata,
+        found.commit_timestamp,
+        found.topic_id,
+        found.expire_timestamp,
     )
 
 

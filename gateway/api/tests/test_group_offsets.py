@@ -119,6 +119,26 @@ async def test_offset_fetch_in_every_version(version):
         assert await fetch(broker, version, None, "nobody") == (0, {})
 
 
+@pytest.mark.parametrize("version", range(1, 6))
+def test_versions_2_to_4_may_say_how_long_an_offset_is_kept(version):
+    @virtual
+    async def body() -> None:
+        broker = Broker()
+        for partition, retention_ms in ((0, -1), (1, 0), (2, 60_000)):
+            request = commit_request({("t", partition): (5, "m")}, retention_time_ms=retention_ms)
+            request.generation_id_or_member_epoch = -1
+            assert codes_of(await broker.ask(request, version)) == {("t", partition): 0}
+        committed = broker.groups.fetch(GROUP, None)[1]
+        kept_ms = {
+            where[1]: what.expire_timestamp_ms - what.commit_timestamp_ms
+            for where, what in committed.items()
+            if what.expire_timestamp_ms >= 0
+        }
+        assert kept_ms == ({1: 0, 2: 60_000} if 2 <= version <= 4 else {})
+
+    body()
+
+
 @virtual
 async def test_what_is_left_of_a_topic_that_is_gone_is_told_by_name_only():
     broker = Broker(more_topics=["gone"])

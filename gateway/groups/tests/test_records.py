@@ -8,6 +8,7 @@ from gateway.groups import records
 from gateway.groups.classic import ClassicGroup
 from gateway.groups.committed import CommittedOffset
 from gateway.groups.tests.harness import EPOCH_MS, make
+from protocol import ZERO_UUID
 from protocol.errors import DecodeError
 from protocol.messages.group_records import OffsetCommitValue
 from protocol.primitives import Writer
@@ -38,6 +39,13 @@ def test_every_version_of_an_offset_value_is_read(version):
     )
     read = records.decode_offset_value(out.to_bytes())
     assert read == CommittedOffset(9, 4 if version >= 3 else -1, "m", 11)
+
+
+def test_an_offset_with_a_time_to_go_is_of_version_1_which_alone_has_a_place_for_it():
+    kept = CommittedOffset(9, 4, "m", 11, b"t" * 16, 0x2A)
+    value = records.encode_offset_value(kept)
+    assert value == bytes.fromhex("0001000000000000000900016d000000000000000b000000000000002a")
+    assert records.decode_offset_value(value) == CommittedOffset(9, -1, "m", 11, ZERO_UUID, 0x2A)
 
 
 def test_a_group_value_is_kafkas_bytes():
