@@ -65,5 +65,7 @@ MANIFEST = Format("a manifest", 1, 1)
 PIECE = Format("a piece of the checkpoint", 1, 1)
 END_NOTE = Format("the end note of a log", 1, 1)
 LOCK_FILE = Format("the lock file of a log", 1, 1)
+PROMISE = Format("a promise of a logstore", 1, 1)
+FINAL = Format("a final of a logstore", 1, 1)
 HANDOVER = Format("a call for a handover", 1, 1)
 """Written only: whoever finds a call heeds it, whatever it says."""

@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace, TracebackType
 from typing import Any, ClassVar
 
+from wal_core.logstore import folder as logstore_folder
+from wal_core.logstore import logstore
 from wal_core.stores import direct_io, files, room
 from wal_core.stores import opening as store_opening
 from wal_core.stores.objects import local_folder
@@ -205,12 +207,15 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
             file_recovery,
             file_writer,
             local_folder,
+            logstore,
+            logstore_folder,
             room,
         )
     ]
     stand_ins += [
         (files, "fdatasync", system.fdatasync),
         (file, "fcntl", _Fcntl(disk)),
+        (logstore, "fcntl", _Fcntl(disk)),
         (file, "ThreadFileWriter", ExecutorFileWriter),
         (file_recovery, "mmap", _Mmap(disk)),
         (store_opening, "Path", path_type),

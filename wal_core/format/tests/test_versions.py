@@ -26,6 +26,14 @@ from wal_core.format.block import (
 )
 from wal_core.format.checkpoint import encode_piece, iter_piece
 from wal_core.format.footer import Footer, encode_footer_payload
+from wal_core.format.logstore_records import (
+    Final,
+    Promise,
+    encode_final,
+    encode_promise,
+    parse_final,
+    parse_promise,
+)
 from wal_core.format.sealed_index import SealedIndex, encode_index
 from wal_core.format.tests.test_block import PAGE
 from wal_core.format.versions import Format
@@ -70,6 +78,11 @@ def block_of(stored: bytes, version: int) -> bytes:
 def end_note_of(stored: bytes, version: int) -> bytes:
     body = field(4)(stored, version)[:-4]
     return body + struct.pack("<I", crc32c(body))
+
+
+def final_of(stored: bytes, version: int) -> bytes:
+    head, footer = field(4)(stored, version)[:38], stored[42:]
+    return head + struct.pack("<I", crc32c(footer, crc32c(head))) + footer
 
 
 def other_json(stored: bytes, version: int) -> bytes:
@@ -125,6 +138,13 @@ CASES = {
             end_note_of,
             parse_end_note,
         ),
+        Case(
+            versions.PROMISE,
+            encode_promise(Promise(1, bytes(16), 2, bytes(16))),
+            end_note_of,
+            parse_promise,
+        ),
+        Case(versions.FINAL, encode_final(Final(1, 2, 3, 4, b"footer")), final_of, parse_final),
         Case(versions.LOCK_FILE, lock_file(), other_json, _noted_term),
     )
 }

@@ -77,12 +77,26 @@ class SystemFileOps:
 class SegmentFile:
     """An open segment file; touched by the writing thread only, once created."""
 
-    __slots__ = ("direct", "doubtful", "end", "fd", "lock_fd", "named", "path", "segment", "tail")
+    __slots__ = (
+        "direct",
+        "doubtful",
+        "end",
+        "fd",
+        "named",
+        "note_fd",
+        "note_path",
+        "path",
+        "segment",
+        "tail",
+    )
 
-    def __init__(self, path: Path, segment: int, lock_fd: int) -> None:
+    def __init__(
+        self, path: Path, segment: int, note_fd: int = -1, note_path: Path | None = None
+    ) -> None:
         self.path = path
         self.segment = segment
-        self.lock_fd = lock_fd  # where its end is noted
+        self.note_fd = note_fd  # where its end is noted
+        self.note_path = note_path  # to open for that, if the file has a note of its own
         self.fd = -1
         self.direct = False  # the descriptor takes whole pages only
         self.end = -1  # once opened: all bytes before it stay, none behind it counts
@@ -94,6 +108,9 @@ class SegmentFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+        if self.note_path is not None and self.note_fd >= 0:
+            os.close(self.note_fd)
+            self.note_fd = -1
 
 
 class WriteJob:
@@ -184,12 +201,15 @@ def _note_end(file: SegmentFile, job: WriteJob) -> None:
     nonce = header[NONCE_AT : NONCE_AT + NONCE_BYTES]
     try:
         blocks_end = job.position if job.final else file.end
-        write_end_note(file.lock_fd, EndNote(file.segment, blocks_end, nonce))
+        write_end_note(file.note_fd, EndNote(file.segment, blocks_end, nonce))
     except OSError:
         pass  # what it is for can do without; the blocks are durable
 
 
 def _open(ops: FileOps, file: SegmentFile) -> None:
+    if file.note_path is not None and file.note_fd < 0:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        file.note_fd = os.open(file.note_path, flags, FILE_MODE)
     file.fd, file.direct = ops.open(file.path)
     if file.end < 0:
         # New, or an unfinished file that recovery has cut to its good blocks and wants to finish.

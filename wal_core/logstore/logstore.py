@@ -1,0 +1,310 @@
+"""A logstore: keeps the tails of logs for their writers, each the only one at a time by promise.
+
+Every log has one line of promises, finals and deletions; blocks of the one promised go beside it,
+many at once, and share a sync. A promise waits for the blocks on their way, so that what it tells
+is all there will be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from wal_core.clock import Rng
+from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable
+from wal_core.format.block import NONCE_BYTES, BlockKind, parse_block
+from wal_core.format.logstore_records import Final, Promise
+from wal_core.logstore.folder import LogFolder
+from wal_core.logstore.held import Held, HeldLog, Tail
+from wal_core.stores.direct_io import FILE_MODE
+from wal_core.stores.files import make_folder
+from wal_core.stores.room import Room
+from wal_core.stores.segments.file_writer import FileWriter, SegmentFile, WriteJob
+from wal_core.types import Buffer
+
+_THREADS_MAX_COUNT = 4
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class Asker(NamedTuple):
+    """Who asks for something, about which log under which birth."""
+
+    log_id: int
+    birth: bytes
+    term: int
+    nonce: bytes
+
+
+class _OpenLog:
+    """A log, its files and what is on its way to them."""
+
+    def __init__(self, folder: LogFolder, held: HeldLog) -> None:
+        self.folder = folder
+        self.held = held
+        self.files: dict[int, SegmentFile] = {}
+        self.writing: dict[tuple[int, int], asyncio.Future[None]] = {}  # by segment and block
+        self.is_promising = False
+
+    async def settled(self) -> None:
+        """Nothing is on its way any more."""
+        while self.writing:
+            await asyncio.wait(list(self.writing.values()))
+
+    def close_files(self, before: int | None = None) -> None:
+        for number in list(self.files):
+            if before is None or number < before:
+                self.files.pop(number).close()
+
+
+class Logstore:
+    """In a folder of its own. Errors: Fenced for who was not promised the log last, Unavailable
+    for a log that is not known here or cannot be told of, which counts as no reply at all."""
+
+    def __init__(self, root: Path, writer: FileWriter, rng: Rng, *, bytes_max: int) -> None:
+        self.root = root
+        self.bytes_max = bytes_max
+        self._rng = rng
+        self._writer = writer
+        self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "logstore")
+        self._room = Room()
+        self._logs: dict[int, _OpenLog] = {}
+        self._lines: dict[int, asyncio.Lock] = {}
+        self._damaged: dict[int, str] = {}
+        self._lock_fd = -1
+
+    async def open(self) -> None:
+        """Find out what is held. A log that is damaged is told of, and gets no replies."""
+        self._lock_fd = await self._run(self._take_lock)
+        for name in await self._run(lambda: sorted(path.name for path in self.root.iterdir())):
+            if not name.isdecimal():
+                continue
+            log_id, folder = int(name), LogFolder(self.root / name)
+            try:
+                held = await self._run(_loading(folder, log_id))
+            except Corrupt as error:
+                _logger.error("%s: this logstore is silent about it from now on", error)
+                self._damaged[log_id] = str(error)
+                continue
+            if held is not None:
+                self._logs[log_id] = _OpenLog(folder, held)
+
+    async def close(self) -> None:
+        """Finish what is on its way."""
+        for log in self._logs.values():
+            await log.settled()
+            log.close_files()
+        await self._run(self._writer.close)
+        self._threads.shutdown(wait=False)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    @property
+    def held_bytes(self) -> int:
+        """Of all blocks that are here or on their way."""
+        return sum(log.held.held_bytes for log in self._logs.values())
+
+    # -- promises ------------------------------------------------------------------------------
+
+    async def join(self, log_id: int, term: int, nonce: bytes) -> bytes:
+        """Keep this log from now on, promised to who asks; returns its birth here. A log that is
+        known keeps its birth."""
+        async with self._line(log_id):
+            self._check_whole(log_id)
+            log = self._logs.get(log_id)
+            if log is None:
+                birth = self._rng.random_bytes(NONCE_BYTES)
+                promise = Promise(log_id, birth, term, nonce)
+                folder = LogFolder(self.root / str(log_id))
+                await self._run(_creating(folder, promise))
+                self._logs[log_id] = _OpenLog(folder, HeldLog(promise))
+                return birth
+            await self._promise(log, term, nonce)
+            return log.held.promise.birth
+
+    async def promise(self, asker: Asker) -> list[Tail]:
+        """Take nothing from anybody of a lower term any more; tells all that is held. Raises Fenced
+        for who has no higher term than the last, unless it is the same."""
+        async with self._line(asker.log_id):
+            log = self._known(asker)
+            await self._promise(log, asker.term, asker.nonce)
+            return log.held.tails()
+
+    async def _promise(self, log: _OpenLog, term: int, nonce: bytes) -> None:
+        if not log.held.check_promise(term, nonce):
+            return
+        promise = log.held.promise._replace(term=term, nonce=nonce)
+        log.is_promising = True
+        try:
+            await log.settled()
+            await self._run(lambda: log.folder.write_promise(promise))
+            log.held.promise = promise
+        finally:
+            log.is_promising = False
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    async def append(self, asker: Asker, stored: Buffer) -> int:
+        """Take a whole data block; returns how many of its segment are on the disk now, which are
+        fewer if one before it is missing. May be repeated. Raises NoRoom, Invalid for a block that
+        differs from the one there."""
+        log = self._promised(asker)
+        block = parse_block(stored)
+        header = block.header
+        if header.kind != BlockKind.DATA or header.log_id != asker.log_id:
+            raise Invalid("not a data block of the log", log_id=asker.log_id)
+        held = log.held.check_block(header)
+        flight = log.writing.get((header.segment, header.block))
+        if flight is None and header.block == held.taken_count:
+            if self.held_bytes + header.total_bytes > self.bytes_max:
+                raise NoRoom(
+                    f"{self.root} may hold {self.bytes_max} bytes and holds {self.held_bytes}; "
+                    "it gets room when segments have been uploaded"
+                )
+            log.held.segments[header.segment] = held
+            held.take(header)
+            flight = self._submit(log, held, header.segment, stored)
+        if flight is not None:
+            try:
+                await asyncio.shield(flight)
+            except OSError as error:
+                raise self._room.refused(str(self.root), error) from error
+        held.confirm(header.durable_count)
+        return held.stored_count
+
+    def _submit(
+        self, log: _OpenLog, held: Held, segment: int, stored: Buffer
+    ) -> asyncio.Future[None]:
+        """Have the block that was taken last written."""
+        number = held.taken_count - 1
+        file = log.files.get(segment)
+        if file is None:
+            path, note_path = log.folder.segment(segment), log.folder.note(segment)
+            file = log.files[segment] = SegmentFile(path, segment, note_path=note_path)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        log.writing[segment, number] = future
+
+        def done(future: asyncio.Future[None]) -> None:
+            del log.writing[segment, number]
+            if future.exception() is None:
+                held.stored_count = max(held.stored_count, number + 1)
+            else:
+                held.drop_from(number)
+
+        future.add_done_callback(done)
+        job = WriteJob(file, held.position(number), [stored], future, final=False)
+        self._writer.submit(job)
+        return future
+
+    async def confirm(self, asker: Asker, segment: int, count: int) -> None:
+        """So many blocks of a segment are confirmed: what an idle writer says, who sends no block
+        that would."""
+        held = self._promised(asker).held.segments.get(segment)
+        if held is not None:
+            held.confirm(count)
+
+    # -- ends of segments ----------------------------------------------------------------------
+
+    async def end(self, asker: Asker, final: Final) -> None:
+        """Take a segment's final. May be repeated. Raises Unavailable for one with more blocks
+        before it than are here."""
+        async with self._line(asker.log_id):
+            log = self._promised(asker)
+            if (final.log_id, final.term) != (asker.log_id, asker.term):
+                raise Invalid("a final is proposed under one's own term", log_id=asker.log_id)
+            if log.held.check_final(final):
+                await self._run(lambda: log.folder.write_final(final))
+                log.held.segments.setdefault(final.segment, Held()).final = final
+
+    async def forget(self, asker: Asker, before: int) -> None:
+        """Remove the segments before that one, which the bucket has."""
+        async with self._line(asker.log_id):
+            log = self._promised(asker)
+            await log.settled()
+            log.close_files(before)
+            for number in [number for number in log.held.segments if number < before]:
+                del log.held.segments[number]
+            await self._run(lambda: log.folder.forget(before))
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def read(
+        self, asker: Asker, segment: int, first: int, bytes_max: int, *, recovering: bool = False
+    ) -> bytes:
+        """Whole blocks from that one on, one at least if there is any: of those that are confirmed;
+        of all for who recovers the log with a promise, which others need not have."""
+        log = self._promised(asker) if recovering else self._known(asker)
+        held = log.held.segments.get(segment) or Held()
+        last = held.stored_count if recovering else held.readable_count
+        if first >= last:
+            return b""
+        count = 1
+        start = held.position(first)
+        while first + count < last and held.position(first + count + 1) - start <= bytes_max:
+            count += 1
+        end = held.position(first + count)
+        return await self._run(lambda: log.folder.read(segment, start, end))
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _line(self, log_id: int) -> asyncio.Lock:
+        return self._lines.setdefault(log_id, asyncio.Lock())
+
+    def _check_whole(self, log_id: int) -> None:
+        if log_id in self._damaged:
+            raise Unavailable(self._damaged[log_id], log_id=log_id)
+
+    def _known(self, asker: Asker) -> _OpenLog:
+        self._check_whole(asker.log_id)
+        log = self._logs.get(asker.log_id)
+        if log is None:
+            raise Unavailable("this logstore does not know the log", log_id=asker.log_id)
+        log.held.check_birth(asker.birth)
+        return log
+
+    def _promised(self, asker: Asker) -> _OpenLog:
+        log = self._known(asker)
+        log.held.check_promised(asker.term, asker.nonce)
+        if log.is_promising:
+            raise Unavailable("another writer is being promised the log", log_id=asker.log_id)
+        return log
+
+    def _take_lock(self) -> int:
+        make_folder(self.root)
+        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise Unavailable(
+                f"{self.root} is in use by another logstore; stop that one first, or give this "
+                "one a folder of its own"
+            ) from None
+        return fd
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except OSError as error:
+            raise self._room.refused(str(self.root), error) from error
+
+
+def _loading(folder: LogFolder, log_id: int) -> Callable[[], HeldLog | None]:
+    return lambda: folder.load(log_id)
+
+
+def _creating(folder: LogFolder, promise: Promise) -> Callable[[], None]:
+    def create() -> None:
+        folder.create()
+        folder.write_promise(promise)
+
+    return create
