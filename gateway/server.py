@@ -15,9 +15,11 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Services
+from gateway.api.forwarding import ask_for_offsets_topic
 from gateway.broker.broker import Broker
 from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.limits import BrokerLimits
@@ -25,6 +27,7 @@ from gateway.broker.membership import Membership, MembershipSettings
 from gateway.broker.metadata_records import ConfigsChanged
 from gateway.broker.retention import Retention
 from gateway.broker.topics import Topic
+from gateway.cluster.controller_line import ControllerLine
 from gateway.cluster.coordination.base import CoordinationError, CoordinationStore
 from gateway.cluster.coordination.opening import open_store as open_coordination
 from gateway.cluster.view import Node
@@ -113,6 +116,8 @@ class Gateway:
         )
         self.broker.when_gone = self._topics_gone
         self._membership: Membership | None = None
+        self.controller = ControllerLine(lambda: self.broker.cluster)
+        self.broker.ask_for_offsets_topic = partial(ask_for_offsets_topic, self.controller)
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(
@@ -125,6 +130,7 @@ class Gateway:
                 FetchSessions(
                     config.fetch_sessions_max_count, config.fetch_sessions_bytes_max, rng
                 ),
+                self.controller,
             ),
             ConnectionLimits(
                 request_bytes_max=config.request_bytes_max,

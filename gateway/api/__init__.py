@@ -32,7 +32,7 @@ from gateway.api import (
 )
 from gateway.api.call import Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
-from gateway.api.row import Api, Operation, Permission, ReplyClass, Resource
+from gateway.api.row import Api, Operation, Permission, ReplyClass, Resource, always
 from gateway.broker.errors import BrokerError
 from gateway.groups.members import PROTOCOLS_MAX_COUNT
 from protocol import ApiKey, ErrorCode
@@ -234,8 +234,17 @@ _ROWS = (
         topics.create_topics_error,
         _CREATE_TOPIC,
         weigh=topics.create_topics_weight,
+        of_controller=always,
     ),
-    Api(K.DELETE_TOPICS, 0, 6, topics.delete_topics, topics.delete_topics_error, _DELETE_TOPIC),
+    Api(
+        K.DELETE_TOPICS,
+        0,
+        6,
+        topics.delete_topics,
+        topics.delete_topics_error,
+        _DELETE_TOPIC,
+        of_controller=always,
+    ),
     Api(
         K.DELETE_RECORDS, 0, 2, records.delete_records, records.delete_records_error, _DELETE_TOPIC
     ),
@@ -296,6 +305,7 @@ _ROWS = (
         alter_configs.alter_configs,
         alter_configs.alter_configs_error,
         _ALTER_CONFIGS_TOPIC,
+        of_controller=alter_configs.is_stored,
     ),
     Api(
         K.CREATE_PARTITIONS,
@@ -304,6 +314,7 @@ _ROWS = (
         partitions.create_partitions,
         partitions.create_partitions_error,
         _ALTER_TOPIC,
+        of_controller=always,
     ),
     Api(
         K.DESCRIBE_LOG_DIRS,
@@ -338,6 +349,7 @@ _ROWS = (
         alter_configs.incremental_alter_configs,
         alter_configs.incremental_alter_configs_error,
         _ALTER_CONFIGS_TOPIC,
+        of_controller=alter_configs.is_stored,
     ),
     Api(
         K.ALTER_PARTITION_REASSIGNMENTS,
@@ -380,6 +392,7 @@ _ROWS = (
         client_quotas.alter_client_quotas,
         client_quotas.alter_client_quotas_error,
         _ALTER_CONFIGS_CLUSTER,
+        of_controller=always,
     ),
     Api(
         K.DESCRIBE_USER_SCRAM_CREDENTIALS,

@@ -49,6 +49,11 @@ logger = logging.getLogger(__name__)
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3  # AlterConfigOp.OpType
 
 
+def is_stored(request: AlterConfigsRequest | IncrementalAlterConfigsRequest) -> bool:
+    """Whether it is about what the catalog keeps; levels of loggers are a process's own."""
+    return all(resource.resource_type != Kind.BROKER_LOGGER for resource in request.resources)
+
+
 class _Resource(Protocol):
     resource_type: int
     resource_name: str

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
+from gateway.cluster.controller_line import FORWARDED
 from protocol import BatchError, ErrorCode, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.fetch_sessions import FetchSessions
     from gateway.broker.order_line import OrderLine
+    from gateway.cluster.controller_line import ControllerLine
     from gateway.fairness.pace import Pace
     from gateway.fairness.reply_share import ReplyRoom
     from gateway.fairness.threads import FairThreads, Share
@@ -35,6 +37,7 @@ class Services:
     lookups: FairThreads
     pace: Pace  # of what may take long on the loop
     fetch_sessions: FetchSessions
+    controller: ControllerLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Call:
     @property
     def version(self) -> int:
         return self.header.api_version
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether another node asks, for a client of its own."""
+        return self.header.client_id == FORWARDED
 
     @property
     def broker(self) -> Broker:

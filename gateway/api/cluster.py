@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from gateway.api.authorized import authorized_operations
 from gateway.api.call import Call, error_code
+from gateway.api.forwarding import create_missing
 from gateway.api.row import Resource
 from gateway.broker.errors import BrokerError
 from gateway.broker.leadership import leader_of
@@ -94,6 +95,9 @@ async def _answers(
         (topic.name or "" for topic in asked if not _is_by_id(topic)),
         (topic.topic_id for topic in asked if _is_by_id(topic)),
     )
+    names = [topic.name or "" for topic in asked if not _is_by_id(topic)]
+    refused = await create_missing(names if may_create else (), call)
+    may_create = may_create and call.broker.is_controller
     found: dict[str | bytes, Topic | MetadataResponseTopic] = {}  # each once, as in Kafka
     coming: list[Topic] = []
     slices = Slices()
@@ -103,6 +107,8 @@ async def _answers(
         name = topic.topic_id if _is_by_id(topic) else topic.name or ""
         if name not in found:
             one = found[name] = _find(topic, may_create, call)
+            if isinstance(one, MetadataResponseTopic) and name in refused:
+                one.error_code = refused[str(name)]
             if isinstance(one, Topic) and not one.is_durable:
                 coming.append(one)
     await call.broker.created_soon(coming)

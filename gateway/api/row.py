@@ -53,6 +53,11 @@ class Permission(NamedTuple):
     resource: Resource
 
 
+def always(request: Message) -> bool:
+    """Whatever it asks for."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """A row of the handler table. Everything about an API is derived from its row."""
@@ -80,6 +85,8 @@ class Api:
     # True: a version that is not served is answered in version 0 (KIP-511); else, as in Kafka, the
     # connection ends.
     answers_any_version: bool = False
+    # Whether a request is for whoever writes the catalog: any other node sends it on.
+    of_controller: Callable[[Any], bool] | None = None
     # About how many elements the answer to a request will have, where that does not go by its size.
     weigh: Callable[[Any, Call], int] | None = None
 

@@ -34,7 +34,7 @@ from gateway.broker.quota_entities import decode_entity, decode_values
 from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
 from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_deletions import TopicDeletions
-from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
+from gateway.broker.topic_rules import OFFSETS_TOPIC, new_topic_id, topic_name_problem
 from gateway.broker.topics import FIRST_DATA_LOG_ID, Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.cluster.view import ClusterView, Node, SingleNode
@@ -42,7 +42,7 @@ from gateway.fairness.quotas import Quotas
 from gateway.fairness.slices import Slices
 from gateway.observe.logger import log_event
 from protocol import ErrorCode, Record, build_batch, read_header
-from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, WalError
+from wal_core import Clock, LogConfig, Rng, SegmentStore, SteadyClock, Unavailable, WalError
 
 CREATION_WAIT_S = 0.25  # a new topic is told at once or, while storage is slow, as one that comes
 CATALOG_WAIT_S = 3.0  # for what another node has written, before what is known is acted on
@@ -75,6 +75,8 @@ class Broker:
         self.configs.watch(self._act_on_configs)
         self.when_gone: Callable[[Sequence[Topic]], None] = lambda topics: None
         """Called with topics that another node has deleted."""
+        self.ask_for_offsets_topic: Callable[[float], Awaitable[None]] = _nobody
+        """Have the controller create it, in so many seconds; where that is another node."""
         self._is_joined = False
         self.closing = False  # True from the start of a graceful stop: nothing is parked any more
 
@@ -232,14 +234,13 @@ class Broker:
     # Topics
 
     def partition(self, topic: str, index: int) -> Partition | None:
-        found = self.topics.named(topic)
-        return self._told(_partition_of(found, index))
+        return self._found(self.topics.named(topic), index)
 
-    def _told(self, partition: Partition | None) -> Partition | None:
-        """What was not found may be there already: who comes again will hear it."""
-        if partition is None:
-            self.catalog.missed()
-        return partition
+    def _found(self, topic: Topic | None, index: int) -> Partition | None:
+        if topic is not None and 0 <= index < len(topic.partitions):
+            return topic.partitions[index]
+        self.catalog.missed()  # another node may have written it: who comes again will hear of it
+        return None
 
     def durable_partition(self, topic: str, index: int) -> Partition | None:
         """None also while a crash may take its topic away again: of that nothing is told. Another
@@ -248,7 +249,7 @@ class Broker:
         return partition if partition is not None and self.is_durable(partition) else None
 
     def partition_by_id(self, topic_id: bytes, index: int) -> Partition | None:
-        return self._told(_partition_of(self.topics.with_id(topic_id), index))
+        return self._found(self.topics.with_id(topic_id), index)
 
     async def search(self, names: Iterable[str], ids: Iterable[bytes] = ()) -> None:
         """If one of these topics is not known, read what another node may have written of it."""
@@ -295,7 +296,7 @@ class Broker:
     def _create_topic(self, name: str, partitions_count: int, configs: Mapping[str, str]) -> Topic:
         record = TopicCreated(
             name=name,
-            topic_id=self._new_topic_id(),
+            topic_id=new_topic_id(self._rng),
             placements=self._placing.new(partitions_count),
             configs=dict(configs),
         )
@@ -338,9 +339,9 @@ class Broker:
         topic = self.topics.named(name)
         if topic is None:
             self.check_topic_name(name)
-            if not self.limits.auto_create_topics:
-                return None
             is_internal = name == OFFSETS_TOPIC
+            if not self.limits.auto_create_topics and not is_internal:
+                return None
             topic = self._create_offsets_topic() if is_internal else self.create_topic(name)
         return topic
 
@@ -409,13 +410,6 @@ class Broker:
         record = TopicConfigsChanged(topic_id=topic.id, configs=dict(configs))
         return self.catalog.write(record)
 
-    def _new_topic_id(self) -> bytes:
-        """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""
-        raw = bytearray(self._rng.random_bytes(16))
-        raw[6] = (raw[6] & 0x0F) | 0x40
-        raw[8] = (raw[8] & 0x3F) | 0x80
-        return bytes(raw)
-
     def delete_records(
         self, starts: Mapping[Partition, int]
     ) -> dict[Partition, asyncio.Future[None]]:
@@ -450,6 +444,14 @@ class Broker:
         """Make sure of __consumer_offsets, which is created at first use: what rides on it must not
         be in a log before the topic is in the catalog. Raises WalError, TimeoutError."""
         topic = self.topics.named(OFFSETS_TOPIC)
+        if topic is None and not self.is_controller:
+            await self.search((OFFSETS_TOPIC,))
+            if self.topics.named(OFFSETS_TOPIC) is None:
+                await self.ask_for_offsets_topic(timeout_s)
+                await self.catalog.look(timeout_s)
+            topic = self.topics.named(OFFSETS_TOPIC)
+            if topic is None and not self.is_controller:
+                raise Unavailable("there is no place for group records yet")
         if topic is None:
             topic = self._create_offsets_topic()
         await self.settled(topic, timeout_s)
@@ -493,7 +495,5 @@ class Broker:
         return settled(appended.confirmation)
 
 
-def _partition_of(topic: Topic | None, index: int) -> Partition | None:
-    if topic is None or not 0 <= index < len(topic.partitions):
-        return None
-    return topic.partitions[index]
+async def _nobody(timeout_s: float) -> None:
+    raise Unavailable("another node writes the catalog")

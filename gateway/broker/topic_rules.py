@@ -12,10 +12,19 @@ from gateway.broker.metadata_records import TopicCreated
 from gateway.broker.setting_types import LONG_MAX, items_of
 from gateway.broker.topic_configs import TopicDefaults
 from protocol import RecordRules
+from wal_core import Rng
 
 OFFSETS_TOPIC = "__consumer_offsets"
 TOPIC_NAME_CHARS_MAX = 249  # Kafka's Topic.MAX_NAME_LENGTH: a file name with room for a suffix
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+\Z")
+
+
+def new_topic_id(rng: Rng) -> bytes:
+    """A random (version 4) UUID, as Kafka's; never the all-zero one, which means "no id"."""
+    raw = bytearray(rng.random_bytes(16))
+    raw[6] = (raw[6] & 0x0F) | 0x40
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return bytes(raw)
 
 
 def topic_name_problem(name: str) -> str | None:

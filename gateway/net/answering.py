@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Api, Call, CloseConnection, ReplyClass, error_code
+from gateway.api.forwarding import forward, is_elsewhere
 from gateway.net.bulk_gate import BulkGate, TooMuchWaiting
 from gateway.net.throttling import throttled
 from gateway.observe.logger import log_event
@@ -150,7 +151,10 @@ async def _outcome(api: Api, message: Any, call: Call, hub: Hub, may_begin: bool
     """
     try:
         if may_begin:
-            response = await api.handle(message, call)
+            if is_elsewhere(api, message, call):
+                response = await forward(api, message, call)
+            else:
+                response = await api.handle(message, call)
         else:
             response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
     except CloseConnection:

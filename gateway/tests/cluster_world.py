@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gateway.cluster.view import CATALOG_LOG_ID, LogOwner, Node
 from gateway.server import Gateway
 from gateway.settings.config import Config
+from gateway.testing.conversation import cut_frames
 from gateway.tests.client import Client
+from gateway.tests.sockets import FakeTransport
 from gateway.tests.virtual import CountingRng, VirtualClock
+from protocol import Buffer
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
+
+WAY_S = 0.001
 
 
 class Table:
@@ -50,6 +56,33 @@ class View:
         """Nobody is told: the tests wait for what they want to see."""
 
 
+class _Wire:
+    """A connection of one gateway to another one, without a network."""
+
+    def __init__(self, gateway: Gateway, delay_s: float) -> None:
+        connection = gateway.connection()
+        self._transport = FakeTransport(connection)
+        self._transport.on_taken = self._taken
+        self._frames: asyncio.Queue[bytes] = asyncio.Queue()
+        self._delay_s = delay_s
+        connection.connection_made(self._transport)
+
+    def _taken(self) -> None:
+        for frame in cut_frames(self._transport.taken):
+            self._frames.put_nowait(frame)
+
+    def write(self, pieces: Iterable[Buffer]) -> None:
+        self._transport.send(b"".join(pieces))
+
+    async def read_frame(self) -> bytes:
+        frame = await self._frames.get()
+        await asyncio.sleep(self._delay_s)
+        return frame
+
+    def close(self) -> None:
+        self._transport.lose()
+
+
 class ClusterWorld:
     """`start`, then `give` logs to nodes."""
 
@@ -61,6 +94,8 @@ class ClusterWorld:
         self._rng = CountingRng()
         self._nodes_count = nodes_count
         self.gateways: dict[int, Gateway] = {}
+        self.cut: set[int] = set()
+        """Nodes that the others do not reach; the store they do."""
 
     async def start(self) -> ClusterWorld:
         """Node n has data log n, and node 1 the catalog."""
@@ -78,8 +113,15 @@ class ClusterWorld:
         self.table.nodes[node_id] = node
         self.gateways[node_id] = gateway
         gateway.broker.cluster = View(node, self.table)
+        gateway.controller.connect = self._connect
         gateway.join(lambda log_id, error: self._lost(node_id, log_id))
         return gateway
+
+    async def _connect(self, node: Node) -> _Wire:
+        await asyncio.sleep(WAY_S)
+        if node.node_id in self.cut:
+            raise OSError("no way to it")
+        return _Wire(self.gateways[node.node_id], WAY_S)
 
     def _lost(self, node_id: int, log_id: int) -> None:
         owner = self.table.owners.get(log_id)

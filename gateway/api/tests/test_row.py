@@ -11,7 +11,7 @@ from protocol import ApiKey
 
 ROOT = Path(gateway.__file__).parent
 # The table and its rows; who speaks to a broker instead of being one.
-MAY_NAME_AN_API = ("api/__init__.py", "api/row.py", "cli/")
+MAY_NAME_AN_API = ("api/__init__.py", "api/row.py", "api/forwarding.py", "cli/")
 
 
 def _askers(source: str) -> list[str]:

@@ -1,0 +1,106 @@
+"""What only the controller does, for clients that asked another node.
+
+A request for the catalog goes on as it came, and the answer comes back as it is. This node answers
+once it knows what the controller has written, so that the same client finds here what it made. The
+controller decides: of sixteen nodes that hear of a new name at once each asks it, and it creates
+the topic once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from typing import Any
+
+from gateway.api.call import Call, patience_s
+from gateway.api.row import Api
+from gateway.broker.broker import CATALOG_WAIT_S
+from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
+from gateway.cluster.controller_line import ControllerHere, ControllerLine
+from protocol import ApiKey, ErrorCode, Message
+from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from wal_core import Unavailable, WalError
+
+CHANGE_S = 25.0
+"""For requests without a time of their own; below the 30 s that clients wait for an answer."""
+CREATION_S = 5.0
+"""For a topic that comes into being by its first touch; whoever touches it asks again."""
+CREATE_TOPICS_VERSION, METADATA_VERSION = 7, 12
+DEFAULT = -1
+_ROWS = ("topics", "results", "responses", "entries")
+
+
+def is_elsewhere(api: Api, request: Any, call: Call) -> bool:
+    """Whether it is the controller's, and that is another node."""
+    return (
+        api.of_controller is not None
+        and not call.broker.is_controller
+        and api.of_controller(request)
+    )
+
+
+async def forward(api: Api, request: Any, call: Call) -> Message | None:
+    """Let the controller answer. Raises Unavailable and TimeoutError, which clients repeat."""
+    if call.is_forwarded:
+        return api.on_error(request, ErrorCode.NOT_CONTROLLER)
+    asked_ms = getattr(request, "timeout_ms", None)
+    timeout_s = CHANGE_S if asked_ms is None else min(CHANGE_S, patience_s(asked_ms))
+    line = call.services.controller
+    try:
+        reply: Message = await line.ask(api.key, call.version, request, timeout_s, _is_refused)
+    except ControllerHere:
+        return await api.handle(request, call)
+    await _caught_up(call)
+    return reply
+
+
+async def _caught_up(call: Call) -> None:
+    """What was done is done; only that it is known here may take longer."""
+    with contextlib.suppress(WalError, TimeoutError):
+        await call.broker.catalog.look(CATALOG_WAIT_S)
+
+
+def _is_refused(reply: Any) -> bool:
+    rows = next((rows for name in _ROWS if (rows := getattr(reply, name, None))), ())
+    return bool(rows) and all(row.error_code == ErrorCode.NOT_CONTROLLER for row in rows)
+
+
+async def ask_for_offsets_topic(line: ControllerLine, timeout_s: float) -> None:
+    """The controller creates it for whoever asks where it is, as for any first touch."""
+    asked = MetadataRequest(topics=[MetadataRequestTopic(name=OFFSETS_TOPIC)])
+    with contextlib.suppress(ControllerHere):
+        await line.ask(ApiKey.METADATA, METADATA_VERSION, asked, timeout_s)
+
+
+async def create_missing(names: Collection[str], call: Call) -> dict[str, ErrorCode]:
+    """Have topics created that are touched first, if that is allowed; why one is not, by name."""
+    broker = call.broker
+    wanted = [
+        name
+        for name in dict.fromkeys(names)
+        if broker.topics.named(name) is None and topic_name_problem(name) is None
+    ]
+    if not wanted or broker.is_controller or call.is_forwarded:
+        return {}
+    if not broker.limits.auto_create_topics:
+        return {}
+    topics = [
+        CreatableTopic(name=name, num_partitions=DEFAULT, replication_factor=DEFAULT)
+        for name in wanted
+    ]
+    request = CreateTopicsRequest(topics=topics, timeout_ms=int(CREATION_S * 1_000))
+    try:
+        reply = await call.services.controller.ask(
+            ApiKey.CREATE_TOPICS, CREATE_TOPICS_VERSION, request, CREATION_S, _is_refused
+        )
+    except ControllerHere:
+        return {}
+    except (TimeoutError, Unavailable):
+        return dict.fromkeys(wanted, ErrorCode.LEADER_NOT_AVAILABLE)
+    await _caught_up(call)
+    return {
+        row.name: ErrorCode(row.error_code)
+        for row in reply.topics
+        if row.error_code not in (ErrorCode.NONE, ErrorCode.TOPIC_ALREADY_EXISTS)
+    }

@@ -1,0 +1,199 @@
+"""What clients ask of a node that does not write the catalog: it is done, once, and found there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.api.forwarding import CREATION_S
+from gateway.tests.client import Client
+from gateway.tests.cluster_world import ClusterWorld
+from gateway.tests.harness import loop_ms, virtual
+from protocol import ApiKey, ErrorCode
+from protocol.messages.alter_client_quotas import (
+    AlterClientQuotasRequest,
+    EntityData,
+    EntryData,
+    OpData,
+)
+from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
+from protocol.messages.find_coordinator import FindCoordinatorRequest
+from protocol.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
+from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+
+SET = 0
+TOPIC, BROKER, LOGGER = 2, 4, 8
+
+
+async def _altered(client: Client, kind: int, resource: str, name: str, value: str) -> int:
+    config = AlterableConfig(name=name, config_operation=SET, value=value)
+    asked = AlterConfigsResource(resource_type=kind, resource_name=resource, configs=[config])
+    reply = await client.call(
+        ApiKey.INCREMENTAL_ALTER_CONFIGS, 1, IncrementalAlterConfigsRequest(resources=[asked])
+    )
+    code: int = reply.responses[0].error_code
+    return code
+
+
+async def _grown(client: Client, name: str, count: int) -> int:
+    asked = CreatePartitionsTopic(name=name, count=count, assignments=None)
+    reply = await client.call(
+        ApiKey.CREATE_PARTITIONS, 3, CreatePartitionsRequest(topics=[asked], timeout_ms=9_000)
+    )
+    code: int = reply.results[0].error_code
+    return code
+
+
+async def _touched(client: Client, *names: str, may_create: bool = True) -> list[Any]:
+    asked = MetadataRequest(
+        topics=[MetadataRequestTopic(name=name) for name in names],
+        allow_auto_topic_creation=may_create,
+    )
+    topics: list[Any] = (await client.call(ApiKey.METADATA, 12, asked)).topics
+    return topics
+
+
+@virtual
+async def test_every_change_can_be_asked_of_any_node_and_is_found_there_at_once() -> None:
+    world = await ClusterWorld().start()
+    client, broker = world.client(2), world.gateways[2].broker
+    assert await client.create("t", partitions=2) == [0]
+    topic = broker.topics.named("t")
+    assert topic is not None
+    assert await client.create("t") == [ErrorCode.TOPIC_ALREADY_EXISTS]
+    assert await _grown(client, "t", 3) == 0
+    assert len(topic.partitions) == 3
+    assert await _altered(client, TOPIC, "t", "retention.ms", "77") == 0
+    assert topic.configs == {"retention.ms": "77"}
+    assert await _altered(client, BROKER, "2", "log.retention.ms", "99") == 0
+    assert topic.id == world.gateways[1].broker.topics.named("t").id  # type: ignore[union-attr]
+    assert broker.configs.of("broker", "2") == {"log.retention.ms": "99"}
+    quota = AlterClientQuotasRequest(
+        entries=[
+            EntryData(
+                entity=[EntityData(entity_type="client-id", entity_name="c")],
+                ops=[OpData(key="producer_byte_rate", value=1e6, remove=False)],
+            )
+        ]
+    )
+    reply = await client.call(ApiKey.ALTER_CLIENT_QUOTAS, 1, quota)
+    assert reply.entries[0].error_code == 0
+    assert broker.quotas.is_any
+    assert await client.deleted_topics("t") == [0]
+    assert broker.topics.named("t") is None
+    assert await client.deleted_topics("t") == [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]
+
+
+@virtual
+async def test_the_levels_of_loggers_are_a_nodes_own() -> None:
+    world = await ClusterWorld(2).start()
+    world.cut = {1}
+    assert await _altered(world.client(2), LOGGER, "2", "gateway.api.alter_configs", "INFO") == 0
+
+
+@virtual
+async def test_a_name_that_all_nodes_hear_of_at_once_is_one_topic() -> None:
+    world = await ClusterWorld(default_partitions_count=3).start()
+    clients = [world.client(node_id) for node_id in world.gateways for _ in range(16)]
+    told = await asyncio.gather(*(_touched(client, "t", "u") for client in clients))
+    for topics in told:
+        assert [t.error_code for t in topics] == [0, 0]
+        assert [t.topic_id for t in topics] == [t.topic_id for t in told[0]]
+        assert all(len(t.partitions) == 3 for t in topics)
+    assert len({topic.topic_id for topics in told for topic in topics}) == 2
+
+
+@virtual
+async def test_who_creates_a_topic_at_every_node_at_once_does_so_at_one() -> None:
+    world = await ClusterWorld().start()
+    codes = await asyncio.gather(
+        *(world.client(node_id).create("t") for node_id in world.gateways for _ in range(5))
+    )
+    assert sorted(code for (code,) in codes) == [0, *[ErrorCode.TOPIC_ALREADY_EXISTS] * 14]
+
+
+@virtual
+async def test_what_may_not_be_created_is_not_asked_for() -> None:
+    world = await ClusterWorld(2).start()
+    client = world.client(2)
+    (topic,) = await _touched(client, "t", may_create=False)
+    assert topic.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    (topic,) = await _touched(client, "no good")
+    assert topic.error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+    quiet = await ClusterWorld(2, auto_create_topics=False).start()
+    (topic,) = await _touched(quiet.client(2), "t")
+    assert topic.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+@virtual
+async def test_without_a_controller_a_change_ends_in_its_time_and_one_that_comes_back_does_it() -> (
+    None
+):
+    world = await ClusterWorld(2).start()
+    await world.look()
+    world.cut = {1}
+    client = world.client(2)
+    began_ms = loop_ms()
+    assert await client.deleted_topics("t", timeout_ms=4_000) == [ErrorCode.REQUEST_TIMED_OUT]
+    assert loop_ms() - began_ms == pytest.approx(4_000, abs=50)
+    (topic,) = await _touched(client, "t")
+    assert topic.error_code == ErrorCode.LEADER_NOT_AVAILABLE
+    assert loop_ms() - began_ms < 4_000 + 1_000 * CREATION_S + 500
+    creating = asyncio.ensure_future(client.create("t"))
+    await asyncio.sleep(2)
+    assert not creating.done()
+    world.cut = set()
+    assert await creating == [0]
+    creating = asyncio.ensure_future(client.create("u"))
+    await asyncio.sleep(0)
+    await world.move(0, 2)  # to the very node that was asked
+    assert await creating == [0]
+
+
+@virtual
+async def test_who_is_not_the_controller_sends_no_request_further() -> None:
+    """Two nodes that each take the other for the controller do not send it round."""
+    world = await ClusterWorld(3).start()
+    await world.look()
+    owner = world.table.owners[0]
+    world.table.owners[0] = owner._replace(node_id=3)  # it is not, yet
+    asking = asyncio.ensure_future(world.client(2).create("t"))
+    await asyncio.sleep(1)
+    assert not asking.done()
+    assert world.gateways[3].controller._count == 0
+    world.table.owners[0] = owner
+    assert await asking == [0]
+
+
+@virtual
+async def test_the_first_group_of_all_can_come_to_any_node() -> None:
+    """Its topic is made by the controller; then it is told where the group lies."""
+    world = await ClusterWorld(3, auto_create_topics=False).start()
+    await world.look()
+    join = JoinGroupRequest(
+        group_id="g",
+        session_timeout_ms=10_000,
+        rebalance_timeout_ms=10_000,
+        member_id="",
+        protocol_type="consumer",
+        protocols=[JoinGroupRequestProtocol(name="range", metadata=b"")],
+    )
+    node_id, joined = 2, None
+    for _ in range(3):
+        found = await world.client(node_id).call(
+            ApiKey.FIND_COORDINATOR, 3, FindCoordinatorRequest(key="g")
+        )
+        assert found.error_code == 0
+        joined = await world.client(found.node_id).call(ApiKey.JOIN_GROUP, 2, join)
+        if joined.error_code == 0:
+            break
+        assert joined.error_code == ErrorCode.NOT_COORDINATOR
+    assert joined is not None
+    assert joined.error_code == 0
