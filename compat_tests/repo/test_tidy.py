@@ -48,7 +48,13 @@ def test_no_path_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock"]
+    "lock",
+    [
+        "requirements.lock",
+        "requirements-etcd.lock",
+        "requirements-dev.lock",
+        "requirements-fuzz.lock",
+    ],
 )
 def test_locks_pin_with_hashes_and_name_no_registry(lock: str) -> None:
     text = read(lock)
