@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
@@ -43,6 +44,7 @@ from gateway.cluster.coordination.records import (
     FENCED,
     RELEASED,
     ClaimRecord,
+    MoveOrder,
     NodeRecord,
     OwnerRecord,
     Record,
@@ -56,7 +58,7 @@ from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
 from gateway.cluster.view import Node
 from gateway.observe.logger import log_event
-from wal_core import Fenced, WalError
+from wal_core import Clock, Fenced, SystemClock, WalError
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class MemberSettings(NamedTuple):
     ttl_s: int
     settle_s: float
     rules: MoveRules = MoveRules()
+    clock: Clock = SystemClock()
 
 
 class Member:
@@ -175,7 +178,8 @@ class Member:
         return [log for log in self._logs() if self._own.term_of(log) is not None]
 
     def _takers(self) -> bool:
-        open_to = (n for n in self._roster.nodes.values() if n.standing == Standing.OPEN.value)
+        nodes = self._roster.nodes.values()
+        open_to = (n for n in nodes if self._roster.standing(n) is Standing.OPEN)
         return self._is_seeing and any(node.node_id != self.node_id for node in open_to)
 
     def lost(self, log_id: int, error: BaseException) -> None:
@@ -310,13 +314,18 @@ class Member:
         log, heir = mine.log, self._roster.heir(mine.log)
         if heir is None and mine.next_node_id is not None:
             return partial(self._publish, log, mine.term)  # it died before it got the log
+        order = self._roster.moves.get(log)
+        if heir is None and order is not None:
+            if order.node_id == self.node_id or order.node_id not in self._roster.nodes:
+                return partial(self._put_away, order)
+            heir = order.node_id
         if heir is None and log in plan.moves and self._settling.is_over(now_s):
             heir = plan.owners[log]
         return None if heir is None else partial(self._hand_over, mine, heir)
 
     def _plan(self, now_s: float) -> Plan:
         nodes = [
-            LiveNode(n.node_id, max(n.weight, 1), n.rack, _standing(n))
+            LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n))
             for n in self._roster.nodes.values()
         ]
         present = {}
@@ -324,7 +333,9 @@ class Member:
             holding = self._holding(log, now_s)
             if holding is not None:
                 present[log] = holding
-        return plan_owners(self._logs(), nodes, present, self._settings.rules)
+        rules = self._settings.rules
+        rules = dataclasses.replace(rules, is_paused=rules.is_paused or self._roster.is_paused)
+        return plan_owners(self._logs(), nodes, present, rules)
 
     def _holding(self, log: int, now_s: float) -> Holding | None:
         """Who has the log, or is about to."""
@@ -394,8 +405,26 @@ class Member:
 
     async def _publish(self, log: int, term: int) -> None:
         self._roster.sight.saw_term(log, term, self._incarnation)
-        owner = OwnerRecord(log, self.node_id, self._incarnation, term)
+        before = self._roster.owners.get(log)
+        if before is not None and (before.incarnation, before.term) == (self._incarnation, term):
+            owner = msgspec.structs.replace(before, ended=None, next_node_id=None)
+        else:
+            # Who has not let go of it has been fenced, dead or alive.
+            fenced = before.node_id if before is not None and before.ended is None else None
+            owner = OwnerRecord(
+                log,
+                self.node_id,
+                self._incarnation,
+                term,
+                since_ms=self._settings.clock.now_ms(),
+                fenced_node_id=fenced,
+            )
         await self._transact(log, [(owner, 0)], unclaim=True)
+
+    async def _put_away(self, order: MoveOrder) -> None:
+        """It is carried out, or its node is gone."""
+        key = key_of(self._settings.root, order)
+        await self._store.transact([Unchanged(key, self._roster.revision(key))], [Delete(key)])
 
     async def _write_end(self, record: OwnerRecord) -> None:
         ended = self._ends.get(record.log, RELEASED)
@@ -462,11 +491,3 @@ class _Settling:
 
     def is_over(self, now_s: float) -> bool:
         return now_s >= self._until_s
-
-
-def _standing(node: NodeRecord) -> Standing:
-    """One that a later release knows is as good as none: it gets nothing."""
-    try:
-        return Standing(node.standing)
-    except ValueError:
-        return Standing.CORDONED

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.cluster.coordination.base import Change, Snapshot
 from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
+    MoveOrder,
     NodeRecord,
     OwnerRecord,
+    PauseOrder,
+    StandingOrder,
     UnreadableRecord,
     decode,
 )
 from gateway.cluster.coordination.sight import Course, Sight
+from gateway.cluster.ownership import Standing
 from gateway.observe.logger import log_event
 
 logger = logging.getLogger(__name__)
@@ -36,6 +41,10 @@ class Roster:
         """By log, those that are not void, ended ones and those of dead nodes included."""
         self.void: set[int] = set()
         """Logs whose owner's record is of a lower term than seen: it is as good as none."""
+        self.moves: dict[int, MoveOrder] = {}
+        self.is_paused = False
+        """Whether somebody wants no log to move that need not."""
+        self._standings: dict[int, StandingOrder] = {}
         self._since_s: dict[int, float] = {}
         self._revisions: dict[str, int] = {}
 
@@ -44,6 +53,7 @@ class Roster:
         course = self.sight.course(snapshot)
         before = self.owners
         self.nodes, self.claims, self.owners, self._revisions = {}, {}, {}, {}
+        self.moves, self._standings, self.is_paused = {}, {}, False
         for pair in snapshot.keys:
             self._put(pair.key, pair.value, pair.changed_revision, now_s, before)
         return course
@@ -72,6 +82,12 @@ class Roster:
             self.nodes[record.node_id] = record
         elif isinstance(record, ClaimRecord):
             self.claims[record.log] = record
+        elif isinstance(record, MoveOrder):
+            self.moves[record.log] = record
+        elif isinstance(record, StandingOrder):
+            self._standings[record.node_id] = record
+        elif isinstance(record, PauseOrder):
+            self.is_paused = True
         elif self.sight.holds(record):
             if _tenure(before.get(record.log)) != _tenure(record):
                 self._since_s[record.log] = now_s
@@ -83,9 +99,16 @@ class Roster:
     def _delete(self, key: str) -> None:
         self._revisions.pop(key, None)
         folder, _, number = key.removeprefix(self.root).partition("/")
-        kept: dict[str, dict[int, NodeRecord] | dict[int, ClaimRecord] | dict[int, OwnerRecord]]
-        kept = {"nodes": self.nodes, "claims": self.claims, "owners": self.owners}
-        if folder in kept and number.isdecimal():
+        kept: dict[str, dict[int, Any]] = {
+            "nodes": self.nodes,
+            "claims": self.claims,
+            "owners": self.owners,
+            "moves": self.moves,
+            "standings": self._standings,
+        }
+        if folder == "pause":
+            self.is_paused = False
+        elif folder in kept and number.isdecimal():
             kept[folder].pop(int(number), None)
 
     def revision(self, key: str) -> int:
@@ -98,6 +121,12 @@ class Roster:
         is_going = record is not None and record.ended in (None, RELEASED)
         heir = record.next_node_id if record is not None and is_going else None
         return heir if heir in self.nodes else None
+
+    def standing(self, node: NodeRecord) -> Standing:
+        """What may be given to it: what it says itself, or what is ordered, if that is less."""
+        order = self._standings.get(node.node_id)
+        said = [_standing(node.standing), *([_standing(order.standing)] if order else [])]
+        return max(said, key=list(Standing).index)
 
     def is_alive(self, node_id: int, incarnation: str) -> bool:
         """Whether that start of the node has a lease."""
@@ -121,6 +150,14 @@ class Roster:
     def for_s(self, log: int, now_s: float) -> float:
         """Since when the owner has it, or since when it has ended."""
         return now_s - self._since_s.get(log, now_s)
+
+
+def _standing(word: str) -> Standing:
+    """One that a later release knows is as good as none: the node gets nothing."""
+    try:
+        return Standing(word)
+    except ValueError:
+        return Standing.CORDONED
 
 
 def _tenure(record: OwnerRecord | None) -> tuple[object, ...]:

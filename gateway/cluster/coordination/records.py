@@ -42,6 +42,8 @@ class OwnerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     version: int = VERSION
     ended: str | None = None
     next_node_id: int | None = None
+    since_ms: int = 0
+    fenced_node_id: int | None = None
 
 
 class ClaimRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -53,12 +55,38 @@ class ClaimRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     version: int = VERSION
 
 
-Record = NodeRecord | OwnerRecord | ClaimRecord
-_FOLDERS: dict[str, type[NodeRecord | OwnerRecord | ClaimRecord]] = {
+class StandingOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """What somebody wants of a node, alive or not, until it is taken back."""
+
+    node_id: int
+    standing: str
+    version: int = VERSION
+
+
+class MoveOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Where somebody wants a log; its owner takes the order away once it is done, or cannot be."""
+
+    log: int
+    node_id: int
+    version: int = VERSION
+
+
+class PauseOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """While it is there, no log moves that need not."""
+
+    version: int = VERSION
+
+
+Record = NodeRecord | OwnerRecord | ClaimRecord | StandingOrder | MoveOrder | PauseOrder
+_FOLDERS: dict[str, type[Record]] = {
     "nodes": NodeRecord,
     "owners": OwnerRecord,
     "claims": ClaimRecord,
+    "standings": StandingOrder,
+    "moves": MoveOrder,
+    "pause": PauseOrder,
 }
+_FOLDER_OF = {kind: folder for folder, kind in _FOLDERS.items()}
 
 
 def root(prefix: str, cluster_id: str) -> str:
@@ -68,10 +96,12 @@ def root(prefix: str, cluster_id: str) -> str:
 
 def key_of(root: str, record: Record) -> str:
     """Where a record lies."""
-    if isinstance(record, NodeRecord):
-        return f"{root}nodes/{record.node_id}"
-    folder = "owners" if isinstance(record, OwnerRecord) else "claims"
-    return f"{root}{folder}/{record.log}"
+    folder = f"{root}{_FOLDER_OF[type(record)]}"
+    if isinstance(record, PauseOrder):
+        return folder
+    if isinstance(record, NodeRecord | StandingOrder):
+        return f"{folder}/{record.node_id}"
+    return f"{folder}/{record.log}"
 
 
 def encode(record: Record) -> bytes:

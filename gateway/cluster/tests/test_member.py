@@ -7,8 +7,17 @@ import json
 
 import pytest
 
-from gateway.cluster.coordination.base import Put, Refused
-from gateway.cluster.coordination.records import OwnerRecord, decode, encode, key_of
+from gateway.cluster.coordination.base import Delete, Put, Refused
+from gateway.cluster.coordination.records import (
+    MoveOrder,
+    OwnerRecord,
+    PauseOrder,
+    Record,
+    StandingOrder,
+    decode,
+    encode,
+    key_of,
+)
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.member import FOREIGN_S
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out, until
@@ -278,3 +287,83 @@ async def test_replies_that_get_lost_change_nothing_in_the_end() -> None:
         await dead.die()
         await until(lambda b=bucket, o=others: shared_out(b, *o), 300)  # type: ignore[misc]
         await end(*others)
+
+
+async def order(store: StaticStore, *records: Record) -> None:
+    await store.transact([], [Put(key_of(ROOT, each), encode(each)) for each in records])
+
+
+async def take_back(store: StaticStore, record: Record) -> None:
+    await store.transact([], [Delete(key_of(ROOT, record))])
+
+
+@virtual
+async def test_a_move_that_somebody_orders_is_made_once_and_the_order_is_gone() -> None:
+    bucket, store, nodes = await started(2)
+    log = min(nodes[0].terms)
+    openings = len(bucket.openings)
+    await order(store, MoveOrder(log, 2))
+    await until(lambda: log in nodes[1].terms, 2)
+    await asyncio.sleep(1)
+    assert len(bucket.openings) == openings + 1
+    assert (await store.read(f"{ROOT}moves/")).keys == ()
+    # To a node that is not there it is not made, now or later.
+    await order(store, MoveOrder(log, 3))
+    await asyncio.sleep(1)
+    assert log in nodes[1].terms
+    assert (await store.read(f"{ROOT}moves/")).keys == ()
+    await end(*nodes)
+
+
+@virtual
+async def test_while_moves_are_paused_a_newcomer_gets_only_what_nobody_has() -> None:
+    bucket, store, nodes = await started(2)
+    await order(store, PauseOrder())
+    nodes.append(OneNode(bucket, store, 3))
+    await asyncio.sleep(100)
+    assert nodes[2].terms == {}
+    await nodes[1].die()
+    await until(lambda: len(nodes[0].terms) + len(nodes[2].terms) == len(bucket.logs))
+    assert nodes[2].terms
+    await take_back(store, PauseOrder())
+    await until(lambda: shared_out(bucket, nodes[0], nodes[2]))
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_that_is_to_be_drained_gives_all_away_and_a_cordoned_one_gets_nothing() -> (
+    None
+):
+    bucket, store, nodes = await started(3)
+    await order(store, StandingOrder(1, "draining"), StandingOrder(2, "cordoned"))
+    held = dict(nodes[1].terms)
+    await until(lambda: not nodes[0].terms and shared_by(bucket, nodes[1:]), 10)
+    assert nodes[1].terms == held
+    await take_back(store, StandingOrder(1, "draining"))
+    await take_back(store, StandingOrder(2, "cordoned"))
+    await until(lambda: shared_out(bucket, *nodes))
+    await end(*nodes)
+
+
+def shared_by(bucket: Bucket, nodes: list[OneNode]) -> bool:
+    return sorted(log for node in nodes for log in node.terms) == list(bucket.logs)
+
+
+@virtual
+async def test_owners_say_since_when_and_whom_they_fenced() -> None:
+    bucket, store, nodes = await started(2)
+    dead, heir = nodes
+    moved, taken = sorted(dead.terms)[:2]
+    await order(store, MoveOrder(moved, 2))
+    await until(lambda: moved in heir.terms, 2)
+    await dead.die()
+    await until(lambda: shared_out(bucket, heir))
+    await asyncio.sleep(1)
+    found = {}
+    for pair in (await store.read(f"{ROOT}owners/")).keys:
+        record = decode(ROOT, pair.key, pair.value)
+        assert isinstance(record, OwnerRecord)
+        assert record.since_ms > 0
+        found[record.log] = record.fenced_node_id
+    assert (found[moved], found[taken]) == (None, dead.node_id)
+    await end(*nodes)

@@ -4,13 +4,17 @@ from gateway.cluster.coordination.base import Change, KeyValue, Snapshot
 from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
+    MoveOrder,
     NodeRecord,
     OwnerRecord,
+    PauseOrder,
     Record,
+    StandingOrder,
     encode,
     key_of,
 )
 from gateway.cluster.coordination.sight import Course
+from gateway.cluster.ownership import Standing
 from gateway.cluster.roster import Roster
 
 ROOT = "/woodpecker/c/"
@@ -98,3 +102,26 @@ def test_a_store_that_is_behind_what_a_watch_has_brought_went_back() -> None:
     roster.take([changed(OWNER, 12)], 11.0)
     assert roster.take_all(snapshot(11, NODE), 12.0) is Course.BACK
     assert roster.take_all(snapshot(11, NODE), 12.0) is Course.ON
+
+
+def test_of_what_a_node_says_and_what_is_ordered_the_stricter_holds() -> None:
+    roster = Roster(ROOT)
+    draining = NodeRecord(2, "b", "h", 1, standing="draining")
+    orders = [StandingOrder(1, "cordoned"), StandingOrder(2, "cordoned")]
+    roster.take_all(snapshot(7, NODE, draining, *orders), 10.0)
+    assert [roster.standing(n) for n in (NODE, draining)] == [Standing.CORDONED, Standing.DRAINING]
+    roster.take([gone(order, 8) for order in orders], 11.0)
+    assert [roster.standing(n) for n in (NODE, draining)] == [Standing.OPEN, Standing.DRAINING]
+    later = NodeRecord(3, "c", "h", 1, standing="resting")  # of a later release
+    assert roster.standing(later) is Standing.CORDONED
+
+
+def test_orders_hold_until_they_are_taken_back() -> None:
+    roster = Roster(ROOT)
+    roster.take([changed(PauseOrder(), 8), changed(MoveOrder(3, 1), 9)], 11.0)
+    assert (roster.is_paused, roster.moves) == (True, {3: MoveOrder(3, 1)})
+    roster.take([gone(PauseOrder(), 10), gone(MoveOrder(3, 1), 11)], 12.0)
+    assert (roster.is_paused, roster.moves) == (False, {})
+    roster.take([changed(PauseOrder(), 12), changed(MoveOrder(3, 1), 13)], 13.0)
+    roster.take_all(snapshot(14), 14.0)
+    assert (roster.is_paused, roster.moves) == (False, {})

@@ -9,9 +9,12 @@ import pytest
 from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
+    MoveOrder,
     NodeRecord,
     OwnerRecord,
+    PauseOrder,
     Record,
+    StandingOrder,
     UnreadableRecord,
     decode,
     encode,
@@ -22,8 +25,18 @@ from gateway.cluster.coordination.records import (
 DOCUMENT = (Path(__file__).parents[2] / "COORDINATION.md").read_text()
 ROOT = root("/woodpecker", "AQIDBAUGRwiJCgsMDQ4PEA")
 NODE = NodeRecord(2, "b7c1f0a2", "gw-2.example", 9092, rack="eu-1b")
-OWNER = OwnerRecord(7, 2, "b7c1f0a2", 14, ended=RELEASED, next_node_id=3)
+OWNER = OwnerRecord(
+    7,
+    2,
+    "b7c1f0a2",
+    14,
+    ended=RELEASED,
+    next_node_id=3,
+    since_ms=1767225600000,
+    fenced_node_id=1,
+)
 WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER]
+WRITTEN += [MoveOrder(7, 3), StandingOrder(3, "cordoned"), PauseOrder()]
 
 
 def examples() -> list[tuple[str, bytes]]:
