@@ -7,6 +7,7 @@ for them knows whether they may be.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
@@ -32,6 +33,8 @@ PAGE_COUNT = 1000
 WATCH_QUIET_S_MAX = 30.0
 """A watch that brings nothing for so long asks whether it is still there. Larger: a connection that
 died in silence is noticed later, if nothing else is called; smaller: more small messages."""
+CAUGHT_UP_S = 1.0
+"""By then a new watch is no longer among those that etcd lets catch up, ten times a second."""
 _COMPARE_EQUAL, _TARGET_MOD = 0, 2
 _DELETED = 1
 
@@ -48,7 +51,10 @@ class EtcdStore:
         revision, store_id, keys = 0, 0, list[KeyValue]()
         while True:
             request = wire.message((1, start), (2, end), (3, PAGE_COUNT), (4, revision))
-            answer = await self._link.ask("KV/Range", request, repeat=True)
+            try:
+                answer = await self._link.ask("KV/Range", request, repeat=True)
+            except Compacted as error:
+                raise StoreAway("what was being read is forgotten; read it again") from error
             if not revision:
                 head = wire.header(answer)
                 revision, store_id = head.revision, head.cluster_id
@@ -69,45 +75,52 @@ class EtcdStore:
         return Done(bool(answer.number(2)), wire.header(answer).revision)
 
     async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
-        known = await self._revision(prefix)
-        if after_revision > known:
-            raise Compacted(f"revision {after_revision} is ahead of this store ({known})")
+        await self._check_remembered(prefix, after_revision)
         start = prefix.encode()
         create = wire.message((1, start), (2, wire.prefix_end(start)), (3, after_revision + 1))
+        loop = asyncio.get_running_loop()
         async with self._link.open_stream("Watch/Watch", wire.part(1, create)) as call:
-            while True:
-                answer = wire.Fields(await self._next(call))
-                if answer.number(5):
-                    raise Compacted(f"revision {after_revision} is forgotten; read again")
-                if answer.number(4):
-                    raise StoreAway(f"watch ended: {answer.blob(6).decode(errors='replace')}")
-                for changes in _by_revision(answer.each(11)):
-                    yield changes
+            incoming = _Incoming(call)
+            check_at_s = loop.time() + CAUGHT_UP_S
+            try:
+                while True:
+                    is_checked = check_at_s == math.inf
+                    wait_s = WATCH_QUIET_S_MAX if is_checked else check_at_s - loop.time()
+                    data = await incoming.next(wait_s)
+                    if loop.time() >= check_at_s:
+                        check_at_s = math.inf
+                        await self._check_remembered(prefix, after_revision)
+                    elif data is None:
+                        data = await self._asked(call, incoming)
+                    for changes in _changes(data, after_revision):
+                        yield changes
+            finally:
+                incoming.close()
 
-    async def _revision(self, prefix: str) -> int:
-        """The store's, agreed with the leader: a member that lags behind has caught up by then."""
+    async def _check_remembered(self, prefix: str, after_revision: int) -> None:
+        """Raises Compacted where the store has forgotten what came after a revision, or where that
+        is ahead of it. Agreed with the leader: a member that lags behind has caught up by then.
+
+        A watch alone would not tell everything: from a revision ahead it waits, and older releases
+        of etcd leave out a deletion at the very revision up to which they have forgotten, also if
+        they forget it while a new watch has not caught up yet.
+        """
         start = prefix.encode()
-        request = wire.message((1, start), (2, wire.prefix_end(start)), (3, 1), (8, 1))
-        return wire.header(await self._link.ask("KV/Range", request, repeat=True)).revision
+        end = wire.prefix_end(start)
+        request = wire.message((1, start), (2, end), (3, 1), (4, after_revision), (8, 1))
+        await self._link.ask("KV/Range", request, repeat=True)
 
-    async def _next(self, call: Stream) -> bytes:
-        """The next message of a watch, which must answer at least when it is asked."""
-        reading = asyncio.ensure_future(call.read())
+    async def _asked(self, call: Stream, incoming: _Incoming) -> bytes:
+        """After a long silence: a watch must answer when it is asked for its progress."""
         try:
-            done, _ = await asyncio.wait({reading}, timeout=WATCH_QUIET_S_MAX)
-            if not done:
-                await call.write(wire.part(3, b""))  # progress, please
-                done, _ = await asyncio.wait({reading}, timeout=self._call_s_max)
-            if not done:
-                raise MemberLost("the watch is silent")
-            if reading.cancelled():
-                raise StoreAway("the watch was given up")
-            got = reading.result()
-        finally:
-            reading.cancel()
-        if got is grpc.aio.EOF:
-            raise StoreAway("the store has ended the watch")
-        return bytes(got)
+            async with asyncio.timeout(self._call_s_max):
+                await call.write(wire.part(3, b""))
+        except TimeoutError:
+            raise MemberLost("the watch takes nothing more") from None
+        data = await incoming.next(self._call_s_max)
+        if data is None:
+            raise MemberLost("the watch is silent")
+        return data
 
     async def grant(self, ttl_s: int) -> int:
         # A lease that nobody hears of runs out by itself.
@@ -131,6 +144,43 @@ class EtcdStore:
 
     async def close(self) -> None:
         await self._link.close()
+
+
+class _Incoming:
+    """What a watch brings; a wait that is over loses nothing."""
+
+    def __init__(self, call: Stream) -> None:
+        self._call = call
+        self._reading: asyncio.Task[bytes] | None = None
+
+    async def next(self, wait_s: float) -> bytes | None:
+        """None if nothing has come in that time. Raises StoreAway."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._call.read())
+        done, _ = await asyncio.wait({self._reading}, timeout=max(wait_s, 0))
+        if not done:
+            return None
+        reading, self._reading = self._reading, None
+        if reading.cancelled():
+            raise StoreAway("the watch was given up")
+        got = reading.result()
+        if got is grpc.aio.EOF:
+            raise StoreAway("the store has ended the watch")
+        return bytes(got)
+
+    def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+def _changes(data: bytes | None, after_revision: int) -> list[tuple[Change, ...]]:
+    """What a message of a watch says. Raises Compacted, StoreAway."""
+    answer = wire.Fields(data or b"")
+    if answer.number(5):
+        raise Compacted(f"revision {after_revision} is forgotten; read everything again")
+    if answer.number(4):
+        raise StoreAway(f"watch ended: {answer.blob(6).decode(errors='replace')}")
+    return _by_revision(answer.each(11))
 
 
 def _operation(operation: Put | Delete) -> bytes:

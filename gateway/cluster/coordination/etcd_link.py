@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 
 from gateway.cluster.coordination import wire
-from gateway.cluster.coordination.base import LeaseLost, Refused, StoreAway
+from gateway.cluster.coordination.base import Compacted, LeaseLost, Refused, StoreAway
 from gateway.cluster.coordination.etcd_settings import EtcdSettings
 
 MESSAGE_BYTES_MAX = 16 << 20
@@ -109,7 +109,8 @@ class EtcdLink:
         call = self._stream(channel, method, None)
         self._streams[call] = channel
         try:
-            await call.write(request)
+            async with self._in_time(method):
+                await call.write(request)
             yield call
         except grpc.aio.AioRpcError as error:
             raise self._told(error, channel) from error
@@ -230,6 +231,8 @@ class EtcdLink:
             return LeaseLost("the lease is over; register again")
         if any(text in details for text in _STALE):
             return _TokenRefused(f"etcd refuses: {details}")
+        if code is grpc.StatusCode.OUT_OF_RANGE:
+            return Compacted(f"etcd: {details}; read everything again")
         if code in _LOST:
             self._suspect(channel)
             return MemberLost(f"etcd: {code.name}: {details}")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from gateway.cluster.coordination import wire
-from gateway.cluster.coordination.base import LeaseLost, Refused, StoreAway
+from gateway.cluster.coordination.base import Compacted, LeaseLost, Refused, StoreAway
 
 WHY_NOT = "needs the extra [etcd], of requirements-dev.lock"
 if not importlib.util.find_spec("grpc"):
@@ -195,6 +195,12 @@ async def test_who_takes_no_token_at_all_is_not_asked_for_ever(
         ("NOT_FOUND", "etcdserver: requested lease not found", LeaseLost, "register again"),
         ("PERMISSION_DENIED", "etcdserver: permission denied", Refused, "the user's roles"),
         ("INVALID_ARGUMENT", "etcdserver: user name is empty", Refused, "check user"),
+        (
+            "OUT_OF_RANGE",
+            "etcdserver: mvcc: required revision has been compacted",
+            Compacted,
+            "read",
+        ),
         ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", StoreAway, "space"),
     ],
 )
