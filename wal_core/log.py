@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng
@@ -93,6 +94,7 @@ class Log:
         clock: Clock,
         rng: Rng,
         budgets: Budgets | None = None,
+        may_take: Callable[[], Awaitable[None]] | None = None,
     ) -> Log:
         """Take the log over from whoever wrote it last and recover it.
 
@@ -100,10 +102,12 @@ class Log:
         for ever: put a deadline around the call if that is not wanted; cancelling is safe. Raises
         Unavailable when another process holds the log, Corrupt when stored bytes are damaged.
         `budgets`: what it shares with the other logs of this process; by itself it has its own.
+        `may_take` is awaited right before the log is taken, and raises if it is not to be: then its
+        writer is left in peace, whatever happened between the answer and the taking.
         """
         nonce = rng.random_bytes(NONCE_BYTES)
         opening = Tenure(config=config, clock=clock, rng=rng, nonce=nonce)
-        recovery = Recovery(store, state, opening)
+        recovery = Recovery(store, state, opening, may_take=may_take)
         try:
             await store.room.open(config)  # a full disk takes a recovery by its reserve alone
             await recovery.run()

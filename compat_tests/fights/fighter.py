@@ -125,7 +125,8 @@ class Fighter:
         assert self.gateway.tracebacks_count == 0
 
     def tells_why(self) -> bool:
-        return any("another writer" in line for line in list(self.gateway.log))
+        reasons = ("another writer", "another broker took the catalog over")
+        return any(reason in line for line in list(self.gateway.log) for reason in reasons)
 
     def refuses(self, value: bytes) -> bool:
         """It has said so, or there is nobody any more who could ack it."""

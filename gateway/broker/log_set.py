@@ -152,8 +152,9 @@ class LogSet:
         """Recover all, or none and raise the first error.
 
         The catalog first: of two who start together, who comes too late for it must not take a data
-        log from the other. Then the others at once, for each takes some round trips. Who has the
-        catalog then has the last word on all of them.
+        log from the other, and so asks before each whether it still has the catalog. Then the
+        others at once, for each takes some round trips. Who has the catalog then has the last word
+        on all of them.
         """
         budgets = Budgets(config)
         self._ground = _Ground(store, config, new_log, budgets)
@@ -162,9 +163,14 @@ class LogSet:
             if (before := self._by_id.get(log_id)) is not None:
                 await before.lose()
             owned = self._by_id[log_id] = new_log(log_id)
-            # That another has taken it meanwhile, `_taken` tells.
+            # That another has taken it or the catalog meanwhile, `_taken` tells.
             with contextlib.suppress(Fenced):
-                await owned.open(store, _config_of(config, log_id), budgets)
+                await owned.open(
+                    store,
+                    _config_of(config, log_id),
+                    budgets,
+                    may_take=self._catalog.log.check_owner,
+                )
 
         try:
             await self._catalog.open(store, catalog_config(config))
@@ -186,11 +192,7 @@ class LogSet:
         try:
             await self._catalog.log.check_owner()
         except Fenced:
-            log_ids = ", ".join(map(str, self._by_id))
-            raise Fenced(
-                f"another broker took the catalog over while this one started; if that one reports "
-                f"that it lost log {log_ids} or some of these, restart it: it can serve them again"
-            ) from None
+            raise Fenced("another broker took the catalog over while this one started") from None
         return [owned.log_id for owned, is_ours in zip(self, ours, strict=True) if not is_ours]
 
     def watch(self) -> None:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -75,10 +83,23 @@ class OwnedLog:
         self._tidying: asyncio.Task[None] | None = None
         self.is_lost = False
 
-    async def open(self, store: SegmentStore, config: LogConfig, budgets: Budgets) -> None:
-        """Recover the log and everything that rides on it; `budgets` are those of the process."""
+    async def open(
+        self,
+        store: SegmentStore,
+        config: LogConfig,
+        budgets: Budgets,
+        may_take: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Recover the log and everything that rides on it; `budgets` are those of the process,
+        `may_take` see Log.open."""
         self._log = await Log.open(
-            store, self.state, config, clock=self._clock, rng=self._rng, budgets=budgets
+            store,
+            self.state,
+            config,
+            clock=self._clock,
+            rng=self._rng,
+            budgets=budgets,
+            may_take=may_take,
         )
         self._resume(self._log)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -53,8 +54,14 @@ class Recovery:
         store: SegmentStore,
         state: LogState,
         opening: Tenure,
+        *,
+        may_take: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`may_take` raises where the log is not to be taken after all. It is asked when the slot
+        of a fence is known and not filled yet: an opener who came after the answer has filled it,
+        or will be behind our fence."""
         self._store = store
+        self._may_take = may_take
         self._opening = opening
         self._persist = Persistence(opening.config, opening.rng)
         self._log_id = opening.log_id
@@ -148,6 +155,7 @@ class Recovery:
             await self._store.delete_segment(self._log_id, segment)
             return
         while not ended and not await self._fence(replay.index):
+            await self._ask()  # or the writer would hold on for somebody who does not come
             self._called = True
             await call(self._store.objects, self._log_id, self._persist)
             index = replay.index
@@ -206,6 +214,7 @@ class Recovery:
 
     async def _fence(self, index: SegmentIndex) -> bool:
         """Fill the next slot with our footer; False when somebody else's block is there."""
+        await self._ask()
         term = self.term + 1
         payload = index.encode_footer(
             with_start(
@@ -229,6 +238,10 @@ class Recovery:
         self._owned = True
         self._fence_slot = slot
         return True
+
+    async def _ask(self) -> None:
+        if self._may_take is not None:
+            await self._may_take()
 
     async def _overtaken(self, newest: Manifest) -> Fenced:
         """The error to raise; a fence that did not count is taken back.
