@@ -31,6 +31,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "local.retention.ms": NUMBERS,
     "max.compaction.lag.ms": NUMBERS,
     "max.message.bytes": NUMBERS,
+    "message.downconversion.enable": BOOLEANS,
+    "message.format.version": (
+        *("3.0", "3.0-IV1", "3.0.1", "2.8.1", "2.8-IV7", "2", "0.8", "0.10.0", "0.10.0.0"),
+        *("0.10.2-IV0", "0.11.0.3", "0.12.0", "1.9", "3.9", "3.9-IV0", "4.0", "9.9", "x", ""),
+    ),
     "message.timestamp.type": ("CreateTime", "LogAppendTime", "x", "createtime", ""),
     "message.timestamp.before.max.ms": NUMBERS,
     "message.timestamp.after.max.ms": NUMBERS,

@@ -6,9 +6,9 @@ is acted on, or what it asks for is so whatever its value, or only its default i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from gateway.broker.format_versions import is_kafka_version
 from gateway.broker.setting_types import (
     BOOLEAN,
     DOUBLE,
@@ -273,14 +273,11 @@ def config_problem(configs: Mapping[str, str | None]) -> str | None:
     return None
 
 
-_FORMAT_VERSION = re.compile(r"[0-9]\.[0-9]{1,2}(\.[0-9])?(-IV[0-9]{1,2})?\Z")
-
-
 def value_problem(name: str, value: str) -> str | None:
     """What is wrong with a topic's setting, or None."""
     setting = SETTINGS[name]
     problem = setting.problem(value)
-    if problem is None and name == "message.format.version" and not _FORMAT_VERSION.match(value):
+    if problem is None and name == "message.format.version" and not is_kafka_version(value):
         return f"expected a version of Kafka such as 3.0 or 3.0-IV1, got {shown(value)}"
     if problem is None and name in DEFAULT_ONLY and not setting.is_default(value):
         return (

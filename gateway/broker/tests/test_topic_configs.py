@@ -74,7 +74,7 @@ def test_what_a_topics_settings_take_is_bounded(name: str, filler: str) -> None:
         ("min.cleanable.dirty.ratio", "0.50"),
         ("preallocate", " FALSE "),
         ("message.format.version", "2.8"),
-        ("message.format.version", "0.10.2-IV0"),
+        ("message.format.version", "0.10.0.0"),
         ("leader.replication.throttled.replicas", " "),
         ("compression.type", "producer"),
         ("segment.bytes", "52428800"),
@@ -92,6 +92,7 @@ def test_what_is_taken(name: str, value: str) -> None:
     [
         ("no.such", "1", "unknown topic config name"),
         ("message.format.version", "soon", "a version of Kafka"),
+        ("message.format.version", "4.0", "a version of Kafka"),
         ("retention.ms", None, "null"),
         ("retention.ms", "", "number"),
         ("retention.ms", "-2", "expected -1 to 9223372036854775807, got -2"),
