@@ -32,6 +32,9 @@ COMMANDS: dict[str, _Row] = {
         "fsck", "fsck", "Check the stored data: damage, gaps, missing and orphaned objects."
     ),
     "copy": _Row("copy", "copy", "Copy the data, also of a running broker: backup, restore, move."),
+    "cluster": _Row(
+        "cluster", "cluster", "Show brokers and owners of a cluster, move logs, spare a broker."
+    ),
     "topics": _Row("topics", "topics", "List, create, describe or delete topics."),
     "produce": _Row("produce", "produce", "Write records to a topic."),
     "consume": _Row("consume", "consume", "Read records from a topic."),

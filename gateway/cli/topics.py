@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Sequence
 
 import click
 
 from gateway.cli.client import EARLIEST, LATEST, KafkaClient
 from gateway.cli.errors import KafkaError, complain
 from gateway.cli.options import HELP, connecting, parse_pairs
+from gateway.cli.tables import show_table
 
 Address = tuple[str, int]
 _UNKNOWN, _INVALID_CONFIG = 3, 40  # UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG
@@ -34,7 +34,7 @@ def list_topics(bootstrap: Address, timeout_ms: int, internal: bool, as_json: bo
             fact = {"topic": row.name, "partitions": len(row.partitions)}
             click.echo(json.dumps(fact))
     elif rows:
-        _table([("TOPIC", "PARTITIONS"), *((row.name, len(row.partitions)) for row in rows)])
+        show_table([("TOPIC", "PARTITIONS"), *((row.name, len(row.partitions)) for row in rows)])
     else:
         click.echo("No topics yet. Make one: woodpecker-gateway topics create NAME", err=True)
 
@@ -98,7 +98,7 @@ def describe(
         click.echo(json.dumps({"topic": name, "partitions": facts, "configs": configs}))
         return
     head = ("PARTITION", "LEADER", "START OFFSET", "END OFFSET", "RECORDS")
-    _table(
+    show_table(
         [head, *((i, node, first[i], end[i], end[i] - first[i]) for i, node in partitions)],
     )
     for key, value in configs.items():
@@ -183,15 +183,3 @@ def delete_records(
             raise KafkaError(_UNKNOWN, f"topic {name}, partition {number}")
         start = client.delete_records(name, found[0], before)
     click.echo(f"{name}-{number} starts at offset {start}")
-
-
-def _table(rows: Sequence[Sequence[object]]) -> None:
-    """Columns under a heading, numbers to the right."""
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for row in texts:
-        cells = [
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  ".join(cells).rstrip())
