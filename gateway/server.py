@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Services
-from gateway.api.forwarding import ask_for_offsets_topic
+from gateway.api.forwarding import ask_for_offsets_topic, tell_served
 from gateway.broker.broker import Broker
 from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.limits import BrokerLimits
@@ -117,6 +117,7 @@ class Gateway:
         self.broker.when_gone = self._topics_gone
         self._membership: Membership | None = None
         self.controller = ControllerLine(lambda: self.broker.cluster)
+        self.broker.deletions.news.tell = partial(tell_served, self.controller)
         self.broker.ask_for_offsets_topic = partial(ask_for_offsets_topic, self.controller)
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
-from gateway.cluster.controller_line import FORWARDED
+from gateway.cluster.controller_line import FORWARDED, SERVED
 from protocol import BatchError, ErrorCode, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 
@@ -59,13 +59,22 @@ class Call:
     @property
     def is_forwarded(self) -> bool:
         """Whether another node asks, for a client of its own."""
-        return self.header.client_id == FORWARDED
+        return (self.header.client_id or "").startswith(FORWARDED)
+
+    @property
+    def served_log(self) -> int | None:
+        """The log of which another node says that nothing is left there of the topics that the
+        request deletes; None for any other request."""
+        of_log = (self.header.client_id or "").removeprefix(SERVED)
+        is_it = of_log != self.header.client_id and of_log.isascii() and of_log.isdecimal()
+        return int(of_log[:NUMBER_CHARS_MAX]) if is_it else None
 
     @property
     def broker(self) -> Broker:
         return self.services.broker
 
 
+NUMBER_CHARS_MAX = 9
 TIMEOUT_MAX_MS = 300_000  # a request may not be parked for longer than a client would wait
 
 

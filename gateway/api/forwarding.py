@@ -9,16 +9,17 @@ the topic once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.api.call import Call, patience_s
 from gateway.api.row import Api
 from gateway.broker.broker import CATALOG_WAIT_S
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
-from gateway.cluster.controller_line import ControllerHere, ControllerLine
+from gateway.cluster.controller_line import SERVED, ControllerHere, ControllerLine
 from protocol import ApiKey, ErrorCode, Message
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from wal_core import Unavailable, WalError
 
@@ -26,7 +27,7 @@ CHANGE_S = 25.0
 """For requests without a time of their own; below the 30 s that clients wait for an answer."""
 CREATION_S = 5.0
 """For a topic that comes into being by its first touch; whoever touches it asks again."""
-CREATE_TOPICS_VERSION, METADATA_VERSION = 7, 12
+CREATE_TOPICS_VERSION, DELETE_TOPICS_VERSION, METADATA_VERSION = 7, 6, 12
 DEFAULT = -1
 _ROWS = ("topics", "results", "responses", "entries")
 
@@ -48,7 +49,9 @@ async def forward(api: Api, request: Any, call: Call) -> Message | None:
     timeout_s = CHANGE_S if asked_ms is None else min(CHANGE_S, patience_s(asked_ms))
     line = call.services.controller
     try:
-        reply: Message = await line.ask(api.key, call.version, request, timeout_s, _is_refused)
+        reply: Message = await line.ask(
+            api.key, call.version, request, timeout_s, is_refused=_is_refused
+        )
     except ControllerHere:
         return await api.handle(request, call)
     await _caught_up(call)
@@ -73,6 +76,22 @@ async def ask_for_offsets_topic(line: ControllerLine, timeout_s: float) -> None:
         await line.ask(ApiKey.METADATA, METADATA_VERSION, asked, timeout_s)
 
 
+async def tell_served(line: ControllerLine, log_id: int, topic_ids: Sequence[bytes]) -> None:
+    """Nothing is left on that log of these deleted topics. Raises Unavailable, TimeoutError."""
+    request = DeleteTopicsRequest(
+        topics=[DeleteTopicState(name=None, topic_id=topic_id) for topic_id in topic_ids]
+    )
+    with contextlib.suppress(ControllerHere):
+        await line.ask(
+            ApiKey.DELETE_TOPICS,
+            DELETE_TOPICS_VERSION,
+            request,
+            CREATION_S,
+            is_refused=_is_refused,
+            client_id=f"{SERVED}{log_id}",
+        )
+
+
 async def create_missing(names: Collection[str], call: Call) -> dict[str, ErrorCode]:
     """Have topics created that are touched first, if that is allowed; why one is not, by name."""
     broker = call.broker
@@ -92,7 +111,7 @@ async def create_missing(names: Collection[str], call: Call) -> dict[str, ErrorC
     request = CreateTopicsRequest(topics=topics, timeout_ms=int(CREATION_S * 1_000))
     try:
         reply = await call.services.controller.ask(
-            ApiKey.CREATE_TOPICS, CREATE_TOPICS_VERSION, request, CREATION_S, _is_refused
+            ApiKey.CREATE_TOPICS, CREATE_TOPICS_VERSION, request, CREATION_S, is_refused=_is_refused
         )
     except ControllerHere:
         return {}

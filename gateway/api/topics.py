@@ -183,6 +183,8 @@ def create_topics_error(request: CreateTopicsRequest, code: ErrorCode) -> Create
 
 
 async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopicsResponse:
+    if call.served_log is not None:
+        return _served(request, call.served_log, call)
     if call.version < FIRST_VERSION_WITH_IDS:
         asked = [DeleteTopicState(name=name) for name in request.topic_names]
     else:
@@ -204,6 +206,15 @@ async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopic
             if answer.error_code == ErrorCode.NONE:
                 answer.error_code, answer.error_message = failure_of(forgotten)
     return DeleteTopicsResponse(responses=[answer for answer, _ in begun])
+
+
+def _served(request: DeleteTopicsRequest, log_id: int, call: Call) -> DeleteTopicsResponse:
+    """Another node has dropped what its log had of topics that are deleted already."""
+    for topic in request.topics:
+        call.broker.catalog.tombstone_served(topic.topic_id, log_id)
+    return DeleteTopicsResponse(
+        responses=[DeletableTopicResult(name=None, topic_id=t.topic_id) for t in request.topics]
+    )
 
 
 def _begin_deletion(

@@ -62,7 +62,7 @@ class Broker:
         self.configs = self.catalog.configs
         self.logs = LogSet(self.catalog, limits.logs_count)
         self.cluster: ClusterView = SingleNode(node, self.logs.term_of)
-        self.deletions = TopicDeletions(self.catalog, self.logs)
+        self.deletions = TopicDeletions(self.catalog, self.logs, lambda: self.cluster)
         self._placing = Placing(self.topics, self._logs_for_new, limits.partitions_max_count)
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.producer_memory = ProducerMemory(
@@ -118,6 +118,7 @@ class Broker:
             self._attach(topic)
         if merged.gone:
             self.when_gone(merged.gone)
+            self.deletions.abandon(merged.gone)
         self.deletions.serve_tombstones()
 
     async def open_log(self, log_id: int) -> int:
@@ -126,8 +127,7 @@ class Broker:
         if owned is None:
             await self.catalog.be_somebody(STORAGE_TIMEOUT_S)
             return self.catalog.log.term
-        # What is known may be older than the log. Nothing is given up for that, and it is seen in
-        # time; but who asks now should hear the newest.
+        # What is known may be older than the log, and nothing is given up for that.
         with contextlib.suppress(WalError, TimeoutError):
             await self.catalog.look(CATALOG_WAIT_S)
         slices = Slices()
@@ -138,6 +138,7 @@ class Broker:
         self._resumed(owned)
         if owned.is_serving:
             owned.groups.start()
+            self.catalog.look_again_at(log_id)
             self.deletions.serve_tombstones()
         return owned.log.term
 
@@ -208,6 +209,7 @@ class Broker:
         """Confirm what is pending and release the logs."""
         self.check_lanes.close()
         await self.catalog.unfollow()
+        await self.deletions.news.stop()
         await self.logs.close()
 
     @property
@@ -253,10 +255,8 @@ class Broker:
 
     async def search(self, names: Iterable[str], ids: Iterable[bytes] = ()) -> None:
         """If one of these topics is not known, read what another node may have written of it."""
-        topics = self.topics
-        if any(topics.named(name) is None for name in names) or any(
-            topics.with_id(topic_id) is None for topic_id in ids
-        ):
+        known, known_id = self.topics.named, self.topics.with_id
+        if any(known(name) is None for name in names) or any(known_id(one) is None for one in ids):
             with contextlib.suppress(WalError, TimeoutError):
                 await self.catalog.search(CATALOG_WAIT_S)
 

@@ -221,6 +221,23 @@ class Catalog:
             if topic_id not in self._finished
         }
 
+    def served(self) -> Iterator[tuple[bytes, int]]:
+        """Tombstones, and of the logs that they name those of which it is known here that nothing
+        is left there."""
+        for topic_id, log_ids in self.topics.tombstones.items():
+            known = log_ids if topic_id in self._finished else self._served.get(topic_id, ())
+            yield from ((topic_id, log_id) for log_id in log_ids if log_id in known)
+
+    def look_again_at(self, log_id: int) -> None:
+        """Another node had the log meanwhile, which may have known less: what was known of it does
+        not count."""
+        for topic_id in tuple(self._finished):
+            if log_id in (log_ids := self.topics.tombstones.get(topic_id, ())):
+                del self._finished[topic_id]
+                self._served[topic_id] = set(log_ids)
+        for served in self._served.values():
+            served.discard(log_id)
+
     def _append(self, record: MetadataRecord) -> asyncio.Future[None]:
         log = self.log
         offset = log.end_offset(METADATA_STREAM_ID)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.broker.errors import BrokerError
 from gateway.broker.metadata_records import TopicDeleted
+from gateway.broker.tombstone_news import TombstoneNews
 from gateway.broker.waiting import failure
 from gateway.observe.logger import log_event
 from protocol import ErrorCode
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
     from gateway.broker.log_set import LogSet
     from gateway.broker.owned_log import OwnedLog
     from gateway.broker.topics import Topic
+    from gateway.cluster.view import ClusterView
 
 logger = logging.getLogger(__name__)
 
 
 class TopicDeletions:
-    def __init__(self, catalog: Catalog, logs: LogSet) -> None:
+    def __init__(self, catalog: Catalog, logs: LogSet, view: Callable[[], ClusterView]) -> None:
         self._catalog = catalog
         self._logs = logs
         self._deleting: set[bytes] = set()  # topics whose tombstones are not durable
+        self.news = TombstoneNews(catalog, logs, view)
         self._dropping: set[tuple[bytes, int]] = set()  # topics, and logs that write that down
 
     def delete(self, topic: Topic) -> asyncio.Future[None]:
@@ -51,12 +54,17 @@ class TopicDeletions:
             # Not before: the bytes of a topic that a crash may bring back must not be given up.
             if failure(confirmation) is None:
                 self._deleting.discard(topic.id)
-                for owned in self._logs.serving():
-                    owned.abandon(topic.placed)
+                self.abandon((topic,))
                 self.serve_tombstones()
 
         deleted.add_done_callback(drop)
         return deleted
+
+    def abandon(self, topics: Sequence[Topic]) -> None:
+        """These are gone for good: of partitions that never had a record nothing is left."""
+        for topic in topics:
+            for owned in self._logs.serving():
+                owned.abandon(topic.placed)
 
     def serve_tombstones(self) -> None:
         """Let the logs drop what they have of topics that are gone for good; what cannot be written
@@ -70,6 +78,7 @@ class TopicDeletions:
             owned = self._logs.get(log_id)
             if owned is not None and owned.is_serving:
                 self._drop(owned, topic_ids)
+        self.news.tell_soon()
 
     def _drop(self, owned: OwnedLog, topic_ids: Sequence[bytes]) -> None:
         found = owned.streams_of(frozenset(topic_ids))
@@ -92,3 +101,5 @@ class TopicDeletions:
         self._dropping.discard((topic_id, log_id))
         if done is None or failure(done) is None:
             self._catalog.tombstone_served(topic_id, log_id)
+            if done is not None:
+                self.news.tell_soon()

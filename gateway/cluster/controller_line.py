@@ -19,6 +19,9 @@ from wal_core import Unavailable
 FORWARDED = "__forwarded"
 """Client id of what a node asks for its own clients: whoever is not the controller says so, and
 sends it no further."""
+SERVED = f"{FORWARDED}/served/"
+"""Beginning of the client id, the number of a log behind it, of a DeleteTopics that says: nothing
+of these topics, which are deleted already, is left there."""
 REQUESTS_MAX_COUNT = 8
 """At once. More: more topics are created in the time of one write to the store."""
 WAITING_MAX_COUNT = 256
@@ -69,7 +72,9 @@ class ControllerLine:
         version: int,
         body: Message,
         timeout_s: float,
+        *,
         is_refused: Callable[[Any], bool] = lambda reply: False,
+        client_id: str = FORWARDED,
     ) -> Any:
         """The reply of the controller; `is_refused` knows one of a node that is not. Raises
         TimeoutError when there is none in time, or none that says what became of it; Unavailable
@@ -81,7 +86,7 @@ class ControllerLine:
             async with asyncio.timeout(timeout_s), self._slots:
                 while True:
                     try:
-                        reply = await self._ask_once(key, version, body)
+                        reply = await self._ask_once(key, version, body, client_id)
                     except _NotAsked:
                         pass
                     else:
@@ -91,7 +96,7 @@ class ControllerLine:
         finally:
             self._count -= 1
 
-    async def _ask_once(self, key: int, version: int, body: Message) -> Message:
+    async def _ask_once(self, key: int, version: int, body: Message, client_id: str) -> Message:
         view = self._view()
         node = view.controller
         if node is None:
@@ -105,7 +110,7 @@ class ControllerLine:
             raise _NotAsked from None
         self._correlation_id += 1
         try:
-            wire.write(encode_request(key, version, self._correlation_id, FORWARDED, body))
+            wire.write(encode_request(key, version, self._correlation_id, client_id, body))
             _, reply = decode_response(key, version, memoryview(await wire.read_frame()))
         except (OSError, EOFError, DecodeError) as error:
             raise TimeoutError(f"the controller, node {node.node_id}, has not answered") from error
