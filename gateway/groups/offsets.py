@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from gateway.groups import records
 from gateway.groups.budget import StateBudget
+from gateway.groups.commits_under_way import CommitsUnderWay
 from gateway.groups.committed import (
     NO_TIME,
     CommittedOffset,
@@ -92,8 +93,7 @@ class GroupOffsets:
         self._clock = clock
         self._budget = budget or StateBudget(config.offsets_bytes_max)
         self._committed = CommittedOffsets(self._budget)
-        # By topic, what commits under way are about, for the topic's deletion.
-        self._under_way: dict[str, dict[object, tuple[str, list[int]]]] = {}
+        self._under_way = CommitsUnderWay()
         self._topics_being_forgotten: Counter[str] = Counter()
 
     def clear(self) -> None:
@@ -184,7 +184,7 @@ class GroupOffsets:
             self._config.commit_bytes_max
         ):
             return codes, answered(ErrorCode.INVALID_COMMIT_OFFSET_SIZE)
-        ended = self._begin(group_id, accepted)
+        ended = self._under_way.begin(group_id, accepted)
         outcome = self._writer.write(
             group_id, encoded, lambda: self._committed.put(group_id, owner, accepted), ended
         )
@@ -214,32 +214,6 @@ class GroupOffsets:
         if group_id not in committed and committed.groups_count >= self._config.groups_max_count:
             return ErrorCode.GROUP_MAX_SIZE_REACHED
         return ErrorCode.NONE
-
-    def _begin(self, group_id: str, partitions: Iterable[TopicPartition]) -> Callable[[], None]:
-        """Remember that a commit is under way until the result is called."""
-        by_topic: dict[str, list[int]] = {}
-        for topic, partition in partitions:
-            by_topic.setdefault(topic, []).append(partition)
-        token = object()
-        for topic, indexes in by_topic.items():
-            self._under_way.setdefault(topic, {})[token] = (group_id, indexes)
-
-        def ended() -> None:
-            for topic in by_topic:
-                writes = self._under_way[topic]
-                del writes[token]
-                if not writes:
-                    del self._under_way[topic]
-
-        return ended
-
-    def _indexes_under_way(self, group_id: str, topic: str) -> set[int]:
-        """Of a topic, what the group is committing."""
-        return {
-            index
-            for committing_id, indexes in self._under_way.get(topic, {}).values()
-            for index in (indexes if committing_id == group_id else ())
-        }
 
     # ---- fetch
 
@@ -285,7 +259,7 @@ class GroupOffsets:
         for another one of that name, which may be there already, stays. Nobody is told the former
         meanwhile, for whoever asks compares ids."""
         for group_id in list(self._committed.groups_of(topic)):
-            under_way = self._indexes_under_way(group_id, topic)
+            under_way = self._under_way.indexes(group_id, topic)
             doomed = [
                 (topic, index)
                 for index in self._committed.partitions_of(group_id, topic)
@@ -313,15 +287,10 @@ class GroupOffsets:
     def _doomed(self, topics: Iterable[str]) -> Iterator[tuple[str, list[TopicPartition]]]:
         """Slices of what is to go, by group. Nothing is committed for `topics` meanwhile."""
         for topic in topics:
-            under_way = list(self._under_way.get(topic, {}).values())
-            by_group: dict[str, dict[int, None]] = {
-                group_id: {} for group_id in self._committed.groups_of(topic)
-            }
-            for group_id, indexes in under_way:
-                by_group.setdefault(group_id, {}).update(dict.fromkeys(indexes))
-            for group_id, indexes_under_way in by_group.items():
+            under_way = self._under_way.by_group(topic)
+            for group_id in dict.fromkeys((*self._committed.groups_of(topic), *under_way)):
                 known = dict.fromkeys(self._committed.partitions_of(group_id, topic))
-                indexes_left = iter(known | indexes_under_way)
+                indexes_left = iter(known | under_way.get(group_id, {}))
                 while some := [
                     (topic, index) for index in itertools.islice(indexes_left, SLICE_COUNT)
                 ]:
@@ -356,12 +325,8 @@ class GroupOffsets:
 
     def known(self, group_id: str) -> list[TopicPartition]:
         """Those of a group that have an offset, or get one by a commit that is under way."""
-        found = dict.fromkeys(where for where, _ in self._committed.of(group_id))
-        for topic, writes in self._under_way.items():
-            for committing_id, indexes in writes.values():
-                if committing_id == group_id:
-                    found |= dict.fromkeys((topic, index) for index in indexes)
-        return list(found)
+        has = (where for where, _ in self._committed.of(group_id))
+        return list(dict.fromkeys((*has, *self._under_way.partitions(group_id))))
 
     def expired(self, group_id: str, since_ms: int = -1) -> OffsetsToExpire:
         """What was to be kept until now, or for the retention time since its commit, and since
@@ -390,7 +355,7 @@ class GroupOffsets:
             where
             for where, offset in some
             if self._committed.get(group_id, *where) is offset
-            and where[1] not in self._indexes_under_way(group_id, where[0])
+            and where[1] not in self._under_way.indexes(group_id, where[0])
         ]
         if left:
             self._remove(group_id, left)

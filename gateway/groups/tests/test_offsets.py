@@ -137,7 +137,7 @@ async def test_nothing_is_committed_for_a_topic_while_its_offsets_are_deleted():
     await finished(journal, deleting)
     journal.hold = False
     assert await coordinator.commit("g", SIMPLE, -1, wanted(1)) == [E.NONE]
-    assert coordinator._offsets._under_way == {}
+    assert not list(coordinator._offsets._under_way.partitions("g"))
 
 
 async def finished(journal: FakeJournal, work: Awaitable[None]) -> None:
