@@ -41,12 +41,15 @@ def script(name: str, *, newest: bool = False) -> Callable[[Run], Run]:
     return keep
 
 
-def each(name: str, values: Iterable[T]) -> Callable[[Callable[[Side, T], None]], object]:
+def each(
+    name: str, values: Iterable[T], *, newest: bool = False
+) -> Callable[[Callable[[Side, T], None]], object]:
     """A script for every value; `{}` in the name stands for it."""
 
     def keep(run: Callable[[Side, T], None]) -> object:
         for value in values:
-            add(name.format(value), lambda side, value=value: run(side, value))  # type: ignore[misc]
+            asked = lambda side, value=value: run(side, value)  # type: ignore[misc]  # noqa: E731
+            add(name.format(value), asked, newest=newest)
         return run
 
     return keep

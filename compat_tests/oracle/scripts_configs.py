@@ -9,6 +9,7 @@ from compat_tests.oracle.side import Side
 
 TOPIC, BROKER, LOGGER, GROUP, UNKNOWN = 2, 4, 8, 32, 99
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+BROKER_ID = "1"
 DESCRIBE, ALTER, INCREMENTAL = 4, 2, 1
 NUMBERS = ("-2", "-1", "0", "1", "1000", "9223372036854775808", "1.5", "x", "", " 1 ")
 BOOLEANS = ("true", "false", "TRUE", "1", "")
@@ -148,3 +149,69 @@ def other_kinds(side: Side, kind: int) -> None:
 def other_brokers(side: Side, name: str) -> None:
     describe(side, name, "log.retention.ms", kind=BROKER)
     change(side, name, ("log.retention.ms", SET, "1000"), kind=BROKER, validate_only=True)
+
+
+# Only checked: a broker is everybody's.
+OF_BROKERS: dict[str, tuple[str, ...]] = {
+    "log.retention.ms": NUMBERS,
+    "log.retention.bytes": NUMBERS,
+    "log.segment.bytes": ("13", "14", "1048576", "x"),
+    "log.cleanup.policy": ("delete", "x", ""),
+    "log.message.timestamp.type": ("LogAppendTime", "x"),
+    "producer.id.expiration.ms": ("0", "1000", "x"),
+    "log.retention.hours": ("1",),
+    "node.id": ("2",),
+    "auto.create.topics.enable": ("false",),
+    "no.such.setting": ("1", ""),
+}
+
+
+@each("setting of brokers: {}", OF_BROKERS)
+def setting_of_brokers(side: Side, name: str) -> None:
+    for broker in (BROKER_ID, ""):
+        for value in OF_BROKERS[name]:
+            change(side, broker, (name, SET, value), kind=BROKER, validate_only=True)
+        for operation in (SET, DELETE, APPEND):
+            change(side, broker, (name, operation, None), kind=BROKER, validate_only=True)
+        given = resource(broker, {"name": name, "value": OF_BROKERS[name][0]}, kind=BROKER)
+        side.ask("AlterConfigs", ALTER, resources=[given], validate_only=True)
+
+
+# Asked of the newest Kafka: the logging of 3.9 as it is started here has no levels to change.
+OF_LOGGERS: dict[str, list[tuple[str, int, str | None]]] = {
+    "a level": [("root", SET, "WARN")],
+    "a level in small letters": [("root", SET, "warn")],
+    "no level": [("root", SET, "LOUD")],
+    "an empty level": [("root", SET, "")],
+    "null": [("root", SET, None)],
+    "delete the root's": [("root", DELETE, None)],
+    "append": [("root", APPEND, "WARN")],
+    "subtract": [("root", SUBTRACT, "WARN")],
+    "an unknown operation": [("root", 9, "WARN")],
+    "no such logger": [("no.such.logger", SET, "WARN")],
+    "delete that of no such logger": [("no.such.logger", DELETE, None)],
+    "one twice": [("root", SET, "WARN"), ("root", SET, "INFO")],
+    "nothing": [],
+}
+
+
+@each("levels of loggers: {}", OF_LOGGERS, newest=True)
+def levels(side: Side, what: str) -> None:
+    change(side, BROKER_ID, *OF_LOGGERS[what], kind=LOGGER, validate_only=True)
+    change(side, "7", *OF_LOGGERS[what], kind=LOGGER, validate_only=True)
+
+
+@script("levels of loggers: looked at, and all at once", newest=True)
+def look_at_levels(side: Side) -> None:
+    asked = {"resource_type": LOGGER, "resource_name": BROKER_ID, "configuration_keys": ["root"]}
+    for wanted in (False, True):
+        reply = side.quietly(
+            "DescribeConfigs", DESCRIBE, resources=[asked], include_documentation=wanted
+        )
+        (root,) = reply.results[0].configs
+        root.value = None  # its level is the broker's own
+        side.note("root", root.to_dict())
+    for broker in (BROKER_ID, "", "7", "x"):
+        describe(side, broker, "no.such.logger", kind=LOGGER)
+        given = resource(broker, {"name": "root", "value": "WARN"}, kind=LOGGER)
+        side.ask("AlterConfigs", ALTER, resources=[given], validate_only=True)

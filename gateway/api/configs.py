@@ -21,7 +21,7 @@ from gateway.broker.broker_configs import (
 )
 from gateway.broker.errors import BrokerError
 from gateway.broker.group_configs import GROUP_SETTINGS
-from gateway.broker.setting_types import STRING, Setting
+from gateway.broker.setting_types import UNKNOWN, Setting
 from gateway.broker.stored_configs import ALL_BROKERS
 from gateway.broker.topic_configs import SETTINGS, broker_name
 from gateway.broker.topics import Topic
@@ -224,7 +224,7 @@ def _group_values(configs: Mapping[str, str]) -> Iterator[_Value]:
         yield _Value(name, synonyms[0].value, setting, synonyms)
 
 
-_LOGGER = Setting(STRING, None, doc="The least important messages that this logger writes.")
+_LOGGER = Setting(UNKNOWN, None)  # as Kafka describes them
 
 
 def _logger_values() -> Iterator[_Value]:
@@ -233,6 +233,7 @@ def _logger_values() -> Iterator[_Value]:
 
 
 def _row(value: _Value, request: DescribeConfigsRequest) -> DescribeConfigsResourceResult:
+    doc = value.setting.doc
     source = value.synonyms[0].source if value.synonyms else Source.DEFAULT.value
     if value.source is not None:
         source = value.source.value
@@ -244,7 +245,7 @@ def _row(value: _Value, request: DescribeConfigsRequest) -> DescribeConfigsResou
         is_default=source == Source.DEFAULT.value,
         config_type=value.setting.type,
         synonyms=list(value.synonyms) if request.include_synonyms else [],
-        documentation=value.setting.doc if request.include_documentation else None,
+        documentation=doc if request.include_documentation or not doc else None,
     )
 
 

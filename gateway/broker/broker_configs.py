@@ -17,6 +17,7 @@ from gateway.broker.setting_types import (
     INT_MAX,
     LIST,
     LONG,
+    LONG_MIN,
     STRING,
     Setting,
     shown,
@@ -284,11 +285,22 @@ def broker_problem(name: str, value: str, config: Config) -> str | None:
     if not row.is_dynamic:
         return f"{name} cannot be changed while the gateway runs: it was started with it"
     topic = TOPIC_NAMES.get(name)
-    problem = row.setting.problem(value) if topic is None else value_problem(topic, value)
+    if name == "log.retention.ms":
+        problem = _retention_problem(value)
+    else:
+        problem = row.setting.problem(value) if topic is None else value_problem(topic, value)
     field = _NOT_ABOVE.get(name)
     if problem is None and field is not None and int(value) > getattr(config, field):
         problem = f"expected at most {field} = {getattr(config, field)}, got {value}"
     return None if problem is None else f"invalid value for the broker config {name}: {problem}"
+
+
+def _retention_problem(value: str) -> str | None:
+    """Not as a topic's: KafkaConfig takes what is below 0 as no limit, and refuses 0."""
+    problem = Setting(LONG, None, LONG_MIN).problem(value)
+    if problem is None and int(value) == 0:
+        return "expected 1 or more, or for no limit -1, got 0"
+    return problem
 
 
 def no_effect(name: str) -> str | None:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # ConfigDef.Type as DescribeConfigs v3+ numbers it; persistent on the wire, never renumber.
-BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST = 1, 2, 3, 4, 5, 6, 7
+UNKNOWN, BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST = 0, 1, 2, 3, 4, 5, 6, 7
 
 INT_MAX = 2**31 - 1
-LONG_MAX = 2**63 - 1
+LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 VALUE_CHARS_MAX = 255
 """With as many settings as there are this bounds what a topic's settings take: 12 KB."""
 VALUE_CHARS_SHOWN = 60  # of a refused value, in the reason for it

@@ -17,6 +17,7 @@ from gateway.broker.setting_types import (
     LIST,
     LONG,
     LONG_MAX,
+    LONG_MIN,
     STRING,
     Setting,
     shown,
@@ -182,7 +183,7 @@ SETTINGS: Mapping[str, Setting] = {
     "retention.bytes": Setting(
         LONG,
         "-1",
-        -1,
+        LONG_MIN,
         doc="Bytes a partition may hold before its oldest records are deleted; -1: any number.",
     ),
     "retention.ms": Setting(

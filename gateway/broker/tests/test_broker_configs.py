@@ -37,6 +37,8 @@ def test_names_are_sorted_and_explained_and_none_is_both_shown_and_without_effec
     ("name", "value"),
     [
         ("log.retention.ms", "5"),
+        ("log.retention.ms", "-2"),  # KafkaConfig: no limit
+        ("log.retention.bytes", "-2"),
         ("log.cleanup.policy", "compact"),
         ("message.max.bytes", "1000"),
         ("producer.id.expiration.ms", "60000"),
@@ -54,7 +56,8 @@ def test_what_can_be_changed(name: str, value: str) -> None:
     ("name", "value", "words"),
     [
         ("log.retention.ms", "soon", "expected a number, got 'soon'"),
-        ("log.retention.ms", "-2", "expected -1 to"),
+        ("log.retention.ms", "0", "expected 1 or more"),
+        ("log.retention.ms", str(-(2**63) - 1), "expected -9223372036854775808 to"),
         ("log.retention.hours", "1", "cannot be changed while the gateway runs"),
         ("num.partitions", "3", "cannot be changed while the gateway runs"),
         ("compression.type", "zstd", "only the default"),

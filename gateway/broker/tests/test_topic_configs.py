@@ -69,6 +69,7 @@ def test_what_a_topics_settings_take_is_bounded(name: str, filler: str) -> None:
         ("cleanup.policy", "compact,delete"),
         ("cleanup.policy", "delete, compact"),
         ("retention.ms", "-1"),
+        ("retention.bytes", "-2"),  # no limit
         ("retention.ms", " 5 "),  # Kafka trims
         ("retention.ms", str(2**63 - 1)),
         ("min.cleanable.dirty.ratio", "0.50"),
