@@ -167,7 +167,8 @@ class Member:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._registration.change(record)
-                while self._held() and self._takers():
+                # A log that is being released is not served any more, and nobody knows it yet.
+                while self._busy or (self._held() and self._takers()):
                     self._moved.clear()
                     await self._moved.wait()
         except (TimeoutError, CoordinationError) as error:

@@ -112,6 +112,32 @@ async def test_who_leaves_hands_everything_over_first() -> None:
 
 
 @virtual
+async def test_nodes_that_start_again_one_after_the_other_leave_no_log_alone_for_long() -> None:
+    """Whoever has just come may not claim yet, but what it is given it takes."""
+    bucket, store, nodes = await started(3)
+    unserved_s = dict.fromkeys(bucket.logs, 0.0)
+
+    async def look() -> None:
+        while True:
+            for log in bucket.logs:
+                if not any(log in node.terms for node in nodes):
+                    unserved_s[log] += 0.01
+            await asyncio.sleep(0.01)
+
+    looking = asyncio.ensure_future(look())
+    for number, node in enumerate(list(nodes)):
+        await node.member.leave(10)
+        assert node.terms == {}
+        await node.member.stop()
+        nodes[number] = OneNode(bucket, store, node.node_id)
+        await asyncio.sleep(1)
+    await until(lambda: shared_out(bucket, *nodes), 300)
+    looking.cancel()
+    assert max(unserved_s.values()) < 2
+    await end(*nodes)
+
+
+@virtual
 async def test_the_last_node_leaves_at_once() -> None:
     _, _, nodes = await started(1)
     began_s = asyncio.get_running_loop().time()
