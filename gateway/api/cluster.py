@@ -36,7 +36,7 @@ from protocol.messages.metadata import (
 FIRST_VERSION_WITH_FLAG = 4
 FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
 BROKERS_ENDPOINT = 1
-NO_LEADER = NO_CONTROLLER = -1
+NO_LEADER = -1
 
 
 async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
@@ -72,8 +72,10 @@ async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:
 
 
 def _controller_id(call: Call) -> int:
+    """While nobody is known to be it, this node: it sends on what is asked of it. A client that is
+    told of none (librdkafka) waits for one until its request is too old."""
     controller = call.broker.cluster.controller
-    return NO_CONTROLLER if controller is None else controller.node_id
+    return call.broker.node.node_id if controller is None else controller.node_id
 
 
 def _check_asked(request: MetadataRequest, version: int) -> None:

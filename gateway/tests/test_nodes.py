@@ -7,7 +7,8 @@ import asyncio
 from gateway.tests.client import batch_of
 from gateway.tests.nodes import LEASE_S, Nodes, OneGateway, until
 from gateway.tests.virtual import virtual
-from protocol import ErrorCode
+from protocol import ApiKey, ErrorCode
+from protocol.messages.metadata import MetadataRequest
 
 PARTITIONS = 8
 
@@ -81,6 +82,19 @@ async def test_a_dead_node_is_replaced_within_its_lease_with_all_that_was_acknow
     assert set((await write_everywhere(others)).values()) == {1}
     assert await controller(others).client().create("u") == [0]
     await end(*others)
+
+
+@virtual
+async def test_while_there_is_no_controller_a_node_that_sends_on_is_told() -> None:
+    """A client of librdkafka that is told of none asks nobody for a minute."""
+    _, nodes = await started(1, 2)
+    dead = controller(nodes)
+    (other,) = [node for node in nodes if node is not dead]
+    await dead.die()
+    await until(lambda: other.gateway.broker.cluster.controller is None)
+    told = await other.client().call(ApiKey.METADATA, 9, MetadataRequest(topics=[]))
+    assert told.controller_id == other.node_id
+    await end(other)
 
 
 @virtual
