@@ -71,6 +71,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would only take turns
 FULL_DISK_PATIENCE_S = 1.0  # at stop
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
+ETCD_LATE_S = 1
 EXIT_OK, EXIT_FAILED = 0, 1
 _LISTEN_REMEDY_OTHERWISE = "choose another address with {flag}"
 _LISTEN_REMEDIES = {
@@ -334,7 +335,9 @@ async def start_alone_or_joined(gateway: Gateway, config: Config) -> None:
     if config.etcd is None:
         await gateway.start()
         return
-    settings = MembershipSettings(config.etcd_prefix, -(-config.node_lease_ms // 1000))
+    # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
+    lease_s = -(-config.node_lease_ms // 1_000) - ETCD_LATE_S
+    settings = MembershipSettings(config.etcd_prefix, lease_s)
     await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
 
 

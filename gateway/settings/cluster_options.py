@@ -23,7 +23,7 @@ CLUSTER_OPTIONS: tuple[Option, ...] = (
         parse_duration,
         _CLUSTER,
         "How long a broker that is silent may keep its logs before others take them over.",
-        2_000,
+        3_000,
         60_000,
     ),
     Option(
