@@ -88,6 +88,7 @@ class GroupCoordinator:
 
     async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
         """JoinGroup; waits until the group's next generation begins."""
+        await self._deletions.ended(group_id)
         error = self._refusal_of_join(group_id, request)
         if error is not ErrorCode.NONE:
             return JoinResult(error, request.member_id)
@@ -138,6 +139,7 @@ class GroupCoordinator:
         def refusal() -> ErrorCode:
             return self._refusal_of_commit(group_id, member, generation, no_group)
 
+        await self._deletions.ended(group_id)
         return await self._offsets.commit(group_id, client_host, offsets, refusal)
 
     def fetch(
@@ -346,8 +348,6 @@ class GroupCoordinator:
         if error is not ErrorCode.NONE:
             return error
         error = refusal_of_request(request, self.config)
-        if error is ErrorCode.NONE and group_id in self._deletions:
-            error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
         if error is not ErrorCode.NONE or group_id in self._groups:
             return error
         if request.member_id != "" and not self.pending_ids.has(group_id, request.member_id):

@@ -1,8 +1,8 @@
 """What an administrator deletes: groups (DeleteGroups), and offsets of groups (OffsetDelete).
 
 It is there until its end is durable, for whoever saw it gone must not see it again. While a group
-is being deleted nobody joins it and nobody commits for it, so that it goes whole; whoever tries is
-told to come again.
+is being deleted nobody joins it and nobody commits for it, so that it goes whole; whoever comes
+waits for its end.
 """
 
 from __future__ import annotations
@@ -32,28 +32,34 @@ class Deletions:
         self._groups = groups
         self._offsets = offsets
         self._drop = drop
-        self._group_ids: set[str] = set()
+        self._ends: dict[str, asyncio.Future[None]] = {}
 
     def __contains__(self, group_id: str) -> bool:
         """Whether the group is being deleted."""
-        return group_id in self._group_ids
+        return group_id in self._ends
+
+    async def ended(self, group_id: str) -> None:
+        """Return when the group is not being deleted, at once if it is not. The journal has as much
+        time as for any other write."""
+        while (end := self._ends.get(group_id)) is not None:
+            await asyncio.wait((end,))
 
     # ---- groups
 
     async def delete_group(self, group_id: str) -> ErrorCode:
         """NONE means that the group and its offsets are gone for good."""
+        await self.ended(group_id)
         group = self._groups.get(group_id)
         if group is None and not self._offsets.known(group_id):
             return ErrorCode.GROUP_ID_NOT_FOUND
         if group is not None and group.state is not State.EMPTY:
             return ErrorCode.NON_EMPTY_GROUP
-        if group_id in self._group_ids:
-            return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-        self._group_ids.add(group_id)
+        end = self._ends[group_id] = asyncio.get_running_loop().create_future()
         try:
             return await self._delete_all(group_id, group)
         finally:
-            self._group_ids.discard(group_id)
+            del self._ends[group_id]
+            end.set_result(None)
 
     async def _delete_all(self, group_id: str, group: ClassicGroup | None) -> ErrorCode:
         """The group goes with the last of its offsets: an ordinary one in one batch, whole."""

@@ -102,9 +102,12 @@ async def test_a_group_is_there_until_its_end_is_durable():
     await settle()
     assert there(coordinator) == (True, 3)
     assert not deleting.done()
-    assert await coordinator.delete_group(GROUP) is E.COORDINATOR_LOAD_IN_PROGRESS
+    again = asyncio.ensure_future(coordinator.delete_group(GROUP))
+    await settle()
+    assert not again.done()
     journal.release()
     assert await deleting is E.NONE
+    assert await again is E.GROUP_ID_NOT_FOUND
     assert there(coordinator) == (False, 0)
 
 
@@ -129,15 +132,34 @@ async def test_nobody_joins_or_commits_while_a_group_is_being_deleted():
     deleting = asyncio.ensure_future(coordinator.delete_group(GROUP))
     await asyncio.sleep(0)
     client = Client(coordinator, version=3)
-    assert (await client.join_once()).error is E.COORDINATOR_LOAD_IN_PROGRESS
-    codes = await coordinator.commit(GROUP, SIMPLE, -1, offsets(1))
-    assert codes == [E.COORDINATOR_LOAD_IN_PROGRESS]
+    committing = asyncio.ensure_future(coordinator.commit(GROUP, SIMPLE, -1, offsets(1)))
+    joining = asyncio.ensure_future(client.join())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert not committing.done()
+        assert not joining.done()
     assert await deleting is E.NONE
-    assert (await client.join()).generation == 1
+    assert (await joining).generation == 1  # of a group that has just come into being
+    assert await committing == [E.NONE]  # it came first
     client.leave()
     assert await coordinator.commit(GROUP, SIMPLE, -1, offsets(1)) == [E.NONE]
     await asyncio.sleep(1)
     assert there(restarted(journal)) == (True, 1)
+
+
+@virtual
+async def test_who_waits_for_a_deletion_that_fails_finds_the_group():
+    journal = FakeJournal()
+    coordinator = make(journal)
+    await emptied(coordinator)
+    await asyncio.sleep(1)
+    journal.hold = True
+    deleting = asyncio.ensure_future(coordinator.delete_group(GROUP))
+    await settle()
+    client = Client(coordinator, version=3)
+    joining = asyncio.ensure_future(client.join())
+    assert await deleting is E.COORDINATOR_NOT_AVAILABLE
+    assert (await joining).generation == 3
 
 
 @virtual
