@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.broker.catalog_follower import CatalogFollower
@@ -26,7 +27,7 @@ from gateway.broker.metadata_records import (
 )
 from gateway.broker.stored_configs import StoredConfigs
 from gateway.broker.topics import METADATA_STREAM_ID, TopicRegistry
-from gateway.broker.waiting import confirmed_in_time
+from gateway.broker.waiting import confirmed_in_time, failure
 from wal_core import Log, Unavailable, WalError
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class Catalog:
         self._log: Log | None = None
         self._follower: CatalogFollower | None = None
         self._merged: Callable[[Merged], None] = lambda merged: None
+        self.when_durable: Callable[[int], None] | None = None
+        """Told after each write that others can read by now, with the number of its entries."""
         # By tombstone, the logs that have written down that nothing is left; and those of which
         # that is true everywhere.
         self._served: dict[bytes, set[int]] = {}
@@ -244,7 +247,13 @@ class Catalog:
         payload = encode_metadata(record)
         confirmation = log.append(METADATA_STREAM_ID, offset, 1, self._clock.now_ms(), payload)
         self._state.take(record)
+        if self.when_durable is not None:
+            confirmation.add_done_callback(partial(self._durable, offset + 1))
         return confirmation
+
+    def _durable(self, end: int, done: asyncio.Future[None]) -> None:
+        if self.when_durable is not None and failure(done) is None:
+            self.when_durable(end)
 
     async def close(self) -> None:
         """Confirm what is pending and release the log; it may be opened again, and who follows it

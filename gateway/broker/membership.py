@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.broker.own_logs import BrokerLogs
 from gateway.cluster.coordination.base import CALL_S_MAX
 from gateway.cluster.coordination.records import NodeRecord, root
+from gateway.cluster.log_news import LogNews
 from gateway.cluster.member import Member, MemberSettings
 from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import CATALOG_LOG_ID
@@ -48,6 +49,7 @@ class Membership:
         self._settings = settings
         self._incarnation = rng.random_bytes(INCARNATION_BYTES).hex()
         self._member: Member | None = None
+        self._news: LogNews | None = None
 
     async def start(self) -> None:
         """Know the cluster, and begin to take part; logs come when it is their turn. Raises
@@ -71,6 +73,8 @@ class Membership:
             rules=settings.rules,
         )
         member = self._member = Member(self._store, timing, record, BrokerLogs(broker))
+        self._news = LogNews(self._store, timing.root, CATALOG_LOG_ID)
+        broker.catalog.when_durable = self._news.more
         broker.cluster = member.view
         member.view.watch(broker.catalog.wake)
         member.start()
@@ -107,4 +111,6 @@ class Membership:
         """Take no part any more; what is still open is the broker's to close."""
         if self._member is not None:
             await self._member.stop()
+        if self._news is not None:
+            await self._news.stop()
         await self._store.close()

@@ -15,6 +15,7 @@ from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
     MoveOrder,
+    NewsRecord,
     NodeRecord,
     OwnerRecord,
     PauseOrder,
@@ -88,6 +89,8 @@ class Roster:
             self._standings[record.node_id] = record
         elif isinstance(record, PauseOrder):
             self.is_paused = True
+        elif isinstance(record, NewsRecord):
+            pass  # that it came is the news
         elif self.sight.holds(record):
             if _tenure(before.get(record.log)) != _tenure(record):
                 self._since_s[record.log] = now_s

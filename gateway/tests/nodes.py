@@ -65,6 +65,8 @@ class OneGateway:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        if membership is not None and membership._news is not None:
+            await membership._news.stop()
         for task in tuple(gateway.hub.tasks):
             task.cancel()
         await gateway.retention.stop()

@@ -77,7 +77,17 @@ class PauseOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     version: int = VERSION
 
 
-Record = NodeRecord | OwnerRecord | ClaimRecord | StandingOrder | MoveOrder | PauseOrder
+class NewsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """How many entries of a log can be read by now, for those who follow it: a hint."""
+
+    log: int
+    end: int
+    version: int = VERSION
+
+
+Record = (
+    NodeRecord | OwnerRecord | ClaimRecord | StandingOrder | MoveOrder | PauseOrder | NewsRecord
+)
 _FOLDERS: dict[str, type[Record]] = {
     "nodes": NodeRecord,
     "owners": OwnerRecord,
@@ -85,6 +95,7 @@ _FOLDERS: dict[str, type[Record]] = {
     "standings": StandingOrder,
     "moves": MoveOrder,
     "pause": PauseOrder,
+    "news": NewsRecord,
 }
 _FOLDER_OF = {kind: folder for folder, kind in _FOLDERS.items()}
 

@@ -10,6 +10,7 @@ from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
     MoveOrder,
+    NewsRecord,
     NodeRecord,
     OwnerRecord,
     PauseOrder,
@@ -35,7 +36,7 @@ OWNER = OwnerRecord(
     since_ms=1767225600000,
     fenced_node_id=1,
 )
-WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER]
+WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER, NewsRecord(0, 42)]
 WRITTEN += [MoveOrder(7, 3), StandingOrder(3, "cordoned"), PauseOrder()]
 
 
