@@ -129,6 +129,7 @@ _ROWS = (
         pipelined=True,
         parks=True,
         reply=ReplyClass.DATA,
+        of_owner=True,
     ),
     Api(
         K.LIST_OFFSETS,
@@ -138,6 +139,7 @@ _ROWS = (
         offsets.list_offsets_error,
         _DESCRIBE_TOPIC,
         reply=ReplyClass.LARGE,
+        of_owner=True,
     ),
     Api(
         K.METADATA,
@@ -166,6 +168,7 @@ _ROWS = (
         _DESCRIBE_GROUP,
         reply=ReplyClass.LARGE,
         weigh=group_offsets.offset_fetch_weight,
+        of_owner=True,
     ),
     Api(
         K.FIND_COORDINATOR,
@@ -185,8 +188,17 @@ _ROWS = (
         parks=True,
         elements_max_count=PROTOCOLS_MAX_COUNT,
         answers_excess=True,
+        of_owner=True,
     ),
-    Api(K.HEARTBEAT, 0, 4, groups.heartbeat, groups.heartbeat_error, _READ_GROUP),
+    Api(
+        K.HEARTBEAT,
+        0,
+        4,
+        groups.heartbeat,
+        groups.heartbeat_error,
+        _READ_GROUP,
+        of_owner=True,
+    ),
     Api(K.LEAVE_GROUP, 0, 5, groups.leave_group, groups.leave_group_error, _READ_GROUP),
     Api(
         K.SYNC_GROUP,
@@ -196,6 +208,7 @@ _ROWS = (
         groups.sync_group_error,
         _READ_GROUP,
         parks=True,
+        of_owner=True,
     ),
     Api(
         K.DESCRIBE_GROUPS,
@@ -206,6 +219,7 @@ _ROWS = (
         _DESCRIBE_GROUP,
         reply=ReplyClass.LARGE,
         weigh=group_admin.describe_groups_weight,
+        of_owner=True,
     ),
     Api(
         K.LIST_GROUPS,
@@ -263,6 +277,7 @@ _ROWS = (
         offsets.offset_for_leader_epoch,
         offsets.offset_for_leader_epoch_error,
         _DESCRIBE_TOPIC,
+        of_owner=True,
     ),
     Api(
         K.DESCRIBE_ACLS,

@@ -87,6 +87,8 @@ class Api:
     answers_any_version: bool = False
     # Whether a request is for whoever writes the catalog: any other node sends it on.
     of_controller: Callable[[Any], bool] | None = None
+    # True: it tells what a log's owner alone can tell: who may have lost logs looks first.
+    of_owner: bool = False
     # About how many elements the answer to a request will have, where that does not go by its size.
     weigh: Callable[[Any, Call], int] | None = None
 

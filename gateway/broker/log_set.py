@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from gateway.broker.assurance import Assurance
 from gateway.broker.topics import FIRST_DATA_LOG_ID
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
@@ -57,6 +58,7 @@ class LogSet:
         self._closing = False
         self._ground: _Ground | None = None
         self._when_lost: Callable[[int, BaseException], None] | None = None
+        self.assurance = Assurance(self._check_served)
 
     def __iter__(self) -> Iterator[OwnedLog]:
         """Those that were lost included."""
@@ -141,6 +143,15 @@ class LogSet:
         log = dict(self.opened()).get(log_id)
         if log is not None:
             await log.check_owner()
+
+    async def _check_served(self) -> None:
+        await asyncio.gather(*map(self._check_one, self.serving()))
+
+    async def _check_one(self, owned: OwnedLog) -> None:
+        try:
+            await owned.log.check_owner()
+        except Fenced:
+            await owned.until_lost()  # which is seen to: see `_lost`
 
     def _forget(self, owned: OwnedLog) -> None:
         if self._by_id.get(owned.log_id) is owned:

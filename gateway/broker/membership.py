@@ -76,6 +76,7 @@ class Membership:
         self._news = LogNews(self._store, timing.root, CATALOG_LOG_ID)
         broker.catalog.when_durable = self._news.more
         broker.cluster = member.view
+        broker.logs.assurance.rests_on(lambda: member.has_lease)
         member.view.watch(broker.catalog.wake)
         member.start()
 

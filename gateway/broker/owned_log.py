@@ -81,7 +81,7 @@ class OwnedLog:
         self._log: Log | None = None
         self._producers_count = 0  # of this term
         self._tidying: asyncio.Task[None] | None = None
-        self.is_lost = False
+        self._lost = asyncio.Event()
 
     async def open(
         self,
@@ -156,6 +156,15 @@ class OwnedLog:
         return self._log is not None
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it is being let go of, or has been."""
+        return self._lost.is_set()
+
+    async def until_lost(self) -> None:
+        """Returns once nobody is told anything of it here any more."""
+        await self._lost.wait()
+
+    @property
     def is_serving(self) -> bool:
         return self._log is not None and not self.is_lost
 
@@ -170,7 +179,7 @@ class OwnedLog:
     async def lose(self) -> None:
         """Let go of it: another process has it or is to have it, or it cannot go on. What was taken
         is confirmed first, if it still can be."""
-        self.is_lost = True
+        self._lost.set()
         for stream in self.state.streams():
             if stream.partition is not None:
                 stream.partition.wake()

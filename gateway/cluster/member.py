@@ -144,6 +144,11 @@ class Member:
     def node_id(self) -> int:
         return self._registration.record.node_id
 
+    @property
+    def has_lease(self) -> bool:
+        """Whether nobody else may take what this node has."""
+        return self._registration.lease is not None
+
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         steps = (self._registration.run(), self._follow(), self._act())

@@ -154,6 +154,8 @@ async def _outcome(api: Api, message: Any, call: Call, hub: Hub, may_begin: bool
             if is_elsewhere(api, message, call):
                 response = await forward(api, message, call)
             else:
+                if api.of_owner and not (assurance := call.broker.logs.assurance).is_sure:
+                    await assurance.until_sure()
                 response = await api.handle(message, call)
         else:
             response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)

@@ -98,6 +98,48 @@ async def test_while_there_is_no_controller_a_node_that_sends_on_is_told() -> No
 
 
 @virtual
+async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows() -> None:
+    """It was paused, or is cut off from the others: its logs have gone on elsewhere."""
+    _, nodes = await started(1, 2)
+    await with_topic(nodes)
+    await write_everywhere(nodes)
+    cut, other = nodes
+    log_ids = set(cut.terms) - {0}
+    topic = cut.gateway.broker.topics.named("t")
+    assert topic is not None
+    mine = [p.index for p in topic.partitions if p.log_id in log_ids]
+    client = cut.client()
+    cut.way.cut()
+    await until(lambda: log_ids <= set(other.terms))
+    for index in mine:
+        answer = await other.client().produced("t", batch_of(b"y"), index=index)
+        assert answer.error_code == 0
+    began_count = len(cut.objects.calls)
+    fetches = [asyncio.ensure_future(client.fetched("t", 0, index=index)) for index in mine]
+    told = await asyncio.gather(*fetches)
+    assert {each.error_code for each in told} == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+    # All of them shared one look or two, whatever number of clients asked.
+    assert len(cut.objects.calls) - began_count <= 8 * len(log_ids)
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_without_a_lease_that_has_lost_nothing_answers() -> None:
+    _, nodes = await started(1)
+    await with_topic(nodes)
+    await write_everywhere(nodes)
+    nodes[0].way.cut()
+    await asyncio.sleep(LEASE_S + 1)
+    assert (await nodes[0].client().fetched("t", 0)).high_watermark == 1
+    nodes[0].objects.latency_s = 60.0
+    answer = await nodes[0].client().fetched("t", 0)
+    assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+    nodes[0].objects.latency_s = 0.01
+    nodes[0].way.heal()
+    await end(*nodes)
+
+
+@virtual
 async def test_a_bucket_of_one_gateway_becomes_a_cluster_of_two() -> None:
     world = Nodes()
     alone = OneGateway(world, 1)
