@@ -14,6 +14,8 @@ _FENCE = re.compile(r"^(?:<!-- parsed: ([^\n]*) -->\n)?```sh\n(.*?)^```", re.MUL
 # What documents show of the programs that come with Kafka: the options each takes.
 FOREIGN = {
     "docker": {"-f", "--build"},
+    "etcdctl": {"--prefix"},
+    "export": set(),
     "helm": {"--namespace", "--values"},
     "kafka-broker-api-versions.sh": {"--bootstrap-server"},
     "kafka-configs.sh": {
