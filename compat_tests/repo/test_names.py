@@ -11,7 +11,7 @@ import pytest
 
 from compat_tests.repo.files import ROOT, read
 
-ROWS_COUNT = 18
+ROWS_COUNT = 17
 ELSEWHERE = [
     line.split(maxsplit=2)
     for line in read("compat_tests/repo/without_tests.txt").splitlines()
