@@ -432,6 +432,7 @@ _ROWS = (
         quorum.describe_quorum,
         quorum.describe_quorum_error,
         _DESCRIBE_CLUSTER,
+        of_controller=always,
     ),
     Api(
         K.DESCRIBE_CLUSTER,

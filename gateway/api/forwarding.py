@@ -65,8 +65,11 @@ async def _caught_up(call: Call) -> None:
 
 
 def _is_refused(reply: Any) -> bool:
+    if getattr(reply, "error_code", ErrorCode.NONE) == ErrorCode.NOT_CONTROLLER:
+        return True
     rows = next((rows for name in _ROWS if (rows := getattr(reply, name, None))), ())
-    return bool(rows) and all(row.error_code == ErrorCode.NOT_CONTROLLER for row in rows)
+    codes = {getattr(row, "error_code", ErrorCode.NONE) for row in rows}
+    return codes == {ErrorCode.NOT_CONTROLLER}
 
 
 async def ask_for_offsets_topic(line: ControllerLine, timeout_s: float) -> None:

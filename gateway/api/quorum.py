@@ -31,8 +31,6 @@ async def describe_quorum(request: DescribeQuorumRequest, call: Call) -> Describ
     asked = [(t.topic_name, [p.partition_index for p in t.partitions]) for t in request.topics]
     if asked != [(METADATA_TOPIC, [METADATA_PARTITION])]:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    if not call.broker.is_controller:
-        raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
     log, node = call.broker.catalog.log, call.broker.node
     end = log.confirmed_offset(METADATA_STREAM_ID)
     voter = ReplicaState(

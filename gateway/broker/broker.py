@@ -434,9 +434,10 @@ class Broker:
             producer_id = owned.new_producer_id()
             if producer_id is not None:
                 return producer_id
-        raise BrokerError(
-            ErrorCode.COORDINATOR_NOT_AVAILABLE, "no log here has producer ids left in this term"
-        )
+        # Among nodes there are others to ask, and this one is about to get a log: Java's producers
+        # come again for the one code, and look for a coordinator that there is not for the other.
+        again, never = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, ErrorCode.COORDINATOR_NOT_AVAILABLE
+        raise BrokerError(again if self._is_joined else never, "no log here has producer ids left")
 
     # Group records
 

@@ -56,7 +56,7 @@ class View:
         """Nobody is told: the tests wait for what they want to see."""
 
 
-class _Wire:
+class GatewayWire:
     """A connection of one gateway to another one, without a network."""
 
     def __init__(self, gateway: Gateway, delay_s: float) -> None:
@@ -117,11 +117,11 @@ class ClusterWorld:
         gateway.join(lambda log_id, error: self._lost(node_id, log_id))
         return gateway
 
-    async def _connect(self, node: Node) -> _Wire:
+    async def _connect(self, node: Node) -> GatewayWire:
         await asyncio.sleep(WAY_S)
         if node.node_id in self.cut:
             raise OSError("no way to it")
-        return _Wire(self.gateways[node.node_id], WAY_S)
+        return GatewayWire(self.gateways[node.node_id], WAY_S)
 
     def _lost(self, node_id: int, log_id: int) -> None:
         owner = self.table.owners.get(log_id)

@@ -19,6 +19,7 @@ from protocol.messages.describe_topic_partitions import (
 from protocol.messages.elect_leaders import ElectLeadersRequest
 from protocol.messages.find_coordinator import FindCoordinatorRequest
 from protocol.messages.heartbeat import HeartbeatRequest
+from protocol.messages.init_producer_id import InitProducerIdRequest
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
@@ -96,6 +97,20 @@ async def test_a_partition_that_another_node_leads_is_not_led_here() -> None:
         sizes = await client.call(ApiKey.DESCRIBE_LOG_DIRS, 2, DescribeLogDirsRequest(topics=None))
         (topic,) = sizes.results[0].topics
         assert [p.partition_index for p in topic.partitions] == [node_id - 1]
+
+
+@virtual
+async def test_producer_ids_come_from_any_node_that_has_a_log() -> None:
+    world = await _world()
+    await world.move(3, 1)
+    ids, asked = set(), InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1)
+    for node_id in (1, 2):
+        reply = await world.client(node_id).call(ApiKey.INIT_PRODUCER_ID, 4, asked)
+        assert reply.error_code == 0
+        ids.add(reply.producer_id)
+    assert len(ids) == 2
+    reply = await world.client(3).call(ApiKey.INIT_PRODUCER_ID, 4, asked)
+    assert reply.error_code == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
 
 
 @virtual

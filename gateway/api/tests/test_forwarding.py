@@ -19,6 +19,7 @@ from protocol.messages.alter_client_quotas import (
     OpData,
 )
 from protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
+from protocol.messages.describe_quorum import DescribeQuorumRequest, PartitionData, TopicData
 from protocol.messages.find_coordinator import FindCoordinatorRequest
 from protocol.messages.incremental_alter_configs import (
     AlterableConfig,
@@ -89,6 +90,28 @@ async def test_every_change_can_be_asked_of_any_node_and_is_found_there_at_once(
     assert await client.deleted_topics("t") == [0]
     assert broker.topics.named("t") is None
     assert await client.deleted_topics("t") == [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]
+
+
+@virtual
+async def test_the_metadata_quorum_is_told_by_the_controller() -> None:
+    world = await ClusterWorld(2).start()
+    asked = DescribeQuorumRequest(
+        topics=[
+            TopicData(
+                topic_name="__cluster_metadata", partitions=[PartitionData(partition_index=0)]
+            )
+        ]
+    )
+    replies = [
+        await world.client(node_id).call(ApiKey.DESCRIBE_QUORUM, 2, asked) for node_id in (1, 2)
+    ]
+    for reply in replies:
+        assert reply.topics[0].partitions[0].leader_id == 1
+    assert replies[0].nodes == replies[1].nodes
+    owner = world.table.owners[0]
+    world.table.owners[0] = owner._replace(node_id=2)
+    asking = asyncio.ensure_future(world.client(1).call(ApiKey.DESCRIBE_QUORUM, 2, asked))
+    assert (await asking).topics[0].partitions[0].leader_id == 1  # it knows better of itself
 
 
 @virtual
