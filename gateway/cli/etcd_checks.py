@@ -7,7 +7,13 @@ import time
 from collections.abc import Iterator
 
 from gateway.cli.checks import Finding
-from gateway.cluster.coordination.base import CoordinationError, CoordinationStore, Put, Refused
+from gateway.cluster.coordination.base import (
+    CALL_S_MAX,
+    CoordinationError,
+    CoordinationStore,
+    Put,
+    Refused,
+)
 from gateway.cluster.coordination.opening import open_store
 from gateway.settings.config import Config, ConfigError
 
@@ -16,21 +22,21 @@ SLOW_MS = 500.0
 _LEASE_S = 30
 
 
-def check_etcd(config: Config) -> Iterator[Finding]:
+def check_etcd(config: Config, *, call_s_max: float = CALL_S_MAX) -> Iterator[Finding]:
     """Whether nodes can find each other there."""
     try:
-        yield from asyncio.run(_examine(config))
+        yield from asyncio.run(_examine(config, call_s_max))
     except ConfigError as error:
         yield Finding("failed", "etcd", str(error), "`woodpecker-gateway serve --help-all`")
 
 
-async def _examine(config: Config) -> list[Finding]:
+async def _examine(config: Config, call_s_max: float) -> list[Finding]:
     assert config.etcd is not None
     findings: list[Finding] = []
     ids: set[int] = set()
     urls = config.etcd.split(",")
     for url in urls:
-        store = open_store(_with(config, url))
+        store = open_store(_with(config, url), call_s_max=call_s_max)
         try:
             store_id = (await store.read(f"{config.etcd_prefix}/")).store_id
             begun_s = time.perf_counter()
