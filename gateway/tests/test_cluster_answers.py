@@ -7,7 +7,9 @@ import pytest
 from gateway.tests.cluster_world import ClusterWorld
 from gateway.tests.harness import batch_of, fetch_request, virtual
 from protocol import ApiKey, ErrorCode
+from protocol.messages.delete_groups import DeleteGroupsRequest
 from protocol.messages.describe_cluster import DescribeClusterRequest
+from protocol.messages.describe_groups import DescribeGroupsRequest
 from protocol.messages.describe_log_dirs import DescribeLogDirsRequest
 from protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from protocol.messages.describe_topic_partitions import (
@@ -21,13 +23,20 @@ from protocol.messages.find_coordinator import FindCoordinatorRequest
 from protocol.messages.heartbeat import HeartbeatRequest
 from protocol.messages.init_producer_id import InitProducerIdRequest
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestGroup
+from protocol.messages.sync_group import SyncGroupRequest
 
 NOT_LEADER = ErrorCode.NOT_LEADER_OR_FOLLOWER
 
@@ -201,6 +210,20 @@ async def test_the_owner_of_a_groups_partition_is_its_coordinator_and_nobody_els
                 OffsetFetchRequest(groups=[OffsetFetchRequestGroup(group_id="g", topics=None)]),
             )
         ).groups[0],
+    ]
+    leaving = LeaveGroupRequest(group_id="g", members=[MemberIdentity(member_id="m")])
+    syncing = SyncGroupRequest(group_id="g", generation_id=1, member_id="m", assignments=[])
+    commit = OffsetCommitRequestPartition(partition_index=0, committed_offset=1)
+    commits = OffsetCommitRequestTopic(name="t", partitions=[commit])
+    committing = OffsetCommitRequest(group_id="g", topics=[commits])
+    deleting = DeleteGroupsRequest(groups_names=["g"])
+    describing = DescribeGroupsRequest(groups=["g"])
+    refused += [
+        await stranger.call(ApiKey.LEAVE_GROUP, 3, leaving),
+        await stranger.call(ApiKey.SYNC_GROUP, 3, syncing),
+        (await stranger.call(ApiKey.OFFSET_COMMIT, 7, committing)).topics[0].partitions[0],
+        (await stranger.call(ApiKey.DELETE_GROUPS, 2, deleting)).results[0],
+        (await stranger.call(ApiKey.DESCRIBE_GROUPS, 5, describing)).groups[0],
     ]
     assert [r.error_code for r in refused] == [ErrorCode.NOT_COORDINATOR] * len(refused)
     joined = await world.client(home).call(ApiKey.JOIN_GROUP, 2, _join())
