@@ -104,7 +104,8 @@ def _logs(sources: Sources) -> Iterator[Sample]:
     yield Sample("woodpecker_partitions", sum(len(topic.partitions) for topic in topics))
     found = dict.fromkeys(("tail", "block_cache", "table_cache"), 0)
     missed = dict(found)
-    yield Sample("woodpecker_log_serving", 1, (str(CATALOG_LOG_ID),))  # else the process ends
+    if broker.catalog.is_open:  # else another node has it, or the process ends
+        yield Sample("woodpecker_log_serving", 1, (str(CATALOG_LOG_ID),))
     for owned in broker.logs:
         yield Sample("woodpecker_log_serving", owned.is_serving, (str(owned.log_id),))
     for log_id, log in broker.logs.opened():

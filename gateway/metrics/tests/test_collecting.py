@@ -75,3 +75,16 @@ async def test_what_prometheus_reads_is_what_happened() -> None:
     assert not any("secret" in label for key in found for label in key)
     await sources.health.stop()
     await world.stop()
+
+
+@virtual
+async def test_a_catalog_that_another_node_has_is_not_shown_as_ours() -> None:
+    world, _ = await a_little_of_everything()
+    sources = await sources_of(world)
+    assert (await read(sources))["woodpecker_log_serving", "0"] == 1
+    await world.gateway.broker.release_log(0)
+    found = await read(sources)
+    assert ("woodpecker_log_serving", "0") not in found
+    assert found["woodpecker_log_serving", "1"] == 1
+    await sources.health.stop()
+    await world.stop()
