@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.cluster.member import FOREIGN_S
 from gateway.tests.client import batch_of
 from gateway.tests.nodes import LEASE_S, Nodes, OneGateway, until
 from gateway.tests.virtual import virtual
@@ -195,3 +196,28 @@ async def test_nodes_without_the_coordination_store_go_on_serving_what_they_have
     assert set((await write_everywhere(nodes)).values()) == {1}
     assert world.is_shared_out(*nodes)
     await end(*nodes)
+
+
+@virtual
+async def test_two_coordination_stores_on_one_bucket_cost_time_and_no_record() -> None:
+    """Each half takes the logs of the other, which leaves them there for a while."""
+    world, (one,) = await started(1)
+    await with_topic([one])
+    strangers = Nodes()
+    strangers.objects = world.objects
+    (other,) = await strangers.start(2)
+    acked: dict[int, list[int]] = {index: [] for index in range(PARTITIONS)}
+    clients = [one.client(), other.client()]
+    for _ in range(100):
+        for index in range(PARTITIONS):
+            for client in clients:
+                answer = await client.produced("t", batch_of(b"x"), index=index)
+                if answer.error_code == 0:
+                    acked[index].append(answer.base_offset)
+        await asyncio.sleep(1)
+    for offsets in acked.values():
+        assert len(offsets) > 50  # each half serves what it has
+        assert sorted(set(offsets)) == offsets  # none twice, and none before another
+    terms = [max(one.terms.get(log, 0), other.terms.get(log, 0)) for log in range(1, 5)]
+    assert 2 < max(terms) <= 2 + 2 * 100 / FOREIGN_S  # not as fast as they can
+    await end(one, other)
