@@ -8,6 +8,7 @@ the topic once.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from gateway.api.call import Call, patience_s
 from gateway.api.row import Api
 from gateway.broker.broker import CATALOG_WAIT_S
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
-from gateway.cluster.controller_line import SERVED, ControllerHere, ControllerLine
+from gateway.cluster.controller_line import AGAIN_S, SERVED, ControllerHere, ControllerLine
 from protocol import ApiKey, ErrorCode, Message
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
@@ -32,28 +33,39 @@ DEFAULT = -1
 _ROWS = ("topics", "results", "responses", "entries")
 
 
-def is_elsewhere(api: Api, request: Any, call: Call) -> bool:
-    """Whether it is the controller's, and that is another node."""
-    return (
-        api.of_controller is not None
-        and not call.broker.is_controller
-        and api.of_controller(request)
-    )
+async def answered(api: Api, request: Any, call: Call) -> Message | None:
+    """By the handler here, or by the controller. Raises what either does."""
+    if api.of_controller is None or not api.of_controller(request):
+        return await api.handle(request, call)
+    if call.broker.is_controller:
+        response = await api.handle(request, call)
+        if not _is_lost(response):
+            return response
+        # It finds out by this very change that another node is: which does it instead.
+    return await _forward(api, request, call)
 
 
-async def forward(api: Api, request: Any, call: Call) -> Message | None:
+async def _forward(api: Api, request: Any, call: Call) -> Message | None:
     """Let the controller answer. Raises Unavailable and TimeoutError, which clients repeat."""
     if call.is_forwarded:
         return api.on_error(request, ErrorCode.NOT_CONTROLLER)
     asked_ms = getattr(request, "timeout_ms", None)
     timeout_s = CHANGE_S if asked_ms is None else min(CHANGE_S, patience_s(asked_ms))
     line = call.services.controller
-    try:
-        reply: Message = await line.ask(
-            api.key, call.version, request, timeout_s, is_refused=_is_refused
-        )
-    except ControllerHere:
-        return await api.handle(request, call)
+    deadline_s = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise TimeoutError("another node took the catalog, and is not known yet")
+        try:
+            reply: Message = await line.ask(
+                api.key, call.version, request, left_s, is_refused=_is_refused
+            )
+            break
+        except ControllerHere:
+            if call.broker.is_controller:
+                return await api.handle(request, call)
+            await asyncio.sleep(AGAIN_S)
     await _caught_up(call)
     return reply
 
@@ -65,11 +77,19 @@ async def _caught_up(call: Call) -> None:
 
 
 def _is_refused(reply: Any) -> bool:
-    if getattr(reply, "error_code", ErrorCode.NONE) == ErrorCode.NOT_CONTROLLER:
-        return True
+    return _codes(reply) == {ErrorCode.NOT_CONTROLLER} or _is_lost(reply)
+
+
+def _is_lost(reply: Any) -> bool:
+    """Nothing of it was done: the catalog's log had been fenced."""
+    return _codes(reply) == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+
+
+def _codes(reply: Any) -> set[int]:
+    if getattr(reply, "error_code", ErrorCode.NONE) != ErrorCode.NONE:
+        return {reply.error_code}
     rows = next((rows for name in _ROWS if (rows := getattr(reply, name, None))), ())
-    codes = {getattr(row, "error_code", ErrorCode.NONE) for row in rows}
-    return codes == {ErrorCode.NOT_CONTROLLER}
+    return {getattr(row, "error_code", ErrorCode.NONE) for row in rows}
 
 
 async def ask_for_offsets_topic(line: ControllerLine, timeout_s: float) -> None:

@@ -219,8 +219,9 @@ class Broker:
 
     @property
     def is_controller(self) -> bool:
-        """Whether this node writes the catalog."""
-        return self.catalog.is_open
+        """Whether this node writes the catalog, as far as it knows."""
+        catalog = self.catalog
+        return catalog.is_open and not (self._is_joined and catalog.log.failed.done())
 
     @property
     def cluster_id(self) -> str:
@@ -230,7 +231,7 @@ class Broker:
         return self._clock.now_ms()
 
     def steady_ms(self) -> int:
-        """What ages are measured by: no jump of the wall clock changes it."""
+        """For ages: no jump of the wall clock changes it."""
         return self._steady.now_ms()
 
     # Topics
@@ -309,9 +310,8 @@ class Broker:
         return topic
 
     def add_partitions(self, topic: Topic, count: int) -> asyncio.Future[None]:
-        """Let a topic have `count` partitions. The new ones are there for others once that is
-        durable, which is when the result is settled. Raises as `Placing.check_more`.
-        """
+        """Let a topic have `count` partitions; the new ones are there for others once the result is
+        settled, for that is durable then. Raises as `Placing.check_more`."""
         self.check_more_partitions(topic, count)
         before = topic.record.placements
         new = self._placing.new(count - len(before), topic)
@@ -434,8 +434,8 @@ class Broker:
             producer_id = owned.new_producer_id()
             if producer_id is not None:
                 return producer_id
-        # Among nodes there are others to ask, and this one is about to get a log: Java's producers
-        # come again for the one code, and look for a coordinator that there is not for the other.
+        # Among nodes others can be asked: Java's producers come again for the first code, and look
+        # for a coordinator, which there is not, for the second.
         again, never = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, ErrorCode.COORDINATOR_NOT_AVAILABLE
         raise BrokerError(again if self._is_joined else never, "no log here has producer ids left")
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Api, Call, CloseConnection, ReplyClass, error_code
-from gateway.api.forwarding import forward, is_elsewhere
+from gateway.api.forwarding import answered
 from gateway.net.bulk_gate import BulkGate, TooMuchWaiting
 from gateway.net.throttling import throttled
 from gateway.observe.logger import log_event
@@ -151,12 +151,9 @@ async def _outcome(api: Api, message: Any, call: Call, hub: Hub, may_begin: bool
     """
     try:
         if may_begin:
-            if is_elsewhere(api, message, call):
-                response = await forward(api, message, call)
-            else:
-                if api.of_owner and not (assurance := call.broker.logs.assurance).is_sure:
-                    await assurance.until_sure()
-                response = await api.handle(message, call)
+            if api.of_owner and not (assurance := call.broker.logs.assurance).is_sure:
+                await assurance.until_sure()
+            response = await answered(api, message, call)
         else:
             response = api.on_error(message, ErrorCode.REQUEST_TIMED_OUT)
     except CloseConnection:

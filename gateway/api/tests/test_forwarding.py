@@ -181,6 +181,26 @@ async def test_without_a_controller_a_change_ends_in_its_time_and_one_that_comes
 
 
 @virtual
+async def test_a_change_that_finds_the_catalog_taken_is_made_by_who_took_it() -> None:
+    world = await ClusterWorld(3).start()
+    await world.give(0, 2)  # node 1 has not heard of it
+    assert world.gateways[1].broker.is_controller
+    direct, forwarded = world.client(1), world.client(3)
+    taker = world.table.owners[0]
+    world.table.owners[0] = taker._replace(node_id=1)  # and node 3 neither
+    asking = asyncio.ensure_future(forwarded.create("u"))
+    creating = asyncio.ensure_future(direct.create("t"))
+    await asyncio.sleep(1)
+    assert not asking.done()
+    assert not creating.done()
+    world.table.owners[0] = taker
+    assert await creating == await asking == [0]
+    await world.look()
+    assert {t.name for t in world.gateways[2].broker.topics} == {"t", "u"}
+    assert {t.name for t in world.gateways[1].broker.topics} == {"t", "u"}
+
+
+@virtual
 async def test_who_is_not_the_controller_sends_no_request_further() -> None:
     """Two nodes that each take the other for the controller do not send it round."""
     world = await ClusterWorld(3).start()
