@@ -141,23 +141,25 @@ def crc_of(batch: Buffer) -> int:
 def validate_batch(records: Buffer) -> BatchHeader:
     """Check what a producer sent for one partition: exactly one sound batch. No per-record work.
 
-    Raises BatchError: CORRUPT_MESSAGE (too short, length beyond the bytes, bad CRC), INVALID_RECORD
-    (other magic, trailing bytes or a second batch, a count that does not fit the offsets, a control
-    batch, an idempotent batch without sequence), INVALID_TIMESTAMP (marked as log append time, the
-    broker's mark), UNSUPPORTED_COMPRESSION_TYPE. Source: Kafka's UnifiedLog
-    .analyzeAndValidateRecords, LogValidator.validateBatch and .validateTimestamp.
+    Raises BatchError: CORRUPT_MESSAGE (a length below that of a header, a magic that never was, bad
+    CRC), INVALID_RECORD (cut off, an old magic, trailing bytes or a second batch, a count that does
+    not fit the offsets, a control batch, an idempotent batch without sequence), INVALID_TIMESTAMP
+    (marked as log append time, the broker's mark), UNSUPPORTED_COMPRESSION_TYPE. Source: Kafka's
+    UnifiedLog.analyzeAndValidateRecords, LogValidator.validateBatch and .validateTimestamp.
     """
     size_bytes = len(records)
     if size_bytes > _MAGIC_AT and records[_MAGIC_AT] != MAGIC:
-        raise BatchError(ErrorCode.INVALID_RECORD, f"magic {records[_MAGIC_AT]}, only 2 is taken")
+        was_ever = records[_MAGIC_AT] < MAGIC
+        code = ErrorCode.INVALID_RECORD if was_ever else ErrorCode.CORRUPT_MESSAGE
+        raise BatchError(code, f"magic {records[_MAGIC_AT]}, only 2 is taken")
     if size_bytes < HEADER_BYTES:
-        raise BatchError(ErrorCode.CORRUPT_MESSAGE, f"{size_bytes} bytes are no batch")
+        raise BatchError(ErrorCode.INVALID_RECORD, f"{size_bytes} bytes are no batch")
     header = BatchHeader(*HEADER.unpack_from(records, 0))
     total_bytes = header.batch_length + LENGTH_END
     if not HEADER_BYTES <= total_bytes <= size_bytes:
-        raise BatchError(
-            ErrorCode.CORRUPT_MESSAGE, f"a batch of {total_bytes} bytes in {size_bytes}"
-        )
+        is_cut = total_bytes > size_bytes
+        code = ErrorCode.INVALID_RECORD if is_cut else ErrorCode.CORRUPT_MESSAGE
+        raise BatchError(code, f"a batch of {total_bytes} bytes in {size_bytes}")
     if total_bytes < size_bytes:
         raise BatchError(
             ErrorCode.INVALID_RECORD, f"{size_bytes - total_bytes} bytes behind the only batch"

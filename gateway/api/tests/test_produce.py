@@ -109,10 +109,10 @@ def _second_batch() -> bytes:
 @pytest.mark.parametrize(
     ("records", "code"),
     [
-        (b"", ErrorCode.CORRUPT_MESSAGE),
-        (b"short", ErrorCode.CORRUPT_MESSAGE),
+        (b"", ErrorCode.INVALID_RECORD),
+        (b"short", ErrorCode.INVALID_RECORD),
         (None, ErrorCode.INVALID_RECORD),
-        (bytes(batch_of(b"cut"))[:-1], ErrorCode.CORRUPT_MESSAGE),
+        (bytes(batch_of(b"cut"))[:-1], ErrorCode.INVALID_RECORD),
         (_wrong_crc(), ErrorCode.CORRUPT_MESSAGE),
         (bytes(batch_of(b"more")) + b"x", ErrorCode.INVALID_RECORD),
         (_second_batch(), ErrorCode.INVALID_RECORD),
