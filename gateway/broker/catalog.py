@@ -145,6 +145,11 @@ class Catalog:
         if self._follower is not None and not self.is_open:
             await self._follower.search(timeout_s)
 
+    @property
+    def read_ago_s(self) -> float:
+        """How old it may be what is known here; 0 at who writes it."""
+        return 0.0 if self._follower is None or self.is_open else self._follower.read_ago_s
+
     def missed(self) -> None:
         """Somebody has not found something that may have been written since, and does not wait."""
         if self._follower is not None and not self.is_open:

@@ -75,12 +75,18 @@ class CatalogFollower:
         self._woken = asyncio.Event()
         self._next: asyncio.Future[None] | None = None  # of the next look that begins
         self._began_s = float("-inf")
+        self._read_s = asyncio.get_running_loop().time()
         self._searching: asyncio.TimerHandle | None = None  # of the look for what was not found
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_running(self) -> bool:
         return self._task is not None
+
+    @property
+    def read_ago_s(self) -> float:
+        """Since the last whole look began; at first, since there is somebody to look."""
+        return asyncio.get_running_loop().time() - self._read_s
 
     def start(self) -> None:
         """From the beginning: another may have known more, or less, of the catalog since."""
@@ -136,6 +142,7 @@ class CatalogFollower:
             try:
                 await self._follower.catch_up()
                 await self._merge()
+                self._read_s = self._began_s
                 error = None
             except WalError as failed:
                 error = failed

@@ -54,6 +54,10 @@ class LogSet:
         self._count = count
         self._by_id: dict[int, OwnedLog] = {}
         self._losing: set[asyncio.Task[None]] = set()
+        self.opened_count = 0
+        """Since the process began: at its start, or taken over."""
+        self.lost_count = 0
+        """Those that it had to step down from."""
         self._failure: asyncio.Future[None] | None = None
         self._closing = False
         self._ground: _Ground | None = None
@@ -115,6 +119,7 @@ class LogSet:
         if log_id == CATALOG_LOG_ID:
             await self._catalog.open(ground.store, catalog_config(ground.config))
             self._catalog.log.failed.add_done_callback(self._catalog_lost)
+            self.opened_count += 1
             return None
         owned = ground.new_log(log_id)
         try:
@@ -124,6 +129,7 @@ class LogSet:
             raise
         self._by_id[log_id] = owned
         owned.log.failed.add_done_callback(partial(self._lost, owned))
+        self.opened_count += 1
         return owned
 
     async def release(self, log_id: int) -> None:
@@ -212,6 +218,7 @@ class LogSet:
         self._catalog.log.failed.add_done_callback(self._catalog_lost)
         for owned in self._by_id.values():
             owned.log.failed.add_done_callback(partial(self._lost, owned))
+        self.opened_count += 1 + len(self._by_id)
 
     def _catalog_lost(self, done: asyncio.Future[None]) -> None:
         error = None if done.cancelled() else done.exception()
@@ -236,6 +243,7 @@ class LogSet:
         known: dict[str, Any] = {}
         if self._when_lost is None:
             known["remedy"] = "restart this broker to serve it again, unless another is to have it"
+        self.lost_count += 1
         log_event(logger, logging.ERROR, "log lost", log=log_id, reason=str(error), **known)
         self._begin_losing(losing)
 

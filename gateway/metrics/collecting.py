@@ -48,6 +48,7 @@ def collect(sources: Sources) -> Iterator[Sample]:
     yield Sample("woodpecker_ready", not sources.health.problems())
     yield from _requests(sources)
     yield from _budgets(sources)
+    yield from _cluster(sources)
     yield from _logs(sources)
     yield from _store(sources)
     yield Sample("woodpecker_loop_lag_seconds", sources.pauses.lag)
@@ -95,6 +96,18 @@ def _budgets(sources: Sources) -> Iterator[Sample]:
     for budget, (used_bytes, limit_bytes) in pairs.items():
         yield Sample("woodpecker_budget_used_bytes", used_bytes, (budget,))
         yield Sample("woodpecker_budget_limit_bytes", limit_bytes, (budget,))
+
+
+def _cluster(sources: Sources) -> Iterator[Sample]:
+    broker, view = sources.broker, sources.broker.cluster
+    yield Sample("woodpecker_nodes", len(view.nodes))
+    log_ids = {CATALOG_LOG_ID, *broker.topics.log_ids()}
+    yield Sample(
+        "woodpecker_logs_without_owner", sum(view.owner(log_id) is None for log_id in log_ids)
+    )
+    yield Sample("woodpecker_logs_opened_total", broker.logs.opened_count)
+    yield Sample("woodpecker_logs_lost_total", broker.logs.lost_count)
+    yield Sample("woodpecker_catalog_read_ago_seconds", broker.catalog.read_ago_s)
 
 
 def _logs(sources: Sources) -> Iterator[Sample]:

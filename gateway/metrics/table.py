@@ -58,6 +58,23 @@ _ROWS = (
     Metric("woodpecker_cache_missed_total", "counter", "Reads that did not", ("cache",)),
     Metric("woodpecker_topics", "gauge", "Topics"),
     Metric("woodpecker_partitions", "gauge", "Partitions of all topics"),
+    Metric("woodpecker_nodes", "gauge", "Brokers that are alive, as this one sees it"),
+    Metric(
+        "woodpecker_logs_without_owner",
+        "gauge",
+        "Logs with partitions, and the catalog, that nobody alive is known to serve",
+    ),
+    Metric(
+        "woodpecker_logs_opened_total",
+        "counter",
+        "Logs that this process has opened, at its start or taking over",
+    ),
+    Metric("woodpecker_logs_lost_total", "counter", "Logs that it had to step down from"),
+    Metric(
+        "woodpecker_catalog_read_ago_seconds",
+        "gauge",
+        "How old it may be what this broker knows of topics; 0 at the controller",
+    ),
     Metric("woodpecker_log_serving", "gauge", "1: this process owns the log; 0: lost", ("log",)),
     Metric("woodpecker_log_term", "gauge", "The term in which it owns it", ("log",)),
     Metric("woodpecker_log_segments", "gauge", "Segments of the log", ("log",)),

@@ -11,9 +11,12 @@ from gateway.metrics.health import Health
 from gateway.metrics.pauses import Pauses
 from gateway.metrics.table import METRICS
 from gateway.metrics.text import text_of
+from gateway.settings.config import Config
 from gateway.tests.harness import World, batch_of, fetch_request, produce_request, started, virtual
+from gateway.tests.nodes import Nodes, OneGateway, until
 from protocol import ApiKey
 from wal_core import Histogram
+from wal_core.stores.segments.object import ObjectSegmentStore
 
 
 async def sources_of(world: World) -> Sources:
@@ -68,6 +71,10 @@ async def test_what_prometheus_reads_is_what_happened() -> None:
     assert found["woodpecker_partitions",] == 4
     assert found["woodpecker_log_serving", "2"] == found["woodpecker_ready",] == 1
     assert found["woodpecker_log_term", "0"] == world.catalog_log.term
+    assert found["woodpecker_nodes",] == 1
+    assert found["woodpecker_logs_opened_total",] == 3
+    assert found["woodpecker_logs_without_owner",] == found["woodpecker_logs_lost_total",] == 0
+    assert found["woodpecker_catalog_read_ago_seconds",] == 0
     assert found["woodpecker_budget_used_bytes", "tail"] > 0
     assert found["woodpecker_budget_limit_bytes", "tail"] == world.config.tail_cache_bytes
     assert found["woodpecker_cache_found_total", "tail"] >= 1
@@ -88,3 +95,41 @@ async def test_a_catalog_that_another_node_has_is_not_shown_as_ours() -> None:
     assert found["woodpecker_log_serving", "1"] == 1
     await sources.health.stop()
     await world.stop()
+
+
+@virtual
+async def test_of_a_cluster_each_broker_shows_its_own_logs_and_what_it_sees_of_all() -> None:
+    world = Nodes()
+    nodes = await world.start(1, 2, 3)
+    await until(lambda: world.is_shared_out(*nodes))
+    (controller,) = [node for node in nodes if 0 in node.terms]
+    assert await controller.client().create("t", partitions=8) == [0]
+    shown: set[str] = set()
+    for node in nodes:
+        await node.gateway.broker.catalog.look(10)
+        found = await seen_by(node)
+        own = {name[1] for name in found if name[0] == "woodpecker_log_serving"}
+        assert own == {str(log) for log in node.terms}
+        assert not shown & own
+        shown |= own
+        assert found["woodpecker_nodes",] == 3
+        assert found["woodpecker_logs_without_owner",] == 0
+        assert found["woodpecker_logs_opened_total",] >= len(own)
+        assert (found["woodpecker_catalog_read_ago_seconds",] == 0) == ("0" in own)
+    assert shown == {"0", "1", "2", "3", "4"}
+    others = [node for node in nodes if node is not controller]
+    await controller.die()
+    assert (await seen_by(others[0]))["woodpecker_logs_without_owner",] == 0, "it is not known yet"
+    await until(lambda: len(others[0].gateway.broker.cluster.nodes) == 2)
+    assert (await seen_by(others[0]))["woodpecker_logs_without_owner",] > 0
+    await until(lambda: world.is_shared_out(*others))
+    found = await seen_by(others[0])
+    assert (found["woodpecker_nodes",], found["woodpecker_logs_without_owner",]) == (2, 0)
+    for node in others:
+        await node.gateway.stop()
+
+
+async def seen_by(node: OneGateway) -> dict[tuple[str, ...], float]:
+    gateway, store = node.gateway, ObjectSegmentStore(node.objects)
+    health = Health(Config(data="memory:"), gateway.broker, store)
+    return await read(Sources(gateway.hub, gateway.broker, gateway.groups, store, health, Pauses()))
