@@ -60,10 +60,11 @@ class Held:
         self.nonce = header.nonce
         self.confirm(header.durable_count)
 
-    def drop_from(self, number: int) -> None:
-        """These could not be written."""
-        number = max(number, self.stored_count)
+    def drop_from(self, number: int) -> int:
+        """These could not be written; returns how many bytes they are."""
+        number, before = max(number, self.stored_count), self.end_bytes
         del self._ends[number:], self._headers_crc[number:]
+        return before - self.end_bytes
 
     def confirm(self, count: int) -> None:
         self.confirmed_count = max(self.confirmed_count, count)

@@ -72,6 +72,8 @@ class Logstore:
     def __init__(self, root: Path, writer: FileWriter, rng: Rng, *, bytes_max: int) -> None:
         self.root = root
         self.bytes_max = bytes_max
+        self.held_bytes = 0
+        """Of all blocks that are here or on their way."""
         self._rng = rng
         self._writer = writer
         self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "logstore")
@@ -95,6 +97,7 @@ class Logstore:
                 self._damaged[log_id] = str(error)
                 continue
             if held is not None:
+                self.held_bytes += held.held_bytes
                 self._logs[log_id] = _OpenLog(folder, held)
 
     async def close(self) -> None:
@@ -107,11 +110,6 @@ class Logstore:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-    @property
-    def held_bytes(self) -> int:
-        """Of all blocks that are here or on their way."""
-        return sum(log.held.held_bytes for log in self._logs.values())
 
     # -- promises ------------------------------------------------------------------------------
 
@@ -172,6 +170,7 @@ class Logstore:
                 )
             log.held.segments[header.segment] = held
             held.take(header)
+            self.held_bytes += header.total_bytes
             flight = self._submit(log, held, header.segment, stored)
         if flight is not None:
             try:
@@ -198,7 +197,7 @@ class Logstore:
             if future.exception() is None:
                 held.stored_count = max(held.stored_count, number + 1)
             else:
-                held.drop_from(number)
+                self.held_bytes -= held.drop_from(number)
 
         future.add_done_callback(done)
         job = WriteJob(file, held.position(number), [stored], future, final=False)
@@ -232,7 +231,7 @@ class Logstore:
             await log.settled()
             log.close_files(before)
             for number in [number for number in log.held.segments if number < before]:
-                del log.held.segments[number]
+                self.held_bytes -= log.held.segments.pop(number).end_bytes
             await self._run(lambda: log.folder.forget(before))
 
     # -- reading -------------------------------------------------------------------------------

@@ -159,6 +159,7 @@ def test_after_a_failed_sync_nothing_is_replied_until_it_is_written_again() -> N
         with pytest.raises(Unavailable):
             await store.append(a, block(1))
         assert (await store.promise(a))[0].end == 1
+        assert store.held_bytes == len(block(0))
         assert await store.append(a, block(1)) == 2
         disk.cut_power()
         again = logstore(root)

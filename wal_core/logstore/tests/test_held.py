@@ -41,7 +41,7 @@ def test_what_is_told_is_on_the_disk():
     log = held_log(4, 2)
     assert log.tails() == [Tail(0, 2, None)]
     held = log.segments[0]
-    held.drop_from(1)  # what is stored stays
+    assert held.drop_from(1) == 2 * len(block(0))  # what is stored stays
     assert (held.taken_count, held.end_bytes) == (2, 2 * len(block(0)))
     assert log.held_bytes == 2 * len(block(0))
 

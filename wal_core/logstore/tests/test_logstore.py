@@ -211,6 +211,7 @@ async def test_a_restart_finds_promise_blocks_and_finals(tmp_path: Path):
     with pytest.raises(Fenced):
         await store.promise(a._replace(nonce=NONCE_B))
     assert await store.promise(a) == [Tail(0, 3, final(a, 3)), Tail(1, 1, None)]
+    assert store.held_bytes == 4 * len(block(0))
     assert await store.append(a, block(1, segment=1)) == 2
     await store.forget(a, 1)
     await store.close()

@@ -62,7 +62,7 @@ RUNS = {
 
 LONG_RUNS = {
     "tail, 3 blocks": _TAIL._replace(blocks_max=3),
-    "tail of four writers": Bounds(terms=(1, 2, 3, 4)),
+    "tail of four writers": Bounds(terms=(1, 2, 3, 4), blocks_max=1),
     "start of three writers": Bounds(terms=(1, 2, 3), owned=False),
     "equal terms, 3 blocks": _EQUAL_TERMS._replace(blocks_max=3),
     "lost disk, 2 blocks": _LOST._replace(terms=(1, 2, 3)),
