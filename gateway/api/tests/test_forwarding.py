@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.api.forwarding import CREATION_S
+from gateway.cluster.controller_line import connect_tcp
+from gateway.cluster.view import Node
 from gateway.tests.client import Client
 from gateway.tests.cluster_world import ClusterWorld
 from gateway.tests.harness import loop_ms, virtual
@@ -240,3 +242,28 @@ async def test_the_first_group_of_all_can_come_to_any_node() -> None:
         assert joined.error_code == ErrorCode.NOT_COORDINATOR
     assert joined is not None
     assert joined.error_code == 0
+
+
+def test_over_sockets() -> None:
+    async def main() -> None:
+        world = await ClusterWorld(2, latency_s=0.0).start()
+        loop = asyncio.get_running_loop()
+        servers = []
+        for node_id, gateway in world.gateways.items():
+            server = await loop.create_server(gateway.connection, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            world.table.nodes[node_id] = Node(node_id, "127.0.0.1", port)
+            gateway.controller.connect = connect_tcp
+            servers.append(server)
+        client = world.client(2)
+        codes = await asyncio.gather(*(world.client(2).create(f"t{n}") for n in range(20)))
+        assert codes == [[0]] * 20
+        (topic,) = await _touched(client, "u")
+        assert topic.error_code == 0
+        assert await client.deleted_topics("t3") == [0]
+        assert len(list(world.gateways[2].broker.topics)) == 20
+        for server in servers:
+            server.close()
+        await world.stop()
+
+    asyncio.run(main())
