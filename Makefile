@@ -83,9 +83,9 @@ model: $(VENV)/.dev
 sim: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.sim $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# Two processes: a test waits for brokers most of its time. In the order of the files, so that what
-# takes longest is not left for the end.
-SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
+# More processes than cores: a test waits for brokers most of its time. In the order of the files, so
+# that what takes longest is not left for the end.
+SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
 
 compat: $(VENV)/.dev
 	$(BIN)/pytest $(SIDE_BY_SIDE) compat_tests
