@@ -54,7 +54,7 @@ def endpoint_of(scheme: str, settings: CloudSettings, environ: Mapping[str, str]
         return None
     if "@" in endpoint or "?" in endpoint:
         # The value is not repeated: it may hold a secret.
-        raise Invalid(f"{kind.name} must not hold a name, password or token; set {kind.keys}")
+        raise Invalid(f"{kind.name} must not hold a name or password, nor a token; set {kind.keys}")
     if scheme == "gs" and endpoint == environ.get(_EMULATOR) and "://" not in endpoint:
         endpoint = f"http://{endpoint}"
     expected = f"{kind.name} is {endpoint!r}, expected http://HOST:PORT or https://HOST"
