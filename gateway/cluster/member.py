@@ -53,10 +53,10 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.cluster.coordination.sight import Course
 from gateway.cluster.many_nodes import ManyNodes
-from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_owners
+from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_apart
 from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
-from gateway.cluster.view import Node
+from gateway.cluster.view import CATALOG_LOG_ID, Node
 from gateway.observe.logger import log_event
 from wal_core import Clock, Fenced, SystemClock, WalError
 
@@ -273,12 +273,13 @@ class Member:
     # -- acting ----------------------------------------------------------------------------
 
     async def _act(self) -> None:
+        settings = self._settings
         while True:
             self._woken.clear()
             if self._is_seeing and self._registration.lease and not self.failed.done():
                 self._look()
             try:
-                async with asyncio.timeout(self._settings.ttl_s / 4):
+                async with asyncio.timeout(min(settings.ttl_s / 4, settings.settle_s)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
@@ -334,14 +335,13 @@ class Member:
             LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n))
             for n in self._roster.nodes.values()
         ]
-        present = {}
-        for log in self._logs():
-            holding = self._holding(log, now_s)
-            if holding is not None:
-                present[log] = holding
+        held = {log: self._holding(log, now_s) for log in self._logs()}
+        present = {log: holding for log, holding in held.items() if holding is not None}
         rules = self._settings.rules
         rules = dataclasses.replace(rules, is_paused=rules.is_paused or self._roster.is_paused)
-        return plan_owners(self._logs(), nodes, present, rules)
+        # The catalog is little work, and no reason to have less of the data.
+        logs, catalog = self._logs(), {CATALOG_LOG_ID}
+        return plan_apart([logs & catalog, logs - catalog], nodes, present, rules)
 
     def _holding(self, log: int, now_s: float) -> Holding | None:
         """Who has the log, or is about to."""

@@ -99,6 +99,21 @@ def plan_owners(
     return planning.plan()
 
 
+def plan_apart(
+    kinds: Iterable[Collection[int]],
+    nodes: Collection[LiveNode],
+    present: Mapping[int, Holding],
+    rules: MoveRules,
+) -> Plan:
+    """The same for logs of several kinds, each shared out as if there were no others."""
+    plans = [plan_owners(logs, nodes, present, rules) for logs in kinds]
+    return Plan(
+        owners={log: node_id for plan in plans for log, node_id in plan.owners.items()},
+        claims=tuple(log for plan in plans for log in plan.claims),
+        moves=tuple(log for plan in plans for log in plan.moves),
+    )
+
+
 @dataclass(slots=True)
 class _Planning:
     logs: list[int]

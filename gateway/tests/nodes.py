@@ -10,7 +10,7 @@ from typing import Any
 from gateway.broker.membership import MembershipSettings
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.ownership import MoveRules
-from gateway.cluster.view import Node
+from gateway.cluster.view import CATALOG_LOG_ID, Node
 from gateway.server import Gateway
 from gateway.settings.config import Config
 from gateway.testing.sim_coordination import SimCoordination
@@ -95,12 +95,13 @@ class Nodes:
         return nodes
 
     def is_shared_out(self, *nodes: OneGateway) -> bool:
-        """Whether each log is served by one of these, evenly, and all of them know by whom."""
+        """Whether each log is served by one of these, those with data evenly, and all of them know
+        by whom."""
         true = {log: (n.node_id, term) for n in nodes for log, term in n.terms.items()}
-        counts = sorted(len(node.terms) for node in nodes)
+        counts = sorted(len(node.terms.keys() - {CATALOG_LOG_ID}) for node in nodes)
         return (
             sorted(true) == list(range(self.config.logs_count + 1))
-            and sum(counts) == len(true)
+            and sum(len(node.terms) for node in nodes) == len(true)
             and counts[-1] - counts[0] <= 1
             and all(
                 {log: node.gateway.broker.cluster.owner(log) for log in true} == true

@@ -49,6 +49,13 @@ async def test_nodes_that_start_together_share_the_logs_and_none_is_opened_twice
 
 
 @virtual
+async def test_who_has_the_catalog_has_no_less_of_the_data_for_it() -> None:
+    _, _, nodes = await started(2, logs_count=3)
+    assert [len(node.terms.keys() - {0}) for node in nodes] == [1, 1]
+    await end(*nodes)
+
+
+@virtual
 async def test_the_logs_of_a_node_that_dies_are_served_elsewhere_within_its_lease() -> None:
     bucket, _, nodes = await started(3)
     dead, *others = nodes

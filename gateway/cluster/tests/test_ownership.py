@@ -13,6 +13,7 @@ from gateway.cluster.ownership import (
     MoveRules,
     Plan,
     Standing,
+    plan_apart,
     plan_owners,
     score,
 )
@@ -218,3 +219,14 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         LiveNode(3, weight=0)
     with pytest.raises(ValueError, match="node 3 is there twice"):
         plan_owners([1], [LiveNode(3), LiveNode(3, weight=2)], {}, RULES)
+
+
+def test_kinds_of_logs_are_shared_out_apart() -> None:
+    nodes = [LiveNode(1), LiveNode(2)]
+    held = {0: Holding(1, 0)}
+    together = plan_owners(range(3), nodes, held, MoveRules())
+    assert sorted(together.owners[log] for log in (1, 2)) != [1, 2]
+    apart = plan_apart([{0}, {1, 2}], nodes, held, MoveRules())
+    assert apart.owners[0] == 1
+    assert sorted(apart.owners[log] for log in (1, 2)) == [1, 2]
+    assert apart.claims == (1, 2)
