@@ -16,7 +16,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.api import Services
 from gateway.api.forwarding import ask_for_offsets_topic, tell_served
@@ -30,6 +30,8 @@ from gateway.broker.topics import Topic
 from gateway.cluster.controller_line import ControllerLine
 from gateway.cluster.coordination.base import CoordinationError, CoordinationStore
 from gateway.cluster.coordination.opening import open_store as open_coordination
+from gateway.cluster.coordination.shared import SharedStore
+from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -72,6 +74,9 @@ LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would onl
 FULL_DISK_PATIENCE_S = 1.0  # at stop
 FLUSH_S_MIN = 0.1  # at stop: for replies that the sockets did not take at once
 ETCD_LATE_S = 1
+WORKERS_SETTLE_S = 1.0
+"""Workers that start together share logs out evenly if they come within that of each other."""
+WORKERS_TENURE_MS_MIN = 5_000  # a worker that was started again gets its share back soon
 EXIT_OK, EXIT_FAILED = 0, 1
 _LISTEN_REMEDY_OTHERWISE = "choose another address with {flag}"
 _LISTEN_REMEDIES = {
@@ -83,6 +88,14 @@ _LISTEN_REMEDIES = {
 
 class StartError(Exception):
     """The gateway cannot start; the text says what to do."""
+
+
+class Post(NamedTuple):
+    """Where a worker stands: its way to its supervisor, and the address that all of them share."""
+
+    link: socket.socket
+    host: str
+    port: int
 
 
 class _Journal:
@@ -248,11 +261,12 @@ class Gateway:
         await self.broker.logs.failed()
 
 
-def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Errors are logged, not raised."""
+def run(config: Config, post: Post | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, as a worker also until its supervisor is gone; returns the
+    exit code. Errors are logged, not raised."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(_serve(config))
+            runner.run(_serve(config, post))
     except (StartError, WalError, CoordinationError, TimeoutError) as error:
         known = _remedy(error, config)
         log_event(logger, logging.ERROR, "gateway failed", reason=str(error), **known)
@@ -289,39 +303,49 @@ def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | N
     return uvloop.new_event_loop
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, post: Post | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     allowed_count = descriptors.connections_max_count(config.connections_max_count)
     config = dataclasses.replace(config, connections_max_count=allowed_count)
-    listener = _bind(config.listen_host, config.listen_port, "--listen")
+    listeners = [bind(config.listen_host, config.listen_port, "--listen", shared=post is not None)]
     monitor: Monitor | None = None
+    supervisor: SharedStore | None = None
     try:
+        if post is not None:
+            listeners.append(bind(post.host, post.port, "--listen", shared=True))
+            supervisor = await SharedStore.join(post.link, stopping.set)
         monitor = await _monitor(config)
-        port = listener.getsockname()[1]
+        port = listeners[0].getsockname()[1]
         store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
         node = Node(config.node_id, *config.advertised(port), config.rack)
         gateway = Gateway(config, store, node, SystemClock(), SystemRng())
-        await start_alone_or_joined(gateway, config)
+        await start_alone_or_joined(gateway, config, supervisor)
     except BaseException:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         if monitor is not None:
             await monitor.close()
         raise
     settle()
-    server = await loop.create_server(
-        gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT
-    )
+    servers = [
+        await loop.create_server(gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT)
+        for listener in listeners
+    ]
     if monitor is not None:
         monitor.watch(gateway.hub, gateway.broker, gateway.groups, store)
-    announce_ready(logger, config, port)
+    if supervisor is None:
+        announce_ready(logger, config, port)
+    else:
+        supervisor.ready()
     try:
         await until_stopped(stopping, gateway)
     finally:
         log_event(logger, logging.INFO, "stopping", drain_ms=config.drain_ms)
-        server.close()
+        for server in servers:
+            server.close()
         if monitor is not None:
             await monitor.stopping()
         await gateway.stop()
@@ -330,8 +354,21 @@ async def _serve(config: Config) -> None:
         log_event(logger, logging.INFO, "stopped")
 
 
-async def start_alone_or_joined(gateway: Gateway, config: Config) -> None:
-    """As the settings say."""
+async def start_alone_or_joined(
+    gateway: Gateway, config: Config, supervisor: SharedStore | None = None
+) -> None:
+    """As the settings say; a worker joins the others of its supervisor."""
+    if supervisor is not None:
+        rules = MoveRules(tenure_ms_min=WORKERS_TENURE_MS_MIN)
+        # Who ended has no lease from that moment on: nobody is waited for whom nobody can see.
+        settings = MembershipSettings(
+            config.etcd_prefix,
+            -(-config.node_lease_ms // 1_000),
+            rules,
+            settle_s=WORKERS_SETTLE_S,
+        )
+        await gateway.start_in_cluster(supervisor, settings, SystemRng())
+        return
     if config.etcd is None:
         await gateway.start()
         return
@@ -349,7 +386,7 @@ async def _monitor(config: Config) -> Monitor | None:
     from gateway.metrics.monitor import Monitor  # noqa: PLC0415 - nobody else pays for loading it
 
     monitor = Monitor(config)
-    listener = _bind(host, port, "--metrics-listen")
+    listener = bind(host, port, "--metrics-listen")
     await monitor.listen(listener)
     bound_port = listener.getsockname()[1]
     log_event(logger, logging.INFO, "metrics", host=host, port=bound_port)
@@ -371,9 +408,9 @@ async def until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
                 await task
 
 
-def _bind(host: str, port: int, flag: str) -> socket.socket:
+def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
     """A listening socket, bound but silent: clients that come while data load wait in no
-    queue.
+    queue. Those who bind one `shared`, all of one user, get clients in turn. Raises StartError.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -385,6 +422,8 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
         raise StartError(f"cannot listen on {host!r}: {error.strerror}; {remedy}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _find_dead_peers(listener)
         listener.setblocking(False)
         listener.bind(address)

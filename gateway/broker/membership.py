@@ -30,12 +30,14 @@ INCARNATION_BYTES = 8
 
 
 class MembershipSettings(NamedTuple):
-    """`lease_s`: for how long a node that is silent keeps its logs."""
+    """`lease_s`: for how long a node that is silent keeps its logs. `settle_s`: see
+    MemberSettings; None: as long as one that nobody sees may still have them."""
 
     prefix: str
     lease_s: int
     rules: MoveRules = MoveRules()
     weight: int = 1
+    settle_s: float | None = None
 
 
 class Membership:
@@ -68,8 +70,7 @@ class Membership:
         timing = MemberSettings(
             root=root(settings.prefix, broker.cluster_id),
             ttl_s=settings.lease_s,
-            # Who has been cut off notices by a call that fails, and has its lease renewed then.
-            settle_s=settings.lease_s + CALL_S_MAX,
+            settle_s=_settle_s(settings),
             rules=settings.rules,
         )
         member = self._member = Member(self._store, timing, record, BrokerLogs(broker))
@@ -115,3 +116,10 @@ class Membership:
         if self._news is not None:
             await self._news.stop()
         await self._store.close()
+
+
+def _settle_s(settings: MembershipSettings) -> float:
+    if settings.settle_s is not None:
+        return settings.settle_s
+    # Who has been cut off notices by a call that fails, and has its lease renewed then.
+    return settings.lease_s + CALL_S_MAX

@@ -85,7 +85,12 @@ def _serve(**flags: Any) -> int:
     config = load_config(flags, os.environ)
     setup_logging(config.log_level, config.log_format)
 
-    from gateway.server import run  # noqa: PLC0415 - a wrong setting is reported without loading it
+    # A wrong setting is reported without loading these.
+    if config.workers_count > 1:
+        from gateway.workers.supervisor import supervise  # noqa: PLC0415
+
+        return supervise(config)
+    from gateway.server import run  # noqa: PLC0415
 
     return run(config)
 
@@ -107,6 +112,9 @@ serve = SettingsCommand(
         woodpecker-gateway serve --data memory:
     Keep the data in a bucket (keys from the environment, a profile or the machine's role):
         woodpecker-gateway serve --data s3://my-bucket/broker
+
+    Use four cores (clients find the four brokers behind the one address):
+        woodpecker-gateway serve --workers 4
 
     Sizes are written 64KiB, 16MiB or 10MB, times 500ms, 30s or 5min. Each setting can also come
     from the environment, as WOODPECKER_LISTEN for --listen and so on, or from a TOML file named

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -37,18 +38,39 @@ def log_event(
         logger.log(level, event, exc_info=error, extra={_FIELDS: fields})
 
 
-def setup_logging(level: str, style: Format = "auto", stream: TextIO | None = None) -> None:
-    """Send all events of `level` and above to `stream` (stderr). Replaces what was there."""
+def setup_logging(
+    level: str,
+    style: Format = "auto",
+    stream: TextIO | None = None,
+    *,
+    always: Mapping[str, object] | None = None,
+) -> None:
+    """Send all events of `level` and above to `stream` (stderr). Replaces what was there. Every
+    line has the fields of `always`, unless it says them itself."""
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     if is_human(style, stream):
         handler.setFormatter(HumanFormatter(colour=_has_colour(stream)))
     else:
         handler.setFormatter(JsonFormatter())
+    if always:
+        handler.addFilter(_Marker(always))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
+
+
+class _Marker(logging.Filter):
+    """Gives every event some fields more."""
+
+    def __init__(self, always: Mapping[str, object]) -> None:
+        super().__init__()
+        self._always = dict(always)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        setattr(record, _FIELDS, self._always | _fields(record))
+        return True
 
 
 def is_human(style: Format, stream: TextIO) -> bool:

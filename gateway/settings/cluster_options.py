@@ -1,6 +1,12 @@
 """The rows of the table of settings that are for clusters."""
 
-from gateway.settings.values import Option, parse_duration, parse_members, parse_prefix, parse_text
+from gateway.settings.values import (
+    Option,
+    parse_duration,
+    parse_members,
+    parse_prefix,
+    parse_text,
+)
 
 _CLUSTER = "Clusters: several brokers on one bucket, which find each other by etcd"
 

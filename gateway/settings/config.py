@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from gateway.settings.options import OPTIONS
-from gateway.settings.values import BUCKETS, MEMORY, Option, parse_address
+from gateway.settings.values import BUCKETS, MEMORY, PORT_MAX, Option, parse_address
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -155,6 +155,9 @@ class Config:
     list_price_per_million: float = 5.0
     get_price_per_million: float = 0.4
 
+    # Each with all budgets, one core, and the port, the --advertised port and the --metrics-listen
+    # port that follow by as many as its number.
+    workers_count: int = 1
     drain_ms: int = 10_000  # at stop: how long requests that were read may still take
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"  # auto: human on a terminal, else JSON
@@ -178,6 +181,7 @@ class Config:
         _check_data(self)
         _check_addresses(self)
         _check_cluster(self)
+        _check_workers(self)
         for key, limit_key in _NOT_ABOVE:
             value, limit = getattr(self, key), getattr(self, limit_key)
             if value is not None and value > limit:
@@ -281,6 +285,24 @@ def _check_cluster(config: Config) -> None:
         for key in ("etcd_ca_file", "etcd_certificate_file"):
             if getattr(config, key) is not None:
                 raise ConfigError(key, getattr(config, key), "https:// in --etcd, or no such file")
+
+
+def _check_workers(config: Config) -> None:
+    count = config.workers_count
+    if count == 1:
+        return
+    if config.in_memory:
+        raise ConfigError(
+            "workers_count", count, "1, for what one keeps in memory no other can reach"
+        )
+    if config.etcd is not None:
+        expected = "1 with --etcd: start brokers by themselves, each with a --node-id"
+        raise ConfigError("workers_count", count, expected)
+    for key in ("listen_port", "advertised_port", "metrics_listen_port"):
+        port = getattr(config, key)
+        if port is not None and port + count > PORT_MAX:
+            expected = f"at most {PORT_MAX - port}: each has a port behind {key} = {port}"
+            raise ConfigError("workers_count", count, expected)
 
 
 _TOGETHER = (

@@ -32,6 +32,7 @@ _GROUPS = "Consumer groups"
 _MONITORING = "Monitoring"
 _PROCESS = "Process"
 _COUNT_MAX = 1_000_000
+_WORKERS_MAX_COUNT = 64  # each has a log at least
 _LOGS_MAX_COUNT = 64  # each takes a writer and readers of its own
 
 # What `serve --help` shows; the rest comes with --help-all.
@@ -456,6 +457,15 @@ OPTIONS: tuple[Option, ...] = (
         parse_price,
         _MONITORING,
         "The same for reads. Deletions are free.",
+    ),
+    Option(
+        "workers_count",
+        parse_count,
+        _PROCESS,
+        "Processes that share the data, one for each core; their ports follow that of --listen.",
+        1,
+        _WORKERS_MAX_COUNT,
+        flag_name="workers",
     ),
     Option(
         "drain_ms",

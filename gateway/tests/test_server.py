@@ -11,7 +11,7 @@ from gateway.server import (
     EXIT_FAILED,
     KEEPALIVE,
     StartError,
-    _bind,
+    bind,
     run,
 )
 from gateway.settings.config import Config
@@ -163,7 +163,7 @@ async def test_a_gateway_that_lost_its_log_says_so() -> None:
 
 def test_peers_that_vanish_are_found_by_the_system() -> None:
     """Who accepts inherits what the listener has."""
-    listener = _bind("127.0.0.1", 0, "--listen")
+    listener = bind("127.0.0.1", 0, "--listen")
     listener.setblocking(True)
     listener.listen()
     with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as taken:
@@ -175,16 +175,16 @@ def test_peers_that_vanish_are_found_by_the_system() -> None:
 
 
 def test_an_address_in_use_is_named() -> None:
-    first = _bind("127.0.0.1", 0, "--listen")
+    first = bind("127.0.0.1", 0, "--listen")
     try:
         port = first.getsockname()[1]
         first.listen(1)
         with pytest.raises(StartError, match=f"127.0.0.1:{port}.*another broker"):
-            _bind("127.0.0.1", port, "--listen")
+            bind("127.0.0.1", port, "--listen")
         with pytest.raises(StartError, match="cannot listen"):
-            _bind("host.invalid", 1, "--listen")
+            bind("host.invalid", 1, "--listen")
         with pytest.raises(StartError, match="give --listen an address of this machine"):
-            _bind("192.0.2.7", 1, "--listen")
+            bind("192.0.2.7", 1, "--listen")
     finally:
         first.close()
 
@@ -203,7 +203,7 @@ def test_the_last_words_say_what_to_do(
     error: WalError,
     remedy: str | None,
 ) -> None:
-    async def serve(_: Config) -> None:
+    async def serve(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("gateway.server._serve", serve)

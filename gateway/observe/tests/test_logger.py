@@ -117,3 +117,11 @@ def test_the_gateway_logs_in_one_way() -> None:
         if re.search(r"\blogger\.(debug|info|warning|error|exception|critical)\(", line)
     ]
     assert otherwise == []
+
+
+def test_what_every_line_has_gives_way_to_what_an_event_says_itself() -> None:
+    out = io.StringIO()
+    setup_logging("info", "json", out, always={"node": 3})
+    log_event(logger, logging.INFO, "stopping")
+    log_event(logger, logging.INFO, "lease lost", node=4)
+    assert [json.loads(line)["node"] for line in out.getvalue().splitlines()] == [3, 4]

@@ -37,6 +37,11 @@ def test_what_follows_from_the_data_location(data: str, mode: Any, expected_mode
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"workers_count": 2, "data": "memory:"}, "workers_count", "no other can reach"),
+    ({"workers_count": 2, "data": "s3://b", "etcd": "http://a"}, "workers_count", "1 with --etcd"),
+    ({"workers_count": 9, "listen_port": 65_530}, "workers_count", "at most 5: "),
+    ({"workers_count": 0}, "workers_count", "1 to 64"),
+    ({"workers_count": 65}, "workers_count", "1 to 64"),
     ({"mode": "file", "data": "memory:"}, "mode", "object"),
     ({"mode": "quorum"}, "mode", "one of file, object"),
     ({"data": "s3://bucket/prefix", "mode": "file"}, "mode", "object"),

@@ -1,0 +1,30 @@
+"""The program of a worker: `python -m gateway.workers.worker FD`, with its assignment as input.
+
+The descriptor is its end of the connection to the supervisor. Once that has ended it stops.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import msgspec
+
+from gateway.observe.logger import setup_logging
+from gateway.workers.assignment import Assignment
+
+
+def main() -> int:
+    """Serve as the supervisor says; the exit code."""
+    assignment = msgspec.json.decode(sys.stdin.buffer.read(), type=Assignment)
+    config = assignment.config
+    setup_logging(config.log_level, config.log_format, always={"node": config.node_id})
+
+    from gateway.server import Post, run  # noqa: PLC0415 - what loading says is logged as well
+
+    link = socket.socket(fileno=int(sys.argv[1]))
+    return run(config, Post(link, assignment.host, assignment.port))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
