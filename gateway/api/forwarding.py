@@ -39,7 +39,8 @@ async def answered(api: Api, request: Any, call: Call) -> Message | None:
         return await api.handle(request, call)
     if call.broker.is_controller:
         response = await api.handle(request, call)
-        if not _is_lost(response):
+        # A gateway by itself has nobody to ask, and has done here what was never durable.
+        if not (_is_lost(response) and _is_elsewhere(call)):
             return response
         # It finds out by this very change that another node is: which does it instead.
     return await _forward(api, request, call)
@@ -83,6 +84,10 @@ def _is_refused(reply: Any) -> bool:
 def _is_lost(reply: Any) -> bool:
     """Nothing of it was done: the catalog's log had been fenced."""
     return _codes(reply) == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+
+
+def _is_elsewhere(call: Call) -> bool:
+    return not call.broker.is_controller
 
 
 def _codes(reply: Any) -> set[int]:

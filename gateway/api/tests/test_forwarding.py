@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.api.forwarding import CREATION_S
+from gateway.broker.tests.test_owned_log import take_away
 from gateway.cluster.controller_line import connect_tcp
-from gateway.cluster.view import Node
+from gateway.cluster.view import CATALOG_LOG_ID, Node
 from gateway.tests.client import Client
 from gateway.tests.cluster_world import ClusterWorld
-from gateway.tests.harness import loop_ms, virtual
+from gateway.tests.harness import loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.alter_client_quotas import (
     AlterClientQuotasRequest,
@@ -267,3 +268,14 @@ def test_over_sockets() -> None:
         await world.stop()
 
     asyncio.run(main())
+
+
+@virtual
+async def test_a_gateway_by_itself_that_was_fenced_does_no_change_twice() -> None:
+    """What it has done was never durable; doing it again would find nothing to be done."""
+    world, client = await started()
+    await client.create("t")
+    other = await take_away(world, CATALOG_LOG_ID)
+    assert await client.deleted_topics("t") == [ErrorCode.NOT_LEADER_OR_FOLLOWER]
+    await other.close()
+    await world.stop()

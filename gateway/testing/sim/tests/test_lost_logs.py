@@ -89,7 +89,7 @@ def _ends_with_the_first_lost_log(monkeypatch: pytest.MonkeyPatch) -> None:
 def _lets_go_of_all_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(self: LogSet, owned: OwnedLog, done: asyncio.Future[None]) -> None:
         for other in self:
-            other.is_lost = True
+            other._lost.set()
 
     monkeypatch.setattr(LogSet, "_lost", lost)
 
