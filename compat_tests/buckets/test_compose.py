@@ -73,7 +73,8 @@ def test_they_make_up_a_cluster_and_do_without_one_that_is_killed(brokers: list[
     topic = f"t-{secrets.token_hex(3)}"
     admin.create_topics([NewTopic(topic, PARTITIONS_COUNT)])[topic].result(30)
     nodes = {int(SERVICES[name]["environment"]["WOODPECKER_NODE_ID"]) for name in BROKERS}
-    assert set(admin.list_topics(timeout=30).brokers) == nodes
+    # Each says that it is ready once it has joined; another hears of it a moment later.
+    wait_until(lambda: set(admin.list_topics(timeout=30).brokers) == nodes, what="three brokers")
     producer = Producer(servers)
     failed: list[object] = []
 

@@ -50,6 +50,8 @@ class Library:
     codecs: tuple[str, ...] = KAFKA_CODECS
     administers: bool = False
     """Its worker offers to administer groups and settings."""
+    subscribes_with_part: bool = False
+    """Its `subscribe` returns once it has its part of the group's partitions, not before."""
     modes: tuple[str, ...] = ()
     """Those it is run in, beside "memory" and brokers that are there already; none: in all."""
 
@@ -164,6 +166,7 @@ LIBRARIES = {
             "platformatic",
             lambda: toolchains.node("platformatic.js", at_least=(22, 22)),
             administers=True,
+            subscribes_with_part=True,
             modes=("file",),
         ),
     )
