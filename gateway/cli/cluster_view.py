@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.cli.errors import ClientError
 from gateway.cluster.coordination.base import (
-    Change,
     Compacted,
     CoordinationStore,
     Delete,
@@ -156,8 +155,7 @@ class Cluster:
             if (said := condition(roster)) is not None:
                 return said
             watch = self._store.watch(self._root, snapshot.revision)
-            changes: AsyncGenerator[tuple[Change, ...], None]
-            async with aclosing(cast(AsyncGenerator[tuple[Change, ...], None], watch)) as changes:
+            async with aclosing(watch) as changes:
                 try:
                     async for some in changes:
                         roster.take(some, 0)

@@ -22,10 +22,10 @@ import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from functools import partial
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -245,9 +245,8 @@ class Member:
         self._registration.hurry()
         self._is_seeing = True
         self._saw()
-        # An iterator that is given up has to be closed; all of them are generators.
         watch = self._store.watch(self._settings.root, snapshot.revision)
-        async with aclosing(cast(AsyncGenerator[tuple[Change, ...], None], watch)) as changes:
+        async with aclosing(watch) as changes:
             async for some in changes:
                 before = self._roster.nodes.keys() | set()
                 self._roster.take(some, loop.time())

@@ -6,7 +6,7 @@ Randomness is the SimLoop's. A call that fails may have taken effect, as with a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from gateway.cluster.coordination.base import (
     CALL_S_MAX,
@@ -17,6 +17,7 @@ from gateway.cluster.coordination.base import (
     Snapshot,
     StoreAway,
     Unchanged,
+    Watch,
 )
 from gateway.cluster.coordination.static import StaticStore
 from wal_core.testing.sim_loop import SimLoop
@@ -71,7 +72,7 @@ class SimCoordination:
         await self._back()
         return done
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    async def watch(self, prefix: str, after_revision: int) -> Watch:
         await self._way()
         changes = self._store.watch(prefix, after_revision)
         cuts = asyncio.ensure_future(self._cuts.wait())
@@ -107,5 +108,5 @@ class SimCoordination:
         await self._store.close()
 
 
-async def _next(changes: AsyncIterator[tuple[Change, ...]]) -> tuple[Change, ...]:
+async def _next(changes: Watch) -> tuple[Change, ...]:
     return await anext(changes)

@@ -10,9 +10,9 @@ Nothing that safety rests on: two who both believe that they own a log are told 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 CALL_S_MAX = 3.0
 """Longer: a slow store is waited for; shorter: one that is gone is noticed sooner."""
@@ -67,6 +67,10 @@ class Change:
     revision: int
 
 
+Watch: TypeAlias = AsyncGenerator[tuple[Change, ...], None]
+"""Whoever gives one up before its end closes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
     """Part of a transaction."""
@@ -110,7 +114,7 @@ class CoordinationStore(Protocol):
         """All of `then` in one step, if all conditions hold. LeaseLost for a put under one."""
         ...
 
-    def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    def watch(self, prefix: str, after_revision: int) -> Watch:
         """All changes after that revision, in order, those of one revision together.
 
         Ends with StoreAway when the store is lost: watch again from the last revision seen.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import grpc.aio
 
@@ -25,6 +25,7 @@ from gateway.cluster.coordination.base import (
     Snapshot,
     StoreAway,
     Unchanged,
+    Watch,
 )
 from gateway.cluster.coordination.etcd_link import EtcdLink, MemberLost, Stream
 from gateway.cluster.coordination.etcd_settings import EtcdSettings
@@ -74,7 +75,7 @@ class EtcdStore:
         answer = await self._link.ask("KV/Txn", request, repeat=False)
         return Done(bool(answer.number(2)), wire.header(answer).revision)
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    async def watch(self, prefix: str, after_revision: int) -> Watch:
         await self._check_remembered(prefix, after_revision)
         start = prefix.encode()
         create = wire.message((1, start), (2, wire.prefix_end(start)), (3, after_revision + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from gateway.cluster.coordination.base import (
     Snapshot,
     StoreAway,
     Unchanged,
+    Watch,
 )
 
 UNTAKEN_COUNT_MAX = 10_000
@@ -75,7 +76,7 @@ class SharedStore:
         question = wire.Transact(next(self._numbers), list(conditions), wire.parts(then))
         return (await self._ask(question, wire.Carried)).done
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    async def watch(self, prefix: str, after_revision: int) -> Watch:
         self._check()
         number = next(self._numbers)
         watching = self._watches[number] = _Watching()

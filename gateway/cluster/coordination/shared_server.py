@@ -10,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import cast
 
 import msgspec
 
 from gateway.cluster.coordination import shared_wire as wire
 from gateway.cluster.coordination.base import (
-    Change,
     CoordinationError,
     CoordinationStore,
     LeaseLost,
@@ -133,7 +131,7 @@ class StoreLink:
     ) -> None:
         watch = self._store.watch(prefix, after_revision)
         try:
-            async with aclosing(cast(AsyncGenerator[tuple[Change, ...], None], watch)) as changes:
+            async with aclosing(watch) as changes:
                 async for some in changes:
                     writer.write(wire.frame(wire.Changed(number, some)))
                     await writer.drain()

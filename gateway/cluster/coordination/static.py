@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from gateway.cluster.coordination.base import (
     Change,
@@ -21,6 +21,7 @@ from gateway.cluster.coordination.base import (
     Snapshot,
     StoreAway,
     Unchanged,
+    Watch,
 )
 
 CHANGES_COUNT_MAX = 10_000
@@ -78,7 +79,7 @@ class StaticStore:
             self._forgotten = self._changes.popleft()[0].revision
         self._wake()
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    async def watch(self, prefix: str, after_revision: int) -> Watch:
         if after_revision > self._revision:
             raise Compacted(f"revision {after_revision} is ahead of this store; read again")
         while True:
