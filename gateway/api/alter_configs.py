@@ -12,9 +12,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from gateway.api.call import Call, error_code, failure_of
+from gateway.api.call import Call, Outcome, outcomes_of
 from gateway.api.configs import KINDS_KNOWN, Kind, check_broker_id
 from gateway.broker.broker import STORAGE_TIMEOUT_S
 from gateway.broker.broker_configs import broker_problem, setting_of_broker
@@ -23,8 +24,6 @@ from gateway.broker.group_configs import GROUP_SETTINGS, group_problem
 from gateway.broker.setting_types import LIST, Setting, items_of, shown
 from gateway.broker.stored_configs import ALL_BROKERS
 from gateway.broker.topic_configs import SETTINGS, config_problem
-from gateway.broker.waiting import wait_confirmed
-from gateway.fairness.slices import Slices
 from gateway.observe.levels import LEVELS, ROOT, exists, set_level, unset_level
 from gateway.observe.logger import log_event
 from protocol import ErrorCode
@@ -68,11 +67,6 @@ class _Change(NamedTuple):
     steps: Sequence[AlterableStep] | None = None
 
 
-class _Outcome(NamedTuple):
-    code: ErrorCode = ErrorCode.NONE
-    message: str | None = None
-
-
 async def alter_configs(request: AlterConfigsRequest, call: Call) -> AlterConfigsResponse:
     changes = []
     for resource in request.resources:
@@ -114,39 +108,30 @@ async def incremental_alter_configs(
     )
 
 
-async def _alter(changes: list[_Change], validate_only: bool, call: Call) -> list[_Outcome]:
-    """All are begun, then waited for together, so that all of a request share a write."""
+async def _alter(changes: list[_Change], validate_only: bool, call: Call) -> list[Outcome]:
     counts = Counter((c.resource.resource_type, c.resource.resource_name) for c in changes)
-    begun: list[_Outcome | asyncio.Future[None]] = []
-    slices = Slices()
-    for change in changes:
-        if slices.is_over:
-            await slices.pause()
-        resource = (change.resource.resource_type, change.resource.resource_name)
-        begun.append(_begin(change, counts[resource] > 1, validate_only, call))
-    await wait_confirmed([b for b in begun if isinstance(b, asyncio.Future)], STORAGE_TIMEOUT_S)
-    return [_Outcome(*failure_of(b)) if isinstance(b, asyncio.Future) else b for b in begun]
+
+    def begin(change: _Change) -> asyncio.Future[None] | None:
+        resource = change.resource
+        is_repeated = counts[resource.resource_type, resource.resource_name] > 1
+        return _begin(change, is_repeated, validate_only, call)
+
+    return await outcomes_of((partial(begin, each) for each in changes), STORAGE_TIMEOUT_S)
 
 
 def _begin(
     change: _Change, is_repeated: bool, validate_only: bool, call: Call
-) -> _Outcome | asyncio.Future[None]:
-    """The outcome, or what is to be waited for."""
-    resource = change.resource
-    try:
-        _check_names(change, is_repeated)
-        alter = _ALTER.get(resource.resource_type)
-        if alter is None:
-            raise BrokerError(
-                ErrorCode.INVALID_REQUEST,
-                f"resource type {resource.resource_type} is not known; known are {KINDS_KNOWN}",
-            )
-        return alter(change, validate_only, call) or _Outcome()
-    except Exception as error:
-        code = error_code(error)
-        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
-            raise
-        return _Outcome(code, str(error) or None)
+) -> asyncio.Future[None] | None:
+    """What is to be waited for. Raises BrokerError."""
+    kind = change.resource.resource_type
+    _check_names(change, is_repeated)
+    alter = _ALTER.get(kind)
+    if alter is None:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"resource type {kind} is not known; known are {KINDS_KNOWN}",
+        )
+    return alter(change, validate_only, call)
 
 
 def _check_names(change: _Change, is_repeated: bool) -> None:

@@ -5,13 +5,16 @@ codes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.broker.broker import Broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.producer_state import SequenceError
+from gateway.broker.waiting import wait_confirmed
 from gateway.cluster.controller_line import FORWARDED, SERVED
+from gateway.fairness.slices import Slices
 from protocol import BatchError, ErrorCode, RequestHeader
 from wal_core import Corrupt, Fenced, Invalid, Truncated, Unavailable, WalError
 
@@ -121,17 +124,47 @@ async def groups_ready(call: Call) -> ErrorCode:
     return ErrorCode.NONE
 
 
-def failure_of(confirmation: asyncio.Future[None] | None) -> tuple[ErrorCode, str | None]:
+class Outcome(NamedTuple):
+    """Of a change: Kafka's code, and the reason in words where it has failed."""
+
+    code: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+
+
+def failure_of(confirmation: asyncio.Future[None] | None) -> Outcome:
     """The code and the reason of a change that failed or was not confirmed in time, else NONE.
 
     Raises what nobody expected.
     """
     if confirmation is None or not confirmation.done() or confirmation.cancelled():
-        return ErrorCode.REQUEST_TIMED_OUT, "storage did not confirm in time"
+        return Outcome(ErrorCode.REQUEST_TIMED_OUT, "storage did not confirm in time")
     error = confirmation.exception()
-    if error is None:
-        return ErrorCode.NONE, None
+    return Outcome() if error is None else _expected(error)
+
+
+def _expected(error: BaseException) -> Outcome:
     code = error_code(error)
     if code is ErrorCode.UNKNOWN_SERVER_ERROR:
         raise error
-    return code, str(error) or None
+    return Outcome(code, str(error) or None)
+
+
+async def outcomes_of(
+    changes: Iterable[Callable[[], asyncio.Future[None] | None]], timeout_s: float
+) -> list[Outcome]:
+    """All are begun, then waited for together, so that all of a request share a write. A change
+    that has nothing to be waited for begins with None; one that is refused raises.
+
+    Raises what nobody expected.
+    """
+    begun: list[Outcome | asyncio.Future[None]] = []
+    slices = Slices()
+    for begin in changes:
+        if slices.is_over:
+            await slices.pause()
+        try:
+            begun.append(begin() or Outcome())
+        except Exception as error:
+            begun.append(_expected(error))
+    await wait_confirmed([b for b in begun if isinstance(b, asyncio.Future)], timeout_s)
+    return [failure_of(b) if isinstance(b, asyncio.Future) else b for b in begun]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from gateway.api.call import Call, error_code, failure_of
+from gateway.api.call import Call, outcomes_of
 from gateway.broker.broker import STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
 from gateway.broker.metadata_records import ConfiguredKind
@@ -19,7 +20,6 @@ from gateway.broker.quota_entities import (
     encode_entity,
     entity_from,
 )
-from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.quotas import CLIENT_ID, CONSUMED, IP, PRODUCED, USER, WORKED, Entity
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
@@ -153,16 +153,11 @@ def describe_client_quotas_error(
 async def alter_client_quotas(
     request: AlterClientQuotasRequest, call: Call
 ) -> AlterClientQuotasResponse:
-    """All are begun, then waited for together, so that all of a request share a write."""
-    begun: list[tuple[ErrorCode, str | None] | asyncio.Future[None]] = []
     seen: set[Entity] = set()
-    slices = Slices()
-    for entry in request.entries:
-        if slices.is_over:
-            await slices.pause()
-        begun.append(_begin(entry, seen, request.validate_only, call))
-    await wait_confirmed([b for b in begun if isinstance(b, asyncio.Future)], STORAGE_TIMEOUT_S)
-    outcomes = [failure_of(b) if isinstance(b, asyncio.Future) else b for b in begun]
+    begins = (
+        partial(_begin, entry, seen, request.validate_only, call) for entry in request.entries
+    )
+    outcomes = await outcomes_of(begins, STORAGE_TIMEOUT_S)
     return AlterClientQuotasResponse(
         entries=[
             _answer(entry, *outcome)
@@ -173,33 +168,27 @@ async def alter_client_quotas(
 
 def _begin(
     entry: Alteration, seen: set[Entity], validate_only: bool, call: Call
-) -> tuple[ErrorCode, str | None] | asyncio.Future[None]:
-    """The outcome, or what is to be waited for."""
-    try:
-        names = {each.entity_type: each.entity_name for each in entry.entity}
-        entity = entity_from(names)
-        keys = {op.key for op in entry.ops}
-        if entity in seen or len(keys) < len(entry.ops):
-            raise _invalid(f"Ignoring duplicate entity {_shown(names)}")
-        seen.add(entity)
-        _check_entity(names)
-        name = encode_entity(entity)
-        had = call.broker.configs.of(KIND_OF_QUOTAS, name)
-        wanted = dict(had)
-        for op in entry.ops:
-            if op.remove:
-                wanted.pop(op.key, None)
-            else:
-                _check_value(op, is_address=IP in names)
-                wanted[op.key] = str(op.value)
-        if validate_only or wanted == had:
-            return ErrorCode.NONE, None
-        return call.broker.configure(KIND_OF_QUOTAS, name, wanted)
-    except Exception as error:
-        code = error_code(error)
-        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
-            raise
-        return code, str(error) or None
+) -> asyncio.Future[None] | None:
+    """What is to be waited for. Raises BrokerError."""
+    names = {each.entity_type: each.entity_name for each in entry.entity}
+    entity = entity_from(names)
+    keys = {op.key for op in entry.ops}
+    if entity in seen or len(keys) < len(entry.ops):
+        raise _invalid(f"Ignoring duplicate entity {_shown(names)}")
+    seen.add(entity)
+    _check_entity(names)
+    name = encode_entity(entity)
+    had = call.broker.configs.of(KIND_OF_QUOTAS, name)
+    wanted = dict(had)
+    for op in entry.ops:
+        if op.remove:
+            wanted.pop(op.key, None)
+        else:
+            _check_value(op, is_address=IP in names)
+            wanted[op.key] = str(op.value)
+    if validate_only or wanted == had:
+        return None
+    return call.broker.configure(KIND_OF_QUOTAS, name, wanted)
 
 
 def _check_entity(names: Mapping[str, str | None]) -> None:
