@@ -35,7 +35,7 @@ from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
 from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_deletions import TopicDeletions
 from gateway.broker.topic_rules import OFFSETS_TOPIC, new_topic_id, topic_name_problem
-from gateway.broker.topics import FIRST_DATA_LOG_ID, Topic
+from gateway.broker.topics import Topic
 from gateway.broker.waiting import confirmed_in_time, settled, wait_confirmed
 from gateway.cluster.view import ClusterView, Node, SingleNode
 from gateway.fairness.quotas import Quotas
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 
 class Broker:
-    """Owner of the logs. Build, `add_log` each data log, `open`, end with `close`."""
+    """Owner of the logs. Build, `open` or `join`, end with `close`."""
 
     def __init__(self, node: Node, limits: BrokerLimits, clock: Clock, rng: Rng) -> None:
         self.node = node
@@ -150,8 +150,8 @@ class Broker:
     def _logs_for_new(self) -> list[int]:
         """Where new partitions may lie. Among nodes: on a log that nobody has just now, too, for
         somebody is about to."""
-        own = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self.limits.logs_count)
-        return [log_id for log_id in own if self._is_joined or self.logs.term_of(log_id)]
+        logs = self.logs
+        return [log_id for log_id in logs.for_new if self._is_joined or logs.term_of(log_id)]
 
     def _new_log(self, coordinator: Callable[[int], Coordinator], log_id: int) -> OwnedLog:
         return OwnedLog(

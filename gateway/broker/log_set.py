@@ -51,7 +51,8 @@ class LogSet:
 
     def __init__(self, catalog: Catalog, count: int) -> None:
         self._catalog = catalog
-        self._count = count
+        self.for_new = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + count)
+        """Data logs that new partitions are spread over. Data may lie on more."""
         self._by_id: dict[int, OwnedLog] = {}
         self._losing: set[asyncio.Task[None]] = set()
         self.opened_count = 0
@@ -191,9 +192,10 @@ class LogSet:
 
         try:
             await self._catalog.open(store, catalog_config(config))
-            own = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self._count)
-            # Data may lie on more logs than new topics are spread over.
-            missing = [*own, *sorted(self._catalog.topics.log_ids().difference(own))]
+            missing = [
+                *self.for_new,
+                *sorted(self._catalog.topics.log_ids().difference(self.for_new)),
+            ]
             while missing:
                 await all_or_none(map(open_one, missing))
                 missing = await self._taken()

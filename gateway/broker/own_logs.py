@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from gateway.broker.topics import FIRST_DATA_LOG_ID
 from gateway.cluster.view import CATALOG_LOG_ID
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ class BrokerLogs:
 
     def log_ids(self) -> Collection[int]:
         """Catalog, those that new topics go to, and others that topics lie on."""
-        new = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + self._broker.limits.logs_count)
-        return {CATALOG_LOG_ID, *new, *self._broker.topics.next_stream_ids}
+        broker = self._broker
+        return {CATALOG_LOG_ID, *broker.logs.for_new, *broker.topics.next_stream_ids}
 
     def term_of(self, log_id: int) -> int | None:
         return self._broker.logs.term_of(log_id)
