@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from gateway.cluster.coordination.records import NodeRecord
 from gateway.cluster.roster import Roster
 from gateway.cluster.view import CATALOG_LOG_ID, LogOwner, Node
+
+
+def address_of(record: NodeRecord) -> Node:
+    """As clients see it."""
+    return Node(record.node_id, record.host, record.port, record.rack)
 
 
 class ManyNodes:
@@ -23,18 +29,14 @@ class ManyNodes:
 
     @property
     def nodes(self) -> Sequence[Node]:
-        others = [
-            Node(n.node_id, n.host, n.port, n.rack)
-            for n in self._roster.nodes.values()
-            if n.node_id != self._me.node_id
-        ]
-        return sorted([self._me, *others])
+        others = [n for n in self._roster.nodes.values() if n.node_id != self._me.node_id]
+        return sorted([self._me, *map(address_of, others)])
 
     def node(self, node_id: int) -> Node | None:
         if node_id == self._me.node_id:
             return self._me
         found = self._roster.nodes.get(node_id)
-        return None if found is None else Node(node_id, found.host, found.port, found.rack)
+        return None if found is None else address_of(found)
 
     def owner(self, log_id: int) -> LogOwner | None:
         term = self._term_of(log_id)

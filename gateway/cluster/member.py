@@ -52,11 +52,11 @@ from gateway.cluster.coordination.records import (
     key_of,
 )
 from gateway.cluster.coordination.sight import Course
-from gateway.cluster.many_nodes import ManyNodes
+from gateway.cluster.many_nodes import ManyNodes, address_of
 from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_apart
 from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
-from gateway.cluster.view import CATALOG_LOG_ID, Node
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
 from wal_core import Clock, Fenced, SystemClock, WalError
 
@@ -123,8 +123,7 @@ class Member:
         self._registration = Registration(
             store, settings.root, me, settings.ttl_s, renewed=self._registered
         )
-        address = Node(me.node_id, me.host, me.port, me.rack)
-        self.view = ManyNodes(address, self._roster, own.term_of)
+        self.view = ManyNodes(address_of(me), self._roster, own.term_of)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Holds Refused once another process has taken this node's id."""
         self._incarnation = me.incarnation
@@ -392,7 +391,7 @@ class Member:
     async def _claim(self, log: int) -> None:
         lease, root = self._registration.lease, self._settings.root
         claim = ClaimRecord(log, self.node_id, self._incarnation)
-        if lease is None or not await self._transact(log, [(claim, lease)]):
+        if lease is None or not await self._transact(log, claim, lease):
             return
         began_s = asyncio.get_running_loop().time()
         try:
@@ -424,7 +423,7 @@ class Member:
                 since_ms=self._settings.clock.now_ms(),
                 fenced_node_id=fenced,
             )
-        await self._transact(log, [(owner, 0)], unclaim=True)
+        await self._transact(log, owner, unclaim=True)
 
     async def _put_away(self, order: MoveOrder) -> None:
         """It is carried out, or its node is gone."""
@@ -433,7 +432,7 @@ class Member:
 
     async def _write_end(self, record: OwnerRecord) -> None:
         ended = self._ends.get(record.log, RELEASED)
-        await self._transact(record.log, [(msgspec.structs.replace(record, ended=ended), 0)])
+        await self._transact(record.log, msgspec.structs.replace(record, ended=ended))
 
     async def _check(self, log: int) -> None:
         with contextlib.suppress(Fenced):  # then it is lost
@@ -444,7 +443,7 @@ class Member:
         """Said first, so that nothing is released that nobody could be told of."""
         log = record.log
         moving = msgspec.structs.replace(record, next_node_id=target)
-        if not await self._transact(log, [(moving, 0)]):
+        if not await self._transact(log, moving):
             return
         began_s = asyncio.get_running_loop().time()
         await self._own.release(log)
@@ -452,7 +451,7 @@ class Member:
         released = msgspec.structs.replace(moving, ended=RELEASED)
         try:
             # Whoever has written there meanwhile has the log.
-            await self._transact(log, [(released, 0)])
+            await self._transact(log, released)
         except CoordinationError:
             await self._own.open(log)  # if that was heard all the same, its heir fences us
             raise
@@ -460,7 +459,7 @@ class Member:
         log_event(logger, logging.INFO, "log handed over", log=log, to=target, took_ms=took_ms)
 
     async def _transact(
-        self, log: int, records: Collection[tuple[Record, int]], *, unclaim: bool = False
+        self, log: int, record: Record, lease: int = 0, *, unclaim: bool = False
     ) -> bool:
         """Write, if owner and claim of the log are still what was seen; what was written is seen
         at once."""
@@ -468,13 +467,13 @@ class Member:
         claim_key = key_of(root, ClaimRecord(log, 0, ""))
         owner_key = key_of(root, OwnerRecord(log, 0, "", 0))
         seen = [Unchanged(key, self._roster.revision(key)) for key in (claim_key, owner_key)]
-        puts = [Put(key_of(root, record), encode(record), lease) for record, lease in records]
-        is_claimed = unclaim and self._roster.revision(claim_key)
-        done = await self._store.transact(seen, [*puts, *([Delete(claim_key)] * bool(is_claimed))])
+        put = Put(key_of(root, record), encode(record), lease)
+        claims = [claim_key] if unclaim and self._roster.revision(claim_key) else []
+        done = await self._store.transact(seen, [put, *map(Delete, claims)])
         if done.succeeded:
-            written = [Change(put.key, put.value, done.revision) for put in puts]
-            gone = [Change(claim_key, None, done.revision)] if is_claimed else []
-            self._roster.take([*written, *gone], asyncio.get_running_loop().time())
+            written = Change(put.key, put.value, done.revision)
+            gone = [Change(key, None, done.revision) for key in claims]
+            self._roster.take([written, *gone], asyncio.get_running_loop().time())
         return done.succeeded
 
 
