@@ -358,23 +358,18 @@ async def start_alone_or_joined(
     gateway: Gateway, config: Config, supervisor: SharedStore | None = None
 ) -> None:
     """As the settings say; a worker joins the others of its supervisor."""
+    lease_s = -(-config.node_lease_ms // 1_000)
     if supervisor is not None:
         rules = MoveRules(tenure_ms_min=WORKERS_TENURE_MS_MIN)
         # Who ended has no lease from that moment on: nobody is waited for whom nobody can see.
-        settings = MembershipSettings(
-            config.etcd_prefix,
-            -(-config.node_lease_ms // 1_000),
-            rules,
-            settle_s=WORKERS_SETTLE_S,
-        )
+        settings = MembershipSettings(config.etcd_prefix, lease_s, rules, settle_s=WORKERS_SETTLE_S)
         await gateway.start_in_cluster(supervisor, settings, SystemRng())
         return
     if config.etcd is None:
         await gateway.start()
         return
     # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
-    lease_s = -(-config.node_lease_ms // 1_000) - ETCD_LATE_S
-    settings = MembershipSettings(config.etcd_prefix, lease_s)
+    settings = MembershipSettings(config.etcd_prefix, lease_s - ETCD_LATE_S)
     await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
 
 

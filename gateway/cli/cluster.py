@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from gateway.cli.errors import ClientError
-from gateway.cli.options import DURATION, HELP
+from gateway.cli.options import HELP, with_timeout
 from gateway.cli.serve import option_parameter
 from gateway.cli.tables import show_table
 from gateway.settings.config import Config
@@ -25,14 +25,7 @@ _OPTIONS = [option for option in OPTIONS if option.key.startswith("etcd")]
 
 def _asking(command: F) -> F:
     """Add the settings of etcd, --cluster-id and --timeout."""
-    command = click.option(
-        "--timeout",
-        "timeout_ms",
-        type=DURATION,
-        default="30s",
-        show_default=True,
-        help="How long to wait until it is done.",
-    )(command)
+    command = with_timeout("How long to wait until it is done.")(command)
     command = click.option(
         "--cluster-id", default=None, help="Which cluster, where etcd has several."
     )(command)

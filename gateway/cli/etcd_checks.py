@@ -36,7 +36,7 @@ async def _examine(config: Config, call_s_max: float) -> list[Finding]:
     ids: set[int] = set()
     urls = config.etcd.split(",")
     for url in urls:
-        store = open_store(_with(config, url), call_s_max=call_s_max)
+        store = open_store(dataclasses.replace(config, etcd=url), call_s_max=call_s_max)
         try:
             store_id = (await store.read(f"{config.etcd_prefix}/")).store_id
             begun_s = time.perf_counter()
@@ -55,11 +55,6 @@ async def _examine(config: Config, call_s_max: float) -> list[Finding]:
     if ids:
         findings.append(await _check_rights(config))
     return findings
-
-
-def _with(config: Config, url: str) -> Config:
-
-    return dataclasses.replace(config, etcd=url)
 
 
 def _there(url: str, took_ms: float) -> Finding:

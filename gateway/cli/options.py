@@ -33,16 +33,16 @@ DURATION = Parsed("TIME", parse_duration)
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
+def with_timeout(text: str) -> Callable[[F], F]:
+    """Add --timeout; `text` says of what."""
+    return click.option(
+        "--timeout", "timeout_ms", type=DURATION, default="30s", show_default=True, help=text
+    )
+
+
 def connecting(command: F) -> F:
     """Add --bootstrap and --timeout: where the broker is, and how long it may take to answer."""
-    command = click.option(
-        "--timeout",
-        "timeout_ms",
-        type=DURATION,
-        default="30s",
-        show_default=True,
-        help="How long the broker may take to answer.",
-    )(command)
+    command = with_timeout("How long the broker may take to answer.")(command)
     return click.option(
         "--bootstrap",
         type=ADDRESS,
