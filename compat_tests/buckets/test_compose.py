@@ -14,11 +14,12 @@ import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from compat_tests.monitoring.scrape import free_port, get
+from compat_tests.monitoring.scrape import get
 from compat_tests.repo.files import read
 from compat_tests.support.deadline import wait_until
 from compat_tests.support.gateway import Gateway
 from gateway.testing.etcd_server import EtcdMember
+from wal_core.testing.ports import free_ports
 from wal_core.testing.s3_server import S3Server
 
 SERVICES = yaml.safe_load(read("docker/compose.yaml"))["services"]
@@ -41,7 +42,7 @@ def brokers(s3_server: S3Server, etcd: EtcdMember) -> Iterator[list[Gateway]]:
     place = f"s3://compat/compose-{secrets.token_hex(3)}"
     made: dict[int, Gateway] = {}
     for name in BROKERS:
-        port, metrics_port = free_port(), free_port()
+        port, metrics_port = free_ports(2)
         there = {
             "WOODPECKER_S3_ENDPOINT": s3_server.endpoint,
             "WOODPECKER_ETCD": f"http://{etcd.endpoint}",

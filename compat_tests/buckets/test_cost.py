@@ -7,11 +7,12 @@ import pytest
 from aiobotocore.session import get_session
 from confluent_kafka import Producer
 
-from compat_tests.monitoring.scrape import free_port, get, values_in
+from compat_tests.monitoring.scrape import get, values_in
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import create_topic, produce
+from wal_core.testing.ports import free_ports
 from wal_core.testing.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 SECONDS = 4.0
@@ -78,7 +79,7 @@ def written_by(port: int) -> tuple[dict[str, float], float]:
 
 def test_writes_follow_the_busy_logs_alone(s3_server: S3Server) -> None:
     """Records that wait for each other are a write each; who has none writes nothing."""
-    port = free_port()
+    (port,) = free_ports(1)
     flags = ("--logs-count", str(LOGS_COUNT), "--metrics-listen", f"127.0.0.1:{port}")
     environ = s3_server.environ()
     with Gateway("s3://compat/busy", mode="s3", options=flags, environ=environ) as gateway:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -43,12 +42,6 @@ def values_in(text: str, name: str, label: str) -> dict[str, float]:
         for sample in family.samples
         if sample.name == name
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def samples_in(text: str) -> Samples:

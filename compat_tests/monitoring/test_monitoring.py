@@ -13,7 +13,6 @@ import pytest
 from compat_tests.monitoring.scrape import (
     Samples,
     Selector,
-    free_port,
     get,
     labels_in,
     matching,
@@ -26,6 +25,7 @@ from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import create_topic, fetch, produce
 from gateway.metrics.table import METRICS
+from wal_core.testing.ports import free_ports
 
 DASHBOARD = json.loads((ROOT / "docker" / "grafana" / "woodpecker-gateway.json").read_text())
 ALERTS = (ROOT / "docker" / "grafana" / "alerts.yaml").read_text().splitlines()
@@ -40,7 +40,7 @@ RULES = [line.partition("expr: ")[2] for line in ALERTS if "expr: " in line]
 @pytest.fixture(scope="module", params=["file", "object"])
 def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of the metrics of a gateway that has served a little of everything."""
-    chosen = free_port()
+    (chosen,) = free_ports(1)
     folder = tmp_path_factory.mktemp("monitored")
     options = ("--metrics-listen", f"127.0.0.1:{chosen}")
     with Gateway(str(folder), mode=request.param, options=options).start() as gateway:

@@ -6,9 +6,10 @@ import pytest
 
 from compat_tests.support.environments import MissingClientError
 from compat_tests.support.java import classpath, java
-from compat_tests.support.kafka import PORTS, Kafka, free_ports
+from compat_tests.support.kafka import Kafka
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import api_versions, metadata
+from wal_core.testing.ports import PORTS, free_ports
 
 pytestmark = pytest.mark.xdist_group("oracle")
 CREATE_TOPICS, FETCH, LIST_CONFIG_RESOURCES = 19, 1, 74

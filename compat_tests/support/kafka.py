@@ -5,7 +5,6 @@ per version by Kafka's own tool and copied for each start, which spares a start 
 """
 
 import fcntl
-import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from compat_tests.support.deadline import wait_until
 from compat_tests.support.java import FOLDER, classpath, java
+from wal_core.testing.ports import free_ports
 
 KAFKA_3 = "3.9.2"
 """The last line that serves what Kafka 4 dropped: the oldest versions of most APIs."""
@@ -23,8 +23,6 @@ READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 CLUSTER_ID = "b3JhY2xlb3JhY2xlb3JhYw"
 NODE_ID = 1
-# Below the range that systems give to outgoing connections: none of those takes it meanwhile.
-PORTS = range(20_000, 32_000)
 # Small and quick to start: it serves one test run.
 JVM_FLAGS = (
     "-Xms128m",
@@ -201,21 +199,6 @@ class Kafka:
     def __exit__(self, *_: object) -> None:
         if self.running:  # nobody needs its data any more
             self.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    found: list[int] = []
-    while len(found) < count:
-        port = PORTS[secrets.randbelow(len(PORTS))]
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
 
 
 def _write_properties(path: Path, properties: Mapping[str, str]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from wal_core.testing.ports import free_ports
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.02
@@ -36,7 +37,7 @@ class EtcdMember:
     """One etcd; its folder and its ports stay the same over `stop` and `start`."""
 
     def __init__(self, folder: Path, *, endpoint: str = "", name: str = "default") -> None:
-        ports = _free_ports(2)
+        ports = free_ports(2)
         self.folder = folder
         self.name = name
         self.endpoint = endpoint or f"127.0.0.1:{ports[0]}"
@@ -147,14 +148,3 @@ class EtcdCluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    listening = [socket.socket() for _ in range(count)]
-    try:
-        for each in listening:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in listening]
-    finally:
-        for each in listening:
-            each.close()

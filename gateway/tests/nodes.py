@@ -4,7 +4,6 @@ them."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from gateway.broker.membership import MembershipSettings
@@ -108,13 +107,3 @@ class Nodes:
                 for node in nodes
             )
         )
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> float:
-    """How long it took."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    while not condition():
-        assert loop.time() - began_s < timeout_s, "it does not come to that"
-        await asyncio.sleep(0.01)
-    return loop.time() - began_s

@@ -11,7 +11,8 @@ import pytest
 from gateway.cluster.view import Node
 from gateway.tests.cluster_world import WAY_S, GatewayWire
 from gateway.tests.harness import batch_of, virtual
-from gateway.tests.nodes import Nodes, OneGateway, until
+from gateway.tests.nodes import Nodes, OneGateway
+from gateway.tests.virtual import until
 from protocol import ErrorCode
 
 NAMES = [f"t{number}" for number in range(6)]

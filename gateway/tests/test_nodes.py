@@ -6,8 +6,8 @@ import asyncio
 
 from gateway.cluster.member import FOREIGN_S
 from gateway.tests.client import batch_of
-from gateway.tests.nodes import LEASE_S, Nodes, OneGateway, until
-from gateway.tests.virtual import virtual
+from gateway.tests.nodes import LEASE_S, Nodes, OneGateway
+from gateway.tests.virtual import until, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.metadata import MetadataRequest
 

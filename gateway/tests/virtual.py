@@ -65,3 +65,13 @@ class CountingRng:
 
 def loop_ms() -> float:
     return asyncio.get_running_loop().time() * 1_000
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> float:
+    """How long it took."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    while not condition():
+        assert loop.time() - began_s < timeout_s, "it does not come to that"
+        await asyncio.sleep(0.01)
+    return loop.time() - began_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 import urllib.error
@@ -11,6 +10,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from threading import Thread
 from typing import Self
+
+from wal_core.testing.ports import free_ports
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -36,7 +37,7 @@ class ServerProcess:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        port = _free_port()
+        (port,) = free_ports(1)
         self.endpoint = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(  # noqa: S603 - our own words
             self.command(port),
@@ -88,12 +89,6 @@ class ServerProcess:
                     said = "\n".join(self.log)
                     raise RuntimeError(f"{self._name} did not start:\n{said}") from None
                 time.sleep(_POLL_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def opener() -> urllib.request.OpenerDirector:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from gateway.cluster.coordination.base import Refused
-from gateway.tests.nodes import Nodes, OneGateway, until
-from gateway.tests.virtual import virtual
+from gateway.tests.nodes import Nodes, OneGateway
+from gateway.tests.virtual import until, virtual
 
 
 @virtual

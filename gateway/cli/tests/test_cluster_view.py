@@ -8,8 +8,8 @@ from gateway.cli.cluster_view import Cluster, as_json, logs_table, nodes_table
 from gateway.cli.errors import ClientError
 from gateway.cluster.coordination.base import Put
 from gateway.cluster.coordination.static import StaticStore
-from gateway.cluster.tests.fleet import Bucket, OneNode, shared_out, until
-from gateway.tests.virtual import virtual
+from gateway.cluster.tests.fleet import Bucket, OneNode, shared_out
+from gateway.tests.virtual import until, virtual
 
 
 async def started(count: int) -> tuple[Bucket, StaticStore, list[OneNode], Cluster]:

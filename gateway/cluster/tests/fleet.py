@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from gateway.cluster.coordination.base import CALL_S_MAX, CoordinationStore
@@ -109,16 +109,6 @@ class OneNode:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> float:
-    """How long it took."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    while not condition():
-        assert loop.time() - began_s < timeout_s, "it does not come to that"
-        await asyncio.sleep(0.01)
-    return loop.time() - began_s
 
 
 def shared_out(bucket: Bucket, *nodes: OneNode) -> bool:

@@ -9,8 +9,8 @@ from gateway.cluster.coordination.records import NewsRecord, decode, root
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.log_news import TOLD_S_MIN, LogNews
 from gateway.testing.sim_coordination import SimCoordination
-from gateway.tests.nodes import Nodes, until
-from gateway.tests.virtual import virtual
+from gateway.tests.nodes import Nodes
+from gateway.tests.virtual import until, virtual
 
 ROOT = root("/w", "c")
 

@@ -20,8 +20,8 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.member import FOREIGN_S
-from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out, until
-from gateway.tests.virtual import virtual
+from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out
+from gateway.tests.virtual import until, virtual
 
 
 async def started(

