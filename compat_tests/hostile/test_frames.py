@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.connection import Connection, frame_of
-from compat_tests.wire.test_versions import BUILDERS, FLOORS
+from compat_tests.wire.requests import BUILDERS, FLOORS
 
 EXAMPLES_COUNT = 2_000
 ANSWER_TIMEOUT_S = 0.05
