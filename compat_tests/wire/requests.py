@@ -1,4 +1,4 @@
-"""A small request of every API that is served, in any version."""
+"""A small request of every API that is served, in any version; the codes in what is answered."""
 
 from collections.abc import Callable
 from typing import Any
@@ -335,3 +335,23 @@ BUILDERS: dict[int, Callable[[int, str, Any], ApiMessage]] = {
         topics=topics_of(DescribeTopicPartitionsRequest, "TopicRequest", name=topic)
     ),
 }
+
+
+def codes_in(message: Any) -> set[int]:
+    """Every error code anywhere in a response."""
+    found: set[int] = set()
+    fields = getattr(message, "fields", None)
+    if not isinstance(fields, dict):
+        return found
+    for name, field in fields.items():
+        if message.version is not None and not field.for_version_q(message.version):
+            continue
+        value = getattr(message, name)
+        if name == "error_code":
+            found.add(value)
+        elif isinstance(value, list):
+            for item in value:
+                found |= codes_in(item)
+        else:
+            found |= codes_in(value)
+    return found

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from kafka.protocol.consumer import FetchRequest
@@ -13,7 +12,7 @@ from compat_tests.support.gateway import Gateway, Remote
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection, decode
 from compat_tests.wire.messages import api_versions, metadata, produce_request
-from compat_tests.wire.requests import BUILDERS, FLOORS
+from compat_tests.wire.requests import BUILDERS, FLOORS, codes_in
 
 pytestmark = pytest.mark.storage_blind("which versions are served, and in which shape")
 
@@ -91,26 +90,6 @@ EXPECTED_CODES = {
     51: {54},
     65: {105},
 }
-
-
-def codes_in(message: Any) -> set[int]:
-    """Every error code anywhere in a response."""
-    found: set[int] = set()
-    fields = getattr(message, "fields", None)
-    if not isinstance(fields, dict):
-        return found
-    for name, field in fields.items():
-        if message.version is not None and not field.for_version_q(message.version):
-            continue
-        value = getattr(message, name)
-        if name == "error_code":
-            found.add(value)
-        elif isinstance(value, list):
-            for item in value:
-                found |= codes_in(item)
-        else:
-            found |= codes_in(value)
-    return found
 
 
 @pytest.mark.parametrize("key", sorted(BUILDERS))
