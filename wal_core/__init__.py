@@ -15,7 +15,7 @@ from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
 from wal_core.read.follower import Follower, FollowerPosition
-from wal_core.repair import Repaired, repair_log
+from wal_core.repair import CutLog, GivenUp, Repaired, cut_log, repair_log
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
@@ -40,6 +40,7 @@ __all__ = [
     "CloudSettings",
     "CopyReport",
     "Corrupt",
+    "CutLog",
     "Entry",
     "Fenced",
     "Finding",
@@ -47,6 +48,7 @@ __all__ = [
     "Follower",
     "FollowerPosition",
     "Format",
+    "GivenUp",
     "Histogram",
     "Invalid",
     "Lane",
@@ -75,6 +77,7 @@ __all__ = [
     "check_log",
     "close_lanes",
     "copy_log",
+    "cut_log",
     "examine_bucket",
     "is_cloud",
     "open_store",

@@ -31,6 +31,9 @@ COMMANDS: dict[str, _Row] = {
     "fsck": _Row(
         "fsck", "fsck", "Check the stored data: damage, gaps, missing and orphaned objects."
     ),
+    "recover": _Row(
+        "recover", "recover", "Recover from a replica that lacks some of the newest objects."
+    ),
     "copy": _Row("copy", "copy", "Copy the data, also of a running broker: backup, restore, move."),
     "cluster": _Row(
         "cluster", "cluster", "Show brokers and owners of a cluster, move logs, spare a broker."

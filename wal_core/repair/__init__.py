@@ -1,5 +1,7 @@
-"""Making a damaged log whole, as far as anything is left: what fsck has found, upkeep's way."""
+"""Making a log whole again: a damaged one as far as anything is left, one of a lagging copy as far
+as it is whole."""
 
+from wal_core.repair.lagging import CutLog, GivenUp, cut_log
 from wal_core.repair.repairing import Repaired, repair_log
 
-__all__ = ["Repaired", "repair_log"]
+__all__ = ["CutLog", "GivenUp", "Repaired", "cut_log", "repair_log"]

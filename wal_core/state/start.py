@@ -68,8 +68,9 @@ class Start:
         self.streams: dict[int, Stream] = {}
         self.checkpoint = Checkpoint(state, config.checkpoint_piece_bytes)
 
-    async def run(self) -> int | None:
-        """Returns the segment behind all finished ones, if there is one."""
+    async def run(self, *, may_end_sealed: bool = False) -> int | None:
+        """Returns the segment behind all finished ones, if there is one. `may_end_sealed`: nothing
+        has to be behind the sealed ones; then records stand in for the newest state."""
         self.manifest = await self._manifests.newest()
         self.term = max(self.term, self.manifest.term)
         adopted, names = await asyncio.gather(
@@ -82,6 +83,9 @@ class Start:
         for sealed in self.manifest.sealed:
             self.chain.append(sealed)
         await self._check_end(names)
+        if may_end_sealed and self.chain.links and not names:
+            await self._start_from(None)
+            return None
         return await self._restore(names)
 
     async def _restore(self, names: list[int]) -> int | None:

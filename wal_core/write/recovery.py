@@ -103,6 +103,23 @@ class Recovery:
                 raise
             raise await self._overtaken(newest) from None
 
+    async def run_unfenced(self) -> None:
+        """Take over what there is, and leave its end as it is: for whoever goes on far behind it.
+        The last segment counts as far as its blocks follow each other; the table that `_fence`
+        would write is known to this run alone."""
+        unfinished = await self._start.run(may_end_sealed=True)
+        self.term = max(self.term, self._start.term)
+        self.manifest = self._start.manifest
+        if unfinished is None:
+            return
+        replay = Replay(SegmentIndex(unfinished), self.streams, self.checkpoint.apply)
+        if not await self._replay_listed(replay, set()):
+            payload = self._footer_payload(replay.index)
+            self.newest_footers[unfinished] = Footer(
+                BlockKind.FENCE, unfinished, self.term, payload
+            )
+            self.chain.append(Completed(unfinished))
+
     async def _run(self) -> None:
         unfinished = await self._start.run()
         self.term = max(self.term, self._start.term)
@@ -216,14 +233,7 @@ class Recovery:
         """Fill the next slot with our footer; False when somebody else's block is there."""
         await self._ask()
         term = self.term + 1
-        payload = index.encode_footer(
-            with_start(
-                (stream.row(stream_id) for stream_id, stream in self.streams.items()),
-                self.checkpoint.start,
-            ),
-            self.checkpoint.changes(),
-            self._opening.clock.now_ms(),
-        )
+        payload = self._footer_payload(index)
         count = index.block_count
         ids = BlockIds(self._log_id, index.segment, count, term, count, self._opening.nonce)
         encoded = encode_payload(BlockKind.FENCE, ids, payload)
@@ -238,6 +248,16 @@ class Recovery:
         self._owned = True
         self._fence_slot = slot
         return True
+
+    def _footer_payload(self, index: SegmentIndex) -> bytes:
+        return index.encode_footer(
+            with_start(
+                (stream.row(stream_id) for stream_id, stream in self.streams.items()),
+                self.checkpoint.start,
+            ),
+            self.checkpoint.changes(),
+            self._opening.clock.now_ms(),
+        )
 
     async def _ask(self) -> None:
         if self._may_take is not None:

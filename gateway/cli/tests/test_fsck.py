@@ -53,7 +53,7 @@ def log_state() -> DataLogState:
     return DataLogState(1, _Groups(), SystemClock())
 
 
-async def fill(folder: Path, *journal: JournalRecord) -> None:
+async def fill(folder: Path, *journal: JournalRecord, batch: bytes = b"record") -> None:
     """Records of a topic in a folder of objects, and what else the journal should say."""
     store = await open_store(str(folder), "object")
     topics = TopicRegistry(1_000)
@@ -67,7 +67,7 @@ async def fill(folder: Path, *journal: JournalRecord) -> None:
         state.take(record)
         await log.append(JOURNAL_STREAM_ID, number, 1, -1, encode_journal(record))
     for offset in range(3):
-        await log.append(6, offset, 1, -1, b"record")
+        await log.append(6, offset, 1, -1, batch)
     await log.close()
     await store.close()
 
