@@ -139,7 +139,7 @@ async def check_prefix(copied: Copied, store: SegmentStore, done: CutLog) -> Har
     return h
 
 
-async def one_draw(seed: int) -> None:
+async def one_draw(seed: int, *, moves_starts: bool = False) -> None:
     copied = Copied(seed)
     await copied.load(STEPS_COUNT)
     store = await copied.lose()
@@ -148,6 +148,7 @@ async def one_draw(seed: int) -> None:
     assert copied.bucket.objects == before
     done = await copied.cut(store)
     assert done == planned
+    assert done.moved_starts or not moves_starts
     created = copied.bucket.objects.keys() - before.keys()
     assert not created & copied.source.keys()
     h = await check_prefix(copied, store, done)
@@ -190,6 +191,15 @@ async def go_on(copied: Copied, store: SegmentStore, done: CutLog) -> None:
 @pytest.mark.parametrize("seed", range(DRAWS_COUNT))
 def test_whatever_is_missing_a_prefix_is_left_and_told(seed: int) -> None:
     run(lambda: one_draw(seed), seed)
+
+
+DELETED_SEEDS = (65, 86, 120, 150, 152)
+"""In these the log is cut before the moment of a deletion that what was sealed knows of."""
+
+
+@pytest.mark.parametrize("seed", DELETED_SEEDS)
+def test_a_stream_starts_where_it_is_whole(seed: int) -> None:
+    run(lambda: one_draw(seed, moves_starts=True), seed)
 
 
 class Died(Exception):
