@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus report-card damage soak siege fuzz teeth fixture bench versus scale lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus report-card damage lagging soak siege fuzz teeth fixture bench versus scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -20,6 +20,7 @@ help:
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make milvus  what Milvus does for ten minutes a step, ARGS='--stack-seconds 60 --modes s3'"
 	@echo "make report-card  write docs/report-card.md: what each client can do with the broker"
+	@echo "make lagging recover from 200 copies that lack some of the newest objects"
 	@echo "make damage  damage every object of a log, one at a time, and repair it"
 	@echo "make soak    write and delete, then compare the bucket with its tables, ARGS='--minutes 5'"
 	@echo "make siege   attacks on the memory and patience of a broker in 1 GiB, ARGS='--scale 10'"
@@ -128,6 +129,9 @@ report-card: $(VENV)/.dev
 
 damage: $(VENV)/.dev
 	DAMAGE_WHOLE=1 $(BIN)/pytest wal_core/tests/test_damage.py -n0 --timeout 1200 $(ARGS)
+
+lagging: $(VENV)/.dev
+	LAGGING_DRAWS=200 $(BIN)/pytest wal_core/repair/tests/test_lagging.py $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/stored -m soak -s $(ARGS)
