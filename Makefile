@@ -131,7 +131,7 @@ damage: $(VENV)/.dev
 	DAMAGE_WHOLE=1 $(BIN)/pytest wal_core/tests/test_damage.py -n0 --timeout 1200 $(ARGS)
 
 lagging: $(VENV)/.dev
-	LAGGING_DRAWS=200 $(BIN)/pytest wal_core/repair/tests/test_lagging.py $(ARGS)
+	LAGGING_DRAWS=200 $(BIN)/pytest -n0 wal_core/repair/tests/test_lagging.py compat_tests/stored/test_lagging.py $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/stored -m soak -s $(ARGS)
