@@ -7,19 +7,11 @@ again must not answer for what it had before.
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
 
-from wal_core.errors import Fenced, Invalid, Unavailable
+from wal_core.errors import Invalid, Unavailable
 from wal_core.format.block import BlockHeader
 from wal_core.format.logstore_records import Final, Promise
-
-
-class Tail(NamedTuple):
-    """How much of a segment is held, as a promise tells it."""
-
-    segment: int
-    end: int  # number of blocks, all on the disk
-    final: Final | None
+from wal_core.logstore.replica import Promised, Tail, Unknown
 
 
 class Held:
@@ -93,32 +85,42 @@ class HeldLog:
             for number, held in sorted(self.segments.items())
         ]
 
+    def confirmed_tails(self) -> list[Tail]:
+        """As `tails`, of what readers see."""
+        return [
+            Tail(number, held.readable_count, held.final)
+            for number, held in sorted(self.segments.items())
+        ]
+
     def check_birth(self, birth: bytes) -> None:
         if birth != self.promise.birth:
-            raise Unavailable(
+            raise Unknown(
                 "this logstore lost the log since it was asked to keep it, and knows it under "
                 "another birth",
                 log_id=self.promise.log_id,
             )
 
     def check_promise(self, term: int, nonce: bytes) -> bool:
-        """Whether it is a new one. Raises Fenced for who comes too late."""
+        """Whether it is a new one. Raises Promised for who comes too late."""
         last = self.promise
         if (term, nonce) == (last.term, last.nonce):
             return False
         if term <= last.term:
-            raise Fenced(
-                f"term {term} asks for a promise, term {last.term} has one", log_id=last.log_id
+            raise Promised(
+                f"term {term} asks for a promise, term {last.term} has one",
+                log_id=last.log_id,
+                term=last.term,
             )
         return True
 
     def check_promised(self, term: int, nonce: bytes) -> None:
-        """Raises Fenced for whom this was not promised to last."""
+        """Raises Promised for whom this was not promised to last."""
         last = self.promise
         if (term, nonce) != (last.term, last.nonce):
-            raise Fenced(
+            raise Promised(
                 f"the log is promised to term {last.term}, not to this writer of term {term}",
                 log_id=last.log_id,
+                term=last.term,
             )
 
     def check_block(self, header: BlockHeader) -> Held:

@@ -14,14 +14,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from wal_core.clock import Rng
 from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable
 from wal_core.format.block import NONCE_BYTES, BlockKind, parse_block
 from wal_core.format.logstore_records import Final, Promise
 from wal_core.logstore.folder import LogFolder
-from wal_core.logstore.held import Held, HeldLog, Tail
+from wal_core.logstore.held import Held, HeldLog
+from wal_core.logstore.replica import Asker, Tail, Unknown
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder
 from wal_core.stores.room import Room
@@ -33,15 +34,6 @@ _THREADS_MAX_COUNT = 4
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
-
-
-class Asker(NamedTuple):
-    """Who asks for something, about which log under which birth."""
-
-    log_id: int
-    birth: bytes
-    term: int
-    nonce: bytes
 
 
 class _OpenLog:
@@ -66,8 +58,7 @@ class _OpenLog:
 
 
 class Logstore:
-    """In a folder of its own. Errors: Fenced for who was not promised the log last, Unavailable
-    for a log that is not known here or cannot be told of, which counts as no reply at all."""
+    """A Replica, in a folder of its own."""
 
     def __init__(self, root: Path, writer: FileWriter, rng: Rng, *, bytes_max: int) -> None:
         self.root = root
@@ -130,12 +121,16 @@ class Logstore:
             return log.held.promise.birth
 
     async def promise(self, asker: Asker) -> list[Tail]:
-        """Take nothing from anybody of a lower term any more; tells all that is held. Raises Fenced
-        for who has no higher term than the last, unless it is the same."""
+        """Take nothing from anybody of a lower term any more; tells all that is held. Raises
+        Promised for who has no higher term than the last, unless it is the same."""
         async with self._line(asker.log_id):
             log = self._known(asker)
             await self._promise(log, asker.term, asker.nonce)
             return log.held.tails()
+
+    async def look(self, asker: Asker) -> list[Tail]:
+        """What is confirmed of all segments, and their finals, which need not have been chosen."""
+        return self._known(asker).held.confirmed_tails()
 
     async def _promise(self, log: _OpenLog, term: int, nonce: bytes) -> None:
         if not log.held.check_promise(term, nonce):
@@ -266,7 +261,7 @@ class Logstore:
         self._check_whole(asker.log_id)
         log = self._logs.get(asker.log_id)
         if log is None:
-            raise Unavailable("this logstore does not know the log", log_id=asker.log_id)
+            raise Unknown("this logstore does not know the log", log_id=asker.log_id)
         log.held.check_birth(asker.birth)
         return log
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from wal_core.format.block import BlockIds, encode_entries
 from wal_core.format.logstore_records import Final
-from wal_core.logstore.logstore import Asker, Logstore
+from wal_core.logstore.logstore import Logstore
+from wal_core.logstore.replica import Asker
 from wal_core.stores.segments.file_writer import FileWriter, SystemFileOps
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.seeds import Random

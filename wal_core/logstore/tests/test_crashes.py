@@ -12,7 +12,8 @@ import pytest
 
 from wal_core.errors import Fenced, Unavailable
 from wal_core.format.logstore_records import Final
-from wal_core.logstore.logstore import Asker, Logstore
+from wal_core.logstore.logstore import Logstore
+from wal_core.logstore.replica import Asker
 from wal_core.logstore.tests.logstores import LOG, NONCE_A, NONCE_B, block, final, logstore
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_disk import Disk, DiskFault

@@ -7,7 +7,8 @@ import pytest
 from wal_core.errors import Fenced, Invalid, Unavailable
 from wal_core.format.block import BlockHeader, parse_header
 from wal_core.format.logstore_records import Final, Promise
-from wal_core.logstore.held import Held, HeldLog, Tail
+from wal_core.logstore.held import Held, HeldLog
+from wal_core.logstore.replica import Tail
 from wal_core.logstore.tests.logstores import FOOTER, LOG, NONCE_A, NONCE_B, block
 
 

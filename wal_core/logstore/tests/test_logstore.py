@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from wal_core.errors import Fenced, Invalid, NoRoom, Unavailable
-from wal_core.logstore.held import Tail
-from wal_core.logstore.logstore import Asker
+from wal_core.logstore.replica import Asker, Promised, Tail, Unknown
 from wal_core.logstore.tests.logstores import (
     LOG,
     NONCE_A,
@@ -57,8 +56,9 @@ async def test_only_the_one_promised_last_is_served(tmp_path: Path):
         store.promise(Asker(LOG, a.birth, 2, NONCE_A)),
         store.join(LOG, 2, NONCE_A),
     ):
-        with pytest.raises(Fenced, match="term 2"):
+        with pytest.raises(Promised, match="term 2") as told:
             await refused
+        assert told.value.term == 2
     assert await store.promise(b) == [Tail(0, 1, None)]
     assert await store.append(b, block(1)) == 2  # a copy, as who recovers makes
     await store.close()
@@ -104,7 +104,7 @@ async def test_a_log_that_is_not_known_or_known_anew_gets_no_reply(tmp_path: Pat
     a = await opened_by_a(store)
     with pytest.raises(Unavailable, match="does not know"):
         await store.promise(a._replace(log_id=LOG + 1, term=9))
-    with pytest.raises(Unavailable, match="another birth"):
+    with pytest.raises(Unknown, match="another birth"):
         await store.promise(a._replace(birth=bytes(16), term=9))
     assert await store.join(LOG, 5, NONCE_B) == a.birth
     with pytest.raises(Fenced):
@@ -114,7 +114,7 @@ async def test_a_log_that_is_not_known_or_known_anew_gets_no_reply(tmp_path: Pat
         path.unlink()  # what it had is lost
     store = logstore(tmp_path, seed=2)
     await store.open()
-    with pytest.raises(Unavailable, match="does not know"):
+    with pytest.raises(Unknown, match="does not know"):
         await store.promise(a._replace(term=9))
     assert await store.join(LOG, 9, NONCE_A) != a.birth
     with pytest.raises(Unavailable, match="another birth"):
@@ -166,7 +166,10 @@ async def test_readers_see_what_is_confirmed(tmp_path: Path):
     assert await store.read(reader, 0, 0, 1000) == block(0)
     assert await store.read(reader, 0, 1, 1000) == b""
     assert await store.read(reader, 7, 0, 1000) == b""
+    await store.end(a, final(a, 3))
+    assert await store.look(reader) == [Tail(0, 1, final(a, 3))]
     await store.confirm(a, 0, 9)  # others have more
+    assert await store.look(reader) == [Tail(0, 3, final(a, 3))]
     whole = block(0) + block(1) + block(2, confirmed=1)
     assert await store.read(reader, 0, 0, 1000) == whole
     assert await store.read(reader, 0, 0, len(block(0)) * 2) == block(0) + block(1)
