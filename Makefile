@@ -35,7 +35,8 @@ help:
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
 
 # A stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
-$(VENV)/.run: requirements.lock pyproject.toml
+# The compiled help is built on the way, if there is a compiler.
+$(VENV)/.run: requirements.lock pyproject.toml $(wildcard protocol/*.c wal_core/format/*.c)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; make PYTHON=/path/to/python names one"; exit 1; }
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --require-hashes -r requirements.lock
@@ -168,6 +169,7 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group fuzz -o requirements-fuzz.lock
 
 wheel: $(VENV)/.dev
+	rm -rf build/wheel
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean:

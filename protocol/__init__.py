@@ -5,6 +5,7 @@ What is spoken and the rules of the wire: WIRE.md beside this file.
 """
 
 from protocol.api_keys import ApiKey
+from protocol.compiled import compiled_parts
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError, ProtocolError, TooManyElements, UnsupportedVersion
 from protocol.framing import (
@@ -58,6 +59,7 @@ __all__ = [
     "Writer",
     "build_batch",
     "check_records",
+    "compiled_parts",
     "crc_of",
     "decode_request",
     "decode_request_header",

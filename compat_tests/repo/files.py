@@ -20,7 +20,7 @@ def repository_files(folder: Path = ROOT) -> Iterator[Path]:
         if path.is_dir():
             if path.name != ".hypothesis":
                 yield from repository_files(path)
-        elif path.suffix != ".pyc":
+        elif path.suffix not in (".pyc", ".so"):
             yield path
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -38,6 +39,7 @@ def run(command: Sequence[str | Path], cwd: Path) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    shutil.rmtree(ROOT / "build" / "wheel", ignore_errors=True)
     run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], folder)
     (path,) = folder.glob("*.whl")
     return path
@@ -60,7 +62,8 @@ def names(wheel: Path) -> list[PurePosixPath]:
 
 
 def test_its_name_and_top_level_names(wheel: Path) -> None:
-    assert wheel.name == f"woodpecker_gateway-{VERSION}-py3-none-any.whl"
+    # One for every version of Python from 3.11 on; of the platform, for its compiled help.
+    assert re.fullmatch(rf"woodpecker_gateway-{VERSION}-cp311-abi3-\w+\.whl", wheel.name)
     info = f"woodpecker_gateway-{VERSION}.dist-info"
     assert {name.parts[0] for name in names(wheel)} == PACKAGES | {info}
 
@@ -72,6 +75,8 @@ def test_it_ships_the_program_and_nothing_else(wheel: Path) -> None:
         ".py",
         ".typed",
         ".md",
+        ".pyi",
+        ".so",
     }
     for package in PACKAGES:
         assert PurePosixPath(package, "py.typed") in shipped
@@ -82,6 +87,29 @@ def test_the_program_runs_away_from_the_checkout(installed: Path, tmp_path: Path
     expected = f"woodpecker-gateway {VERSION}\n"
     assert run([installed / "woodpecker-gateway", "--version"], tmp_path) == expected
     assert run([installed / "python", "-P", "-m", "gateway", "--version"], tmp_path) == expected
+
+
+def test_compiled_help_is_in_it_and_in_use(installed: Path, tmp_path: Path) -> None:
+    assert shutil.which("cc"), "the machine that runs these tests has a compiler"
+    code = "from protocol import compiled_parts; print(all(compiled_parts().values()))"
+    program = [installed / "python", "-P", "-c", code]
+    assert run(program, tmp_path) == "True\n"
+    assert run(["env", "WOODPECKER_PURE_PYTHON=1", *program], tmp_path) == "False\n"
+
+
+def test_without_a_compiler_it_is_built_all_the_same(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, sources)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, sources / package, ignore=shutil.ignore_patterns("*.so"))
+    run(["env", "CC=false", *pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, sources], tmp_path)
+    (made,) = tmp_path.glob("*.whl")
+    shipped = names(made)
+    assert PurePosixPath("protocol", "record_check.py") in shipped
+    assert ".so" not in {name.suffix for name in shipped}
 
 
 def test_it_is_the_wheel_that_runs(installed: Path, tmp_path: Path) -> None:

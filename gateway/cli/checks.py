@@ -17,7 +17,9 @@ from gateway.cli.client import METADATA, KafkaClient
 from gateway.cli.errors import ClientError
 from gateway.net.descriptors import connections_allowed, limit_needed, raise_limit
 from gateway.settings.config import Config
+from gateway.settings.load import PURE_ENV
 from gateway.settings.values import show_address, show_size
+from protocol import compiled_parts
 from protocol.messages.metadata import MetadataRequest
 from wal_core import (
     CloudSettings,
@@ -184,6 +186,18 @@ def check_limits(config: Config) -> Iterator[Finding]:
         wanted = limit_needed(config.connections_max_count)
         remedy = f"`ulimit -Hn {wanted}`, or --connections-max-count {allowed:.0f}"
         yield Finding("warning", "file descriptors", detail, remedy)
+
+
+def check_compiled() -> Finding:
+    """Whether what takes most time is done by compiled code, or by the Python code beside it."""
+    name, parts = "compiled help", compiled_parts()
+    missing = ", ".join(part for part, is_there in parts.items() if not is_there)
+    if not missing:
+        return Finding("ok", name, f"in use for {', '.join(parts)}")
+    if os.environ.get(PURE_ENV):
+        return Finding("ok", name, f"not used, because {PURE_ENV} is set")
+    remedy = "install again where a C compiler and Python's headers are; all works without, slower"
+    return Finding("warning", name, f"was not built for {missing}", remedy)
 
 
 def check_address(config: Config) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ def _doctor(bootstrap: tuple[str, int] | None, timeout_ms: int, **flags: Any) ->
         if config.etcd is not None:
             yield from check_etcd(config)
         yield from checks.check_limits(config)
+        yield checks.check_compiled()
         yield from checks.check_address(config)
         if bootstrap is not None:
             yield from checks.check_broker(bootstrap, timeout_ms)
@@ -62,8 +63,9 @@ doctor = SettingsCommand(
 
     Give it the flags you give to `serve`, or the same environment: it checks that storage can be
     trusted (a bucket is probed, a folder written to), that etcd answers and lets this broker write,
-    the limits of this process, and the address clients are told. With --bootstrap HOST:PORT it also
-    asks the broker running there. The exit code is 0 when nothing failed; warnings do not count.
+    the limits of this process, whether compiled help was built, and the address clients are told.
+    With --bootstrap HOST:PORT it also asks the broker running there. The exit code is 0 when
+    nothing failed; warnings do not count.
 
     \b
     Before the first start in a bucket:

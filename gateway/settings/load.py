@@ -14,6 +14,8 @@ from gateway.settings.options import OPTIONS
 from gateway.settings.values import ENV_PREFIX, Option, Value
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
+PURE_ENV = ENV_PREFIX + "PURE_PYTHON"
+"""No setting: it is read where compiled modules are loaded (protocol/compiled.py)."""
 
 # Kubernetes puts such names into every container beside a service called "woodpecker..." (its
 # addresses; "tcp://..." for the plain _PORT form). They are not ours and no mistake of the user's.
@@ -66,7 +68,8 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[_Given]:
 
 def _from_environ(environ: Mapping[str, str]) -> Iterator[_Given]:
     for name, raw in sorted(environ.items()):
-        if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV or _is_service_link(name, raw):
+        no_setting = name in (CONFIG_ENV, PURE_ENV) or _is_service_link(name, raw)
+        if not name.startswith(ENV_PREFIX) or no_setting:
             continue
         source = f"the environment, {name}"
         key = name.removeprefix(ENV_PREFIX).lower()

@@ -1,6 +1,7 @@
 """What a produce makes sure of inside a batch, against the reader that makes objects of records."""
 
 import random  # noqa: TID251  (seeded)
+from collections.abc import Iterator
 from struct import pack
 
 import pytest
@@ -8,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from protocol import BatchError, ErrorCode, Record, RecordRules, build_batch, check_records
+from protocol import (
+    BatchError,
+    ErrorCode,
+    Record,
+    RecordRules,
+    build_batch,
+    check_records,
+    record_check,
+)
 from protocol.batch_header import CRC_AT, HEADER_BYTES, crc_of, read_header, validate_batch
 from protocol.compression import GZIP, ZSTD, compress
 from protocol.primitives import write_uvarint
@@ -16,6 +25,19 @@ from protocol.record_batch import iter_records
 from protocol.record_check import ANY_RECORDS, RecordCheck
 
 BYTES_MAX = 1 << 20
+
+
+@pytest.fixture(autouse=True, scope="module", params=["compiled", "pure"])
+def path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here holds with compiled help and without."""
+    if request.param == "compiled" and record_check.COMPILED is None:
+        pytest.skip("compiled help was not built")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pure":
+            patch.setattr(record_check, "COMPILED", None)
+        yield
+
+
 NOW_MS = 1_700_000_000_000
 CODECS = pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
 

@@ -13,7 +13,15 @@ from gateway.broker.batch_checks import (
     CheckLanes,
 )
 from gateway.tests.harness import batch_of, virtual
-from protocol import BatchError, ErrorCode, Record, RecordRules, build_batch, validate_batch
+from protocol import (
+    BatchError,
+    ErrorCode,
+    Record,
+    RecordRules,
+    build_batch,
+    record_check,
+    validate_batch,
+)
 
 ZSTD = 4
 PLAIN_BYTES_MAX = 4 * QUICK_BYTES_MAX
@@ -36,11 +44,27 @@ def test_what_is_small_is_done_at_once(codec: int) -> None:
     assert 0 < allowance.units < 2_000
 
 
-def test_all_batches_of_a_request_share_what_one_step_may_take() -> None:
+def test_all_batches_of_a_request_share_what_one_step_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record_check, "COMPILED", None)
     allowance = Allowance()
     outcomes = [_varied(300, codec=n % 2).at_once(allowance) for n in range(20)]
     assert outcomes[:3] == [True, True, True]
     assert not any(outcomes[9:])
+
+
+def test_records_that_compiled_code_looks_at_count_for_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if record_check.COMPILED is None:
+        pytest.skip("compiled help was not built")
+    allowances = Allowance(), Allowance()
+    assert _varied(1_500).at_once(allowances[0])
+    monkeypatch.setattr(record_check, "COMPILED", None)
+    assert _varied(1_500).at_once(allowances[1])
+    compiled_units, pure_units = (2_000 - allowance.units for allowance in allowances)
+    assert 0 < compiled_units < pure_units / 10
 
 
 @pytest.mark.parametrize("size_bytes", [600_000, QUICK_BYTES_MAX - 99, PLAIN_BYTES_MAX - 99])

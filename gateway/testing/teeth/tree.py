@@ -36,7 +36,8 @@ class Tree:
 
     def __init__(self, folder: Path, root: Path = ROOT, copied: Sequence[str] = COPIED) -> None:
         self.folder = folder
-        skipped = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.egg-info")
+        # Without what was compiled: a mistake in Python code must not be hidden by it.
+        skipped = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.egg-info", "*.so")
         for name in copied:
             if (root / name).is_dir():
                 shutil.copytree(root / name, folder / name, ignore=skipped)
