@@ -181,8 +181,6 @@ class Start:
             lost = await loader.load(links, rows, changes, self.checkpoint, self._state)
         finally:
             await loading.close()
-        if loading.damaged:
-            await self.check_owner()
         for pieces in lost:
             text = f"{pieces} cannot be read, so records stand in, as far as they say the same"
             await self.damaged(links[-1].last, f"{text} ({pieces.text})")
@@ -195,7 +193,9 @@ class Start:
             return await self._load(loading, link)
 
         contents = Contents(self.streams, chain)
-        loading = TableLoading(self._store, self._log_id, contents, rebuild, get=load)
+        loading = TableLoading(
+            self._store, self._log_id, contents, rebuild, get=load, confirm=self.check_owner
+        )
         return loading
 
     async def _load(self, loading: TableLoading, link: Link) -> Tables:

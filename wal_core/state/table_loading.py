@@ -34,7 +34,8 @@ async def stored_tables(store: SegmentStore, log_id: int, link: Link) -> Tables:
 
 class TableLoading:
     """Of the finished segments of a log. `get` is how the tables of others are had, through a
-    cache."""
+    cache. `confirm` raises if what is missing is no damage: others may have replaced it, of which
+    whoever is only about to own the log knows nothing."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class TableLoading:
         rebuild: Rebuild,
         *,
         get: Callable[[Link], Awaitable[Tables]],
+        confirm: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._log_id = log_id
@@ -51,6 +53,7 @@ class TableLoading:
         self._chain = contents.chain
         self._rebuild = rebuild
         self._get = get
+        self._confirm = confirm
         self._making: dict[Link, asyncio.Task[Tables]] = {}
         self.damaged: set[Link] = set()
         """Links whose tables had to be made anew. They are good to read by, not to delete by."""
@@ -70,6 +73,8 @@ class TableLoading:
         return await asyncio.shield(task)
 
     async def _make(self, link: Link, error: WalError) -> Tables:
+        if self._confirm is not None:
+            await self._confirm()
         if link not in self.damaged:
             _logger.error(
                 "%s; reads of segments %d to %d go by what their blocks say, and they are not "

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from wal_core import Corrupt, LogConfig, MemoryStore
+from wal_core import Corrupt, Fenced, LogConfig, MemoryStore
 from wal_core.format.chain import Completed, Link
 from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
@@ -43,7 +43,13 @@ class Loading:
             self.got.append(link)
             return await stored_tables(self.store, 0, link)
 
-        self.loading = TableLoading(self.store, 0, self.contents, rebuild, get=get)
+        self.overtaken: Fenced | None = None
+
+        async def confirm() -> None:
+            if self.overtaken is not None:
+                raise self.overtaken
+
+        self.loading = TableLoading(self.store, 0, self.contents, rebuild, get=get, confirm=confirm)
         return self
 
     def flip(self, link: Link) -> None:
@@ -96,5 +102,19 @@ def test_what_is_not_in_the_chain_any_more_is_not_made():
         with pytest.raises(Corrupt, match="no footer"):
             await of.loading.load(Completed(99))
         assert not of.loading.damaged
+
+    run(main)
+
+
+def test_what_others_have_deleted_meanwhile_is_told_as_no_damage(caplog: pytest.LogCaptureFixture):
+    async def main() -> None:
+        of = await Loading.of_a_log()
+        link = of.links[1]
+        of.overtaken = Fenced("others went on", log_id=0)
+        await of.bucket.delete(f"logs/0/{link.last:020d}/{FOOTER:010d}")
+        with caplog.at_level(logging.ERROR), pytest.raises(Fenced):
+            await of.loading.load(link)
+        assert not of.loading.damaged
+        assert not caplog.records
 
     run(main)
