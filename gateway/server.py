@@ -31,6 +31,7 @@ from gateway.cluster.controller_line import ControllerLine
 from gateway.cluster.coordination.base import CoordinationError, CoordinationStore
 from gateway.cluster.coordination.opening import open_store as open_coordination
 from gateway.cluster.coordination.shared import SharedStore
+from gateway.cluster.neighbours import connect_tcp
 from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
@@ -369,7 +370,8 @@ async def start_alone_or_joined(
         await gateway.start()
         return
     # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
-    settings = MembershipSettings(config.etcd_prefix, lease_s - ETCD_LATE_S)
+    lease_s -= ETCD_LATE_S
+    settings = MembershipSettings(config.etcd_prefix, lease_s, reach=connect_tcp)
     await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
 
 

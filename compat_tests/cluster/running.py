@@ -56,6 +56,10 @@ class Cluster:
             self.nodes[node_id].wait_ready()
 
     @property
+    def etcd_urls(self) -> str:
+        return self._etcd.urls
+
+    @property
     def bootstrap(self) -> str:
         return ",".join(node.bootstrap for node in self.nodes.values() if node.running)
 
@@ -101,7 +105,8 @@ def cluster(folder: Path, *node_ids: int) -> Iterator[Cluster]:
 class Load:
     """A producer with what clients have by default, one record a partition at a time."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, pause_s: float = 0.02) -> None:
+        self._pause_s = pause_s
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all"}
         )
@@ -131,7 +136,10 @@ class Load:
             value = b"%d" % self._sent
             self._producer.produce(self._topic, value, partition=index, on_delivery=delivered)
             self._sent += 1
-        self._producer.poll(0.02)
+        end_s = now_s() + self._pause_s
+        self._producer.poll(self._pause_s)
+        while (left_s := end_s - now_s()) > 0:
+            self._producer.poll(left_s)
 
     def go_on(self, seconds: float) -> None:
         end_s = now_s() + seconds

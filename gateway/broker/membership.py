@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.broker.own_logs import BrokerLogs
@@ -16,6 +17,7 @@ from gateway.cluster.coordination.base import CALL_S_MAX
 from gateway.cluster.coordination.records import NodeRecord, root
 from gateway.cluster.log_news import LogNews
 from gateway.cluster.member import Member, MemberSettings
+from gateway.cluster.neighbours import Line, Neighbours
 from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import CATALOG_LOG_ID
 from wal_core import Fenced
@@ -31,13 +33,15 @@ INCARNATION_BYTES = 8
 
 class MembershipSettings(NamedTuple):
     """`lease_s`: for how long a node that is silent keeps its logs. `settle_s`: see
-    MemberSettings; None: as long as one that nobody sees may still have them."""
+    MemberSettings; None: as long as one that nobody sees may still have them. `reach` connects to a
+    node that is looked after; None: whoever keeps the coordination store sees ends by itself."""
 
     prefix: str
     lease_s: int
     rules: MoveRules = MoveRules()
     weight: int = 1
     settle_s: float | None = None
+    reach: Callable[[NodeRecord], Awaitable[Line]] | None = None
 
 
 class Membership:
@@ -51,6 +55,7 @@ class Membership:
         self._settings = settings
         self._incarnation = rng.random_bytes(INCARNATION_BYTES).hex()
         self._member: Member | None = None
+        self._neighbours: Neighbours | None = None
         self._news: LogNews | None = None
 
     async def start(self) -> None:
@@ -79,6 +84,9 @@ class Membership:
         broker.cluster = member.view
         broker.logs.assurance.rests_on(lambda: member.has_lease)
         member.view.watch(broker.catalog.wake)
+        if settings.reach is not None:
+            self._neighbours = Neighbours(node.node_id, member.nodes, member.end, settings.reach)
+            member.view.watch(self._neighbours.look)
         member.start()
 
     async def _find(self) -> None:
@@ -111,6 +119,8 @@ class Membership:
 
     async def stop(self) -> None:
         """Take no part any more; what is still open is the broker's to close."""
+        if self._neighbours is not None:
+            await self._neighbours.stop()
         if self._member is not None:
             await self._member.stop()
         if self._news is not None:

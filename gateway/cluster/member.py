@@ -56,6 +56,7 @@ from gateway.cluster.many_nodes import ManyNodes, address_of
 from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_apart
 from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
+from gateway.cluster.settling import Settling
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
 from wal_core import Clock, Fenced, SystemClock, WalError
@@ -68,7 +69,6 @@ OPEN_S_MAX = 120.0
 FOREIGN_S = 30.0
 """For so long nobody takes back a log that somebody unknown has taken. Longer: two clusters on one
 bucket disturb each other less; shorter: a log whose taker died at once is served sooner."""
-SETTLING_LEASES_MAX = 3  # while nodes keep coming and going
 
 
 Step: TypeAlias = Callable[[], Awaitable[None]]
@@ -128,7 +128,7 @@ class Member:
         """Holds Refused once another process has taken this node's id."""
         self._incarnation = me.incarnation
         self._is_seeing = False
-        self._settling = _Settling(settings.settle_s)
+        self._settling = Settling(settings.settle_s)
         self._doubted: set[int] = set()
         """Logs that may have been taken while nobody saw us."""
         self._ends: dict[int, str] = {}
@@ -142,6 +142,10 @@ class Member:
     @property
     def node_id(self) -> int:
         return self._registration.record.node_id
+
+    def nodes(self) -> Collection[NodeRecord]:
+        """All that are registered, as far as is known."""
+        return self._roster.nodes.values()
 
     @property
     def has_lease(self) -> bool:
@@ -241,6 +245,9 @@ class Member:
                 reason=course.value,
             )
         self._settling.begin(loop.time())
+        my_key = key_of(self._settings.root, self._registration.record)
+        if not self._roster.revision(my_key):
+            self._registration.gone(snapshot.revision)
         self._registration.hurry()
         self._is_seeing = True
         self._saw()
@@ -251,6 +258,9 @@ class Member:
                 self._roster.take(some, loop.time())
                 if self._roster.nodes.keys() != before:
                     self._settling.disturb(loop.time())
+                for change in some:
+                    if change.value is None and change.key == my_key:
+                        self._registration.gone(change.revision)
                 self._saw()
 
     def _saw(self) -> None:
@@ -267,6 +277,14 @@ class Member:
                 self.failed.exception()  # seen: not everybody waits
         self._wake()
         self.view.changed()
+
+    async def end(self, node: NodeRecord) -> None:
+        """Take a node's record away, as its lease would: nothing runs there any more. Not if it has
+        registered since. Raises CoordinationError."""
+        key = key_of(self._settings.root, node)
+        if self._roster.nodes.get(node.node_id) == node:
+            seen = Unchanged(key, self._roster.revision(key))
+            await self._store.transact([seen], [Delete(key)])
 
     # -- acting ----------------------------------------------------------------------------
 
@@ -475,23 +493,3 @@ class Member:
             gone = [Change(key, None, done.revision) for key in claims]
             self._roster.take([written, *gone], asyncio.get_running_loop().time())
         return done.succeeded
-
-
-class _Settling:
-    """Whether a view has lasted for long enough."""
-
-    def __init__(self, settle_s: float) -> None:
-        self._settle_s = settle_s
-        self._until_s = self._until_s_max = math.inf
-
-    def begin(self, now_s: float) -> None:
-        self._until_s = now_s + self._settle_s
-        self._until_s_max = now_s + SETTLING_LEASES_MAX * self._settle_s
-
-    def disturb(self, now_s: float) -> None:
-        """Nodes came or went: of use only while it settles."""
-        if not self.is_over(now_s):
-            self._until_s = min(now_s + self._settle_s, self._until_s_max)
-
-    def is_over(self, now_s: float) -> bool:
-        return now_s >= self._until_s

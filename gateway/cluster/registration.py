@@ -45,6 +45,7 @@ class Registration:
         self._hurried = asyncio.Event()
         self.revision = 0
         """Of the newest record that was written; 0: none yet."""
+        self._gone_revision = 0
 
     @property
     def lease(self) -> int | None:
@@ -78,6 +79,14 @@ class Registration:
         """The store answers: see at once whether the lease is still good."""
         self._hurried.set()
 
+    def gone(self, revision: int) -> None:
+        """The record is not in the store as of that revision. Who took it away takes us for gone:
+        from now on the lease keeps nobody from our logs, and there must be another one."""
+        self._gone_revision = max(self._gone_revision, revision)
+        if self.revision and self._gone_revision > self.revision:
+            self._lease, self._good_until_s = None, float("-inf")
+            self._hurried.set()
+
     async def _renew(self) -> None:
         began_s = asyncio.get_running_loop().time()
         if self._lease is not None:
@@ -88,8 +97,10 @@ class Registration:
         await self._write(lease)
         self._lease, self._good_until_s = lease, began_s + self._ttl_s
         self._renewed()
+        self.gone(self._gone_revision)  # seen before it was known which one that was
 
     async def _write(self, lease: int) -> None:
+        self._gone_revision = 0  # maybe of another store
         done = await self._store.transact([], [Put(self._key, encode(self.record), lease)])
         self.revision = done.revision
 
