@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compat_tests.bench import distant, lagging, load, reading, startup
+from compat_tests.bench import distant, lagging, load, reading, startup, workers
 from compat_tests.bench.broker import Running, gateway
 from compat_tests.bench.raw import Raw
 from compat_tests.bench.report import heading, line
@@ -54,6 +54,9 @@ def main() -> None:
         "--distant", action="store_true", help="a distant store instead of all else"
     )
     parser.add_argument(
+        "--workers", action="store_true", help="two workers beside one instead of all else"
+    )
+    parser.add_argument(
         "--modes", default="file", help="of file, object (a folder), s3 (a local server)"
     )
     options = parser.parse_args()
@@ -62,6 +65,9 @@ def main() -> None:
         distant.bench_scattered()
         return
     for mode in options.modes.split(","):
+        if options.workers:
+            workers.bench_workers(mode, options.rounds)
+            continue
         if mode == "s3":
             with S3Server() as server:
                 server.make_bucket(BUCKET)
