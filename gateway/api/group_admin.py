@@ -51,12 +51,12 @@ REPLY_BYTES_MAX = 32 * 1024 * 1024
 
 
 async def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
-    """Groups of all logs that are here."""
+    """Groups of all logs that are here, if there are any: clients ask each node."""
     states = {state.strip().lower() for state in request.states_filter}
     types = {kind.strip().lower() for kind in request.types_filter}
+    if any(each.is_loading for each in call.services.groups):
+        return list_groups_error(request, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
     coordinators = [each for each in call.services.groups if not each.is_closed]
-    if not coordinators:
-        return list_groups_error(request, ErrorCode.COORDINATOR_NOT_AVAILABLE)
     found = []
     slices = Slices()
     for coordinator in coordinators:

@@ -78,11 +78,23 @@ class GroupCoordinator:
         self._forgetting: set[asyncio.Task[None]] = set()
         self._deletions = Deletions(self._groups, self._offsets, self._forget)
         self._expiry = Expiry(config, self._groups, self._offsets, self._let_go)
-        self._closed = False
+        self._closed = self._is_loading = False
 
     @property
     def is_closed(self) -> bool:
-        return self._closed
+        """Whether everybody who comes is refused: for good, or until the log has been read."""
+        return self._absence is not ErrorCode.NONE
+
+    @property
+    def is_loading(self) -> bool:
+        return self._absence is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+
+    @property
+    def _absence(self) -> ErrorCode:
+        """What everybody is told while it is not at work."""
+        if self._closed:
+            return ErrorCode.NOT_COORDINATOR
+        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if self._is_loading else ErrorCode.NONE
 
     # ---- membership
 
@@ -146,8 +158,8 @@ class GroupCoordinator:
         self, group_id: str, partitions: Iterable[TopicPartition] | None
     ) -> tuple[ErrorCode, dict[TopicPartition, CommittedOffset | None]]:
         """OffsetFetch; `partitions` None means all. None in the answer: nothing was committed."""
-        if self._closed:
-            return ErrorCode.NOT_COORDINATOR, {}
+        if self.is_closed:
+            return self._absence, {}
         if partitions is None:
             partitions = self._offsets.partitions(group_id)
         return ErrorCode.NONE, {
@@ -185,8 +197,8 @@ class GroupCoordinator:
 
     def described(self, group_id: str) -> tuple[ErrorCode, DescribedGroup | None]:
         """DescribeGroups; None: there is no such group."""
-        if self._closed:
-            return ErrorCode.NOT_COORDINATOR, None
+        if self.is_closed:
+            return self._absence, None
         group = self._groups.get(group_id)
         if group is not None:
             return ErrorCode.NONE, described(group)
@@ -194,8 +206,8 @@ class GroupCoordinator:
 
     async def delete_group(self, group_id: str) -> ErrorCode:
         """DeleteGroups; NONE means that it is gone for good, with its offsets."""
-        if self._closed:
-            return ErrorCode.NOT_COORDINATOR
+        if self.is_closed:
+            return self._absence
         return await self._deletions.delete_group(group_id)
 
     async def delete_offsets(
@@ -275,10 +287,17 @@ class GroupCoordinator:
         return self._writer.values(keys)
 
     def start(self) -> None:
-        """Begin to watch the members of restored groups; needs the running loop."""
+        """All is restored: be at work, and begin to watch the members of restored groups; needs the
+        running loop."""
+        self._is_loading = False
         for group in self._groups.values():
             group.start()
         self._expiry.start()
+
+    def load(self) -> None:
+        """Until `start` everybody who comes is told COORDINATOR_LOAD_IN_PROGRESS: half of what is
+        stored is not what is true."""
+        self._is_loading = True
 
     def refuse(self) -> None:
         """From now on everybody who comes is told NOT_COORDINATOR."""
@@ -337,8 +356,8 @@ class GroupCoordinator:
     # ---- refusals
 
     def _refusal_of_group(self, group_id: str) -> ErrorCode:
-        if self._closed:
-            return ErrorCode.NOT_COORDINATOR
+        if self.is_closed:
+            return self._absence
         if group_id == "" or len(group_id.encode()) > self.config.group_id_bytes_max:
             return ErrorCode.INVALID_GROUP_ID
         return ErrorCode.NONE
@@ -369,8 +388,8 @@ class GroupCoordinator:
     def _refusal_of_commit(
         self, group_id: str, member: Identity, generation: int, no_group: ErrorCode
     ) -> ErrorCode:
-        if self._closed:
-            return ErrorCode.NOT_COORDINATOR
+        if self.is_closed:
+            return self._absence
         # The empty group id may commit: old simple consumers have no other.
         if len(group_id.encode()) > self.config.group_id_bytes_max:
             return ErrorCode.INVALID_GROUP_ID

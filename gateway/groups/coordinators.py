@@ -32,8 +32,9 @@ class GroupCoordinators:
         self._elsewhere.refuse()
 
     def add(self, log_id: int, journal: GroupJournal) -> GroupCoordinator:
-        """The coordinator of a log; whoever opens the log replays into it."""
+        """The coordinator of a log; whoever opens the log replays into it, and then starts it."""
         coordinator = self._by_log[log_id] = self._new(journal)
+        coordinator.load()
         return coordinator
 
     def _new(self, journal: GroupJournal) -> GroupCoordinator:

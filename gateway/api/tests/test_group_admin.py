@@ -83,11 +83,24 @@ async def test_filters(states, types, expected):
 
 
 @virtual
-async def test_where_no_log_of_groups_is_left_others_are_to_be_asked():
+async def test_where_no_log_of_groups_is_there_are_none_for_clients_ask_every_node():
+    """Of one node that answers with an error, admin clients make an error of all."""
     broker = Broker()
     await broker.groups.close()
     answer = await broker.ask(ListGroupsRequest(), 5)
-    assert (answer.error_code, answer.groups) == (E.COORDINATOR_NOT_AVAILABLE, [])
+    assert (answer.error_code, answer.groups) == (E.NONE, [])
+
+
+@virtual
+async def test_while_a_log_of_groups_is_being_read_the_list_would_not_be_whole():
+    broker = Broker()
+    await stable(broker)
+    broker.groups.load()
+    answer = await broker.ask(ListGroupsRequest(), 5)
+    assert (answer.error_code, answer.groups) == (E.COORDINATOR_LOAD_IN_PROGRESS, [])
+    broker.groups.start()
+    answer = await broker.ask(ListGroupsRequest(), 5)
+    assert (answer.error_code, len(answer.groups)) == (E.NONE, 1)
 
 
 # ---- DescribeGroups

@@ -54,6 +54,24 @@ async def test_a_group_is_where_its_records_lie():
 
 
 @virtual
+async def test_who_comes_while_the_log_of_a_group_is_being_read_is_told_to_come_again():
+    """What half of the records say is not what is true, and must not be written upon."""
+    coordinators = make()
+    group = one_on_each_log()[0]
+    taken_over = coordinators.add(LOGS[0], FakeJournal())
+    client = Client(taken_over, group=group)
+    assert not coordinators.is_served(group)
+    assert (await client.join()).error is E.COORDINATOR_LOAD_IN_PROGRESS
+    assert await client.commit(7) is E.COORDINATOR_LOAD_IN_PROGRESS
+    assert taken_over.fetch(group, None)[0] is E.COORDINATOR_LOAD_IN_PROGRESS
+    assert await taken_over.delete_group(group) is E.COORDINATOR_LOAD_IN_PROGRESS
+    taken_over.start()
+    assert coordinators.is_served(group)
+    assert await client.commit(7) is E.NONE
+    await coordinators.close()
+
+
+@virtual
 async def test_before_there_is_a_place_some_coordinator_answers():
     coordinators = make(lambda hashed: None)
     first, *others = coordinators
