@@ -1,4 +1,5 @@
-"""What a logstore writes down besides blocks: a promise, and a segment's final. Source: FORMAT.md.
+"""What a logstore writes down besides blocks: its identity, a promise, and a segment's final.
+Source: FORMAT.md.
 
 Each is a small file of its own, created whole or not at all under a name that says its term; so
 one that is there and cannot be read is damaged, never torn.
@@ -11,14 +12,23 @@ from typing import NamedTuple
 
 from wal_core.errors import Corrupt
 from wal_core.format.block import crc32c
-from wal_core.format.versions import FINAL, PROMISE, Format
+from wal_core.format.versions import FINAL, IDENTITY, PROMISE, Format
 from wal_core.types import Buffer
 
 _PROMISE = struct.Struct("<4sHQ16sQ16sI")
 _PROMISE_MAGIC = b"WPP1"
 _FINAL_HEAD = struct.Struct("<4sHQQQIII")
 _FINAL_MAGIC = b"WPL1"
+_IDENTITY_HEAD = struct.Struct("<4sH16sHI")
+_IDENTITY_MAGIC = b"WPD1"
 _CRC = struct.Struct("<I")
+
+
+class Identity(NamedTuple):
+    """Which disk a logstore is, and whose."""
+
+    disk: bytes  # drawn when the logstore's folder was made: what it has lost, it lost under this
+    cluster: str  # empty: of none yet
 
 
 class Promise(NamedTuple):
@@ -38,6 +48,31 @@ class Final(NamedTuple):
     term: int  # under which it was taken
     end: int  # number of data blocks
     footer: bytes  # a whole footer block
+
+
+def encode_identity(identity: Identity) -> bytes:
+    cluster = identity.cluster.encode()
+    head = _IDENTITY_HEAD.pack(_IDENTITY_MAGIC, IDENTITY.version, identity.disk, len(cluster), 0)[
+        : -_CRC.size
+    ]
+    return head + _CRC.pack(crc32c(cluster, crc32c(head))) + cluster
+
+
+def parse_identity(stored: Buffer) -> Identity:
+    """Raises Corrupt, and Invalid for a version that is not read here."""
+    if len(stored) < _IDENTITY_HEAD.size:
+        raise Corrupt(
+            f"an identity has at least {_IDENTITY_HEAD.size} bytes, there are {len(stored)}"
+        )
+    magic, version, disk, cluster_bytes, crc = _IDENTITY_HEAD.unpack_from(stored)
+    view = memoryview(stored)
+    head, cluster = view[: _IDENTITY_HEAD.size - _CRC.size], view[_IDENTITY_HEAD.size :]
+    whole = magic == _IDENTITY_MAGIC and crc == crc32c(cluster, crc32c(head))
+    _check(whole and len(cluster) == cluster_bytes, IDENTITY, version)
+    try:
+        return Identity(disk, str(cluster, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"an identity names a cluster that is no text: {error}") from error
 
 
 def encode_promise(promise: Promise) -> bytes:

@@ -43,6 +43,27 @@ _FINAL_NAME = re.compile(r"(\d{20})\.final-(\d{20})")
 T = TypeVar("T")
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Durable on return, or nobody was told of it."""
+    temporary = path.parent / f".{path.name}"
+    try:
+        create_file(path, [content], temporary)
+    except FileExistsError:
+        # An attempt whose reply was lost, or whose folder was not synced. Its content was on
+        # the device before it had a name.
+        if read_whole(path) != content:
+            # Never replied, or its term would have been refused: somebody else may have it.
+            path.unlink()
+            create_file(path, [content], temporary)
+        sync_folder(path.parent)
+
+
+def read_whole(path: Path) -> bytes:
+    """All of a small file."""
+    with opened(path, os.O_RDONLY) as fd:
+        return pread_exact(fd, os.fstat(fd).st_size, 0)
+
+
 class LogFolder:
     """Of one log."""
 
@@ -76,17 +97,7 @@ class LogFolder:
                 path.unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        path = self.path / name
-        try:
-            create_file(path, [content], self.path / f".{name}")
-        except FileExistsError:
-            # An attempt whose reply was lost, or whose folder was not synced. Its content was on
-            # the device before it had a name.
-            if _read(path) != content:
-                # Never replied, or its term would have been refused: somebody else may have it.
-                path.unlink()
-                create_file(path, [content], self.path / f".{name}")
-            sync_folder(self.path)
+        write_whole(self.path / name, content)
 
     def forget(self, before: int) -> None:
         """Remove the segments before that one: finals first, which without blocks look like damage,
@@ -183,13 +194,8 @@ def _block_at(fd: int, held: Held, log_id: int, number: int) -> BlockHeader | No
         return None
 
 
-def _read(path: Path) -> bytes:
-    with opened(path, os.O_RDONLY) as fd:
-        return pread_exact(fd, os.fstat(fd).st_size, 0)
-
-
 def _parsed(path: Path, parse: Callable[[Buffer], T]) -> T:
     try:
-        return parse(_read(path))
+        return parse(read_whole(path))
     except Corrupt as error:
         raise Corrupt(f"{path}: {error.message}") from error

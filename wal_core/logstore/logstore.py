@@ -19,9 +19,10 @@ from typing import TypeVar
 from wal_core.clock import Rng
 from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable
 from wal_core.format.block import NONCE_BYTES, BlockKind, parse_block
-from wal_core.format.logstore_records import Final, Promise
+from wal_core.format.logstore_records import Final, Identity, Promise
 from wal_core.logstore.folder import LogFolder
 from wal_core.logstore.held import Held, HeldLog
+from wal_core.logstore.identity import load_identity, write_cluster
 from wal_core.logstore.replica import Asker, Tail, Unknown
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder
@@ -57,6 +58,35 @@ class _OpenLog:
                 self.files.pop(number).close()
 
 
+class Appending:
+    """A block that was taken, and may be on its way to the disk."""
+
+    __slots__ = ("_confirmed_count", "_held", "_refused", "flight")
+
+    def __init__(
+        self,
+        flight: asyncio.Future[None] | None,
+        held: Held,
+        confirmed_count: int,
+        refused: Callable[[OSError], Unavailable],
+    ) -> None:
+        self.flight = flight
+        """None: there is nothing to wait for. Nobody but the logstore may cancel it."""
+        self._held = held
+        self._confirmed_count = confirmed_count
+        self._refused = refused
+
+    def end(self) -> int:
+        """Once it has arrived: returns and raises as `Logstore.append`."""
+        if self.flight is not None:
+            try:
+                self.flight.result()
+            except OSError as error:
+                raise self._refused(error) from error
+        self._held.confirm(self._confirmed_count)
+        return self._held.stored_count
+
+
 class Logstore:
     """A Replica, in a folder of its own."""
 
@@ -65,6 +95,8 @@ class Logstore:
         self.bytes_max = bytes_max
         self.held_bytes = 0
         """Of all blocks that are here or on their way."""
+        self.identity = Identity(bytes(NONCE_BYTES), "")
+        """Known once it is open."""
         self._rng = rng
         self._writer = writer
         self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "logstore")
@@ -72,11 +104,14 @@ class Logstore:
         self._logs: dict[int, _OpenLog] = {}
         self._lines: dict[int, asyncio.Lock] = {}
         self._damaged: dict[int, str] = {}
+        self._binding = asyncio.Lock()
         self._lock_fd = -1
 
     async def open(self) -> None:
         """Find out what is held. A log that is damaged is told of, and gets no replies."""
         self._lock_fd = await self._run(self._take_lock)
+        drawn = self._rng.random_bytes(NONCE_BYTES)
+        self.identity = await self._run(lambda: load_identity(self.root, drawn))
         for name in await self._run(lambda: sorted(path.name for path in self.root.iterdir())):
             if not name.isdecimal():
                 continue
@@ -101,6 +136,23 @@ class Logstore:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def check_cluster(self, cluster: str) -> None:
+        """Raises Invalid for another one than this logstore belongs to."""
+        if self.identity.cluster not in ("", cluster):
+            raise Invalid(
+                f"{self.root} belongs to cluster {self.identity.cluster}, not to {cluster}: "
+                "give this one a logstore of its own"
+            )
+
+    async def belong_to(self, cluster: str) -> None:
+        """To that cluster and no other from now on."""
+        async with self._binding:
+            self.check_cluster(cluster)
+            if cluster != self.identity.cluster:
+                bound = self.identity._replace(cluster=cluster)
+                await self._run(lambda: write_cluster(self.root, bound))
+                self.identity = bound
 
     # -- promises ------------------------------------------------------------------------------
 
@@ -150,9 +202,15 @@ class Logstore:
         """Take a whole data block; returns how many of its segment are on the disk now, which are
         fewer if one before it is missing. May be repeated. Raises NoRoom, Invalid for a block that
         differs from the one there."""
+        appending = self.begin_append(asker, stored)
+        if appending.flight is not None:
+            await asyncio.wait((appending.flight,))
+        return appending.end()
+
+    def begin_append(self, asker: Asker, stored: Buffer) -> Appending:
+        """As `append`, for who has no task to wait in."""
         log = self._promised(asker)
-        block = parse_block(stored)
-        header = block.header
+        header = parse_block(stored).header
         if header.kind != BlockKind.DATA or header.log_id != asker.log_id:
             raise Invalid("not a data block of the log", log_id=asker.log_id)
         held = log.held.check_block(header)
@@ -167,13 +225,7 @@ class Logstore:
             held.take(header)
             self.held_bytes += header.total_bytes
             flight = self._submit(log, held, header.segment, stored)
-        if flight is not None:
-            try:
-                await asyncio.shield(flight)
-            except OSError as error:
-                raise self._room.refused(str(self.root), error) from error
-        held.confirm(header.durable_count)
-        return held.stored_count
+        return Appending(flight, held, header.durable_count, self._refused)
 
     def _submit(
         self, log: _OpenLog, held: Held, segment: int, stored: Buffer
@@ -289,7 +341,10 @@ class Logstore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except OSError as error:
-            raise self._room.refused(str(self.root), error) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> Unavailable:
+        return self._room.refused(str(self.root), error)
 
 
 def _loading(folder: LogFolder, log_id: int) -> Callable[[], HeldLog | None]:

@@ -28,10 +28,13 @@ from wal_core.format.checkpoint import encode_piece, iter_piece
 from wal_core.format.footer import Footer, encode_footer_payload
 from wal_core.format.logstore_records import (
     Final,
+    Identity,
     Promise,
     encode_final,
+    encode_identity,
     encode_promise,
     parse_final,
+    parse_identity,
     parse_promise,
 )
 from wal_core.format.sealed_index import SealedIndex, encode_index
@@ -80,9 +83,14 @@ def end_note_of(stored: bytes, version: int) -> bytes:
     return body + struct.pack("<I", crc32c(body))
 
 
-def final_of(stored: bytes, version: int) -> bytes:
-    head, footer = field(4)(stored, version)[:38], stored[42:]
-    return head + struct.pack("<I", crc32c(footer, crc32c(head))) + footer
+def headed(head_bytes: int) -> Callable[[bytes, int], bytes]:
+    """A head that ends with the CRC of itself and what is behind it."""
+
+    def of(stored: bytes, version: int) -> bytes:
+        head, behind = field(4)(stored, version)[: head_bytes - 4], stored[head_bytes:]
+        return head + struct.pack("<I", crc32c(behind, crc32c(head))) + behind
+
+    return of
 
 
 def other_json(stored: bytes, version: int) -> bytes:
@@ -144,7 +152,13 @@ CASES = {
             end_note_of,
             parse_promise,
         ),
-        Case(versions.FINAL, encode_final(Final(1, 2, 3, 4, b"footer")), final_of, parse_final),
+        Case(versions.FINAL, encode_final(Final(1, 2, 3, 4, b"footer")), headed(42), parse_final),
+        Case(
+            versions.IDENTITY,
+            encode_identity(Identity(bytes(16), "cluster")),
+            headed(28),
+            parse_identity,
+        ),
         Case(versions.LOCK_FILE, lock_file(), other_json, _noted_term),
     )
 }
