@@ -54,8 +54,8 @@ class Replica(Protocol):
     what can never be taken; Corrupt, for what was damaged on its way or on the disk; and
     Unavailable, for all that may pass.
 
-    Many calls may be under way at once. They take effect in the order in which they were begun, as
-    long as none of them is Unavailable.
+    Many calls may be under way at once. Those of one task take effect in the order in which they
+    were made, as long as none of them is Unavailable.
     """
 
     async def join(self, log_id: int, term: int, nonce: bytes) -> bytes:

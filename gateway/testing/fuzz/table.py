@@ -16,6 +16,7 @@ from protocol.testing import fuzz_batches as batches
 from protocol.testing import fuzz_messages as messages
 from wal_core import Corrupt, Invalid
 from wal_core.testing import fuzz_blocks as blocks
+from wal_core.testing import fuzz_logstores as logstores
 from wal_core.testing import fuzz_sealed as sealed
 from wal_core.testing import fuzz_texts as texts
 
@@ -56,6 +57,13 @@ TARGETS: tuple[Target[Any], ...] = (
            sealed.sealed_index_seeds),
     Target("marker", texts.decode_marker, (Invalid,), _nothing, texts.marker_seeds),
     Target("lock", texts.decode_lock, (Invalid,), texts.check_lock, texts.lock_seeds),
+    # what logstores keep, and what is said to them and by them
+    Target("logstore_record", logstores.decode_record, _REFUSED, logstores.check_record,
+           logstores.records_seeds),
+    Target("logstore_frames", logstores.decode_frames, (Corrupt,), logstores.check_frames,
+           logstores.frames_seeds),
+    Target("logstore_head", logstores.decode_head, (Corrupt,), logstores.check_head,
+           logstores.heads_seeds),
     # what rides on a log
     Target("metadata_record", state.decode_metadata_record, _REFUSED,
            state.check_metadata_record, state.metadata_seeds),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wal_core.errors import Fenced, Invalid, NoRoom, Unavailable
-from wal_core.logstore.replica import Asker, Promised, Tail, Unknown
+from wal_core.logstore.replica import Asker, Promised, Replica, Tail, Unknown
 from wal_core.logstore.tests.logstores import (
     LOG,
     NONCE_A,
@@ -25,6 +25,12 @@ from wal_core.testing.seeds import stream
 from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import run
 from wal_core.testing.sim_system import installed
+
+
+async def test_a_logstore_is_a_replica_by_itself(tmp_path: Path):
+    store: Replica = logstore(tmp_path)
+    with pytest.raises(Unknown):
+        await store.look(Asker(LOG, b"", 0, b""))
 
 
 async def test_blocks_are_taken_in_order_and_told_with_the_promise(tmp_path: Path):
@@ -70,11 +76,17 @@ class StuckWriter(ExecutorFileWriter):
     def __init__(self) -> None:
         super().__init__(SystemFileOps())
         self.waiting: list[WriteJob] = []
+        self.is_stuck = True
 
     def submit(self, job: WriteJob) -> None:
-        self.waiting.append(job)
+        if self.is_stuck:
+            self.waiting.append(job)
+        else:
+            super().submit(job)
 
     def go_on(self) -> None:
+        """From now on."""
+        self.is_stuck = False
         for job in self.waiting:
             super().submit(job)
 
