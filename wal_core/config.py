@@ -8,7 +8,7 @@ from typing import Literal
 
 from wal_core.errors import Invalid
 
-Mode = Literal["file", "object"]
+Mode = Literal["file", "object", "quorum"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -117,6 +117,9 @@ class LogConfig:
         (5 to 300 ms a write, paid by the write) wants several larger writes at once."""
         if mode == "file":
             return cls()
+        if mode == "quorum":
+            # Nothing stays where it is: what is sealed leaves the logstores.
+            return cls(reference_bytes_min=1 << 62)
         return cls(
             block_bytes_max=8 * MIB,
             gather_bytes=8 * MIB,

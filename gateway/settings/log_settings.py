@@ -11,8 +11,8 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from gateway.settings.config import LATE_READ_BYTES_MAX, Config, Mode
-from wal_core import CloudSettings, LogConfig
+from gateway.settings.config import LATE_READ_BYTES_MAX, Config
+from wal_core import CloudSettings, LogConfig, Mode
 
 
 class WriteRate(NamedTuple):

@@ -50,6 +50,7 @@ class BlockKind(IntEnum):
     FENCE = 3  # footer, by a successor
     MANIFEST = 4  # in no slot: see manifest.py
     INDEX = 5  # in no slot: see sealed_index.py
+    POINTER = 6  # in no slot: see quorum/pointers.py
 
 
 FOOTER_KINDS = frozenset({BlockKind.COMPLETE, BlockKind.FENCE})

@@ -68,5 +68,6 @@ LOCK_FILE = Format("the lock file of a log", 1, 1)
 IDENTITY = Format("the identity of a logstore", 1, 1)
 PROMISE = Format("a promise of a logstore", 1, 1)
 FINAL = Format("a final of a logstore", 1, 1)
+POINTER = Format("a pointer to the tail of a log", 1, 1)
 HANDOVER = Format("a call for a handover", 1, 1)
 """Written only: whoever finds a call heeds it, whatever it says."""

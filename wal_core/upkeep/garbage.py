@@ -40,7 +40,7 @@ def garbage_of(
     if store.segment_is_one_object:
         return [] if keep else [Garbage(due_ms=due_ms, segment=segment)]
     rows = [Garbage(due_ms=due_ms, segment=segment, keep=keep)]
-    if tables.kind == BlockKind.FENCE:
+    if tables.kind == BlockKind.FENCE and not store.claims:
         # An earlier writer, paused before it was fenced, must go on finding this slot taken. What
         # it had sent for the slots behind may arrive as late, and goes with the fence.
         rows = [

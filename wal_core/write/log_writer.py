@@ -69,7 +69,8 @@ class LogWriter:
         self._allowance = budgets.unconfirmed
 
         # Where a lock decides, an opener does not race for slots.
-        self._listener = None if store.locks else Listener(store.objects, config.log_id)
+        quiet = store.locks or store.claims
+        self._listener = None if quiet else Listener(store.objects, config.log_id)
         self._gate = FlushGate(config, self._listener, budgets.writes)
         self.tail = Tail(budgets.tails)
         self.flushed = Written()

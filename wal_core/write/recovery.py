@@ -92,6 +92,8 @@ class Recovery:
 
     async def run(self) -> None:
         """Recover. The caller unlocks the store if this raises."""
+        if self._store.claims:
+            await self._ask()
         self.term = await self._store.lock(self._log_id)
         self.locked = True
         try:
@@ -134,6 +136,8 @@ class Recovery:
                 await self._store.note_term(self._log_id, self.term)
         else:
             await self._own_the_past()
+            if self._store.claims:
+                await self._persist(lambda: self._store.note_term(self._log_id, self.term))
             if self._called:
                 await hang_up(self._store.objects, self._log_id, self._persist)
 
@@ -241,6 +245,8 @@ class Recovery:
         try:
             await self._persist(lambda: self._store.append(slot, encoded.pieces, final=True))
         except Fenced:
+            if self._store.claims:
+                raise  # it was taken by a later claim, not by a block
             return False
         self.newest_footers[index.segment] = Footer(BlockKind.FENCE, index.segment, term, payload)
         self.chain.append(Completed(index.segment))

@@ -28,6 +28,9 @@ async def check(
     the call may still be on its way. Raises Fenced if another had taken the log by then."""
     if store.locks:
         return
+    if store.claims:
+        await persist(lambda: store.check_claim(tenure.log_id))
+        return
     active, chain = contents.active, contents.chain
     # An opener's fence goes into the first free slot; what we write meanwhile may be there first.
     if active is None:

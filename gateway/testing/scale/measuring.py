@@ -20,11 +20,10 @@ from gateway.broker.producer_state import ProducerMemory
 from gateway.cluster.view import Node
 from gateway.groups import GroupCoordinator, group_config
 from gateway.server import Gateway
-from gateway.settings.config import Config
+from gateway.settings.config import Config, Mode
 from gateway.testing.scale.filling import Size, append, fill
 from wal_core import (
     Budgets,
-    Mode,
     SegmentStore,
     SteadyClock,
     SystemClock,

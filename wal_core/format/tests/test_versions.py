@@ -40,6 +40,7 @@ from wal_core.format.logstore_records import (
 from wal_core.format.sealed_index import SealedIndex, encode_index
 from wal_core.format.tests.test_block import PAGE
 from wal_core.format.versions import Format
+from wal_core.quorum.pointers import Pointer, decode_pointer, encode_pointer
 from wal_core.stores.manifests import Manifest, decode_manifest, encode_manifest
 from wal_core.stores.opening import _compare, _parse
 from wal_core.stores.segments.end_note import EndNote, encode_end_note, parse_end_note
@@ -158,6 +159,12 @@ CASES = {
             encode_identity(Identity(bytes(16), "cluster")),
             headed(28),
             parse_identity,
+        ),
+        Case(
+            versions.POINTER,
+            encode_pointer(Pointer(number=3, term=1, segment=2, ensemble=())),
+            other_json,
+            decode_pointer,
         ),
         Case(versions.LOCK_FILE, lock_file(), other_json, _noted_term),
     )

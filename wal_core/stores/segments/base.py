@@ -41,6 +41,9 @@ class SegmentStore(Protocol):
     locks: bool
     """True: `lock` keeps every other writer out. False: whoever fills a slot first owns it, and
     taking over means filling the next slot oneself."""
+    claims: bool
+    """True: `lock` takes the log from whoever has it, whose appends raise Fenced from then on, and
+    the term it returns is the one below that of the claim. Fenced is final then."""
     segment_is_one_object: bool
     """True: all blocks of a segment share an object. False: each is one."""
 
@@ -64,7 +67,13 @@ class SegmentStore(Protocol):
         ...
 
     async def note_term(self, log_id: int, term: int) -> None:
-        """Remember a term nobody has written under yet; a store without locks need not."""
+        """Remember a term nobody has written under yet; a store without locks need not. After a
+        claim: the opening is over, and nobody of a lower term may come behind it; raises Fenced."""
+        ...
+
+    async def check_claim(self, log_id: int) -> None:
+        """Raises Fenced if another had claimed the log before the call. Where nobody claims, it
+        does nothing."""
         ...
 
     async def unlock(self, log_id: int) -> None:

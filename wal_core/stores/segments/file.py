@@ -65,6 +65,7 @@ class FileSegmentStore:
 
     mode: Mode = "file"
     locks = True
+    claims = False
     segment_is_one_object = True
 
     def __init__(
@@ -109,6 +110,9 @@ class FileSegmentStore:
     async def note_term(self, log_id: int, term: int) -> None:
         fd = self._lock_fds[log_id]
         await self._run(lambda: _note_term(fd, term))
+
+    async def check_claim(self, log_id: int) -> None:
+        """The lock keeps others out."""
 
     async def unlock(self, log_id: int) -> None:
         pending = [job for slot, job in self._writing.items() if slot.log_id == log_id]

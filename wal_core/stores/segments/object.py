@@ -31,6 +31,7 @@ class ObjectSegmentStore:
 
     mode: Mode = "object"
     locks = False
+    claims = False
     segment_is_one_object = False
 
     def __init__(
@@ -46,6 +47,9 @@ class ObjectSegmentStore:
 
     async def note_term(self, log_id: int, term: int) -> None:
         """Terms are noted by the fence every open leaves behind."""
+
+    async def check_claim(self, log_id: int) -> None:
+        """There is none: who fills a slot first owns it."""
 
     async def unlock(self, log_id: int) -> None:
         """There is no lock: the next opener fences."""

@@ -1,4 +1,4 @@
-"""The segment-store contract, run by file, object on a folder, and object in memory."""
+"""The segment-store contract, run by file, object on a folder and in memory, and quorum."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from wal_core import Corrupt, Entry, LogConfig, Unavailable, open_store
+from wal_core import Corrupt, Entry, Invalid, LogConfig, Unavailable, open_store
 from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_payload
 from wal_core.format.places import Slot
 from wal_core.format.segment_index import SegmentIndex
+from wal_core.quorum.tests.places import Place
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import read_block
 from wal_core.stores.segments import file as file_module
@@ -21,8 +22,18 @@ PERSIST = Persistence(LogConfig(), CountingRng())
 NONCE = bytes(range(16))
 
 
-@pytest.fixture(params=["file", "folder", "memory"])
+@pytest.fixture(params=["file", "folder", "memory", "quorum"])
 async def store(request, tmp_path):
+    if request.param == "quorum":
+        place = Place(tmp_path)
+        await place.start("A", "B", "C")
+        made = place.store()
+        await made.lock(0)
+        yield made
+        await made.unlock(0)
+        await made.close()
+        await place.close()
+        return
     mode = "file" if request.param == "file" else "object"
     location = "memory:" if request.param == "memory" else str(tmp_path)
     made = await open_store(location, mode)
@@ -108,7 +119,11 @@ async def test_a_cancelled_append_may_be_repeated(store):
 
 async def test_the_wrong_block_in_a_slot_is_corrupt(store):
     pieces = data(0, 1)
-    await store.append(Slot(0, 0, 0, 0), pieces, final=False)
+    if store.mode == "quorum":
+        with pytest.raises(Invalid, match="another slot"):
+            await store.append(Slot(0, 0, 0, 0), pieces, final=False)
+    else:
+        await store.append(Slot(0, 0, 0, 0), pieces, final=False)
     with pytest.raises(Corrupt):
         place = store.place(Slot(0, 0, 0, 0), sum(map(len, pieces)))
         await read_block(store.objects, place)

@@ -1,0 +1,269 @@
+"""The way to one logstore: a promise, then blocks and finals in order, many at once.
+
+Whatever goes wrong on it, the lane begins again: the promise tells what is there, and it goes on
+behind that. So no logstore has gaps, and a slow one is in nobody's way. What is not in memory any
+more it has from the other logstores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterator
+from functools import partial
+from typing import Protocol, TypeVar
+
+from wal_core.errors import Invalid, Unavailable, WalError
+from wal_core.format.block import parse_header
+from wal_core.logstore.replica import Asker, Promised, Replica, Tail, Unknown
+from wal_core.quorum.members import Logstores, Member
+from wal_core.quorum.part import Part
+
+REPLY_S = 5.0
+"""Who takes longer for one reply is taken for one that does not answer."""
+_FLIGHTS_MAX_COUNT = 256
+_FLIGHTS_BYTES_MAX = 32 * 1024 * 1024
+_COPY_BYTES = 1024 * 1024
+_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.05, 2.0
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """Of a lane."""
+
+    parts: dict[int, Part]
+    first: int
+
+    def peers(self, part: Part, but: Member, number: int) -> list[Lane]:
+        """Who has a block of a segment."""
+        ...
+
+    def lane_changed(self) -> None: ...
+
+
+class Lane:
+    """Of one member, under one promise. `start` it, and `stop` it."""
+
+    def __init__(self, owner: Owner, logstores: Logstores, member: Member, asker: Asker) -> None:
+        self.member = member
+        self.asker = asker
+        self.replica: Replica | None = None
+        self.tails: dict[int, Tail] = {}  # as told with the promise
+        self.is_up = False
+        self.is_lost = False  # nothing will come of it
+        self.refused_by = 0  # the term of somebody else's promise
+        self.trouble: Exception | None = None
+        self._owner = owner
+        self._logstores = logstores
+        self._wake = asyncio.Event()
+        self._part: Part | None = None  # being sent
+        self._sent = 0  # blocks of it
+        self._flights: dict[asyncio.Task[int], int] = {}
+        self._flying_bytes = 0
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Ask for the promise, and go on."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(_tell)
+
+    async def stop(self) -> None:
+        """What is on its way may arrive or not."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def poke(self, part: Part) -> None:
+        """There is something new in a segment."""
+        if self._part is part and self.is_up and self._error is None:
+            self._send(part)
+        self._wake.set()
+
+    async def still_promised(self) -> bool:
+        """Ask whether it is; False as well if there is no answer."""
+        if self.replica is None:
+            return False
+        try:
+            await _in_time(self.replica.promise(self.asker))
+        except Promised as error:
+            self.refused_by = error.term
+        except (WalError, TimeoutError):
+            return False
+        return not self.refused_by
+
+    async def forget(self, before: int) -> None:
+        """Remove segments. Who does not hear of it hears of it with the next promise."""
+        assert self.replica is not None
+        try:
+            await _in_time(self.replica.forget(self.asker, before))
+        except (WalError, TimeoutError) as error:
+            _logger.warning("logstore %s keeps old segments: %s", self.member.store, error)
+
+    # -- coming and going ------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        pause_s = _PAUSE_FIRST_S
+        while True:
+            try:
+                await self._promise()
+                pause_s = _PAUSE_FIRST_S
+                while True:
+                    await self._feed()
+            except Promised as error:
+                self.refused_by, self.trouble = error.term, error
+                return
+            except (Unknown, Invalid) as error:
+                _logger.error("logstore %s is of no use any more: %s", self.member.store, error)
+                self.is_lost, self.trouble = True, error
+                return
+            except (WalError, TimeoutError, OSError) as error:
+                if self.trouble is None:
+                    _logger.warning("logstore %s: %s", self.member.store, error or "no answer")
+                self.trouble = error
+            finally:
+                self.is_up = False
+                self._drop_flights()
+                self._owner.lane_changed()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    async def _promise(self) -> None:
+        replica = self._logstores.replica(self.member.store)
+        if replica is None:
+            raise Unavailable(f"logstore {self.member.store} is not registered")
+        tails = await _in_time(replica.promise(self.asker))
+        self.replica = replica
+        self.tails = {tail.segment: tail for tail in tails}
+        for tail in tails:
+            part = self._owner.parts.get(tail.segment)
+            if part is not None and self.member in part.ensemble:
+                part.heard(self.member, tail.end)
+        if tails and tails[0].segment < self._owner.first:
+            await _in_time(replica.forget(self.asker, self._owner.first))
+        self._error = self.trouble = None
+        self.is_up = True
+        self._owner.lane_changed()
+
+    def _drop_flights(self) -> None:
+        flights, self._flights, self._flying_bytes = self._flights, {}, 0
+        self._part = None
+        for task in flights:
+            task.cancel()
+
+    # -- one segment after the other -------------------------------------------------------
+
+    async def _feed(self) -> None:
+        for number in sorted(self._owner.parts):
+            part = self._owner.parts[number]
+            if self.member in part.ensemble and self.member not in part.ended:
+                await self._feed_part(part)
+                return
+        await self._woken()
+
+    async def _feed_part(self, part: Part) -> None:
+        assert self.replica is not None
+        self._part, self._sent = part, min(part.ends.get(self.member, 0), part.count)
+        while part.number in self._owner.parts:
+            if self._error is not None:
+                raise self._error
+            if self._sent < min(part.window_start, part.count) and not self._flights:
+                await self._copy(self.replica, part)
+                continue
+            self._send(part)
+            final = part.final
+            if final is not None and self._sent >= final.end and not self._flights:
+                await _in_time(self.replica.end(self.asker, final))
+                part.took_final(self.member)
+                self._owner.lane_changed()
+                break
+            await self._woken()
+        self._part = None
+
+    async def _woken(self) -> None:
+        self._wake.clear()
+        if self._error is not None:
+            raise self._error
+        try:
+            async with asyncio.timeout(REPLY_S if self._flights else None):
+                await self._wake.wait()
+        except TimeoutError:
+            raise Unavailable(f"logstore {self.member.store} does not answer") from None
+
+    def _send(self, part: Part) -> None:
+        """All that may be on its way at once."""
+        assert self.replica is not None
+        loop = asyncio.get_running_loop()
+        while self._sent < part.count and (stored := part.blocks.get(self._sent)) is not None:
+            full = len(self._flights) >= _FLIGHTS_MAX_COUNT
+            if full or (self._flights and self._flying_bytes + len(stored) > _FLIGHTS_BYTES_MAX):
+                return
+            task = loop.create_task(_as_task(self.replica.append(self.asker, stored)))
+            self._flights[task] = len(stored)
+            self._flying_bytes += len(stored)
+            number = self._sent
+            task.add_done_callback(partial(self._landed, part, number))
+            self._sent += 1
+
+    def _landed(self, part: Part, number: int, task: asyncio.Task[int]) -> None:
+        size = self._flights.pop(task, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if size is None:
+            return  # of an attempt that was given up
+        self._flying_bytes -= size
+        if error is not None:
+            self._error = self._error or error
+        elif task.result() <= number:
+            self._error = self._error or Unavailable("a block before it has not arrived")
+        else:
+            part.heard(self.member, task.result())
+        self._wake.set()
+
+    async def _copy(self, replica: Replica, part: Part) -> None:
+        """Some of what is not in memory any more, or never was."""
+        peers = self._owner.peers(part, self.member, self._sent)
+        for peer in peers:
+            assert peer.replica is not None
+            reading = peer.replica.read(
+                peer.asker, part.number, self._sent, _COPY_BYTES, recovering=True
+            )
+            try:
+                stored = await _in_time(reading)
+            except (WalError, TimeoutError):
+                continue
+            for block in split(stored):
+                if self._sent < part.count:
+                    end = await _in_time(replica.append(self.asker, block))
+                    part.heard(self.member, end)
+                    self._sent += 1
+            if stored:
+                return
+        raise Unavailable(f"no other logstore tells block {self._sent} of segment {part.number}")
+
+
+def split(stored: bytes) -> Iterator[bytes]:
+    """Blocks that follow each other. Raises Corrupt."""
+    view, at = memoryview(stored), 0
+    while at < len(view):
+        end = at + parse_header(view[at:]).total_bytes
+        yield bytes(view[at:end])
+        at = end
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("a lane has stopped", exc_info=error)
+
+
+async def _as_task(reply: Awaitable[T]) -> T:
+    return await reply
+
+
+async def _in_time(reply: Awaitable[T]) -> T:
+    async with asyncio.timeout(REPLY_S):
+        return await reply

@@ -1,0 +1,325 @@
+"""The tail of a log in the hands of whoever has claimed it: opening it, writing it, trimming it.
+
+To claim is to be promised the log by two of three logstores. Their replies tell how far each
+segment goes; what is decided from them is made a final, under our own term, before anything is
+built on it. The rules bear the names they have in wal_core/testing/quorum_model/rules.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from wal_core.clock import Rng
+from wal_core.errors import Fenced, Unavailable, WalError
+from wal_core.format.block import NONCE_BYTES
+from wal_core.format.logstore_records import Final
+from wal_core.logstore.replica import Asker, Promised, Tail
+from wal_core.quorum.lane import REPLY_S, Lane
+from wal_core.quorum.members import (
+    ACKS_COUNT,
+    COVERAGE_COUNT,
+    REPLICAS_COUNT,
+    Candidate,
+    Ensemble,
+    Logstores,
+    Member,
+    chosen,
+    encode_ensemble,
+    parse_ensemble,
+)
+from wal_core.quorum.part import Part
+from wal_core.quorum.pointers import Pointer, Pointers
+from wal_core.stores.objects.base import ObjectStore
+from wal_core.types import Buffer
+
+CLAIM_S = 10.0
+"""How long two of three are waited for, at each step of a claim."""
+_CLAIMS_MAX_COUNT = 20
+_PAUSE_S = 0.1
+
+_logger = logging.getLogger(__name__)
+
+
+class OwnedTail:
+    """Of one log, from `claim` to `release`."""
+
+    def __init__(self, log_id: int, logstores: Logstores, objects: ObjectStore, rng: Rng) -> None:
+        self.log_id = log_id
+        self.parts: dict[int, Part] = {}
+        self.first = 0  # no earlier segment is here
+        self.term = 0
+        self.error: WalError | None = None
+        self._logstores = logstores
+        self._rng = rng
+        self._nonce = rng.random_bytes(NONCE_BYTES)
+        self._pointers = Pointers(objects, log_id, self._nonce)
+        self._pointer: Pointer | None = None  # the newest, as far as we know
+        self._moving = asyncio.Lock()
+        self._lanes: dict[Member, Lane] = {}
+        self._ensemble: Ensemble = ()  # of the next segment that begins
+        self._changed = asyncio.Event()
+        self._claimed = False
+
+    # -- claiming --------------------------------------------------------------------------
+
+    async def claim(self, term_seen: int) -> None:
+        """Take the log over under a term above that one and all that were promised, and find what
+        is there. Raises Unavailable without two of three."""
+        self._pointer = await self._pointers.newest() or await self._first_pointer(term_seen)
+        self.first = self._pointer.segment
+        self.term = max(self._pointer.term, term_seen) + 1
+        for _ in range(_CLAIMS_MAX_COUNT):
+            try:
+                await self._recover(self._pointer)
+                self._claimed = True
+                return
+            except Promised as error:
+                await self._stop_lanes()
+                self.parts.clear()
+                self.term = max(self.term, error.term) + 1
+            # Two who outbid each other must not do so in step.
+            await asyncio.sleep(_PAUSE_S * (0.5 + self._rng.random()))
+        raise Unavailable("others go on claiming the log", log_id=self.log_id)
+
+    async def _first_pointer(self, term_seen: int) -> Pointer:
+        """Nobody has opened the log yet: choose three, who join before anything names them."""
+        members: list[Member] = []
+        rows = list(self._logstores.candidates())
+        picked: list[Candidate] = []
+        while len(picked) < REPLICAS_COUNT:
+            row = chosen(rows, picked)
+            if row is None:
+                raise Unavailable(
+                    f"quorum mode needs {REPLICAS_COUNT} logstores, {len(rows)} are registered",
+                    log_id=self.log_id,
+                )
+            picked.append(row)
+        for row in picked:
+            members.append(await self._joined(row.store, term_seen + 1))
+        pointer = Pointer(number=0, term=0, segment=0, ensemble=tuple(members))
+        try:
+            await self._pointers.commit(pointer)
+        except Fenced:
+            found = await self._pointers.newest()
+            if found is None:
+                raise
+            return found
+        return pointer
+
+    async def _joined(self, store: str, term: int) -> Member:
+        replica = self._logstores.replica(store)
+        if replica is None:
+            raise Unavailable(f"logstore {store} is not registered", log_id=self.log_id)
+        while True:
+            try:
+                async with asyncio.timeout(REPLY_S):
+                    return Member(store, await replica.join(self.log_id, term, self._nonce))
+            except TimeoutError:
+                raise Unavailable(f"logstore {store} does not answer") from None
+            except Promised as error:
+                if self._claimed:
+                    raise
+                term = error.term + 1
+
+    async def _recover(self, pointer: Pointer) -> None:
+        """Segment by segment: what was ended is ended again, under our term; the first that was not
+        is left to be ended by who has read it."""
+        number, ensemble = pointer.segment, pointer.ensemble
+        while True:
+            await self._promised(ensemble)
+            lanes = [lane for lane in self._lanes_of(ensemble) if lane.is_up]
+            replies = [lane.tails.get(number, Tail(number, 0, None)) for lane in lanes]
+            self._ensemble = ensemble
+            end, seen = decide(replies)
+            part = self._begin_part(number, end)
+            if seen is None:
+                return
+            part.propose(seen._replace(term=self.term))
+            self._poke(part)
+            await self._until(partial(_is_chosen, part), ensemble)
+            ensemble, _ = parse_ensemble(seen.footer)
+            number += 1
+
+    async def _promised(self, ensemble: Ensemble) -> None:
+        for member in ensemble:
+            if member not in self._lanes:
+                asker = Asker(self.log_id, member.birth, self.term, self._nonce)
+                self._lanes[member] = Lane(self, self._logstores, member, asker)
+                self._lanes[member].start()
+        lanes = self._lanes_of(ensemble)
+        await self._until(lambda: sum(lane.is_up for lane in lanes) >= COVERAGE_COUNT, ensemble)
+
+    async def _until(self, is_so: Callable[[], bool], ensemble: Ensemble) -> None:
+        """Raises Promised once that cannot come true under our term, Unavailable if it does not."""
+        lanes = self._lanes_of(ensemble)
+        try:
+            async with asyncio.timeout(CLAIM_S):
+                while not is_so():
+                    self._check_lanes(lanes)
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            self._check_lanes(lanes, late=True)
+            told = "; ".join(f"{lane.member.store}: {lane.trouble or 'up'}" for lane in lanes)
+            raise Unavailable(
+                f"two of three logstores are needed ({told})", log_id=self.log_id
+            ) from None
+
+    def _check_lanes(self, lanes: list[Lane], *, late: bool = False) -> None:
+        refused = [lane.refused_by for lane in lanes if lane.refused_by]
+        settled = sum(lane.is_up or lane.is_lost or lane.refused_by > 0 for lane in lanes)
+        if refused and (late or settled == len(lanes) or len(refused) >= COVERAGE_COUNT):
+            raise Promised(
+                "another opener was promised the log", log_id=self.log_id, term=max(refused)
+            )
+        lost = [lane.member.store for lane in lanes if lane.is_lost]
+        if len(lost) >= COVERAGE_COUNT:
+            raise Unavailable(
+                f"logstores {', '.join(lost)} have lost the log: two of three are needed",
+                log_id=self.log_id,
+            )
+
+    async def own(self) -> None:
+        """Tell our term where no lower one comes behind it: the last step of an opening. Raises
+        Fenced if the pointer has moved since it began: what seemed missing was trimmed."""
+        assert self._pointer is not None
+        await self._move(self._pointer.segment, self._pointer.ensemble)
+
+    async def check(self) -> None:
+        """Raises Fenced if another has claimed the log before the call, as two of three know."""
+        if self.error is not None:
+            raise self.error
+        lanes = self._lanes_of(self._ensemble)
+        agreed_count = sum(await asyncio.gather(*(lane.still_promised() for lane in lanes)))
+        self.lane_changed()
+        if self.error is not None:
+            raise self.error
+        if agreed_count < COVERAGE_COUNT:
+            raise Unavailable("two of three logstores do not answer", log_id=self.log_id)
+
+    async def release(self) -> None:
+        """Nothing is asked of anybody any more."""
+        self._fail(Unavailable("the log was released", log_id=self.log_id))
+        await self._stop_lanes()
+
+    async def _stop_lanes(self) -> None:
+        lanes, self._lanes = self._lanes, {}
+        await asyncio.gather(*(lane.stop() for lane in lanes.values()))
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def append(self, segment: int, number: int, stored: bytes) -> None:
+        """A block; confirmed on return. May be repeated."""
+        part = self._part(segment)
+        future = part.add(number, stored)
+        self._poke(part)
+        await asyncio.shield(future)
+
+    async def end(self, segment: int, end: int, footer: Buffer) -> None:
+        """A segment ends behind so many blocks, all of which are confirmed or were decided on; the
+        final is chosen on return. May be repeated."""
+        part = self._part(segment)
+        if part.final is None:
+            named = self._next_ensemble(part)
+            stored = encode_ensemble(named) + bytes(footer)
+            final = Final(self.log_id, segment, self.term, end, stored)
+            self._ensemble = named
+        else:
+            final = part.final
+        future = part.propose(final)
+        self._poke(part)
+        await asyncio.shield(future)
+
+    def _part(self, segment: int) -> Part:
+        if self.error is not None:
+            raise self.error
+        return self.parts.get(segment) or self._begin_part(segment, 0)
+
+    def _begin_part(self, segment: int, count: int) -> Part:
+        part = self.parts[segment] = Part(segment, self._ensemble, count)
+        for lane in self._lanes_of(self._ensemble):
+            if lane.is_up and segment in lane.tails:
+                part.heard(lane.member, lane.tails[segment].end)
+        return part
+
+    def _next_ensemble(self, part: Part) -> Ensemble:
+        return part.ensemble
+
+    # -- trimming --------------------------------------------------------------------------
+
+    async def trim(self, before: int) -> None:
+        """The bucket has all segments before that one: logstores need not keep them."""
+        if before <= self.first:
+            return
+        part = self.parts.get(before)
+        await self._move(before, part.ensemble if part is not None else self._ensemble)
+        for number in [number for number in self.parts if number < before]:
+            del self.parts[number]
+        self.first = before
+        lanes = [lane for lane in self._lanes.values() if lane.is_up]
+        await asyncio.gather(*(lane.forget(before) for lane in lanes))
+
+    async def _move(self, segment: int, ensemble: Ensemble) -> None:
+        async with self._moving:
+            last = self._pointer
+            assert last is not None
+            moved = Pointer(
+                number=last.number + 1, term=self.term, segment=segment, ensemble=ensemble
+            )
+            await self._pointers.commit(moved)
+            self._pointer = moved
+
+    # -- lanes -----------------------------------------------------------------------------
+
+    def _lanes_of(self, ensemble: Ensemble) -> list[Lane]:
+        return [self._lanes[member] for member in ensemble if member in self._lanes]
+
+    def _poke(self, part: Part) -> None:
+        for lane in self._lanes_of(part.ensemble):
+            lane.poke(part)
+
+    def peers(self, part: Part, but: Member, number: int) -> list[Lane]:
+        """Who has a block of a segment."""
+        return [
+            lane
+            for lane in self._lanes_of(part.ensemble)
+            if lane.is_up and lane.member != but and part.ends.get(lane.member, 0) > number
+        ]
+
+    def readers(self, part: Part, number: int) -> list[Lane]:
+        """As `peers`, all of them, for somebody else."""
+        return self.peers(part, Member("", b""), number)
+
+    def lane_changed(self) -> None:
+        """A lane has come up, or went down. Refused by two of three is fenced."""
+        self._changed.set()
+        lanes = self._lanes_of(self._ensemble)
+        refused = [lane.refused_by for lane in lanes if lane.refused_by]
+        if self._claimed and len(refused) >= COVERAGE_COUNT:
+            self._fail(Fenced(f"the log is promised to term {max(refused)}", log_id=self.log_id))
+
+    def _fail(self, error: WalError) -> None:
+        if self.error is None:
+            self.error = error
+            for part in self.parts.values():
+                part.fail(error)
+
+
+def _is_chosen(part: Part) -> bool:
+    return part.is_chosen
+
+
+def decide(replies: list[Tail]) -> tuple[int, Final | None]:
+    """How many blocks a segment has, and the final that was seen, if there is one.
+
+    Without one the end is the second lowest of the ends, however many replies there are: who lacks
+    the segment counts, with none; who did not reply may have more than all."""
+    finals = [reply.final for reply in replies if reply.final is not None]
+    if finals:
+        seen = max(finals, key=lambda final: final.term)
+        return seen.end, seen
+    ends = sorted(reply.end for reply in replies)
+    return ends[min(REPLICAS_COUNT - ACKS_COUNT, len(ends) - 1)], None

@@ -1,0 +1,141 @@
+"""Claiming a tail: what is decided from which replies, and who may not serve after all."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from wal_core.errors import Fenced, Unavailable
+from wal_core.format.logstore_records import Final
+from wal_core.format.places import Slot
+from wal_core.logstore.replica import Asker, Tail
+from wal_core.logstore.tests.logstores import block
+from wal_core.quorum import owned_tail
+from wal_core.quorum.owned_tail import OwnedTail, decide
+from wal_core.quorum.tests.places import Place
+from wal_core.testing.quorum_model import recovery, values
+from wal_core.tests.harness import CountingRng
+
+LOG = 3
+FINALS = (values.NO_FINAL, values.Final(1, 1, "a"), values.Final(2, 0, "b"))
+
+
+@pytest.mark.parametrize("replies_count", [2, 3])
+def test_ends_are_decided_as_the_model_does(replies_count: int):
+    ends = [(end, final) for end in range(4) for final in FINALS if final.end <= end]
+    for replies in product(ends, repeat=replies_count):
+        held = [values.Segment(("a0", "a1", "a2", "a3")[:end], final) for end, final in replies]
+        found = recovery.decide(held, frozenset())
+        assert found is not None
+        tails = [
+            Tail(0, end, Final(LOG, 0, final.term, final.end, b"") if final.term else None)
+            for end, final in replies
+        ]
+        end, seen = decide(tails)
+        assert (end, 0 if seen is None else seen.term) == (found[1], found[0].term), replies
+
+
+async def claimed(place: Place, term_seen: int = 0) -> OwnedTail:
+    tail = OwnedTail(LOG, place.registered, place.bucket, CountingRng())
+    await tail.claim(term_seen)
+    return tail
+
+
+async def test_a_claim_goes_above_all_that_was_promised(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    first = await claimed(place)
+    assert first.term == 1
+    for lane in first._lanes.values():
+        await place.wire(lane.member.store).promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    second = await claimed(place, 7)
+    assert second.term == 41
+    with pytest.raises(Fenced):
+        await first.check()
+    await second.check()
+    for tail in (first, second):
+        await tail.release()
+    await place.close()
+
+
+async def test_a_claim_by_whom_one_logstore_alone_refuses_goes_on_with_two(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    tail = await claimed(place)
+    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
+    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await tail.append(0, 0, block(0))
+    await tail.check()
+    await tail.release()
+    await place.close()
+
+
+async def test_who_is_refused_by_two_is_fenced(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    tail = await claimed(place)
+    for lane in tail._lanes.values():
+        if lane.member.store != "B":
+            asker = Asker(LOG, lane.member.birth, 40, b"x" * 16)
+            await place.wire(lane.member.store).promise(asker)
+    with pytest.raises(Fenced, match="term 40"):
+        async with asyncio.timeout(5):
+            await tail.append(0, 0, block(0))
+    await tail.release()
+    await place.close()
+
+
+async def test_one_of_three_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    await (await claimed(place)).release()
+    await place.stop("A", "C")
+    monkeypatch.setattr(owned_tail, "CLAIM_S", 0.2)
+    with pytest.raises(Unavailable, match="A is not registered"):
+        await claimed(place)
+    await place.close()
+
+
+async def test_who_began_before_the_pointer_moved_does_not_serve(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    owner = await claimed(place)
+    await owner.own()
+    late = await claimed(place)
+    await owner.trim(2)
+    with pytest.raises(Fenced):
+        await late.own()
+    for tail in (owner, late):
+        await tail.release()
+    await place.close()
+
+
+async def test_two_who_open_a_new_log_agree_on_its_logstores(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C", "D", "E", "F")
+    tails = await asyncio.gather(claimed(place), claimed(place), return_exceptions=True)
+    ensembles = {tail._ensemble for tail in tails if isinstance(tail, OwnedTail)}
+    assert len(ensembles) == 1
+    terms = [tail.term for tail in tails if isinstance(tail, OwnedTail)]
+    assert len(set(terms)) == len(terms)
+    for tail in tails:
+        if isinstance(tail, OwnedTail):
+            await tail.release()
+    await place.close()
+
+
+async def test_two_lost_disks_are_told(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    store = place.store()
+    await store.lock(LOG)
+    await store.append(Slot(LOG, 0, 0, 0), [block(0)], final=False)
+    await store.close()
+    await place.stop("A", "B")
+    await place.start("A", "B", fresh=True)
+    with pytest.raises(Unavailable, match="A, B have lost the log"):
+        await place.store().lock(LOG)
+    await place.close()
