@@ -12,7 +12,7 @@ from gateway.broker.tests.test_owned_log import take_away
 from gateway.cluster.controller_line import connect_tcp
 from gateway.cluster.view import CATALOG_LOG_ID, Node
 from gateway.tests.client import Client
-from gateway.tests.cluster_world import ClusterWorld
+from gateway.tests.cluster_world import ClusterWorld, Table, View
 from gateway.tests.harness import loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.alter_client_quotas import (
@@ -210,10 +210,15 @@ async def test_who_is_not_the_controller_sends_no_request_further() -> None:
     await world.look()
     owner = world.table.owners[0]
     world.table.owners[0] = owner._replace(node_id=3)  # it is not, yet
+    other = Table()
+    other.nodes = world.table.nodes
+    other.owners = world.table.owners | {0: owner._replace(node_id=2)}
+    third = world.gateways[3]
+    third.broker.cluster = View(world.table.nodes[3], other)
     asking = asyncio.ensure_future(world.client(2).create("t"))
     await asyncio.sleep(1)
     assert not asking.done()
-    assert world.gateways[3].controller._count == 0
+    assert third.controller._count == 0
     world.table.owners[0] = owner
     assert await asking == [0]
 
