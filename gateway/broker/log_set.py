@@ -65,6 +65,11 @@ class LogSet:
         self._when_lost: Callable[[int, BaseException], None] | None = None
         self.assurance = Assurance(self._check_served)
 
+    def spread_over(self, count: int) -> None:
+        """New partitions lie on so many data logs from now on, if those are more than before."""
+        if count > len(self.for_new):
+            self.for_new = range(FIRST_DATA_LOG_ID, FIRST_DATA_LOG_ID + count)
+
     def __iter__(self) -> Iterator[OwnedLog]:
         """Those that were lost included."""
         return iter(self._by_id.values())

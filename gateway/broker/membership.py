@@ -71,6 +71,7 @@ class Membership:
             port=node.port,
             rack=node.rack,
             weight=settings.weight,
+            logs_count=len(broker.logs.for_new),
         )
         timing = MemberSettings(
             root=root(settings.prefix, broker.cluster_id),
@@ -84,6 +85,7 @@ class Membership:
         broker.cluster = member.view
         broker.logs.assurance.rests_on(lambda: member.has_lease)
         member.view.watch(broker.catalog.wake)
+        member.view.watch(lambda: broker.logs.spread_over(member.logs_count))
         if settings.reach is not None:
             self._neighbours = Neighbours(node.node_id, member.nodes, member.end, settings.reach)
             member.view.watch(self._neighbours.look)

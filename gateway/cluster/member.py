@@ -148,6 +148,11 @@ class Member:
         return self._roster.nodes.values()
 
     @property
+    def logs_count(self) -> int:
+        """The most data logs that anybody alive was told of: all have to know the same ones."""
+        return max((node.logs_count for node in self.nodes()), default=0)
+
+    @property
     def has_lease(self) -> bool:
         """Whether nobody else may take what this node has."""
         return self._registration.lease is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 from gateway.cluster.member import FOREIGN_S
 from gateway.tests.client import batch_of
@@ -221,3 +222,21 @@ async def test_two_coordination_stores_on_one_bucket_cost_time_and_no_record() -
     terms = [max(one.terms.get(log, 0), other.terms.get(log, 0)) for log in range(1, 5)]
     assert 2 < max(terms) <= 2 + 2 * 100 / FOREIGN_S  # not as fast as they can
     await end(one, other)
+
+
+@virtual
+async def test_one_node_that_is_told_of_more_logs_is_enough_for_all_to_have_them() -> None:
+    world, nodes = await started(1, 2)
+    world.config = dataclasses.replace(world.config, logs_count=9)
+    nodes += await world.start(3)
+    await until(lambda: world.is_shared_out(*nodes))
+    assert controller(nodes).node_id != 3, "who was told less makes the topics"
+    await with_topic(nodes)
+    places = controller(nodes).gateway.broker.topics.named("t")
+    assert places is not None
+    assert len({place.log_id for place in places.record.placements}) == PARTITIONS
+    assert set((await write_everywhere(nodes)).values()) == {0}
+    await nodes[2].gateway.stop()
+    await until(lambda: world.is_shared_out(*nodes[:2]))
+    assert set((await write_everywhere(nodes[:2])).values()) == {1}
+    await end(*nodes[:2])

@@ -26,6 +26,8 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     rack: str | None = None
     weight: int = 1
     standing: str = "open"
+    logs_count: int = 0
+    """Of data logs that the node was told to spread partitions over; 0: an earlier release."""
 
 
 RELEASED, FENCED, FAILED = "released", "fenced", "failed"
