@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus report-card damage lagging soak siege fuzz teeth fixture bench versus failover scale lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus report-card damage lagging soak siege fuzz teeth fixture bench versus failover many scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -32,6 +32,7 @@ help:
 	@echo "make bench   throughput and latency beside the raw limit of this machine"
 	@echo "make versus  its throughput beside that of another checkout, OTHER=/path/to/it"
 	@echo "make failover  how long partitions are away when a node is killed, and when a log moves"
+	@echo "make many    what 1,000 topics of 10 partitions cost a cluster of three, ARGS='--topics 300'"
 	@echo "make scale   what 10,000 partitions and groups on 3 logs cost each of them"
 	@echo "make lock    resolve the dependencies again; make wheel, make fmt, make clean"
 
@@ -161,6 +162,9 @@ versus: $(VENV)/.dev
 # Needs etcd from the development packages; ARGS='--kills 20 --moves 5'.
 failover: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.cluster.takeovers $(ARGS)
+
+many: $(VENV)/.dev
+	$(BIN)/python -m compat_tests.cluster.many $(ARGS)
 
 # Ends of segments, openings, a start, memory: of each log, beside what the others hold.
 scale: $(VENV)/.dev

@@ -32,7 +32,10 @@ PARTITIONS = 12
 class Cluster:
     """Nodes by id; each has its port from its first start on."""
 
-    def __init__(self, server: S3Server, etcd: EtcdCluster, place: str) -> None:
+    def __init__(
+        self, server: S3Server, etcd: EtcdCluster, place: str, flags: tuple[str, ...] = ()
+    ) -> None:
+        self._flags = flags
         self._server = server
         self._etcd = etcd
         self._place = place
@@ -47,7 +50,7 @@ class Cluster:
                 "--logs-count": str(LOGS_COUNT),
                 "--node-lease-ms": f"{LEASE_S}s",
             }
-            words = tuple(word for pair in options.items() for word in pair)
+            words = tuple(word for pair in options.items() for word in pair) + self._flags
             self.nodes[node_id] = Gateway(
                 self._place, mode="s3", options=words, environ=self._server.environ()
             )
@@ -90,13 +93,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, *node_ids: int) -> Iterator[Cluster]:
-    """All of them, gone afterwards."""
+def cluster(folder: Path, *node_ids: int, flags: tuple[str, ...] = ()) -> Iterator[Cluster]:
+    """All of them, gone afterwards. `flags` come behind what all have."""
     with ExitStack() as stack:
         server = stack.enter_context(S3Server())
         server.make_bucket("bucket")
         etcd = stack.enter_context(EtcdCluster(folder, 1))
-        running = Cluster(server, etcd, "s3://bucket/cluster")
+        running = Cluster(server, etcd, "s3://bucket/cluster", flags)
         stack.callback(running.stop)
         running.start(*node_ids)
         yield running
