@@ -14,7 +14,7 @@ help:
 	@echo "make test    install and run every check and every test"
 	@echo "make check   lint, format, types, layer contracts, the quick unit tests: before every commit"
 	@echo "make compat  the black-box suite with the real clients"
-	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000'; make sim SEED=n shows one"
+	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000', ARGS=--cluster; make sim SEED=n shows one"
 	@echo "make model   explore the models of the log and of quorum mode, whole and with each rule broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"

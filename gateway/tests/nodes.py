@@ -23,20 +23,13 @@ LEASE_S = 5
 SETTINGS = MembershipSettings("/woodpecker", LEASE_S, MoveRules(tenure_ms_min=20_000))
 
 
-class Way(SimCoordination):
-    """The way of one node ends, the store does not."""
-
-    async def close(self) -> None:
-        self.cut()
-
-
 class OneGateway:
     """A node: its gateway, its way to the bucket, its way to the coordination store."""
 
     def __init__(self, nodes: Nodes, node_id: int) -> None:
         self.node_id = node_id
         self.objects = FaultyObjectStore(nodes.objects, latency_s=0.01, seed=node_id)
-        self.way = Way(nodes.coordination)
+        self.way = SimCoordination(nodes.coordination)
         node = Node(node_id, f"n{node_id}", 9092, f"rack{node_id}")
         store = ObjectSegmentStore(self.objects)
         self.gateway = Gateway(nodes.config, store, node, VirtualClock(), CountingRng())

@@ -37,6 +37,7 @@ class StoreFault:
     fault: Fault
     operations: frozenset[str]  # method names of ObjectStore
     key_part: str = ""
+    process: str | None = None  # whose calls; None: everybody's
     skip_count: int = 0  # matching calls that still go well
     count: float = 1  # then so many do not
     until_s: float = math.inf  # by the loop's clock
@@ -44,10 +45,12 @@ class StoreFault:
     late_s: float = 1.0
     rng: Random | None = None
 
-    def hits(self, operation: str, key: str, now_s: float) -> bool:
-        if self.count <= 0 or now_s > self.until_s or operation not in self.operations:
+    def hits(self, call: _Call, now_s: float) -> bool:
+        if self.count <= 0 or now_s > self.until_s or call.operation not in self.operations:
             return False
-        if self.key_part not in key:
+        if self.key_part not in call.key:
+            return False
+        if self.process is not None and (call.process is None or call.process.name != self.process):
             return False
         if self.rng is not None and self.rng.random() >= self.share:
             return False
@@ -121,7 +124,7 @@ class Bucket:
     def submit(self, call: _Call, rng: Random) -> None:
         loop = asyncio.get_running_loop()
         for fault in self.faults:
-            if fault.hits(call.operation, call.key, loop.time()):
+            if fault.hits(call, loop.time()):
                 call.fault, call.late_s = fault.fault, fault.late_s
                 if call.operation in ("list", "delete"):
                     call.good_steps_count = rng.choice((0, 0, 1, 2))

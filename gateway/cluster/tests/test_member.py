@@ -21,6 +21,7 @@ from gateway.cluster.coordination.records import (
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.member import FOREIGN_S
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out
+from gateway.testing.sim_coordination import replaced
 from gateway.tests.virtual import until, virtual
 
 
@@ -190,15 +191,14 @@ async def test_a_node_that_is_cut_off_is_replaced_and_comes_back_without_what_it
 
 @virtual
 async def test_a_wiped_store_costs_no_move() -> None:
-    bucket, _, nodes = await started(3)
+    bucket, store, nodes = await started(3)
     held = [dict(node.terms) for node in nodes]
-    wiped = StaticStore(store_id=2)
-    wiped._leases_given = 1_000  # no two leases have the same id
+    wiped = replaced(store, (), 2, TTL_S)
     for node in nodes:
         node.way.cut()
     await asyncio.sleep(1)
     for node in nodes:
-        node.way._store = wiped
+        node.way.lead_to(wiped)
         node.way.heal()
         await asyncio.sleep(1)
     await asyncio.sleep(60)
@@ -214,16 +214,9 @@ async def test_a_store_restored_from_an_old_copy_does_not_bring_an_old_owner_bac
     dead, *others = nodes
     await dead.die()
     await until(lambda: shared_out(bucket, *others))
-    restored = StaticStore(store_id=1)
-    restored._leases_given = 1_000  # no two leases have the same id
-    lease = await restored.grant(TTL_S)  # a copy has leases, too, and lets them run from now on
-    for pair in old.keys:
-        put = Put(pair.key, pair.value, lease if pair.lease else 0)
-        await restored.transact([], [put])
+    restored = replaced(store, old.keys, old.store_id, TTL_S)
     for node in others:
-        node.way.cut()
-        node.way._store = restored
-        node.way.heal()
+        node.way.lead_to(restored)
     held = [dict(node.terms) for node in others]
     await asyncio.sleep(60)
     assert [node.terms for node in others] == held

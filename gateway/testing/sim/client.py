@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from gateway.testing.sim.history import Partition
 from gateway.testing.sim.network import Link
 from protocol import ApiKey, ErrorCode, Message
+from protocol.messages.find_coordinator import FindCoordinatorRequest
+from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from wal_core.testing.seeds import stream
 
 if TYPE_CHECKING:
+    from gateway.testing.sim.node import Node
     from gateway.testing.sim.world import World
 
 CALL_TIMEOUT_S = 3.0
@@ -41,14 +44,33 @@ class Disconnected(Exception):
     """The connection is gone; what was under way may or may not have happened."""
 
 
+Home = Partition | str | int | None
+"""Whom a request is for: the leader of a partition, the coordinator of a group, a node by its id,
+or anybody."""
+WANDER_SHARE = 0.3
+"""Of the requests that are for anybody: those for which another node of a cluster is chosen."""
+
+
 class Client:
-    """One connection at a time, to whichever gateway it finds."""
+    """A connection to whichever gateway it finds; in a cluster one to each whom a request is for,
+    as Metadata and FindCoordinator have it."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         self.rng = stream(world.plan.seed, "client", name)
-        self.link: Link | None = None
+        self._links: dict[Home, Link] = {}
+        self.home: Home = None
+        """For whom the last request was."""
+
+    @property
+    def link(self) -> Link | None:
+        """The one of the last request."""
+        return self._links.get(self._way)
+
+    @property
+    def _way(self) -> Home:
+        return self.home if self.world.is_cluster else None
 
     def note(self, what: str) -> None:
         self.world.trace.note(self.name, what)
@@ -78,8 +100,9 @@ class Client:
 
     async def connected(self) -> Link:
         """The link, made anew if need be; waits for a gateway that listens."""
+        self._wander()
         while self.link is None or self.link.lost.done():
-            node = self.world.some_node(self.rng)
+            node = await self._find()
             if node is not None:
                 link = self.world.network.link(self.name, node)
                 await asyncio.wait(
@@ -88,11 +111,45 @@ class Client:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if link.opened.done():
-                    self.link = link
+                    self._links[self._way] = link
                     continue
                 link.cut()
             await asyncio.sleep(0.05 + 0.2 * self.rng.random())
         return self.link
+
+    def _wander(self) -> None:
+        if self.world.is_cluster and self._way is None and self.rng.random() < WANDER_SHARE:
+            self.hang_up()
+
+    async def _find(self) -> Node | None:
+        """The gateway that the next request should go to; None: nobody knows just now."""
+        home = self._way
+        if home is None:
+            return self.world.some_node(self.rng)
+        try:
+            node_id = await self._whose(home)
+        except Disconnected:
+            node_id = -1
+        self.home = home
+        return self.world.node_with_id(node_id)
+
+    async def _whose(self, home: Home) -> int:
+        """The id of the node that is told to be it; -1 for none. Raises Disconnected."""
+        if isinstance(home, str):
+            asked = FindCoordinatorRequest(coordinator_keys=[home])
+            found = await self.call(ApiKey.FIND_COORDINATOR, 4, asked)
+            return int(found.coordinators[0].node_id)
+        if isinstance(home, int):
+            return home
+        assert home is not None
+        request = MetadataRequest(
+            topics=[MetadataRequestTopic(name=home[0])], allow_auto_topic_creation=False
+        )
+        reply = await self.call(ApiKey.METADATA, 9, request)
+        for partition in reply.topics[0].partitions:
+            if partition.partition_index == home[1]:
+                return int(partition.leader_id)
+        return -1
 
     def post(self, link: Link, key: ApiKey, version: int, body: Message) -> asyncio.Future[Any]:
         """Send a request down `link`; the reply's future stays pending if the link is lost."""
@@ -101,9 +158,16 @@ class Client:
         return asked.reply
 
     async def call(
-        self, key: ApiKey, version: int, body: Message, *, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        key: ApiKey,
+        version: int,
+        body: Message,
+        home: Home = None,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> Any:
         """Raises Disconnected without an answer in time."""
+        self.home = home
         link = await self.connected()
         reply = self.post(link, key, version, body)
         await asyncio.wait(
@@ -118,7 +182,7 @@ class Client:
         """Leave; the gateway may notice it much later."""
         if self.link is not None and not self.link.lost.done():
             self.link.cut(server_after_s=self.rng.choice((0.0, 0.001, 0.05, 1.0)))
-        self.link = None
+        self._links.pop(self._way, None)
 
     async def pause(self) -> None:
         """Between two attempts."""

@@ -50,7 +50,14 @@ class Fetcher(Client):
 
     async def poll(self, *, wait_ms: int, bytes_max: int = 1 << 20) -> int:
         """Fetch once; returns how many records came. Raises Disconnected."""
-        reply = await self.call(ApiKey.FETCH, 12, self._request(wait_ms, bytes_max))
+        if not self.world.is_cluster:
+            return await self._poll(list(self.positions), wait_ms, bytes_max)
+        wait_ms //= max(len(self.positions), 1)
+        return sum([await self._poll([where], wait_ms, bytes_max) for where in [*self.positions]])
+
+    async def _poll(self, wanted: list[Partition], wait_ms: int, bytes_max: int) -> int:
+        request = self._request(wanted, wait_ms, bytes_max)
+        reply = await self.call(ApiKey.FETCH, 12, request, wanted[0] if wanted else None)
         got_count, stale = 0, False
         for topic in reply.responses:
             for answer in topic.partitions:
@@ -72,9 +79,10 @@ class Fetcher(Client):
             await self.learn_epochs()
         return got_count
 
-    def _request(self, wait_ms: int, bytes_max: int) -> FetchRequest:
+    def _request(self, wanted: list[Partition], wait_ms: int, bytes_max: int) -> FetchRequest:
         topics: dict[str, list[FetchPartition]] = {}
-        for (topic, index), offset in self.positions.items():
+        for topic, index in wanted:
+            offset = self.positions[topic, index]
             asked = FetchPartition(
                 partition=index,
                 fetch_offset=offset,
@@ -148,7 +156,7 @@ class Fetcher(Client):
                 replica_id=-1, topics=[ListOffsetsTopic(name=where[0], partitions=[asked])]
             )
             try:
-                reply: Any = await self.call(ApiKey.LIST_OFFSETS, 7, request)
+                reply: Any = await self.call(ApiKey.LIST_OFFSETS, 7, request, where)
             except Disconnected:
                 continue
             answer = reply.topics[0].partitions[0]

@@ -74,7 +74,7 @@ class Deleter(Fetcher):
         topic = DeleteRecordsTopic(name=where[0], partitions=[wanted])
         request = DeleteRecordsRequest(topics=[topic], timeout_ms=self._spec.timeout_ms)
         try:
-            reply = await self.call(ApiKey.DELETE_RECORDS, 2, request)
+            reply = await self.call(ApiKey.DELETE_RECORDS, 2, request, where)
         except Disconnected:
             self.note("does not know whether it deleted")
             return

@@ -7,8 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.testing.sim import cluster_faults
 from wal_core.testing.faulty_object_store import Fault as StoreFaultKind
 from wal_core.testing.seeds import Random, stream
 from wal_core.testing.sim_bucket import StoreFault
@@ -309,7 +310,8 @@ def draw_fault(seed: int, number: int, horizon_s: float, kinds: list[str]) -> Fa
     """Fault `number` of a run."""
     rng = stream(seed, "fault", number)
     at_s = round(rng.uniform(0.0, horizon_s), 4)
-    return _DRAW[rng.choice(kinds)](rng, at_s)
+    fault: Fault = _DRAW[rng.choice(kinds)](rng, at_s)
+    return fault
 
 
 def draw_rare_faults(seed: int, mode: str, horizon_s: float) -> list[Fault]:
@@ -317,7 +319,7 @@ def draw_rare_faults(seed: int, mode: str, horizon_s: float) -> list[Fault]:
     of many keys of which some go, a late PUT, a power cut between a write and its sync.
     """
     rng = stream(seed, "rare faults")
-    draw = {"object": _rare_store_errors, "file": _power_cut_in_call}[mode]
+    draw = _power_cut_in_call if mode == "file" else _rare_store_errors
     return [draw(rng, round(rng.uniform(0.0, horizon_s), 4)) for _ in range(rng.choice((0, 1, 3)))]
 
 
@@ -326,6 +328,8 @@ def draw_takings(seed: int, mode: str, logs_count: int, horizon_s: float) -> lis
     if logs_count == 1 or mode == "file":
         return []
     rng = stream(seed, "takings")
+    # In a cluster nobody takes such a log back for half a minute.
+    counts = (0, 0, 0, 0, 0, 1) if mode == "cluster" else (0, 0, 1, 2)
     return [
         TakeLog(
             round(rng.uniform(0.0, horizon_s), 4),
@@ -333,7 +337,7 @@ def draw_takings(seed: int, mode: str, logs_count: int, horizon_s: float) -> lis
             rng.choice((0.0, 0.5, 2.0)),
             rng.random() < 0.5,
         )
-        for _ in range(rng.choice((0, 0, 1, 2)))
+        for _ in range(rng.choice(counts))
     ]
 
 
@@ -381,7 +385,7 @@ def _disk_errors(rng: Random, at_s: float) -> Fault:
     return DiskErrors(at_s, call, rng.randrange(4), rng.choice((1, 1, 2, 5)))
 
 
-_DRAW: dict[str, Callable[[Random, float], Fault]] = {
+_DRAW: dict[str, Callable[[Random, float], Any]] = {
     "crash": _crash,
     "stop": lambda rng, at_s: Stop(at_s, rng.choice((0.0, 0.5))),
     "pause": _pause,
@@ -405,10 +409,13 @@ _DRAW: dict[str, Callable[[Random, float], Fault]] = {
     "clock": lambda rng, at_s: ClockJump(
         at_s, rng.choice((-600_000, -5_000, 5_000, 3_600_000, 86_400_000))
     ),
+    **cluster_faults.DRAW,
 }
 _ANYWHERE = ("crash", "stop", "pause", "takeover", "cut", "slow_network", "clock")
+_STORE = ("store_errors", "store_trouble", "slow_store")
 KINDS = {
-    "object": (*_ANYWHERE, "store_errors", "store_trouble", "slow_store"),
+    "object": (*_ANYWHERE, *_STORE),
+    "cluster": ("cut", "slow_network", "clock", *_STORE, *cluster_faults.DRAW),
     "file": (*_ANYWHERE, "disk_errors", "disk_full", "die_in_call", "power_cut", "slow_disk"),
 }
 """What can be drawn in each mode."""

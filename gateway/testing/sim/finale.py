@@ -37,7 +37,7 @@ async def judge(world: World) -> None:
     short_groups: FinalGroups = {}
     await check_short_lived(world, "short1", short_lived)
     await check_short_groups(world, "groups1", short_groups)
-    _restart(world)
+    await world.restart()
     _compare(world, final, await _read_all(world, "final2"), "a restart")
     if await _committed(world, "group2") != offsets:
         world.trace.violation("I5 the store is the truth", f"{offsets} committed, then restarted")
@@ -68,13 +68,6 @@ async def _committed(world: World, name: str) -> dict[Partition, int]:
     return {}
 
 
-def _restart(world: World) -> None:
-    """From what is stored alone (I5)."""
-    for node in world.nodes:
-        node.kill()
-    world.boot()
-
-
 def _compare(world: World, first: FinalLogs, second: FinalLogs, after: str) -> None:
     for partition, log in first.items():
         if second[partition] != log:
@@ -85,20 +78,18 @@ def _compare(world: World, first: FinalLogs, second: FinalLogs, after: str) -> N
 
 async def _collect_garbage(world: World) -> None:
     """Let every grace pass, again and again, until nothing is left to be done."""
-    _restart(world)
-    node = world.nodes[-1]
-    while node.gateway is None:  # noqa: ASYNC110 - it belongs to another process
+    await world.restart()
+    while not world.served_logs():  # noqa: ASYNC110 - it belongs to another process
         await asyncio.sleep(POLL_S)
-    broker = node.gateway.broker
-    logs = [broker.catalog.log, *(owned.log for owned in broker.logs)]
+    logs = world.served_logs()
     for _ in range(ROUNDS_MAX_COUNT):
         await asyncio.sleep(POLL_S)
-        for log in logs:
+        for _, log in logs:
             await log.until_quiet()
-        if not any(log._maintenance.manifest.garbage for log in logs):
+        if not any(log._maintenance.manifest.garbage for _, log in logs):
             return
         world.set_clock(GRACE_MS)
-        for log in logs:
+        for node, log in logs:
             node.process.call(log._maintenance.poke)
     world.trace.violation("I9 garbage goes", f"not in {ROUNDS_MAX_COUNT} times {GRACE_MS} ms")
 

@@ -85,7 +85,7 @@ class GroupAdmin(Client):
         request = OffsetCommitRequest(
             group_id=name, topics=[OffsetCommitRequestTopic(name=where[0], partitions=[row])]
         )
-        reply = await self.call(ApiKey.OFFSET_COMMIT, 8, request)
+        reply = await self.call(ApiKey.OFFSET_COMMIT, 8, request, name)
         self._must(reply.topics[0].partitions[0].error_code, f"commit {where} {offset} of {name}")
         known.offsets[where] = offset
         await self._pause_briefly()
@@ -96,14 +96,15 @@ class GroupAdmin(Client):
         request = OffsetDeleteRequest(
             group_id=name, topics=[OffsetDeleteRequestTopic(name=topic, partitions=[row])]
         )
-        reply = await self.call(ApiKey.OFFSET_DELETE, 0, request)
+        reply = await self.call(ApiKey.OFFSET_DELETE, 0, request, name)
         self._must(reply.error_code, f"delete offsets of {name}")
         self._must(reply.topics[0].partitions[0].error_code, f"delete {topic}-{index} of {name}")
         del known.offsets[topic, index]
         await self._pause_briefly()
 
     async def _delete(self, name: str, known: KnownGroup) -> None:
-        reply = await self.call(ApiKey.DELETE_GROUPS, 2, DeleteGroupsRequest(groups_names=[name]))
+        request = DeleteGroupsRequest(groups_names=[name])
+        reply = await self.call(ApiKey.DELETE_GROUPS, 2, request, name)
         code = reply.results[0].error_code
         if not known.offsets and code == ErrorCode.GROUP_ID_NOT_FOUND:
             return  # its last offset took it along
@@ -132,7 +133,7 @@ class GroupAdmin(Client):
 async def offsets_of(client: Client, name: str) -> dict[Partition, int] | None:
     """What a group has committed; None if the answer is an error."""
     request = OffsetFetchRequest(group_id=name, topics=None)
-    reply = await client.call(ApiKey.OFFSET_FETCH, 7, request)
+    reply = await client.call(ApiKey.OFFSET_FETCH, 7, request, name)
     if not client.check_code(reply.error_code, f"OffsetFetch of {name}"):
         client.hang_up()
         return None
@@ -162,7 +163,8 @@ async def check_short_groups(world: World, name: str, before: FinalGroups) -> No
         if known.certain:
             judge(world, group, found, known)
     if world.short_groups:
-        listed = {row.group_id for row in (await _listed(client)).groups}
+        rows = [row for n in world.node_ids for row in (await _listed(client, n)).groups]
+        listed = {row.group_id for row in rows}
         for group, offsets in before.items():
             if offsets and group not in listed:
                 world.trace.violation(STALE, f"{group} has {offsets} and is not listed")
@@ -179,10 +181,10 @@ async def _patiently(client: Client, group: str) -> dict[Partition, int]:
         await client.pause()
 
 
-async def _listed(client: Client) -> Any:
+async def _listed(client: Client, node_id: int) -> Any:
     while True:
         try:
-            reply = await client.call(ApiKey.LIST_GROUPS, 4, ListGroupsRequest())
+            reply = await client.call(ApiKey.LIST_GROUPS, 4, ListGroupsRequest(), node_id)
         except Disconnected:
             continue
         if client.check_code(reply.error_code, "ListGroups"):

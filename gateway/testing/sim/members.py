@@ -94,7 +94,7 @@ class Member(Fetcher):
             protocol_type=PROTOCOL_TYPE,
             protocols=[JoinGroupRequestProtocol(name=PROTOCOL)],
         )
-        reply = await self.call(ApiKey.JOIN_GROUP, 9, request)
+        reply = await self.call(ApiKey.JOIN_GROUP, 9, request, GROUP)
         if reply.error_code == ErrorCode.MEMBER_ID_REQUIRED:
             self._member_id = reply.member_id
         if not self._goes_on(reply.error_code, "JoinGroup"):
@@ -117,7 +117,7 @@ class Member(Fetcher):
                 for member, share in given.items()
             ],
         )
-        reply = await self.call(ApiKey.SYNC_GROUP, 5, request)
+        reply = await self.call(ApiKey.SYNC_GROUP, 5, request, GROUP)
         if not self._goes_on(reply.error_code, "SyncGroup"):
             return False
         mine = bytes(reply.assignment)
@@ -163,7 +163,7 @@ class Member(Fetcher):
             beat = HeartbeatRequest(
                 group_id=GROUP, generation_id=self._generation, member_id=self._member_id
             )
-            reply = await self.call(ApiKey.HEARTBEAT, 4, beat)
+            reply = await self.call(ApiKey.HEARTBEAT, 4, beat, GROUP)
             if not self._goes_on(reply.error_code, "Heartbeat"):
                 return
             if self.positions:
@@ -185,7 +185,7 @@ class Member(Fetcher):
         commits = [Commit(where, offset) for where, offset in self.positions.items()]
         newest = self.world.generations.newest
         self.world.history.commits += commits
-        reply = await self.call(ApiKey.OFFSET_COMMIT, 8, self._commit_request())
+        reply = await self.call(ApiKey.OFFSET_COMMIT, 8, self._commit_request(), GROUP)
         codes = {
             (topic.name, answer.partition_index): answer.error_code
             for topic in reply.topics
@@ -223,7 +223,7 @@ class Member(Fetcher):
             group_id=GROUP, members=[MemberIdentity(member_id=self._member_id)]
         )
         self.note("leaves the group")
-        reply = await self.call(ApiKey.LEAVE_GROUP, 5, request)
+        reply = await self.call(ApiKey.LEAVE_GROUP, 5, request, GROUP)
         self._goes_on(reply.error_code or reply.members[0].error_code, "LeaveGroup")
         self._member_id = ""
 
@@ -240,7 +240,7 @@ async def committed(
     # In order of invocation: what was acknowledged by now, and what may come at any time.
     last = {commit.partition: commit.offset for commit in commits if commit.done}
     reply = await client.call(
-        ApiKey.OFFSET_FETCH, 7, OffsetFetchRequest(group_id=GROUP, topics=asked)
+        ApiKey.OFFSET_FETCH, 7, OffsetFetchRequest(group_id=GROUP, topics=asked), GROUP
     )
     if reply.error_code == ErrorCode.NOT_COORDINATOR:
         client.hang_up()

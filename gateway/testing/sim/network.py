@@ -33,12 +33,20 @@ class Network:
         self.links: list[Link] = []
         self.answered: Callable[[Node, Asked, Any], None] = lambda node, request, reply: None
         self.disorder: Callable[[str], None] = lambda what: None
+        self.cuts: list[frozenset[int]] = []  # pairs of nodes that do not reach each other
         self._made_count = 0
 
-    def link(self, client: str, node: Node) -> Link:
+    def is_cut(self, one: int, other: int) -> bool:
+        return {one, other} in self.cuts
+
+    def stream_of(self, client: str) -> tuple[str, Random]:
+        """Name and random numbers of its next link."""
         self._made_count += 1
         name = f"{client}#{self._made_count}"
-        link = Link(self, node, name, stream(self.seed, "link", client, self._made_count))
+        return name, stream(self.seed, "link", client, self._made_count)
+
+    def link(self, client: str, node: Node) -> Link:
+        link = Link(self, node, *self.stream_of(client))
         self.links.append(link)
         return link
 

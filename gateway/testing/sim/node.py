@@ -11,7 +11,7 @@ from gateway.broker.metadata_records import Placement
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.cluster.view import Node as Address
 from gateway.server import Gateway, until_stopped
-from wal_core import Log, WalError
+from wal_core import Log, Rng, WalError
 from wal_core.testing.seeds import SeededRng
 from wal_core.testing.sim_process import Process, State
 
@@ -43,6 +43,9 @@ class Holder(Protocol):
 class Node:
     """One process, from its start to its end; a restart is a new node."""
 
+    is_one_of_many = False
+    """Whether it is a node of a cluster."""
+
     def __init__(self, world: World, number: int) -> None:
         self.name = f"g{number}"
         self.process = Process(world.loop, self.name)
@@ -51,11 +54,16 @@ class Node:
         """The gateway's, also when it is closed."""
         self.is_listening = False
         self._world = world
+        self.address = ADDRESS
         self.confirmed: dict[Placement, list[tuple[float, int]]] = {}
         """Per place: when which offset was confirmed, as the gateway's own state was told."""
         self.lost: dict[int, float] = {}
         """Data logs that it found to be another's, and when."""
         self._stop: asyncio.Event | None = None
+
+    @property
+    def node_id(self) -> int:
+        return self.address.node_id
 
     @property
     def terms(self) -> Mapping[int, int]:
@@ -100,19 +108,15 @@ class Node:
         try:
             rng = SeededRng(world.plan.seed, self.name)
             store = await world.storage.open(self.process, rng)
-            gateway = Gateway(world.config, store, ADDRESS, world.clock(), rng)
+            gateway = Gateway(world.config, store, self.address, world.clock(), rng)
             gateway.log_config = world.log_config
-            await gateway.start()
-            for owned in gateway.broker.logs:
-                self._watch_log(owned)
-                owned.log.failed.add_done_callback(partial(self._log_failed, gateway, owned))
-        except WalError as error:
+            await self._start(gateway, rng)
+        except (WalError, TimeoutError) as error:
             trace.note(self.name, f"cannot start: {error}")
             return
-        self.gateway, self._catalog = gateway, gateway.broker.catalog.log
         if world.is_healed:
             self.stop_retention()
-            if not world.is_owner(self):
+            if self._is_late():
                 # Stopped in its opening until now: as for the others when all was healed.
                 self.kill("is taken out of service")
                 return
@@ -123,15 +127,32 @@ class Node:
             await until_stopped(self._stop, gateway)
         except WalError as error:
             trace.note(self.name, f"steps down: {error}")
-            if not any(self._has_rivals(log_id) for log_id in self.terms):
-                trace.violation("I4 only a later owner fences", f"{self.name}: {error}")
-            if not self._catalog.failed.done() and self._left(gateway):
-                trace.violation("a log is lost alone", f"{self.name} ends: {error}")
+            self._judge_end(gateway, error)
         self.is_listening = False
         try:
             await gateway.stop()
         except WalError as error:
             trace.note(self.name, f"stopped badly: {error}")
+
+    async def _start(self, gateway: Gateway, rng: Rng) -> None:
+        """As `serve` does. Raises WalError, TimeoutError."""
+        await gateway.start()
+        for owned in gateway.broker.logs:
+            self._watch_log(owned)
+            owned.log.failed.add_done_callback(partial(self._log_failed, gateway, owned))
+        self.gateway, self._catalog = gateway, gateway.broker.catalog.log
+
+    def _is_late(self) -> bool:
+        """Whether others have what it has opened."""
+        return not self._world.is_owner(self)
+
+    def _judge_end(self, gateway: Gateway, error: WalError) -> None:
+        trace = self._world.trace
+        if not any(self._has_rivals(log_id) for log_id in self.terms):
+            trace.violation("I4 only a later owner fences", f"{self.name}: {error}")
+        assert self._catalog is not None
+        if not self._catalog.failed.done() and self._left(gateway):
+            trace.violation("a log is lost alone", f"{self.name} ends: {error}")
 
     def _end(self) -> None:
         """The process exits by itself."""

@@ -128,8 +128,11 @@ class Oracle:
                 self._there(node, reply.responses, there=False)
 
     def _led_elsewhere(self, node: Node, asked: Asked, reply: Any) -> None:
-        """Of a data log that another has taken all partitions are led elsewhere; no others are."""
+        """Of a data log that another has taken all partitions are led elsewhere; no others are.
+        (A node of a cluster may not have the log, or not yet know all of its partitions.)"""
         assert node.gateway is not None
+        if node.is_one_of_many:
+            return
         for topic, index, code in _answers(asked.key, reply):
             place = _place_of(node, topic, index)
             if place is None:
@@ -324,7 +327,7 @@ class _Where(NamedTuple):
 
 def _where(node: Node, topic: str, index: int, sent_s: float) -> _Where | None:
     place = _place_of(node, topic, index)
-    if place is None:
+    if place is None or place.log_id not in node.terms:
         return None
     return _Where(node.terms[place.log_id], place, f"{topic}-{index}", sent_s)
 

@@ -18,10 +18,15 @@ from gateway.testing.sim.history import Partition
 from gateway.testing.sim.producers import ProducerSpec
 from wal_core.testing.seeds import Random, stream
 
-Mode = Literal["object", "file"]
-MODES: tuple[Mode, ...] = ("object", "file")
-LOGS_COUNTS = (1, 3)
-
+Mode = Literal["object", "file", "cluster"]
+MODES: tuple[Mode, ...] = ("object", "file", "cluster")
+LOGS_COUNTS, CLUSTER_LOGS_COUNTS = (1, 3), (2, 3, 4)
+NODES_COUNTS = (2, 2, 3, 3, 4)
+HORIZONS_S = (2.0, 4.0, 6.0)
+CLUSTER_HORIZONS_S = (8.0, 14.0, 20.0)
+"""It takes a lease and more before logs have their first owners."""
+CLUSTER_PRODUCERS_COUNT = 3
+FAULTS_COUNTS, CLUSTER_FAULTS_COUNTS = (0, 1, 2, 4, 7), (0, 2, 4, 8, 12)
 
 SHORT_GROUPS_SHARE = 0.3  # of the runs
 
@@ -33,6 +38,7 @@ class Plan:
     seed: int
     mode: Mode
     logs_count: int  # of data logs
+    nodes_count: int  # 1: a gateway by itself, and others that take its place
     horizon_s: float  # when the faults end and the work is wound up
     topics: tuple[tuple[str, int], ...]  # name, partitions
     retention: tuple[tuple[str, Retention], ...]  # per topic; empty: nobody looks
@@ -65,7 +71,8 @@ class Plan:
     def describe(self) -> str:
         """For people."""
         logs = "one log" if self.logs_count == 1 else f"{self.logs_count} logs"
-        rows = [f"seed {self.seed}, mode {self.mode}, {logs}, {self.horizon_s} s"]
+        nodes = f", {self.nodes_count} nodes" if self.mode == "cluster" else ""
+        rows = [f"seed {self.seed}, mode {self.mode}{nodes}, {logs}, {self.horizon_s} s"]
         rows += [f"  topic {name} with {count} partitions" for name, count in self.topics]
         rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
         rows += [f"  {producer}" for producer in self.producers]
@@ -89,22 +96,24 @@ class Plan:
 
 
 def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
-    """The plan of a seed; how many data logs there are, 1 or 3, is drawn as well unless given."""
+    """The plan of a seed; how many data logs there are is drawn as well unless given."""
     rng = stream(seed, "plan", mode)
-    horizon_s = rng.choice((2.0, 4.0, 6.0))
+    is_cluster = mode == "cluster"
+    horizon_s = rng.choice(CLUSTER_HORIZONS_S if is_cluster else HORIZONS_S)
     topics = tuple((f"t{n}", rng.choice((1, 1, 2, 3))) for n in range(rng.choice((1, 2))))
     partitions = tuple((name, index) for name, count in topics for index in range(count))
     # A few kinds at a time: what each does alone would be drowned by all of them together.
     kinds = rng.sample(KINDS[mode], rng.choice((1, 2, 3, len(KINDS[mode]))))
-    faults = [
-        draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice((0, 1, 2, 4, 7)))
-    ]
+    counts = CLUSTER_FAULTS_COUNTS if is_cluster else FAULTS_COUNTS
+    faults = [draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice(counts))]
     if logs_count is None:
-        logs_count = stream(seed, "plan", mode, "logs").choice(LOGS_COUNTS)
+        logs_count = stream(seed, "plan", mode, "logs").choice(
+            CLUSTER_LOGS_COUNTS if is_cluster else LOGS_COUNTS
+        )
     faults += draw_takings(seed, mode, logs_count, horizon_s)
     retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
     members_count, short_lived = 0, False
-    if retention or deleter:
+    if retention or deleter or is_cluster:
         short_lived = stream(seed, "plan", mode, "short lived").random() < 0.4
         members_count = stream(seed, "plan", mode, "group").choice((0, 0, 1, 2, 3))
         faults += draw_rare_faults(seed, mode, horizon_s)
@@ -112,6 +121,7 @@ def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
         seed=seed,
         mode=mode,
         logs_count=logs_count,
+        nodes_count=stream(seed, "plan", mode, "nodes").choice(NODES_COUNTS) if is_cluster else 1,
         horizon_s=horizon_s,
         topics=topics,
         retention=retention,
@@ -119,7 +129,7 @@ def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
         members_count=members_count,
         short_lived=short_lived,
         short_groups=stream(seed, "plan", mode, "short groups").random() < SHORT_GROUPS_SHARE,
-        producers=tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2)),
+        producers=_producers(rng, partitions, horizon_s, is_cluster=is_cluster),
         followers=tuple(_some(rng, partitions) for _ in range(rng.choice((1, 2)))),
         segment_blocks_max=rng.choice((2, 4, 8, 30)),
         block_bytes_max=rng.choice((300, 2_000, 1 << 20)),
@@ -154,6 +164,18 @@ def _draw_deletions(
     count = rng.choice((3, 10, 30))
     timeout_ms = rng.choice((200, 1_000, 30_000))
     return retention, DeleterSpec(count, horizon_s / count, timeout_ms)
+
+
+def _producers(
+    rng: Random, partitions: tuple[Partition, ...], horizon_s: float, *, is_cluster: bool
+) -> tuple[ProducerSpec, ...]:
+    """Where several nodes lead, each of them writes to one partition: it has one connection."""
+    if not is_cluster:
+        return tuple(_producer(rng, f"p{n}", partitions, horizon_s) for n in range(2))
+    return tuple(
+        _producer(rng, f"p{n}", (rng.choice(partitions),), horizon_s)
+        for n in range(CLUSTER_PRODUCERS_COUNT)
+    )
 
 
 def _producer(

@@ -78,6 +78,7 @@ class Producer(Client):
         if self.spec.idempotent:
             await self._get_id()
         while self._unacked or self._has_more:
+            self.home = self.spec.partitions[0]  # where several may lead, it has but one
             link = await self.connected()
             await self._session(link)
             if self._unacked or self._has_more:

@@ -100,7 +100,7 @@ class ShortLived(Client):
             name=name, partition_data=[PartitionProduceData(index=index, records=batch)]
         )
         request = ProduceRequest(acks=-1, timeout_ms=TIMEOUT_MS, topic_data=[data])
-        reply = await self.call(ApiKey.PRODUCE, 9, request)
+        reply = await self.call(ApiKey.PRODUCE, 9, request, (name, index))
         answer = reply.responses[0].partition_responses[0]
         self._must(answer.error_code, f"write to {name}-{index}")
         if answer.base_offset != len(values):

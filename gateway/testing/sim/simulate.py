@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.testing.sim.cluster import ClusterWorld
 from gateway.testing.sim.plan import Plan
 from gateway.testing.sim.trace import Trace, TraceLogs
 from gateway.testing.sim.world import World
@@ -36,7 +37,7 @@ def simulate(plan: Plan) -> Outcome:
     loop.set_exception_handler(lambda _, context: _unhandled(trace, context))
     logs = _listen(trace)
     asyncio.set_event_loop(None)
-    world = World(plan, loop, trace)
+    world = (ClusterWorld if plan.mode == "cluster" else World)(plan, loop, trace)
     collecting = gc.isenabled()
     gc.disable()  # what is collected when must not depend on what ran before
     installed = world.storage.in_place()

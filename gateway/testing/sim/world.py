@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.groups.coordinators import group_hash
@@ -19,7 +19,7 @@ from gateway.testing.sim.group_admin import GroupAdmin, KnownGroup
 from gateway.testing.sim.history import History
 from gateway.testing.sim.members import Generations, Member
 from gateway.testing.sim.network import Network
-from gateway.testing.sim.node import Holder, Node
+from gateway.testing.sim.node import ADDRESS, Holder, Node
 from gateway.testing.sim.oracle import Oracle, StoredLog
 from gateway.testing.sim.plan import Plan
 from gateway.testing.sim.producers import Producer
@@ -33,7 +33,7 @@ from protocol.messages.create_topics import (
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from wal_core import Clock
+from wal_core import Clock, Log
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_bucket import Bucket
 from wal_core.testing.sim_disk import Disk
@@ -66,13 +66,16 @@ class MachineClock:
 class World:
     """See the module. `run` is the whole of it."""
 
+    is_cluster = False
+    patience_s = PATIENCE_S
+
     def __init__(self, plan: Plan, loop: SimLoop, trace: Trace) -> None:
         self.plan = plan
         self.loop = loop
         self.trace = trace
         self.history = History()
         self.config = Config(
-            data="memory:" if plan.mode == "object" else "./simulated",
+            data="./simulated" if plan.mode == "file" else "memory:",
             gather_ms=plan.gather_ms,
             offsets_partitions_count=2,
             logs_count=plan.logs_count,
@@ -108,7 +111,7 @@ class World:
         stored = StoredLog(trace)
         stored.metadata.deleted = Permission(self, stored).check
         self._bucket_storage = self._disk_storage = None
-        if plan.mode == "object":
+        if plan.mode != "file":
             self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
         else:
             self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
@@ -161,6 +164,15 @@ class World:
     # -- what others ask -------------------------------------------------------------------
 
     @property
+    def node_ids(self) -> Sequence[int]:
+        """Of all that should be there."""
+        return (ADDRESS.node_id,)
+
+    def node_with_id(self, node_id: int) -> Node | None:
+        """The one that listens; of a single node nobody asks."""
+        return self.newest
+
+    @property
     def newest(self) -> Node | None:
         """The process that was started last, of those that live."""
         alive = [node for node in self.nodes if node.process.alive]
@@ -197,7 +209,7 @@ class World:
         """Whether no later one has opened the log that the group lies on."""
         assert node.gateway is not None
         log_id = node.gateway.broker.log_of_groups(group_hash(group_id))
-        return self.is_owner(node, log_id)
+        return log_id is not None and self.is_owner(node, log_id)
 
     def clock(self) -> Clock:
         return MachineClock(self)
@@ -246,12 +258,15 @@ class World:
         self.boot()
         supervisor = asyncio.ensure_future(self._supervise())
         try:
-            async with asyncio.timeout(self.plan.horizon_s + PATIENCE_S):
+            async with asyncio.timeout(self.plan.horizon_s + self.patience_s):
                 await self._work()
                 await self._quiet()
+                await self.settle()
                 await judge(self)
         except TimeoutError:
-            self.trace.violation("liveness", f"not done {PATIENCE_S:g} s after the faults ended")
+            self.trace.violation(
+                "liveness", f"not done {self.patience_s:g} s after the faults ended"
+            )
         finally:
             supervisor.cancel()
 
@@ -305,6 +320,13 @@ class World:
     async def _heal_in_time(self) -> None:
         await asyncio.sleep(self.plan.horizon_s)
         self.trace.note("world", "heals")
+        self.heal()
+        for node in self.nodes:
+            node.stop_retention()
+        self.is_healed = True
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
         self.storage.heal()
         self.network.slow.clear()
         self.loop.slow_executor.clear()
@@ -314,15 +336,27 @@ class World:
             node.process.disarm()
             node.resume()
         self._replace_stale()
-        for node in self.nodes:
-            node.stop_retention()
-        self.is_healed = True
 
     def _replace_stale(self) -> None:
         """They would learn that they were fenced when they next write; clients must not wait."""
         for node in self.nodes:
             if not self.is_owner(node):
                 node.kill("is taken out of service")
+
+    async def settle(self) -> None:
+        """Until all is served that there is: whoever comes waits for that by himself."""
+
+    async def restart(self) -> None:
+        """From what is stored alone (I5)."""
+        for node in self.nodes:
+            node.kill()
+        self.boot()
+
+    def served_logs(self) -> list[tuple[Node, Log]]:
+        """Empty before the gateway has started."""
+        node = self.nodes[-1]
+        broker = node.gateway.broker if node.gateway is not None else None
+        return [] if broker is None else [(node, log) for _, log in broker.logs.opened()]
 
     async def _quiet(self) -> None:
         """Until what clients gave up on has arrived and is durable, too."""

@@ -12,11 +12,12 @@ from functools import cache
 import pytest
 
 from gateway.testing.sim.faults import Crash, Takeover
-from gateway.testing.sim.plan import MODES, Mode, Plan, draw_plan
+from gateway.testing.sim.plan import Mode, Plan, draw_plan
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
 from wal_core.testing.sampled import sampled
 
+MODES: tuple[Mode, ...] = ("object", "file")  # those of one gateway; see test_cluster.py
 SEEDS_COUNT = 500  # per mode, about 150 s on one core
 CHUNK_COUNT = 25
 
