@@ -10,6 +10,7 @@ from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
+from wal_core.format.compiled import compiled_parts
 from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
@@ -76,6 +77,7 @@ __all__ = [
     "Written",
     "check_log",
     "close_lanes",
+    "compiled_parts",
     "copy_log",
     "cut_log",
     "examine_bucket",

@@ -19,7 +19,7 @@ from gateway.net.descriptors import connections_allowed, limit_needed, raise_lim
 from gateway.settings.config import Config
 from gateway.settings.load import PURE_ENV
 from gateway.settings.values import show_address, show_size
-from protocol import compiled_parts
+from protocol import compiled_parts as parts_of_protocol
 from protocol.messages.metadata import MetadataRequest
 from wal_core import (
     CloudSettings,
@@ -31,6 +31,7 @@ from wal_core import (
     examine_bucket,
     stored_mode,
 )
+from wal_core import compiled_parts as parts_of_wal_core
 
 MIB = 1024 * 1024
 FREE_BYTES_MIN = 1024 * MIB
@@ -190,7 +191,7 @@ def check_limits(config: Config) -> Iterator[Finding]:
 
 def check_compiled() -> Finding:
     """Whether what takes most time is done by compiled code, or by the Python code beside it."""
-    name, parts = "compiled help", compiled_parts()
+    name, parts = "compiled help", {**parts_of_protocol(), **parts_of_wal_core()}
     missing = ", ".join(part for part, is_there in parts.items() if not is_there)
     if not missing:
         return Finding("ok", name, f"in use for {', '.join(parts)}")

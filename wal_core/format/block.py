@@ -30,8 +30,8 @@ _VERSION = struct.Struct("<H")
 _VERSION_AT = 4
 _CRC_FIELD = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size
-_CRC_AT = HEADER_BYTES - _CRC_FIELD.size
-NONCE_AT = _CRC_AT - NONCE_BYTES
+CRC_AT = HEADER_BYTES - _CRC_FIELD.size
+NONCE_AT = CRC_AT - NONCE_BYTES
 
 INDEX_ENTRY = struct.Struct("<QqIIqII")
 IndexRow: TypeAlias = tuple[int, int, int, int, int, int, int]
@@ -186,7 +186,7 @@ def _build_header(
         data_bytes,
         ids.nonce,
         0,
-    )[:_CRC_AT]
+    )[:CRC_AT]
     crc = crc32c(index, crc32c(head))
     for piece in pieces:
         crc = crc32c(piece, crc)
@@ -270,7 +270,7 @@ def parse_block(buffer: Buffer) -> Block:
     if len(buffer) < total:
         raise Corrupt(f"block of {total} bytes ends after {len(buffer)}")
     view = memoryview(buffer)[:total]
-    if crc32c(view[HEADER_BYTES:], crc32c(view[:_CRC_AT])) != header.crc:
+    if crc32c(view[HEADER_BYTES:], crc32c(view[:CRC_AT])) != header.crc:
         raise Corrupt("CRC-32C of the block does not match")
     BLOCK.check(_VERSION.unpack_from(buffer, _VERSION_AT)[0])
     block = Block(header, view)

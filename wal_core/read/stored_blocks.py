@@ -26,7 +26,7 @@ from wal_core.stores.stretches import (
     STRETCH_BYTES_MAX,
     Blocks,
     Stretch,
-    read_stretch,
+    read_entries,
     stretches_around,
 )
 from wal_core.tally import ReadTally
@@ -64,7 +64,7 @@ class StoredBlocks:
         self._log_id = config.log_id
         self._cache: LoadingCache[Stretch, Blocks] = LoadingCache(
             budgets.blocks,
-            lambda stretch: read_stretch(store.objects, stretch, Blocks),
+            lambda stretch: read_entries(store.objects, stretch),
             lambda blocks: blocks.bytes_count + 400 * blocks.entry_count,
             config.store_timeout_ms,
             room=budgets.catch_up.room(),

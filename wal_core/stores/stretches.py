@@ -16,8 +16,10 @@ from typing import NamedTuple, TypeVar
 from wal_core.config import MIB
 from wal_core.errors import Corrupt
 from wal_core.format.block import HEADER_BYTES, INDEX_ENTRY, Block, parse_block
+from wal_core.format.compiled import compiled
 from wal_core.format.places import Place
 from wal_core.format.stream_tables import Run
+from wal_core.format.versions import BLOCK
 from wal_core.stores.deadline import expect
 from wal_core.stores.in_order import in_order
 from wal_core.stores.objects.base import NotFound, ObjectStore
@@ -29,6 +31,11 @@ from wal_core.types import Buffer, Entry
 STRETCH_BLOCKS_MAX_COUNT = 256
 STRETCH_BYTES_MAX = MIB
 """Larger: fewer reads; more that is read in vain, and more of the loop's time in one piece."""
+COMPILED_BLOCK_BYTES_MAX = 16 * 1024
+"""Of the blocks of a stretch on average: the checksum of larger ones is better taken elsewhere."""
+COMPILED_ENTRIES_MAX_COUNT = 4_000
+"""In one stretch, which compiled code takes apart in a millisecond or two, and nobody gets the
+interpreter meanwhile, in whatever thread it were done."""
 READS_MAX_COUNT = 64
 READS_MAX_BYTES = 64 * MIB
 """Many reads in flight hide the round trip: a whole segment of small blocks costs a handful. The
@@ -40,6 +47,9 @@ _ROWS_OF_A_BLOCK = 5
 _WANTED_SHARE = 8
 """One block of so many, at least, must hold what is looked for."""
 
+
+COMPILED = compiled("wal_core.format._blocks")
+"""None: all is done here."""
 
 T = TypeVar("T")
 
@@ -73,17 +83,43 @@ class Blocks:
 
     __slots__ = ("_by_stream", "bytes_count", "entry_count")
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.bytes_count = sum(len(block.buffer) for block in blocks)
-        self.entry_count = sum(block.header.entry_count for block in blocks)
-        self._by_stream: dict[int, list[Entry]] = {}
+    def __init__(
+        self, by_stream: dict[int, list[Entry]], *, entry_count: int, bytes_count: int
+    ) -> None:
+        self.bytes_count = bytes_count
+        self.entry_count = entry_count
+        self._by_stream = by_stream
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Blocks:
+        """Those of a stretch."""
+        by_stream: dict[int, list[Entry]] = {}
         for block in blocks:
             for entry in block.entries():
-                self._by_stream.setdefault(entry[0], []).append(entry)
+                by_stream.setdefault(entry[0], []).append(entry)
+        return cls(
+            by_stream,
+            entry_count=sum(block.header.entry_count for block in blocks),
+            bytes_count=sum(len(block.buffer) for block in blocks),
+        )
 
     def of_stream(self, stream_id: int) -> Sequence[Entry]:
         """The entries of one stream, in offset order; some between them may lie elsewhere."""
         return self._by_stream.get(stream_id, ())
+
+
+async def read_entries(objects: ObjectStore, stretch: Stretch, lane: Lane = READER) -> Blocks:
+    """What is in a stretch, by compiled code where there are many small blocks. Raises Corrupt when
+    one of them is damaged or missing, Unavailable."""
+    buffer = await _bytes_of(objects, stretch)
+    count = stretch.block_count
+    if COMPILED is not None and count > 1 and len(buffer) <= count * COMPILED_BLOCK_BYTES_MAX:
+        of = *stretch[3:], BLOCK.oldest, BLOCK.version, COMPILED_ENTRIES_MAX_COUNT
+        found = COMPILED.entries(buffer, Entry, *of)
+        if found is not None:
+            by_stream, entry_count = found
+            return Blocks(by_stream, entry_count=entry_count, bytes_count=len(buffer))
+    return await _parsed(stretch, buffer, Blocks.of, lane)
 
 
 async def read_stretch(
@@ -91,11 +127,20 @@ async def read_stretch(
 ) -> T:
     """What `work` makes of the verified blocks, beside the loop where it is much. Raises Corrupt
     when one of them is damaged or missing, Unavailable."""
+    return await _parsed(stretch, await _bytes_of(objects, stretch), work, lane)
+
+
+async def _bytes_of(objects: ObjectStore, stretch: Stretch) -> Buffer:
     expect(stretch.length)
     try:
-        buffer = await objects.get_range(stretch.key, stretch.position, stretch.length)
+        return await objects.get_range(stretch.key, stretch.position, stretch.length)
     except NotFound:
         raise _corrupt(stretch, "is missing") from None
+
+
+async def _parsed(
+    stretch: Stretch, buffer: Buffer, work: Callable[[list[Block]], T], lane: Lane
+) -> T:
     entries_max_count = (len(buffer) - stretch.block_count * HEADER_BYTES) // INDEX_ENTRY.size
     rows_count = entries_max_count + stretch.block_count * _ROWS_OF_A_BLOCK
     return await off_loop_if_large(lane, rows_count, lambda: work(_verified(stretch, buffer)))

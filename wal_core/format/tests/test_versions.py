@@ -75,7 +75,7 @@ def joined(block: EncodedBlock) -> bytes:
 def block_of(stored: bytes, version: int) -> bytes:
     """With a checksum that is right."""
     stored = field(4)(stored, version)
-    head, behind = stored[: blocks._CRC_AT], stored[blocks.HEADER_BYTES :]
+    head, behind = stored[: blocks.CRC_AT], stored[blocks.HEADER_BYTES :]
     return head + struct.pack("<I", crc32c(behind, crc32c(head))) + behind
 
 

@@ -1,0 +1,14 @@
+from wal_core.types import Buffer, Entry
+
+def entries(
+    buffer: Buffer,
+    entry_type: type[Entry],
+    log_id: int,
+    segment: int,
+    first: int,
+    blocks_count: int,
+    oldest: int,
+    newest: int,
+    entries_max: int,
+    /,
+) -> tuple[dict[int, list[Entry]], int] | None: ...
