@@ -1,6 +1,7 @@
 """A proxy between clients and a gateway whose connections can be cut, slowed down and stalled."""
 
 import asyncio
+import enum
 from collections import Counter
 
 from compat_tests.proxies.looping import Listener
@@ -8,6 +9,13 @@ from compat_tests.support.deadline import seeded
 
 _READ_BYTES = 1 << 16
 _SLICES_PER_S = 20
+
+
+class Way(enum.Enum):
+    """A direction through the proxy."""
+
+    THERE = enum.auto()
+    BACK = enum.auto()
 
 
 class _Pair:
@@ -32,12 +40,13 @@ class TcpProxy:
         """Of each connection and direction; None: as fast as it goes."""
         self.latency_s = 0.0
         self.events: Counter[str] = Counter()
-        self._stalled = False
         self._pairs: set[_Pair] = set()
         self._random = seeded(seed)
         self._listener = Listener(self._serve)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._refuses = False
+        self._flowing = {way: asyncio.Event() for way in Way}
+        for flowing in self._flowing.values():
+            flowing.set()
         self.port = self._listener.port
 
     @property
@@ -67,10 +76,18 @@ class TcpProxy:
 
         self._listener.tell(act)
 
-    def stall(self) -> None:
-        """Nothing goes through any more, in either direction; connections stay open."""
+    def refuse(self) -> None:
+        """Connections are aborted, those that are there and all that come."""
+        self.events["refuse"] += 1
+        self._refuses = True
+        self.cut()
+
+    def stall(self, *ways: Way) -> None:
+        """Nothing goes through any more, those ways or both; connections stay open. What was sent
+        meanwhile arrives afterwards, whoever still waits for it."""
         self.events["stall"] += 1
-        self._listener.tell(self._flowing.clear)
+        for way in ways or Way:
+            self._listener.tell(self._flowing[way].clear)
 
     def slow(self, bytes_per_s: float, latency_s: float = 0.0) -> None:
         self.events["slow"] += 1
@@ -78,20 +95,25 @@ class TcpProxy:
 
     def flow(self) -> None:
         """The end of a stall."""
-        self._listener.tell(self._flowing.set)
+        for flowing in self._flowing.values():
+            self._listener.tell(flowing.set)
 
     def heal(self) -> None:
         self.bytes_per_s, self.latency_s = None, 0.0
+        self._refuses = False
         self.flow()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flowing.wait()
+        if self._refuses:
+            writer.transport.abort()
+            return
+        await self._flowing[Way.THERE].wait()
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         pair = _Pair(writer, far_writer)
         self._pairs.add(pair)
         pumps = [
-            asyncio.ensure_future(self._pump(pair, reader, far_writer)),
-            asyncio.ensure_future(self._pump(pair, far_reader, writer)),
+            asyncio.ensure_future(self._pump(pair, Way.THERE, reader, far_writer)),
+            asyncio.ensure_future(self._pump(pair, Way.BACK, far_reader, writer)),
         ]
         try:
             # One end closed is both closed: Kafka's clients close no half.
@@ -104,10 +126,14 @@ class TcpProxy:
             pair.abort()
 
     async def _pump(
-        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        pair: _Pair,
+        way: Way,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         while data := await reader.read(_READ_BYTES):
-            await self._flowing.wait()
+            await self._flowing[way].wait()
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
             if pair.cut_inside:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from compat_tests.proxies.looping import Listener
-from compat_tests.proxies.tcp import TcpProxy
+from compat_tests.proxies.tcp import TcpProxy, Way
 from compat_tests.support.deadline import now_s, wait_until
 
 TIMEOUT_S = 10.0
@@ -90,6 +90,42 @@ def test_stalled_until_healed(proxy: TcpProxy, peer: socket.socket) -> None:
     peer.settimeout(TIMEOUT_S)
     proxy.heal()
     assert peer.recv(1) == b"y"
+
+
+def test_requests_arrive_and_replies_do_not() -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader, writer) -> None:  # type: ignore[no-untyped-def]
+        while data := await reader.read(1 << 16):
+            heard.append(data)
+            writer.write(data)
+            await writer.drain()
+
+    listener = Listener(serve)
+    with TcpProxy(listener.port) as proxy:
+        proxy.stall(Way.BACK)
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_S) as peer:
+            peer.sendall(b"x")
+            wait_until(lambda: heard == [b"x"], what="the request")
+            peer.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                peer.recv(1)
+            peer.settimeout(TIMEOUT_S)
+            proxy.heal()
+            assert peer.recv(1) == b"x"
+    listener.close()
+
+
+def test_refused_until_healed(proxy: TcpProxy, peer: socket.socket) -> None:
+    assert back(peer, b"x") == b"x"
+    proxy.refuse()
+    wait_until(lambda: proxy.events["cut"] == 1, what="the cut")
+    assert back(peer, b"y") == b""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_S) as second:
+        assert back(second, b"y") == b""
+    proxy.heal()
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_S) as third:
+        assert back(third, b"z") == b"z"
 
 
 def test_slow(proxy: TcpProxy, peer: socket.socket) -> None:
