@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos milvus report-card damage lagging soak siege fuzz teeth fixture bench versus failover many scale lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos rounds milvus report-card damage lagging soak siege fuzz teeth fixture bench versus failover many scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -18,6 +18,7 @@ help:
 	@echo "make model   explore the models of the log and of quorum mode, whole and with each rule broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
+	@echo "make rounds  three nodes, every client, random faults; ARGS='--rounds 200 --seed 7', or '--etcd-away-seconds 600'"
 	@echo "make milvus  what Milvus does for ten minutes a step, ARGS='--stack-seconds 60 --modes s3'"
 	@echo "make report-card  write docs/report-card.md: what each client can do with the broker"
 	@echo "make lagging recover from 200 copies that lack some of the newest objects"
@@ -121,6 +122,9 @@ kill: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/chaos -m chaos -s --modes file,s3 $(ARGS)
+
+rounds: $(VENV)/.dev
+	$(BIN)/python -m compat_tests.cluster.rounds $(ARGS)
 
 milvus: $(VENV)/.dev
 	$(BIN)/pytest compat_tests/milvus -n0 -s --timeout 3600 --stack-seconds 600 $(ARGS)

@@ -6,7 +6,8 @@ which nobody has sent.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from compat_tests.chaos.recorder import Recorder
@@ -18,6 +19,8 @@ from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import FETCH_VERSION, LATEST, LIST_OFFSETS_VERSION, fetch_request
 
 TOPIC = "chaos"
+Place = tuple[str, int]
+"""Topic and partition."""
 PARTITIONS = (0, 1, 2, 3)
 CHUNK_RECORDS_COUNT = 40
 CHUNKS_PER_S_MAX = 5
@@ -29,8 +32,8 @@ WATCH_INTERVAL_S = 0.2
 WATCH_TIMEOUT_S = 8.0  # longer than any pause of the process
 
 
-def key_of(partition: int) -> str:
-    return f"{TOPIC}-{partition}"
+def key_of(partition: int, topic: str = TOPIC) -> str:
+    return f"{topic}-{partition}"
 
 
 def value_of(name: str) -> bytes:
@@ -87,7 +90,7 @@ class Worker:
 
 
 class Producer(Worker):
-    """One client; each chunk is one operation, over all partitions."""
+    """One client; each chunk is one operation, over some partitions, one after the other."""
 
     def __init__(
         self,
@@ -97,7 +100,12 @@ class Producer(Worker):
         *,
         idempotent: bool,
         extra: Mapping[str, Any],
+        places: Sequence[Place] = tuple((TOPIC, index) for index in PARTITIONS),
+        chunk_records_count: int = CHUNK_RECORDS_COUNT,
+        chunks_per_s_max: float = CHUNKS_PER_S_MAX,
+        unrecorded: Collection[str] = (),
     ) -> None:
+        """`unrecorded` are topics that are left out of the history: those that go and come."""
         super().__init__(name)
         self.client = client
         self.idempotent = idempotent
@@ -106,17 +114,25 @@ class Producer(Worker):
         self._recorder = recorder
         self._producer = client.producer(idempotent=idempotent, codec="none", extra=dict(extra))
         self._sent_count = 0
+        self._places = places
+        self._chunk_records_count = chunk_records_count
+        self._pause_s = 1 / chunks_per_s_max
+        self._unrecorded = unrecorded
 
     def step(self) -> None:
         begun_s = now_s()
-        sends = [self._next() for _ in range(CHUNK_RECORDS_COUNT)]
-        asked = [["send", key_of(partition), name] for partition, name in sends]
+        sends = [self._next() for _ in range(self._chunk_records_count)]
+        told_of = [topic not in self._unrecorded for (topic, _), _ in sends]
+        asked = [
+            ["send", key_of(index, topic), name]
+            for (topic, index), name in compress(sends, told_of)
+        ]
         operation = self._recorder.begin(self.name, "send", asked, idempotent=self.idempotent)
         outcomes = self._send(sends)
         errors = [outcome for outcome in outcomes if isinstance(outcome, ClientError)]
         told = [
             [f, key, name if isinstance(outcome, ClientError) else [outcome.offset, name]]
-            for (f, key, name), outcome in zip(asked, outcomes, strict=True)
+            for (f, key, name), outcome in zip(asked, compress(outcomes, told_of), strict=True)
         ]
         if errors:
             self.errors += errors
@@ -124,24 +140,33 @@ class Producer(Worker):
         else:
             operation.ok(told)
         self.acked_count += len(outcomes) - len(errors)
-        pause(max(0.0, 1 / CHUNKS_PER_S_MAX - (now_s() - begun_s)))
+        self.answered(begun_s, sends, outcomes)
+        pause(max(0.0, self._pause_s - (now_s() - begun_s)))
 
-    def _send(self, sends: Sequence[tuple[int, str]]) -> list[Ack | ClientError]:
+    def answered(
+        self,
+        begun_s: float,
+        sends: Sequence[tuple[Place, str]],
+        outcomes: Sequence[Ack | ClientError],
+    ) -> None:
+        """For whoever wants to know."""
+
+    def _send(self, sends: Sequence[tuple[Place, str]]) -> list[Ack | ClientError]:
         """All at once; returns when each is answered or given up by the client."""
         future = self.client.submit(
             "produce",
             producer=self._producer.name,
             records=[
-                Record(value_of(name), topic=TOPIC, partition=partition).to_wire()
-                for partition, name in sends
+                Record(value_of(name), topic=topic, partition=index).to_wire()
+                for (topic, index), name in sends
             ],
             timeout_s=CHUNK_TIMEOUT_S,
         )
         return [as_outcome(answer) for answer in future.result(CHUNK_TIMEOUT_S + 20)]
 
-    def _next(self) -> tuple[int, str]:
+    def _next(self) -> tuple[Place, str]:
         self._sent_count += 1
-        return PARTITIONS[self._sent_count % len(PARTITIONS)], f"{self.name} {self._sent_count}"
+        return self._places[self._sent_count % len(self._places)], f"{self.name} {self._sent_count}"
 
 
 class Reader(Worker):

@@ -63,6 +63,8 @@ class Operations:
                 )
             except KafkaError as error:
                 future = translate(error)
+            except AssertionError as error:  # of a topic that has gone meanwhile
+                future = rpc.OperationError(None, type(error).__name__, error)
             futures.append(future)
         return [await self.outcome(future, timeout_s) for future in futures]
 

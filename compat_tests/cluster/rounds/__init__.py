@@ -1,0 +1,1 @@
+"""Rounds of random faults under real gateways and clients, with a look after each."""

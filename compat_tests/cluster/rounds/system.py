@@ -1,0 +1,260 @@
+"""Several gateways, an etcd and an S3 server, with a proxy on every way between them.
+
+Plays the part of whoever supervises processes: one that could not start because its store or etcd
+was away is started again; one that ends after it was ready has failed.
+"""
+
+from collections import Counter, deque
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from compat_tests.chaos.recorder import Recorder
+from compat_tests.cluster.rounds.schedule import GUEST, NODES, Fault, Kind, Manner
+from compat_tests.proxies.tcp import TcpProxy, Way
+from compat_tests.support.deadline import now_s, wait_until
+from compat_tests.support.gateway import Gateway
+from compat_tests.wire.connection import Connection
+from compat_tests.wire.messages import metadata
+from gateway.testing.etcd_server import EtcdCluster
+from wal_core.testing.s3_server import S3Server
+
+LEASE_S = 5
+LOGS_COUNT = 12
+DATA = "s3://rounds/cluster"
+ASK_TIMEOUT_S = 5.0
+RESTART_PAUSE_S = 0.3
+SETTLE_TIMEOUT_S = 90.0
+LOG_LINES_KEPT_COUNT = 10_000
+FLAGS = {
+    "--logs-count": str(LOGS_COUNT),
+    "--node-lease-ms": f"{LEASE_S}s",
+    "--store-timeout-ms": "3s",
+    "--garbage-grace-ms": "5s",
+    "--retention-check-interval-ms": "2s",
+}
+
+
+class Node:
+    """A gateway and its links: to etcd, to the store, and everybody's to it."""
+
+    def __init__(self, node_id: int, server: S3Server, etcd: EtcdCluster, stack: ExitStack) -> None:
+        def link(port: int) -> TcpProxy:
+            return stack.enter_context(TcpProxy(port))
+
+        self.node_id = node_id
+        self.etcd = [link(int(each.rpartition(":")[2])) for each in etcd.endpoints]
+        self.store = link(int(server.endpoint.rpartition(":")[2]))
+        self.front = link(0)
+        self.is_wanted = False
+        self.spawned_s = 0.0
+        options = {
+            "--etcd": ",".join(f"http://{proxy.bootstrap}" for proxy in self.etcd),
+            "--node-id": str(node_id),
+            "--advertised": self.front.bootstrap,
+            **FLAGS,
+        }
+        words = ("--no-auto-create", *(word for pair in options.items() for word in pair))
+        environ = {**server.environ(), "AWS_ENDPOINT_URL": f"http://{self.store.bootstrap}"}
+        self.gateway = Gateway(DATA, mode="s3", options=words, environ=environ)
+        self.gateway.log = deque(maxlen=LOG_LINES_KEPT_COUNT)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.gateway.running and self.gateway.ready
+
+    @property
+    def links(self) -> list[TcpProxy]:
+        return [*self.etcd, self.store, self.front]
+
+    def spawn(self) -> None:
+        self.is_wanted = True
+        self.spawned_s = now_s()
+        self.gateway.spawn()
+
+    def stop(self) -> None:
+        """SIGTERM, if it runs and has got so far that it knows what that means."""
+        self.is_wanted = False
+        if not self.is_ready:
+            self.kill()
+            return
+        self.gateway.resume()
+        code = self.gateway.stop()
+        assert code == 0, f"node {self.node_id} stopped with {code}:\n{self.log()}"
+
+    def kill(self) -> None:
+        self.is_wanted = False
+        if self.gateway.running:
+            self.gateway.kill()
+
+    def look_after(self) -> bool:
+        """Starts it again where it could not start; whether that was so."""
+        gateway = self.gateway
+        assert gateway.tracebacks_count == 0, f"node {self.node_id}:\n{self.log()}"
+        if gateway.ready:
+            self.front.target_port = gateway.port
+        if not self.is_wanted or gateway.running:
+            return False
+        if now_s() - self.spawned_s < RESTART_PAUSE_S:
+            return False
+        assert not gateway.ready, f"node {self.node_id} ended by itself:\n{self.log()}"
+        assert gateway.wait_ended() == 1, f"node {self.node_id} could not start:\n{self.log()}"
+        self.spawn()
+        return True
+
+    def log(self) -> str:
+        """The newest lines."""
+        return "\n".join(list(self.gateway.log)[-40:])
+
+
+class System:
+    """Use as a context manager. Everything is done in the caller's thread."""
+
+    def __init__(self, folder: Path, recorder: Recorder) -> None:
+        self.counts: Counter[str] = Counter()
+        self.lease_s = LEASE_S
+        self._recorder = recorder
+        self._stack = ExitStack()
+        self.server = self._stack.enter_context(S3Server())
+        self.server.make_bucket("rounds")
+        self.etcd = self._stack.enter_context(EtcdCluster(folder, 1))
+        self.nodes = {
+            node_id: Node(node_id, self.server, self.etcd, self._stack)
+            for node_id in (*NODES, GUEST)
+        }
+
+    def __enter__(self) -> "System":
+        try:
+            for node_id in NODES:
+                self.nodes[node_id].spawn()
+            self.wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            for node in self.nodes.values():
+                node.gateway.__exit__()
+
+    @property
+    def bootstrap(self) -> str:
+        """What clients are given: the nodes that are always there, by their links."""
+        return ",".join(self.nodes[node_id].front.bootstrap for node_id in NODES)
+
+    @property
+    def running(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.is_ready]
+
+    def tick(self) -> None:
+        """Look after the processes; call it often. Raises AssertionError."""
+        for node in self.nodes.values():
+            if node.look_after():
+                self.counts["failed starts"] += 1
+
+    def wait_ready(self) -> None:
+        """All who are wanted accept connections."""
+
+        def ready() -> bool:
+            self.tick()
+            return all(node.is_ready for node in self.nodes.values() if node.is_wanted)
+
+        wait_until(ready, timeout_s=SETTLE_TIMEOUT_S, what="nodes that are ready")
+        self.tick()
+
+    # Faults
+
+    def begin(self, fault: Fault) -> None:
+        self._recorder.event(fault.kind.value, str(fault))
+        self.counts[fault.kind.value] += 1
+        nodes = [self.nodes[node_id] for node_id in fault.nodes]
+        match fault.kind:
+            case Kind.KILL:
+                _each(nodes, Node.kill)
+            case Kind.PAUSE | Kind.LONG_PAUSE:
+                _each([node for node in nodes if node.is_ready], lambda node: node.gateway.pause())
+            case Kind.ETCD:
+                _each([link for node in nodes for link in node.etcd], _cutter(fault.manner))
+            case Kind.STORE:
+                _each([node.store for node in nodes], _cutter(fault.manner))
+            case Kind.FRONT:
+                _each([node.front for node in nodes], _cutter(fault.manner))
+            case Kind.LEAVE:
+                _each(nodes, Node.stop)
+            case Kind.JOIN:
+                _each(nodes, Node.spawn)
+            case Kind.ROLL:
+                for node in nodes:
+                    node.stop()
+                    node.spawn()
+                    self.wait_ready()
+            case Kind.ETCD_DIES:
+                self.etcd.stop()
+
+    def end(self, fault: Fault) -> None:
+        nodes = [self.nodes[node_id] for node_id in fault.nodes]
+        match fault.kind:
+            case Kind.KILL | Kind.LEAVE:
+                _each([node for node in nodes if not node.is_wanted], Node.spawn)
+            case Kind.PAUSE | Kind.LONG_PAUSE:
+                _each([n for n in nodes if n.gateway.running], lambda node: node.gateway.resume())
+            case Kind.ETCD | Kind.STORE | Kind.FRONT:
+                _each([link for node in nodes for link in node.links], TcpProxy.heal)
+            case Kind.JOIN:
+                _each(nodes, Node.stop)
+            case Kind.ETCD_DIES:
+                self.etcd.start()
+            case Kind.ROLL:
+                pass
+
+    # What nodes say
+
+    def leaders(self, topics: list[str]) -> dict[tuple[str, int], int] | None:
+        """Of each partition, once all nodes say the same and nothing is wrong anywhere."""
+        told = [self._told(node, topics) for node in self.running]
+        agreed = told and all(each == told[0] for each in told)
+        return told[0] if agreed else None
+
+    def topic_id(self, topic: str) -> Any:
+        """Of the topic that all nodes have under that name; None if not all say the same."""
+        found = set()
+        for node in list(self.nodes.values()):
+            if not node.gateway.running:
+                continue
+            try:
+                with Connection(node.gateway.bootstrap, timeout_s=ASK_TIMEOUT_S) as connection:
+                    (told,) = metadata(connection, [topic]).topics
+            except OSError:
+                return None
+            found.add(None if told.error_code else told.topic_id)
+        return found.pop() if len(found) == 1 else None
+
+    def _told(self, node: Node, topics: list[str]) -> dict[tuple[str, int], int] | None:
+        try:
+            with Connection(node.gateway.bootstrap, timeout_s=ASK_TIMEOUT_S) as connection:
+                answer: Any = metadata(connection, topics)
+        except OSError:
+            return None
+        rows = [(topic, row) for topic in answer.topics for row in topic.partitions]
+        wrong = any(topic.error_code for topic in answer.topics) or any(
+            row.error_code or row.leader_id not in self.nodes for _, row in rows
+        )
+        ids = {broker.node_id for broker in answer.brokers}
+        if wrong or ids != {node.node_id for node in self.running}:
+            return None
+        return {(topic.name, row.partition_index): row.leader_id for topic, row in rows}
+
+
+def _each(things: Any, act: Any) -> None:
+    for thing in things:
+        act(thing)
+
+
+def _cutter(manner: Manner) -> Any:
+    return {
+        Manner.REFUSED: TcpProxy.refuse,
+        Manner.SILENT: TcpProxy.stall,
+        Manner.THERE: lambda proxy: proxy.stall(Way.THERE),
+        Manner.BACK: lambda proxy: proxy.stall(Way.BACK),
+    }[manner]
