@@ -32,6 +32,7 @@ from protocol.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
+from wal_core import Fenced
 
 FIRST_VERSION_WITH_FLAG = 4
 FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
@@ -161,13 +162,19 @@ def _find(
             return topic
         call.broker.check_topic_name(asked.name)
     except Exception as error:
-        code = error_code(error)
+        code = _code_of_touch(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
         return MetadataResponseTopic(error_code=code, name=asked.name, topic_id=ZERO_UUID)
     return MetadataResponseTopic(
         error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=asked.name, topic_id=ZERO_UUID
     )
+
+
+def _code_of_touch(error: BaseException) -> ErrorCode:
+    """Why a topic was not created that was touched first. The catalog may be another node's by now,
+    which creates it for whoever comes again; no topic has a leader that is another one."""
+    return ErrorCode.LEADER_NOT_AVAILABLE if isinstance(error, Fenced) else error_code(error)
 
 
 def _told(topic: Topic, call: Call) -> MetadataResponseTopic:
@@ -177,7 +184,7 @@ def _told(topic: Topic, call: Call) -> MetadataResponseTopic:
     created = topic.created
     code = ErrorCode.LEADER_NOT_AVAILABLE
     if created is not None and created.done() and not created.cancelled():
-        code = error_code(created.exception() or TimeoutError())
+        code = _code_of_touch(created.exception() or TimeoutError())
     return MetadataResponseTopic(error_code=code, name=topic.name, topic_id=ZERO_UUID)
 
 

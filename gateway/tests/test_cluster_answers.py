@@ -244,3 +244,16 @@ async def test_a_name_or_id_that_is_not_known_is_looked_for_before_an_error(by_i
     asked = MetadataRequest(topics=[one], allow_auto_topic_creation=False)
     reply = await world.client(2).call(ApiKey.METADATA, 12, asked)
     assert (reply.topics[0].error_code, reply.topics[0].topic_id) == (0, topic.id)
+
+
+@virtual
+async def test_a_first_touch_at_who_has_lost_the_catalog_unheard_is_to_come_again() -> None:
+    """As after a start of several nodes at once, who take the catalog from each other."""
+    world = await _world()
+    await world.give(0, 2)
+    assert world.gateways[1].broker.is_controller  # as far as it knows
+    asked = MetadataRequest(topics=[MetadataRequestTopic(name="touched")])
+    for _ in range(2):
+        reply = await world.client(1).call(ApiKey.METADATA, 9, asked)
+        assert reply.topics[0].error_code == ErrorCode.LEADER_NOT_AVAILABLE
+    await world.stop()
