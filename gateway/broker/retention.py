@@ -56,7 +56,8 @@ class Retention:
             try:
                 await self.sweep()
             except Exception as error:
-                log_event(logger, logging.WARNING, "retention failed", reason=str(error))
+                reason = str(error) or "the store did not answer in time"
+                log_event(logger, logging.WARNING, "retention failed", reason=reason)
 
     async def sweep(self) -> int:
         """Look at every partition once; returns from how many records were deleted.

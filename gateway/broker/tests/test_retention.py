@@ -353,7 +353,9 @@ async def test_an_outage_is_outlived(caplog: pytest.LogCaptureFixture) -> None:
     world.objects.fault_rate = 1.0
     await asyncio.sleep(60)
     assert _start(world) == 0
-    assert "retention failed" in [r.message for r in caplog.records]
+    failed = [r.__dict__["event_fields"] for r in caplog.records if r.message == "retention failed"]
+    assert failed
+    assert all(fields["reason"] for fields in failed)
     world.objects.fault_rate = 0.0
     await asyncio.sleep(60)
     assert _start(world) == 1
