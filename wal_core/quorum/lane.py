@@ -56,6 +56,7 @@ class Lane:
         self.is_lost = False  # nothing will come of it
         self.refused_by = 0  # the term of somebody else's promise
         self.trouble: Exception | None = None
+        self.down_since_s: float | None = asyncio.get_running_loop().time()
         self._owner = owner
         self._logstores = logstores
         self._wake = asyncio.Event()
@@ -126,6 +127,8 @@ class Lane:
                 self.trouble = error
             finally:
                 self.is_up = False
+                if self.down_since_s is None:
+                    self.down_since_s = asyncio.get_running_loop().time()
                 self._drop_flights()
                 self._owner.lane_changed()
             await asyncio.sleep(pause_s)
@@ -145,7 +148,7 @@ class Lane:
         if tails and tails[0].segment < self._owner.first:
             await _in_time(replica.forget(self.asker, self._owner.first))
         self._error = self.trouble = None
-        self.is_up = True
+        self.is_up, self.down_since_s = True, None
         self._owner.lane_changed()
 
     def _drop_flights(self) -> None:

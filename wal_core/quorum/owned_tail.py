@@ -39,6 +39,9 @@ CLAIM_S = 10.0
 """How long two of three are waited for, at each step of a claim."""
 _CLAIMS_MAX_COUNT = 20
 _PAUSE_S = 0.1
+_TEND_S = 1.0
+_MISSED_S = 5.0
+"""Who is away for longer gives its place to a spare, where the next segment begins."""
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class OwnedTail:
         self._ensemble: Ensemble = ()  # of the next segment that begins
         self._changed = asyncio.Event()
         self._claimed = False
+        self._spares: dict[Member, Member] = {}  # who has joined, by whose place it may take
+        self._tending: asyncio.Task[None] | None = None
 
     # -- claiming --------------------------------------------------------------------------
 
@@ -75,6 +80,7 @@ class OwnedTail:
             try:
                 await self._recover(self._pointer)
                 self._claimed = True
+                self._tending = asyncio.get_running_loop().create_task(self._tend())
                 return
             except Promised as error:
                 await self._stop_lanes()
@@ -145,10 +151,7 @@ class OwnedTail:
 
     async def _promised(self, ensemble: Ensemble) -> None:
         for member in ensemble:
-            if member not in self._lanes:
-                asker = Asker(self.log_id, member.birth, self.term, self._nonce)
-                self._lanes[member] = Lane(self, self._logstores, member, asker)
-                self._lanes[member].start()
+            self._begin_lane(member)
         lanes = self._lanes_of(ensemble)
         await self._until(lambda: sum(lane.is_up for lane in lanes) >= COVERAGE_COUNT, ensemble)
 
@@ -203,6 +206,9 @@ class OwnedTail:
     async def release(self) -> None:
         """Nothing is asked of anybody any more."""
         self._fail(Unavailable("the log was released", log_id=self.log_id))
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
         await self._stop_lanes()
 
     async def _stop_lanes(self) -> None:
@@ -245,8 +251,66 @@ class OwnedTail:
                 part.heard(lane.member, lane.tails[segment].end)
         return part
 
+    # -- who takes whose place -------------------------------------------------------------
+
+    async def _tend(self) -> None:
+        """Have a spare for a logstore that is away before the segment ends."""
+        while True:
+            await asyncio.sleep(_TEND_S)
+            try:
+                await self._look_for_spare()
+            except WalError as error:
+                _logger.warning("no logstore can take another's place yet: %s", error)
+
+    async def _look_for_spare(self) -> None:
+        lanes = self._lanes_of(self._ensemble)
+        absent = [lane for lane in lanes if self._is_missed(lane)]
+        ready = [m for lane in absent if (m := self._spares.get(lane.member)) and self._is_up(m)]
+        if not absent or ready:
+            return
+        lane = absent[0]
+        rows = list(self._logstores.candidates())
+        racks = {row.store: row for row in rows}
+        others = [racks.get(m.store, Candidate(m.store)) for m in self._ensemble]
+        if lane.is_lost:  # it lost its disk and may come anew, if nobody else can
+            rest = [row for row in others if row.store != lane.member.store]
+            row = chosen(rows, others) or chosen(rows, rest)
+        else:
+            row = chosen(rows, others)
+        if row is not None:
+            spare = await self._joined(row.store, self.term)
+            self._spares[lane.member] = spare
+            self._begin_lane(spare)
+
+    def _is_missed(self, lane: Lane) -> bool:
+        since_s = lane.down_since_s
+        if lane.is_lost or lane.refused_by:
+            return True
+        return since_s is not None and asyncio.get_running_loop().time() - since_s > _MISSED_S
+
+    def _is_up(self, member: Member) -> bool:
+        lane = self._lanes.get(member)
+        return lane is not None and lane.is_up
+
     def _next_ensemble(self, part: Part) -> Ensemble:
+        """The same, but for one that is away and whose place a spare can take."""
+        for member in part.ensemble:
+            spare = self._spares.get(member)
+            if spare is not None and not self._is_up(member) and self._is_up(spare):
+                _logger.warning(
+                    "logstore %s takes the place of %s in log %d",
+                    spare.store,
+                    member.store,
+                    self.log_id,
+                )
+                return tuple(spare if other == member else other for other in part.ensemble)
         return part.ensemble
+
+    def _begin_lane(self, member: Member) -> None:
+        if member not in self._lanes:
+            asker = Asker(self.log_id, member.birth, self.term, self._nonce)
+            self._lanes[member] = Lane(self, self._logstores, member, asker)
+            self._lanes[member].start()
 
     # -- trimming --------------------------------------------------------------------------
 
@@ -261,6 +325,11 @@ class OwnedTail:
         self.first = before
         lanes = [lane for lane in self._lanes.values() if lane.is_up]
         await asyncio.gather(*(lane.forget(before) for lane in lanes))
+        used = {*self._ensemble, *self._spares.values()}
+        for part in self.parts.values():
+            used.update(part.ensemble)
+        left = [self._lanes.pop(member) for member in self._lanes.keys() - used]
+        await asyncio.gather(*(lane.stop() for lane in left))
 
     async def _move(self, segment: int, ensemble: Ensemble) -> None:
         async with self._moving:
@@ -296,10 +365,14 @@ class OwnedTail:
     def lane_changed(self) -> None:
         """A lane has come up, or went down. Refused by two of three is fenced."""
         self._changed.set()
-        lanes = self._lanes_of(self._ensemble)
-        refused = [lane.refused_by for lane in lanes if lane.refused_by]
-        if self._claimed and len(refused) >= COVERAGE_COUNT:
-            self._fail(Fenced(f"the log is promised to term {max(refused)}", log_id=self.log_id))
+        if not self._claimed:
+            return
+        needed = {part.ensemble for part in self.parts.values() if not part.is_chosen}
+        for ensemble in {self._ensemble, *needed}:
+            refused = [lane.refused_by for lane in self._lanes_of(ensemble) if lane.refused_by]
+            if len(refused) >= COVERAGE_COUNT:
+                text = f"the log is promised to term {max(refused)}"
+                self._fail(Fenced(text, log_id=self.log_id))
 
     def _fail(self, error: WalError) -> None:
         if self.error is None:

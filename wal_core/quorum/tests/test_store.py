@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wal_core import Fenced, LogConfig, Unavailable
 from wal_core.quorum.tests.places import Place
+from wal_core.testing.seeds import stream
+from wal_core.testing.sim_disk import Disk
+from wal_core.testing.sim_loop import run
+from wal_core.testing.sim_system import installed
 from wal_core.tests.harness import Harness
 
 QUORUM = LogConfig.preset("quorum")
 SHORT = dataclasses.replace(
     QUORUM, segment_blocks_max=3, seal_segments_min_count=2, garbage_grace_ms=1
 )
+KEPT = dataclasses.replace(SHORT, garbage_grace_ms=1_000_000_000)  # on the logstores
 
 
 async def written(h: Harness, count: int) -> list[bytes]:
@@ -101,6 +108,59 @@ async def test_sealed_segments_leave_the_logstores(tmp_path: Path):
     assert [payload for _, payload in await again.read_all(1)] == payloads
     await again.log.close()
     await place.close()
+
+
+def test_a_logstore_that_is_away_is_replaced_where_a_segment_begins():
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C", "D")
+        h = await Harness.open(place.store(), KEPT)
+        payloads = await written(h, 3)
+        await place.stop("B")
+        await asyncio.sleep(20)
+        payloads += await written(h, 3)
+        await asyncio.sleep(1)
+        tail = h.store._tails[0]  # type: ignore[attr-defined]
+        assert sorted(member.store for member in tail._ensemble) == ["A", "C", "D"]
+        await place.stop("A")
+        payloads += await written(h, 9)
+        await h.crash()
+        await place.start("A", "B")
+        await place.stop("C")
+        again = await Harness.open(place.store(), KEPT)
+        assert [payload for _, payload in await again.read_all(1)] == payloads
+        await again.log.close()
+        await place.close()
+
+    in_virtual_time(main)
+
+
+def test_a_logstore_that_lost_its_disk_comes_anew():
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C")
+        h = await Harness.open(place.store(), SHORT)
+        payloads = await written(h, 3)
+        await place.stop("B")
+        await place.start("B", fresh=True)
+        await asyncio.sleep(20)
+        payloads += await written(h, 9)
+        await place.stop("C")
+        payloads += await written(h, 9)
+        await h.crash()
+        await place.start("C")
+        await place.stop("A")
+        again = await Harness.open(place.store(), SHORT)
+        assert [payload for _, payload in await again.read_all(1)] == payloads
+        await again.log.close()
+        await place.close()
+
+    in_virtual_time(main)
+
+
+def in_virtual_time(main: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    with installed(Disk(stream(1, "disk"))) as path:
+        run(lambda: main(path("/data")))
 
 
 async def test_too_few_logstores_are_named(tmp_path: Path):
