@@ -42,11 +42,13 @@ class OneNode(NamedTuple):
 
 
 class OneLog(NamedTuple):
-    """A log; `is_served` if its owner is alive and has not let go of it."""
+    """A log; `is_served` if its owner is alive and has not let go of it. `unable` are nodes that
+    could not open it."""
 
     owner: OwnerRecord
     is_served: bool
     ordered_node_id: int | None
+    unable: Sequence[int] = ()
 
 
 class State(NamedTuple):
@@ -89,7 +91,9 @@ class Cluster:
         logs = []
         for owner in owners:
             order = roster.moves.get(owner.log)
-            logs.append(OneLog(owner, owner.log in served, order.node_id if order else None))
+            unable = sorted(n.node_id for n in roster.nodes.values() if owner.log in n.unable)
+            ordered = order.node_id if order else None
+            logs.append(OneLog(owner, owner.log in served, ordered, unable))
         ids = {*roster.nodes, *(owner.node_id for owner in owners if owner.ended is None)}
         nodes = []
         for node_id in sorted(ids):
@@ -200,11 +204,13 @@ def _said(log: OneLog) -> str:
     owner = log.owner
     words = ["served" if log.is_served else owner.ended or "its owner is gone"]
     if owner.fenced_node_id is not None:
-        words.append(f"taken from node {owner.fenced_node_id}")
+        at = f" at {owner.fenced_address}" if owner.fenced_address else ""
+        words.append(f"taken from node {owner.fenced_node_id}{at}")
     if owner.next_node_id is not None:
         words.append(f"going to node {owner.next_node_id}")
     if log.ordered_node_id is not None:
         words.append(f"ordered to node {log.ordered_node_id}")
+    words += [f"node {node_id} could not open it" for node_id in log.unable]
     return ", ".join(words)
 
 
@@ -230,6 +236,8 @@ def as_json(state: State) -> dict[str, Any]:
                 "served": log.is_served,
                 "ended": log.owner.ended,
                 "fenced_node": log.owner.fenced_node_id,
+                "address": log.owner.address,
+                "fenced_address": log.owner.fenced_address,
                 "next_node": log.owner.next_node_id,
                 "ordered_node": log.ordered_node_id,
             }
@@ -242,4 +250,5 @@ def _node_facts(node: OneNode) -> dict[str, Any]:
     record = node.record
     known = {} if record is None else {"host": record.host, "port": record.port}
     known |= {} if record is None else {"rack": record.rack, "weight": record.weight}
+    known |= {} if record is None else {"unable_logs": list(record.unable)}
     return {"node": node.node_id, "standing": node.standing, "logs": node.logs_count, **known}

@@ -50,6 +50,7 @@ from gateway.cluster.coordination.records import (
     Record,
     encode,
     key_of,
+    taken,
 )
 from gateway.cluster.coordination.sight import Course
 from gateway.cluster.many_nodes import ManyNodes, address_of
@@ -57,6 +58,7 @@ from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standi
 from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
 from gateway.cluster.settling import Settling
+from gateway.cluster.unable import Unable
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
 from wal_core import Clock, Fenced, SystemClock, WalError
@@ -129,6 +131,7 @@ class Member:
         self._incarnation = me.incarnation
         self._is_seeing = False
         self._settling = Settling(settings.settle_s)
+        self._unable = Unable(self._tell_unable)
         self._doubted: set[int] = set()
         """Logs that may have been taken while nobody saw us."""
         self._ends: dict[int, str] = {}
@@ -199,15 +202,7 @@ class Member:
     def lost(self, log_id: int, error: BaseException) -> None:
         """A log was let go of because it had to be."""
         self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
-        record = self._roster.owners.get(log_id)
-        taker = None if record is None else self._roster.nodes.get(record.node_id)
-        claimer = self._roster.claimer(log_id)
-        if record is not None and taker is not None and record.node_id != self.node_id:
-            by = f"node {taker.node_id} at {taker.host}:{taker.port}"
-        elif claimer is not None and claimer != self.node_id:
-            by = f"node {claimer}"
-        else:
-            by = "a process that is not registered in this coordination store"
+        by = self._roster.taker(log_id, self.node_id)
         log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=str(error))
         self._wake()
 
@@ -315,7 +310,9 @@ class Member:
         for log in sorted(self._logs()):
             if log in self._busy or self._retries.get(log, (-math.inf,))[0] > now_s:
                 continue
-            step = self._step(log, plan, now_s)
+            is_over = self._unable.is_over(log, now_s)
+            forget: Step = partial(self._unable.forget, log)
+            step = forget if is_over else self._step(log, plan, now_s)
             if step is not None:
                 task = asyncio.get_running_loop().create_task(self._try(log, step), name="a log")
                 self._busy[log] = task
@@ -353,7 +350,7 @@ class Member:
 
     def _plan(self, now_s: float) -> Plan:
         nodes = [
-            LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n))
+            LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n), n.unable)
             for n in self._roster.nodes.values()
         ]
         held = {log: self._holding(log, now_s) for log in self._logs()}
@@ -422,7 +419,9 @@ class Member:
                 term = await self._own.open(log)
         except (WalError, TimeoutError):
             await self._store.transact([], [Delete(key_of(root, claim))])
+            await self._unable.failed(log)
             raise
+        await self._unable.opened(log)
         self._roster.sight.saw_term(log, term, self._incarnation)
         self._ends.pop(log, None)
         took_ms = round((asyncio.get_running_loop().time() - began_s) * 1_000)
@@ -430,22 +429,18 @@ class Member:
         self.view.changed()
         await self._publish(log, term)
 
+    async def _tell_unable(self, logs: tuple[int, ...]) -> None:
+        record = msgspec.structs.replace(self._registration.record, unable=logs)
+        await self._registration.change(record)
+
     async def _publish(self, log: int, term: int) -> None:
         self._roster.sight.saw_term(log, term, self._incarnation)
         before = self._roster.owners.get(log)
         if before is not None and (before.incarnation, before.term) == (self._incarnation, term):
             owner = msgspec.structs.replace(before, ended=None, next_node_id=None)
         else:
-            # Who has not let go of it has been fenced, dead or alive.
-            fenced = before.node_id if before is not None and before.ended is None else None
-            owner = OwnerRecord(
-                log,
-                self.node_id,
-                self._incarnation,
-                term,
-                since_ms=self._settings.clock.now_ms(),
-                fenced_node_id=fenced,
-            )
+            now_ms = self._settings.clock.now_ms()
+            owner = taken(log, self._registration.record, term, before, now_ms)
         await self._transact(log, owner, unclaim=True)
 
     async def _put_away(self, order: MoveOrder) -> None:

@@ -36,6 +36,8 @@ class LiveNode:
     weight: int = 1
     rack: str | None = None
     standing: Standing = Standing.OPEN
+    unable: Collection[int] = ()
+    """Logs that it could not open: another gets them, if there is one that has not said so."""
 
     def __post_init__(self) -> None:
         if self.weight < 1:
@@ -158,7 +160,7 @@ class _Planning:
                 self.homeless.add(log)
         self._fill_least()
         for log in sorted(self.homeless):
-            self._give(log, min(self._with_room(), key=lambda node_id: self._liking(log, node_id)))
+            self._give(log, min(self._takers(log), key=lambda node_id: self._liking(log, node_id)))
         self._pull()
 
     def _movable(self, node_id: int) -> list[int]:
@@ -168,7 +170,9 @@ class _Planning:
         old = [
             log
             for log in self.held[node_id]
-            if self.present[log].tenure_ms >= self.rules.tenure_ms_min
+            if (holding := self.present.get(log)) is not None
+            and holding.node_id == node_id
+            and holding.tenure_ms >= self.rules.tenure_ms_min
         ]
         return sorted(old, key=lambda log: (score(log, node_id), log))
 
@@ -184,12 +188,19 @@ class _Planning:
             node_id for node_id, (_, most) in self.bounds.items() if len(self.held[node_id]) < most
         ]
 
+    def _able(self, log: int, node_ids: Iterable[int]) -> list[int]:
+        return [node_id for node_id in node_ids if log not in self.nodes[node_id].unable]
+
+    def _takers(self, log: int) -> list[int]:
+        """Who has room for it; who has none, if of those that do nobody can open it."""
+        roomy = self._with_room()
+        return self._able(log, roomy) or self._able(log, self.bounds) or roomy
+
     def _fill_least(self) -> None:
         """The homeless go first to nodes that are short of their least share."""
         for log in sorted(self.homeless):
-            if not (short := self._short_of_least()):
-                return
-            self._give(log, max(short, key=lambda node_id: (score(log, node_id), node_id)))
+            if short := self._able(log, self._short_of_least()):
+                self._give(log, max(short, key=lambda node_id: (score(log, node_id), node_id)))
 
     def _give(self, log: int, node_id: int) -> None:
         self.homeless.remove(log)
@@ -208,14 +219,16 @@ class _Planning:
             givers = [
                 (least - len(self.held[node_id]), movable[0], node_id)
                 for node_id, (least, _) in self.bounds.items()
-                if len(self.held[node_id]) > least and (movable := self._movable(node_id))
+                if len(self.held[node_id]) > least
+                and (movable := [i for i in self._movable(node_id) if self._able(i, lacking)])
             ]
             if not givers:
-                return  # what could move is too young
+                return  # what could move is too young, or they cannot open it
             _, log, giver = min(givers)
             self.held[giver].remove(log)
             self.homeless.add(log)
-            self._give(log, max(lacking, key=lambda node_id: (score(log, node_id), node_id)))
+            able = self._able(log, lacking)
+            self._give(log, max(able, key=lambda node_id: (score(log, node_id), node_id)))
 
     def plan(self) -> Plan:
         owners = {log: node_id for node_id, logs in self.held.items() for log in logs}

@@ -150,6 +150,16 @@ class Roster:
             return None
         return claim.node_id
 
+    def taker(self, log: int, node_id: int) -> str:
+        """Who has taken the log from that node, for people."""
+        record, claimer = self.owners.get(log), self.claimer(log)
+        node = None if record is None else self.nodes.get(record.node_id)
+        if node is not None and node.node_id != node_id:
+            return f"node {node.node_id} at {node.host}:{node.port}"
+        if claimer is not None and claimer != node_id:
+            return f"node {claimer}"
+        return "a process that is not registered in this coordination store"
+
     def for_s(self, log: int, now_s: float) -> float:
         """Since when the owner has it, or since when it has ended."""
         return now_s - self._since_s.get(log, now_s)

@@ -46,7 +46,7 @@ async def test_what_is_shown_is_what_the_nodes_do() -> None:
     taken = [log["log"] for log in as_json(state)["logs"] if log["fenced_node"] == 1]
     assert taken == had
     row = logs_table(state)[1 + had[0]]
-    assert row[-1] == "served, taken from node 1"
+    assert row[-1] == "served, taken from node 1 at n1:9092"
     assert str(row[-2]).endswith("Z")
     await end(*nodes)
 

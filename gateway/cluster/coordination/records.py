@@ -28,6 +28,8 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     standing: str = "open"
     logs_count: int = 0
     """Of data logs that the node was told to spread partitions over; 0: an earlier release."""
+    unable: tuple[int, ...] = ()
+    """Logs that it has tried to open in vain."""
 
 
 RELEASED, FENCED, FAILED = "released", "fenced", "failed"
@@ -46,6 +48,25 @@ class OwnerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     next_node_id: int | None = None
     since_ms: int = 0
     fenced_node_id: int | None = None
+    address: str = ""
+    fenced_address: str = ""
+
+
+def taken(
+    log: int, me: NodeRecord, term: int, before: OwnerRecord | None, now_ms: int
+) -> OwnerRecord:
+    """What a new owner writes. Who has not let go of the log has been fenced, dead or alive."""
+    fenced = before if before is not None and before.ended is None else None
+    return OwnerRecord(
+        log,
+        me.node_id,
+        me.incarnation,
+        term,
+        since_ms=now_ms,
+        fenced_node_id=fenced.node_id if fenced else None,
+        address=f"{me.host}:{me.port}",
+        fenced_address=fenced.address if fenced else "",
+    )
 
 
 class ClaimRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):

@@ -230,3 +230,17 @@ def test_kinds_of_logs_are_shared_out_apart() -> None:
     assert apart.owners[0] == 1
     assert sorted(apart.owners[log] for log in (1, 2)) == [1, 2]
     assert apart.claims == (1, 2)
+
+
+@given(
+    st.dictionaries(st.integers(1, 4), st.sets(st.integers(0, 9)), min_size=1),
+    st.dictionaries(st.integers(0, 9), st.integers(1, 4)),
+)
+def test_a_log_goes_to_who_can_open_it_if_anybody_can(
+    unable: dict[int, set[int]], owners: dict[int, int]
+) -> None:
+    nodes = [LiveNode(node_id, unable=logs) for node_id, logs in unable.items()]
+    plan = plan_owners(range(10), nodes, held(owners), RULES)
+    assert sorted(plan.owners) == list(range(10))
+    for log in (*plan.claims, *plan.moves):
+        assert log not in unable[plan.owners[log]] or all(log in logs for logs in unable.values())

@@ -35,6 +35,8 @@ OWNER = OwnerRecord(
     next_node_id=3,
     since_ms=1767225600000,
     fenced_node_id=1,
+    address="gw-2.example:9092",
+    fenced_address="gw-1.example:9092",
 )
 WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER, NewsRecord(0, 42)]
 WRITTEN += [MoveOrder(7, 3), StandingOrder(3, "cordoned"), PauseOrder()]
