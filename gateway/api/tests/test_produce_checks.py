@@ -17,7 +17,16 @@ from gateway.tests.harness import (
     started,
     virtual,
 )
-from protocol import ApiKey, ErrorCode, Record, build_batch, crc_of, iter_records, read_header
+from protocol import (
+    ApiKey,
+    ErrorCode,
+    Record,
+    build_batch,
+    crc_of,
+    iter_records,
+    read_header,
+    record_check,
+)
 from protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
@@ -216,6 +225,13 @@ async def test_compacted_topics_take_no_record_without_a_key(codec: int, policy:
 # --- what a check may cost -----------------------------------------------------------------------
 
 
+@pytest.fixture
+def long_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the Python code, for which tens of thousands of records are many; compiled code takes them
+    in one step."""
+    monkeypatch.setattr(record_check, "COMPILED", None)
+
+
 @pytest.mark.parametrize("codec", range(1, 5))
 @virtual
 async def test_bombs_are_refused_and_what_is_large_is_not(codec: int) -> None:
@@ -230,6 +246,7 @@ async def test_bombs_are_refused_and_what_is_large_is_not(codec: int) -> None:
     assert (await client.produced("t", batch_of(bytes(2**20 - 99), codec=codec))).base_offset == 0
 
 
+@pytest.mark.usefixtures("long_checks")
 @pytest.mark.parametrize("shape", ["compressed", "plain"])
 @virtual
 async def test_a_large_check_lets_others_go_on_and_keeps_the_order(shape: str) -> None:
@@ -265,6 +282,7 @@ async def test_a_large_check_lets_others_go_on_and_keeps_the_order(shape: str) -
     assert values == [b"second"]
 
 
+@pytest.mark.usefixtures("long_checks")
 @virtual
 async def test_a_topic_that_goes_during_the_check_takes_nothing() -> None:
     world, client = await started()
@@ -278,6 +296,7 @@ async def test_a_topic_that_goes_during_the_check_takes_nothing() -> None:
     assert (await produced).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
+@pytest.mark.usefixtures("long_checks")
 @virtual
 async def test_lanes_that_stay_taken_cost_a_code_that_clients_retry() -> None:
     world, client = await started()
