@@ -110,8 +110,11 @@ class LogFolder:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def read(self, number: int, start: int, end: int) -> bytes:
+    def read(self, number: int, start: int, end: int, *, from_disk: bool = False) -> bytes:
+        """From the disk even if the system has it in memory, as far as it can be told to."""
         with opened(self.segment(number), os.O_RDONLY) as fd:
+            if from_disk and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
             return pread_exact(fd, end - start, start)
 
     def load(self, log_id: int) -> HeldLog | None:

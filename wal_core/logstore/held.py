@@ -45,6 +45,16 @@ class Held:
         """Confirmed, and here."""
         return min(self.confirmed_count, self.stored_count)
 
+    def stretch_end(self, first: int, last: int, bytes_max: int) -> int:
+        """Behind whole blocks from `first` on and before `last`, as many as fit and one at least if
+        there is any."""
+        if first >= last:
+            return first
+        end, start = first + 1, self.position(first)
+        while end < last and self.position(end + 1) - start <= bytes_max:
+            end += 1
+        return end
+
     def take(self, header: BlockHeader) -> None:
         """The next block."""
         self._ends.append(self.end_bytes + header.total_bytes)

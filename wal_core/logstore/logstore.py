@@ -13,10 +13,12 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 from wal_core.clock import Rng
+from wal_core.config import LogConfig
 from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable
 from wal_core.format.block import NONCE_BYTES, BlockKind, parse_block
 from wal_core.format.logstore_records import Final, Identity, Promise
@@ -26,11 +28,12 @@ from wal_core.logstore.identity import load_identity, write_cluster
 from wal_core.logstore.replica import Asker, Tail, Unknown
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder
-from wal_core.stores.room import Room
+from wal_core.stores.room import FolderDisk, Room
 from wal_core.stores.segments.file_writer import FileWriter, SegmentFile, WriteJob
 from wal_core.types import Buffer
 
 _THREADS_MAX_COUNT = 4
+_ROOM_REMEDY = "it gets room when segments have been uploaded"
 
 T = TypeVar("T")
 
@@ -90,7 +93,19 @@ class Appending:
 class Logstore:
     """A Replica, in a folder of its own."""
 
-    def __init__(self, root: Path, writer: FileWriter, rng: Rng, *, bytes_max: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        writer: FileWriter,
+        rng: Rng,
+        *,
+        bytes_max: int,
+        free_bytes_min: int = 0,
+        reserve_bytes: int = 0,
+    ) -> None:
+        """Blocks are taken up to `bytes_max`, and while `free_bytes_min` would be left on the disk;
+        `reserve_bytes` are set aside in a file for promises and finals on a disk that is full all
+        the same."""
         self.root = root
         self.bytes_max = bytes_max
         self.held_bytes = 0
@@ -100,16 +115,33 @@ class Logstore:
         self._rng = rng
         self._writer = writer
         self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "logstore")
-        self._room = Room()
+        self._room = Room(FolderDisk(root), remedy=_ROOM_REMEDY)
+        self._room_config = LogConfig(free_bytes_min=free_bytes_min, reserve_bytes=reserve_bytes)
         self._logs: dict[int, _OpenLog] = {}
         self._lines: dict[int, asyncio.Lock] = {}
         self._damaged: dict[int, str] = {}
         self._binding = asyncio.Lock()
         self._lock_fd = -1
 
+    @property
+    def logs_count(self) -> int:
+        """That are known here."""
+        return len(self._logs)
+
+    @property
+    def damaged_logs_count(self) -> int:
+        """About which it is silent."""
+        return len(self._damaged)
+
+    @property
+    def is_full(self) -> bool:
+        """Blocks are refused for want of room."""
+        return self._room.is_low or self.held_bytes >= self.bytes_max
+
     async def open(self) -> None:
         """Find out what is held. A log that is damaged is told of, and gets no replies."""
         self._lock_fd = await self._run(self._take_lock)
+        await self._room.open(self._room_config)
         drawn = self._rng.random_bytes(NONCE_BYTES)
         self.identity = await self._run(lambda: load_identity(self.root, drawn))
         for name in await self._run(lambda: sorted(path.name for path in self.root.iterdir())):
@@ -132,6 +164,7 @@ class Logstore:
             await log.settled()
             log.close_files()
         await self._run(self._writer.close)
+        await self._room.close()
         self._threads.shutdown(wait=False)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -219,8 +252,9 @@ class Logstore:
             if self.held_bytes + header.total_bytes > self.bytes_max:
                 raise NoRoom(
                     f"{self.root} may hold {self.bytes_max} bytes and holds {self.held_bytes}; "
-                    "it gets room when segments have been uploaded"
+                    f"{_ROOM_REMEDY}"
                 )
+            self._room.admit(header.total_bytes)
             log.held.segments[header.segment] = held
             held.take(header)
             self.held_bytes += header.total_bytes
@@ -291,14 +325,41 @@ class Logstore:
         log = self._promised(asker) if recovering else self._known(asker)
         held = log.held.segments.get(segment) or Held()
         last = held.stored_count if recovering else held.readable_count
-        if first >= last:
+        after = held.stretch_end(first, last, bytes_max)
+        if after == first:
             return b""
-        count = 1
-        start = held.position(first)
-        while first + count < last and held.position(first + count + 1) - start <= bytes_max:
-            count += 1
-        end = held.position(first + count)
+        start, end = held.position(first), held.position(after)
         return await self._run(lambda: log.folder.read(segment, start, end))
+
+    def segments(self) -> list[tuple[int, int]]:
+        """All that are held: log and number."""
+        return [
+            (log_id, number) for log_id, log in self._logs.items() for number in log.held.segments
+        ]
+
+    async def read_from_disk(
+        self, log_id: int, segment: int, first: int, bytes_max: int
+    ) -> tuple[list[int], bytes]:
+        """Blocks as `read` does, whoever may see them, and not out of the system's memory; and how
+        long each is. None of what is not held any more."""
+        log = self._logs.get(log_id)
+        held = log.held.segments.get(segment) if log is not None else None
+        if log is None or held is None:
+            return [], b""
+        end = held.stretch_end(first, held.stored_count, bytes_max)
+        positions = [held.position(number) for number in range(first, end + 1)]
+        if end == first:
+            return [], b""
+        folder, last = log.folder, positions[-1]
+        try:
+            stored = await self._run(
+                lambda: folder.read(segment, positions[0], last, from_disk=True)
+            )
+        except Unavailable:
+            if segment not in log.held.segments:
+                return [], b""  # it was forgotten meanwhile
+            raise
+        return [after - before for before, after in pairwise(positions)], stored
 
     # -- helpers -------------------------------------------------------------------------------
 

@@ -98,8 +98,9 @@ class Room:
     """Belongs to a store, and is shared by its logs. Each does `open`, then `watch`, `close`; all
     else may be called at any time."""
 
-    def __init__(self, disk: Disk | None = None) -> None:
+    def __init__(self, disk: Disk | None = None, *, remedy: str = "delete some") -> None:
         self._disk = disk
+        self._remedy = remedy  # for people who are told that there is none
         self._free_bytes_min = 0
         self._reserve_bytes = 0
         self._opens_count = 0  # of logs in the store
@@ -159,7 +160,7 @@ class Room:
         if self._left_bytes < 0 and not self.is_low:
             self._begin_to_lack()
         if self.is_low:
-            raise NoRoom(f"{self._location} has no room for more records; delete some")
+            raise NoRoom(f"{self._location} has no room for more records; {self._remedy}")
         self._look_if_due()
 
     def take(self, count_bytes: int) -> None:

@@ -19,10 +19,15 @@ FOOTER = b"a footer block"
 
 
 def logstore(
-    root: Path, *, writer: FileWriter | None = None, bytes_max: int = 1 << 20, seed: int = 1
+    root: Path,
+    *,
+    writer: FileWriter | None = None,
+    bytes_max: int = 1 << 20,
+    seed: int = 1,
+    **room: int,
 ) -> Logstore:
     writer = writer or ExecutorFileWriter(SystemFileOps())
-    return Logstore(root, writer, _Rng(seed), bytes_max=bytes_max)
+    return Logstore(root, writer, _Rng(seed), bytes_max=bytes_max, **room)
 
 
 class _Rng:

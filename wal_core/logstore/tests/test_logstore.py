@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from wal_core.logstore.tests.logstores import (
 from wal_core.stores.segments.file_writer import SystemFileOps, WriteJob
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.seeds import stream
-from wal_core.testing.sim_disk import Disk
+from wal_core.testing.sim_disk import Disk, DiskFault
 from wal_core.testing.sim_loop import run
 from wal_core.testing.sim_system import installed
 
@@ -209,6 +210,32 @@ async def test_a_full_logstore_takes_no_block_and_makes_promises(tmp_path: Path)
     assert store.held_bytes == 0
     assert await store.append(b, block(0, segment=1, nonce=NONCE_B)) == 1
     await store.close()
+
+
+def test_a_disk_that_others_fill_takes_no_block_until_there_is_room_again():
+    disk = Disk(stream(1, "disk"))
+
+    async def main(root: Any) -> None:
+        store = logstore(root, free_bytes_min=10_000, reserve_bytes=4_096)
+        a = await opened_by_a(store)
+        await store.append(a, block(0))
+        full = DiskFault("write", 0, math.inf)
+        disk.faults.append(full)
+        with pytest.raises(NoRoom):
+            await store.append(a, block(1))
+        disk.faults.remove(full)
+        with pytest.raises(NoRoom, match="uploaded"):  # as was measured last
+            await store.append(a, block(1))
+        assert store.is_full
+        assert await store.promise(a) == [Tail(0, 1, None)]
+        await store.end(a, final(a, 1))
+        await asyncio.sleep(10)
+        assert not store.is_full
+        assert await store.append(a, block(1)) == 2
+        await store.close()
+
+    with installed(disk) as path:
+        run(lambda: main(path("/data")))
 
 
 async def test_a_restart_finds_promise_blocks_and_finals(tmp_path: Path):
