@@ -39,6 +39,7 @@ from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.threads import FairThreads
 from gateway.groups import GroupCoordinators, group_config
 from gateway.groups.coordinators import group_hash
+from gateway.logstores.hosted import HostedLogstore, hosted_as_set
 from gateway.net import descriptors
 from gateway.net.buffers import BlockPool, ByteBudget
 from gateway.net.connection import Connection
@@ -266,7 +267,7 @@ def run(config: Config, post: Post | None = None) -> int:
     """Serve until SIGTERM or SIGINT, as a worker also until its supervisor is gone; returns the
     exit code. Errors are logged, not raised."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
             runner.run(_serve(config, post))
     except (StartError, WalError, CoordinationError, TimeoutError) as error:
         known = _remedy(error, config)
@@ -290,7 +291,7 @@ def _remedy(error: Exception, config: Config) -> dict[str, Any]:
     return {"remedy": remedy}
 
 
-def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if config.event_loop == "asyncio":
         return None
     try:
@@ -305,6 +306,17 @@ def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | N
 
 
 async def _serve(config: Config, post: Post | None) -> None:
+    if config.logstore_data is None:
+        await _serve_clients(config, post, None)
+        return
+    # First to come and last to go: the logs of this very broker may need it.
+    async with hosted_as_set(config, SystemRng(), bind_logstore(config)) as logstore:
+        await _serve_clients(config, post, logstore)
+
+
+async def _serve_clients(
+    config: Config, post: Post | None, logstore: HostedLogstore | None
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -336,7 +348,7 @@ async def _serve(config: Config, post: Post | None) -> None:
         for listener in listeners
     ]
     if monitor is not None:
-        monitor.watch(gateway.hub, gateway.broker, gateway.groups, store)
+        monitor.watch(gateway.hub, gateway.broker, gateway.groups, store, logstore)
     if supervisor is None:
         announce_ready(logger, config, port)
     else:
@@ -431,6 +443,11 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
             f"cannot listen on {host}:{port}: {error.strerror}; {remedy.format(flag=flag)}"
         ) from None
     return listener
+
+
+def bind_logstore(config: Config, flag: str = "--logstore-listen") -> socket.socket:
+    """For the logstore that the settings want here."""
+    return bind(config.logstore_listen_host, config.logstore_listen_port, flag)
 
 
 def _find_dead_peers(listener: socket.socket) -> None:

@@ -15,6 +15,7 @@ from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
+from wal_core.logstore.serving import ServedLogstore
 from wal_core.read.follower import Follower, FollowerPosition
 from wal_core.repair import CutLog, GivenUp, Repaired, cut_log, repair_log
 from wal_core.stores.objects.memory import MemoryStore
@@ -67,6 +68,7 @@ __all__ = [
     "Requests",
     "Rng",
     "SegmentStore",
+    "ServedLogstore",
     "SteadyClock",
     "StoreTally",
     "SystemClock",

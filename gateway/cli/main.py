@@ -25,6 +25,9 @@ class _Row(NamedTuple):
 # The order is that of a first visit.
 COMMANDS: dict[str, _Row] = {
     "serve": _Row("serve", "serve", "Start the broker."),
+    "logstore": _Row(
+        "logstore", "logstore", "Start a logstore: it keeps the tails of logs of quorum mode."
+    ),
     "doctor": _Row(
         "doctor", "doctor", "Check storage, addresses and limits before or while serving."
     ),

@@ -1,4 +1,4 @@
-"""A node's place among the living: a lease, kept alive, and the node's record under it.
+"""A node's place among the living, or a logstore's: a lease, kept alive, and a record under it.
 
 A lease that was lost is replaced by another as soon as the store answers; whoever is told so looks
 again at what it holds. Until when a lease is good is counted from before the request that renewed
@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from gateway.cluster.coordination.base import CoordinationStore, LeaseLost, Put, Refused, StoreAway
-from gateway.cluster.coordination.records import NodeRecord, encode, key_of
+from gateway.cluster.coordination.records import LogstoreRecord, NodeRecord, encode, key_of
 from gateway.observe.logger import log_event
 
 logger = logging.getLogger(__name__)
@@ -22,14 +23,17 @@ RENEWALS_COUNT = 3  # tries within the life of a lease
 REFUSED_S = 10.0  # until the next try, once somebody has to look at the settings
 
 
-class Registration:
+R = TypeVar("R", bound=NodeRecord | LogstoreRecord)
+
+
+class Registration(Generic[R]):
     """`run` until cancelled, then `end`."""
 
     def __init__(
         self,
         store: CoordinationStore,
         root: str,
-        record: NodeRecord,
+        record: R,
         ttl_s: int,
         *,
         renewed: Callable[[], None],
@@ -61,7 +65,7 @@ class Registration:
             try:
                 await self._renew()
             except LeaseLost:
-                log_event(logger, logging.WARNING, "lease lost", node=self.record.node_id)
+                log_event(logger, logging.WARNING, "lease lost", node=self._name)
                 self._lease, self._good_until_s = None, float("-inf")
                 continue
             except StoreAway as error:
@@ -74,6 +78,10 @@ class Registration:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._hurried.wait()
+
+    @property
+    def _name(self) -> int | str:
+        return self.record.node_id if isinstance(self.record, NodeRecord) else self.record.disk
 
     def hurry(self) -> None:
         """The store answers: see at once whether the lease is still good."""
@@ -104,8 +112,8 @@ class Registration:
         done = await self._store.transact([], [Put(self._key, encode(self.record), lease)])
         self.revision = done.revision
 
-    async def change(self, record: NodeRecord) -> None:
-        """Say something else of this node. Raises StoreAway, LeaseLost: then the next registration
+    async def change(self, record: R) -> None:
+        """Say something else of it. Raises StoreAway, LeaseLost: then the next registration
         says it."""
         self.record = record
         if self._lease is not None:

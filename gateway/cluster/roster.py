@@ -14,6 +14,7 @@ from gateway.cluster.coordination.base import Change, Snapshot
 from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
+    LogstoreRecord,
     MoveOrder,
     NewsRecord,
     NodeRecord,
@@ -89,8 +90,8 @@ class Roster:
             self._standings[record.node_id] = record
         elif isinstance(record, PauseOrder):
             self.is_paused = True
-        elif isinstance(record, NewsRecord):
-            pass  # that it came is the news
+        elif isinstance(record, NewsRecord | LogstoreRecord):
+            pass  # that news came is the news; logstores are no cluster's
         elif self.sight.holds(record):
             if _tenure(before.get(record.log)) != _tenure(record):
                 self._since_s[record.log] = now_s

@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.api import API_TABLE
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.metrics.health import billed
+from gateway.metrics.logstore_pages import logstore_samples
+from gateway.metrics.table import Sample
 from gateway.net.request_counts import NO_API
 from protocol import ErrorCode
-from wal_core import Histogram
 
 if TYPE_CHECKING:
     from gateway.broker.broker import Broker
     from gateway.groups import GroupCoordinators
+    from gateway.logstores.hosted import HostedLogstore
     from gateway.metrics.health import Health
     from gateway.metrics.pauses import Pauses
     from gateway.net.hub import Hub
     from wal_core import Requests, SegmentStore
-
-
-class Sample(NamedTuple):
-    """One value of a metric, or of a histogram all of it."""
-
-    name: str
-    value: float | Histogram
-    labels: tuple[str, ...] = ()
 
 
 class Sources(NamedTuple):
@@ -40,6 +34,7 @@ class Sources(NamedTuple):
     store: SegmentStore
     health: Health
     pauses: Pauses
+    logstore: HostedLogstore | None = None
 
 
 def collect(sources: Sources) -> Iterator[Sample]:
@@ -51,6 +46,8 @@ def collect(sources: Sources) -> Iterator[Sample]:
     yield from _cluster(sources)
     yield from _logs(sources)
     yield from _store(sources)
+    if sources.logstore is not None:
+        yield from logstore_samples(sources.logstore)
     yield Sample("woodpecker_loop_lag_seconds", sources.pauses.lag)
     for generation, pauses in enumerate(sources.pauses.collections):
         yield Sample("woodpecker_gc_pause_seconds", pauses, (str(generation),))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.broker.broker import Broker
     from gateway.groups import GroupCoordinators
+    from gateway.logstores.hosted import HostedLogstore
     from gateway.net.hub import Hub
     from gateway.settings.config import Config
     from wal_core import SegmentStore
@@ -38,10 +39,15 @@ class Monitor:
         await self._server.start(partial(asyncio.start_server, sock=listener))
 
     def watch(
-        self, hub: Hub, broker: Broker, groups: GroupCoordinators, store: SegmentStore
+        self,
+        hub: Hub,
+        broker: Broker,
+        groups: GroupCoordinators,
+        store: SegmentStore,
+        logstore: HostedLogstore | None = None,
     ) -> None:
         health = Health(self._config, broker, store)
-        self._sources = Sources(hub, broker, groups, store, health, self._pauses)
+        self._sources = Sources(hub, broker, groups, store, health, self._pauses, logstore)
         health.start()
         self._pauses.start()
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from wal_core import Histogram
+
 Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Sample(NamedTuple):
+    """One value of a metric, or of a histogram all of it."""
+
+    name: str
+    value: float | Histogram
+    labels: tuple[str, ...] = ()
 
 
 class Metric(NamedTuple):
@@ -116,6 +126,42 @@ _ROWS = (
     Metric("woodpecker_store_in_flight", "gauge", "Mode object: requests under way", ("kind",)),
     Metric("woodpecker_objects_created_total", "counter", "Mode object: objects written"),
     Metric("woodpecker_objects_deleted_total", "counter", "Mode object: objects deleted"),
+    Metric("woodpecker_logstore_held_bytes", "gauge", "Logstore: blocks that are not uploaded yet"),
+    Metric("woodpecker_logstore_limit_bytes", "gauge", "Logstore: most of them"),
+    Metric("woodpecker_logstore_full", "gauge", "Logstore: 1 while it takes no more blocks"),
+    Metric("woodpecker_logstore_logs", "gauge", "Logstore: logs that it keeps"),
+    Metric(
+        "woodpecker_logstore_logs_damaged",
+        "gauge",
+        "Logstore: logs whose promise or blocks were damaged at its start; it is silent about them",
+    ),
+    Metric(
+        "woodpecker_logstore_blocks_damaged",
+        "gauge",
+        "Logstore: blocks that cannot be read any more, as found since its start",
+    ),
+    Metric(
+        "woodpecker_logstore_scrubbed_bytes_total",
+        "counter",
+        "Logstore: read in search of such",
+    ),
+    Metric("woodpecker_logstore_connections", "gauge", "Logstore: open connections"),
+    Metric(
+        "woodpecker_logstore_connections_refused_total",
+        "counter",
+        "Logstore: connections beyond the most",
+    ),
+    Metric(
+        "woodpecker_logstore_in_flight_bytes",
+        "gauge",
+        "Logstore: questions that were read and are not answered",
+    ),
+    Metric(
+        "woodpecker_logstore_sync_seconds",
+        "histogram",
+        "Logstore: writing and syncing a group of blocks",
+    ),
+    Metric("woodpecker_logstore_sync_bytes", "histogram", "Logstore: sizes of these groups"),
     Metric(
         "woodpecker_store_bill_per_month",
         "gauge",

@@ -16,7 +16,7 @@ from gateway.metrics.table import METRICS, Metric
 from wal_core import Histogram
 
 if TYPE_CHECKING:
-    from gateway.metrics.collecting import Sample
+    from gateway.metrics.table import Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

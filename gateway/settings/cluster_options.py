@@ -1,14 +1,20 @@
-"""The rows of the table of settings that are for clusters."""
+"""The rows of the table of settings that are for clusters, and for logstores."""
 
 from gateway.settings.values import (
     Option,
+    parse_address,
     parse_duration,
     parse_members,
     parse_prefix,
+    parse_size,
     parse_text,
 )
 
 _CLUSTER = "Clusters: several brokers on one bucket, which find each other by etcd"
+_LOGSTORE = "A logstore for quorum mode; the command logstore runs one alone"
+_KIB = 1024
+_MIB = 1024 * _KIB
+_PIB = 1024 * 1024 * 1024 * _MIB
 
 CLUSTER_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -63,5 +69,44 @@ CLUSTER_OPTIONS: tuple[Option, ...] = (
         _CLUSTER,
         "File with the key of that certificate.",
         default="none",
+    ),
+)
+
+LOGSTORE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "logstore_data",
+        parse_text,
+        _LOGSTORE,
+        "Folder of a logstore, on a disk of its own if that can be.",
+        default="none: no logstore",
+    ),
+    Option(
+        "logstore_listen",
+        parse_address,
+        _LOGSTORE,
+        "Address for brokers. Whoever reaches it can write: keep it private.",
+    ),
+    Option(
+        "logstore_advertised",
+        parse_address,
+        _LOGSTORE,
+        "Address that brokers find in etcd, if another.",
+        default="the listening address",
+    ),
+    Option(
+        "logstore_bytes_max",
+        parse_size,
+        _LOGSTORE,
+        "What it may hold; past that it takes no more until some was uploaded.",
+        _MIB,
+        _PIB,
+    ),
+    Option(
+        "logstore_scrub_bytes_per_s",
+        parse_size,
+        _LOGSTORE,
+        "How fast it reads what it holds in search of damage.",
+        _KIB,
+        1024 * _MIB,
     ),
 )

@@ -147,6 +147,17 @@ class Config:
     etcd_certificate_file: str | None = None
     etcd_key_file: str | None = None
 
+    # A logstore in this process; none without a word. Its port is for the brokers of quorum mode
+    # alone: nobody is asked who they are there.
+    logstore_data: str | None = None
+    logstore_listen_host: str = "127.0.0.1"
+    logstore_listen_port: int = 9192
+    logstore_advertised_host: str | None = None
+    logstore_advertised_port: int | None = None
+    logstore_bytes_max: int = 64 * 1024 * MIB  # of blocks that are not uploaded yet
+    # Smaller: less of the disk's time; damage is found later.
+    logstore_scrub_bytes_per_s: int = 8 * MIB
+
     # Where metrics are served; nowhere without a word, for who can connect sees them.
     metrics_listen_host: str | None = None
     metrics_listen_port: int | None = None
@@ -180,6 +191,7 @@ class Config:
                 raise ConfigError(option.key, values[0], str(e)) from None
         _check_data(self)
         _check_addresses(self)
+        _check_logstore(self)
         _check_cluster(self)
         _check_workers(self)
         for key, limit_key in _NOT_ABOVE:
@@ -269,6 +281,26 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError("advertised", 0, "a port that clients can connect to, 1 to 65535")
 
 
+def _check_logstore(config: Config) -> None:
+    host, port = config.logstore_advertised_host, config.logstore_advertised_port
+    if (host is None) != (port is None):
+        raise ConfigError("logstore_advertised", host, "a host and a port, or neither")
+    if config.logstore_data is None:
+        return
+    if config.logstore_data.startswith("~"):
+        object.__setattr__(config, "logstore_data", _at_home(config.logstore_data))
+    if config.logstore_data.lower().startswith((*BUCKETS, MEMORY)):
+        expected = "a folder on a disk of this machine"
+        raise ConfigError("logstore_data", config.logstore_data, expected)
+    shown = host or config.logstore_listen_host
+    if config.etcd is not None and (shown in _WILDCARDS or port == 0):
+        expected = (
+            "an address for the brokers, which find it in etcd; the listening address "
+            f"{config.logstore_listen_host} names no machine"
+        )
+        raise ConfigError("logstore_advertised", host, expected)
+
+
 def _check_cluster(config: Config) -> None:
     if config.etcd is not None and "@" in config.etcd:
         expected = "URLs without user and password, which go to --etcd-user, --etcd-password-file"
@@ -295,6 +327,8 @@ def _check_workers(config: Config) -> None:
         raise ConfigError(
             "workers_count", count, "1, for what one keeps in memory no other can reach"
         )
+    if config.logstore_data is not None:
+        raise ConfigError("workers_count", count, "1 with a logstore: start that by itself")
     if config.etcd is not None:
         expected = "1 with --etcd: start brokers by themselves, each with a --node-id"
         raise ConfigError("workers_count", count, expected)

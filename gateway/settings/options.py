@@ -4,7 +4,7 @@ Flags, environment names, keys of the TOML file, the help text and the docs are 
 setting's default stands in gateway.settings.config, once.
 """
 
-from gateway.settings.cluster_options import CLUSTER_OPTIONS
+from gateway.settings.cluster_options import CLUSTER_OPTIONS, LOGSTORE_OPTIONS
 from gateway.settings.values import (
     MEMORY,
     Option,
@@ -433,6 +433,7 @@ OPTIONS: tuple[Option, ...] = (
         1_000,
     ),
     *CLUSTER_OPTIONS,
+    *LOGSTORE_OPTIONS,
     Option(
         "metrics_listen",
         parse_address,

@@ -32,6 +32,22 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Logs that it has tried to open in vain."""
 
 
+class LogstoreRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """A logstore that is alive: under its lease. It belongs to no cluster until one has a log kept
+    there, so it lies beside them."""
+
+    disk: str  # 32 hex digits
+    host: str
+    port: int
+    version: int = VERSION
+    rack: str | None = None
+    cluster: str = ""
+    held_bytes: int = 0
+    bytes_max: int = 0
+    logs_count: int = 0
+    is_full: bool = False
+
+
 RELEASED, FENCED, FAILED = "released", "fenced", "failed"
 """How an owner's tenure can end. A word that a reader does not know is an end like `failed`."""
 
@@ -109,10 +125,18 @@ class NewsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
 
 Record = (
-    NodeRecord | OwnerRecord | ClaimRecord | StandingOrder | MoveOrder | PauseOrder | NewsRecord
+    NodeRecord
+    | LogstoreRecord
+    | OwnerRecord
+    | ClaimRecord
+    | StandingOrder
+    | MoveOrder
+    | PauseOrder
+    | NewsRecord
 )
 _FOLDERS: dict[str, type[Record]] = {
     "nodes": NodeRecord,
+    "logstores": LogstoreRecord,
     "owners": OwnerRecord,
     "claims": ClaimRecord,
     "standings": StandingOrder,
@@ -128,6 +152,11 @@ def root(prefix: str, cluster_id: str) -> str:
     return f"{prefix}/{cluster_id}/"
 
 
+def logstores_root(prefix: str) -> str:
+    """What the keys of all logstores begin with, but for their folder."""
+    return f"{prefix}/"
+
+
 def key_of(root: str, record: Record) -> str:
     """Where a record lies."""
     folder = f"{root}{_FOLDER_OF[type(record)]}"
@@ -135,6 +164,8 @@ def key_of(root: str, record: Record) -> str:
         return folder
     if isinstance(record, NodeRecord | StandingOrder):
         return f"{folder}/{record.node_id}"
+    if isinstance(record, LogstoreRecord):
+        return f"{folder}/{record.disk}"
     return f"{folder}/{record.log}"
 
 

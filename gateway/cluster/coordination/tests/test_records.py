@@ -9,6 +9,7 @@ import pytest
 from gateway.cluster.coordination.records import (
     RELEASED,
     ClaimRecord,
+    LogstoreRecord,
     MoveOrder,
     NewsRecord,
     NodeRecord,
@@ -20,6 +21,7 @@ from gateway.cluster.coordination.records import (
     decode,
     encode,
     key_of,
+    logstores_root,
     root,
 )
 
@@ -38,7 +40,17 @@ OWNER = OwnerRecord(
     address="gw-2.example:9092",
     fenced_address="gw-1.example:9092",
 )
-WRITTEN: list[Record] = [NODE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER, NewsRecord(0, 42)]
+LOGSTORE = LogstoreRecord(
+    bytes(range(16)).hex(),
+    "ls-1.example",
+    9192,
+    rack="eu-1b",
+    cluster="AQIDBAUGRwiJCgsMDQ4PEA",
+    held_bytes=1 << 20,
+    bytes_max=64 << 30,
+    logs_count=3,
+)
+WRITTEN: list[Record] = [NODE, LOGSTORE, ClaimRecord(7, 2, "b7c1f0a2"), OWNER, NewsRecord(0, 42)]
 WRITTEN += [MoveOrder(7, 3), StandingOrder(3, "cordoned"), PauseOrder()]
 
 
@@ -47,9 +59,16 @@ def examples() -> list[tuple[str, bytes]]:
     return [(key, json.dumps(value, separators=(",", ":")).encode()) for key, value in pairs]
 
 
+def root_of(record: Record) -> str:
+    return logstores_root("/woodpecker") if isinstance(record, LogstoreRecord) else ROOT
+
+
 def test_the_examples_say_what_the_document_says() -> None:
-    assert [decode(ROOT, key, value) for key, value in examples()] == WRITTEN
-    assert [(key_of(ROOT, record), encode(record)) for record in WRITTEN] == examples()
+    assert [
+        decode(root_of(record), key, value)
+        for record, (key, value) in zip(WRITTEN, examples(), strict=True)
+    ] == WRITTEN
+    assert [(key_of(root_of(record), record), encode(record)) for record in WRITTEN] == examples()
 
 
 def test_fields_of_a_later_release_are_passed_over() -> None:
@@ -64,7 +83,7 @@ def test_fields_of_a_later_release_are_passed_over() -> None:
         (f"{ROOT}colours/2", encode(NODE), "is no key of"),
         (f"{ROOT}nodes/3", encode(NODE), "belongs to"),
         (f"{ROOT}nodes/2", b"{", "value of"),
-        (f"{ROOT}nodes/2", encode(WRITTEN[2]), "value of"),
+        (f"{ROOT}nodes/2", encode(OWNER), "value of"),
         (f"{ROOT}nodes/2", encode(NODE).replace(b'"version":1', b'"version":2'), "has version 2"),
     ],
 )

@@ -1,0 +1,1 @@
+"""A logstore in this process: what settings say of it, its place among the living, its counts."""
