@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from wal_core.clock import Rng
 from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
@@ -258,11 +258,10 @@ class _Connection(asyncio.BufferedProtocol):
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         if self.reason is not None:
-            transport.abort()
+            self._transport.abort()
             return
-        self._transport = transport
         self._look()
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.format.logstore_records import Final
@@ -130,10 +130,9 @@ class LogstoreConnection(asyncio.BufferedProtocol):
     # -- the transport's calls -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         if not self._service.admit(self):
-            transport.abort()
+            self._transport.abort()
             return
         self._look()
 

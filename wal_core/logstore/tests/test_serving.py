@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from wal_core.errors import Unavailable
 from wal_core.logstore.remote import RemoteReplica, dial
@@ -22,7 +24,15 @@ def bound() -> socket.socket:
     return listener
 
 
-async def test_what_it_took_is_there_after_a_restart(tmp_path: Path):
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_it_took_is_there_after_a_restart(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+):
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(live_twice(tmp_path))
+
+
+async def live_twice(tmp_path: Path) -> None:
     asker = None
     for number in range(2):
         listener = bound()
