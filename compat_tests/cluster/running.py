@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -119,6 +121,7 @@ class Load:
         self.errors: list[KafkaError] = []
         self.acks: list[tuple[int, float, float]] = []
         """Partition, when it was sent, when it was acknowledged."""
+        self.sent_s: dict[bytes, float] = {}
 
     def round(self) -> None:
         """One more record to each partition; what has been answered is noted."""
@@ -137,6 +140,7 @@ class Load:
                 self.acks.append((partition, sent_s, now_s()))
 
             value = b"%d" % self._sent
+            self.sent_s[value] = sent_s
             self._producer.produce(self._topic, value, partition=index, on_delivery=delivered)
             self._sent += 1
         end_s = now_s() + self._pause_s
@@ -168,6 +172,32 @@ class Load:
     def longest_gap_s(self, after_s: float) -> float:
         """The longest time that a record waited for its acknowledgement."""
         return max(acked_s - sent_s for _, sent_s, acked_s in self.acks if sent_s >= after_s)
+
+
+class Reader(threading.Thread):
+    """A consumer of all partitions with what clients have by default, until `stop`."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        super().__init__(daemon=True)
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "watcher"})
+        self._consumer.assign([TopicPartition(topic, i, OFFSET_END) for i in range(PARTITIONS)])
+        self._stopping = threading.Event()
+        self.seen: list[tuple[int, bytes, float]] = []
+        """Partition, value, when it came."""
+        self.errors: list[KafkaError] = []
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(100, timeout=0.1):
+                if (error := message.error()) is not None:
+                    self.errors.append(error)
+                else:
+                    self.seen.append((message.partition(), message.value(), now_s()))
+        self._consumer.close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
 
 
 def told(title: str, seconds: list[float]) -> None:

@@ -1,9 +1,10 @@
 """How long partitions are away: nodes killed under load, and logs moved by hand.
 
-Three gateways, a producer with what clients have by default, a consumer of all partitions. Counted
-is the time from kill -9 to the first record that is sent after it and acknowledged, of each
-partition that the node had; of a move, the longest that a record of its partitions waited, and what
-partitions of other logs had to wait meanwhile. Prints and judges nothing.
+Three gateways, a producer and a consumer of all partitions with what clients have by default.
+Counted is the time from kill -9 to the first record that is sent after it and acknowledged, of each
+partition that the node had; of a move, the longest that a record of its partitions waited to be
+acknowledged. Of other partitions meanwhile: the longest that one waited to be acknowledged, and to
+be read. Prints and judges nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from compat_tests.bench.report import heading, line
-from compat_tests.cluster.running import LEASE_S, LOGS_COUNT, Cluster, Load, check, cluster
+from compat_tests.cluster.running import LEASE_S, LOGS_COUNT, Cluster, Load, Reader, check, cluster
 from compat_tests.support.deadline import now_s, wait_until
 
 NODES = (1, 2, 3)
@@ -43,35 +45,50 @@ def measure(running: Cluster, kills_count: int, moves_count: int) -> None:
     running.create(TOPIC)
     wait_until(lambda: set(running.led_by(TOPIC)) == set(NODES), timeout_s=60, what="3 leaders")
     load = Load(running.bootstrap, TOPIC, pause_s=0.1)
+    reader = Reader(running.bootstrap, TOPIC)
+    reader.start()
     load.go_on(SETTLED_S)
     heading(f"kill -9 of one of {len(NODES)} nodes, {LOGS_COUNT} logs, a lease of {LEASE_S} s")
     took_s: list[float] = []
+    windows: list[Window] = []
     for number in range(kills_count):
-        took_s += _kill(running, load, NODES[number % len(NODES)])
+        took_s += _kill(running, load, NODES[number % len(NODES)], windows)
     if took_s:
         _show("from kill -9 to the first acknowledgement", took_s)
+        _show_others(load, reader, windows)
     heading("a log moved by hand")
-    moved_s, others_s = zip(*(_move(running, load, i) for i in range(moves_count)), strict=True)
-    _show("the longest wait of a record of its partitions", moved_s)
-    _show("of a record of other partitions meanwhile", others_s)
+    windows = [_move(running, load, number) for number in range(moves_count)]
     load.flush()
+    _show("a record of its partitions, acknowledged", [_acked_s(load, w) for w in windows])
+    _show_others(load, reader, windows)
+    reader.stop()
+    line("errors that the consumer was told", str(len(reader.errors)))
     line("errors that the producer was told", str(len(load.errors)))
     check(load, running.bootstrap, TOPIC)
     line("records acknowledged, all where they were said to be", str(len(load.acks)))
 
 
-def _kill(running: Cluster, load: Load, node_id: int) -> list[float]:
+class Window(NamedTuple):
+    """When something was done to some partitions, from the beginning to the end of it."""
+
+    began_s: float
+    ended_s: float
+    moved: frozenset[int]
+
+
+def _kill(running: Cluster, load: Load, node_id: int, windows: list[Window]) -> list[float]:
     load.flush()
     moved = running.led_by(TOPIC).get(node_id, [])
     running.nodes[node_id].kill()
-    took_s = load.until_acked(moved, now_s(), 60)
+    killed_s = now_s()
+    took_s = load.until_acked(moved, killed_s, 60)
+    windows.append(Window(killed_s, now_s(), frozenset(moved)))
     running.start(node_id)
     load.go_on(SETTLED_S)
     return took_s
 
 
-def _move(running: Cluster, load: Load, number: int) -> tuple[float, float]:
-    """The longest wait of what moved, and of what did not."""
+def _move(running: Cluster, load: Load, number: int) -> Window:
     led = running.led_by(TOPIC)
     log = 1 + number % LOGS_COUNT
     giver = next(node for node, indexes in led.items() if log - 1 in indexes)
@@ -86,11 +103,37 @@ def _move(running: Cluster, load: Load, number: int) -> tuple[float, float]:
     load.flush()
     after = running.led_by(TOPIC)
     moved = {i for node in led for i in led[node] if i not in after.get(node, [])}
-    waits: dict[bool, list[float]] = {True: [0.0], False: [0.0]}
-    for partition, sent_s, acked_s in load.acks:
-        if sent_s >= began_s:
-            waits[partition in moved].append(acked_s - sent_s)
-    return max(waits[True]), max(waits[False])
+    return Window(began_s, now_s(), frozenset(moved))
+
+
+def _acked_s(load: Load, of: Window) -> float:
+    """The longest that a record of what moved waited to be acknowledged."""
+    waits = (
+        acked_s - sent_s
+        for partition, sent_s, acked_s in load.acks
+        if of.began_s <= sent_s < of.ended_s and partition in of.moved
+    )
+    return max(waits, default=0.0)
+
+
+def _show_others(load: Load, reader: Reader, windows: Sequence[Window]) -> None:
+    """The longest waits of what was not moved, one for each time."""
+    acked, read = [], []
+    for began_s, ended_s, moved in windows:
+        acks = (
+            acked_s - sent_s
+            for partition, sent_s, acked_s in load.acks
+            if began_s <= sent_s < ended_s and partition not in moved
+        )
+        reads = (
+            seen_s - load.sent_s[value]
+            for partition, value, seen_s in list(reader.seen)
+            if began_s <= load.sent_s[value] < ended_s and partition not in moved
+        )
+        acked.append(max(acks, default=0.0))
+        read.append(max(reads, default=0.0))
+    _show("other partitions meanwhile, acknowledged", acked)
+    _show("other partitions meanwhile, read", read)
 
 
 def _show(title: str, seconds: Sequence[float]) -> None:
