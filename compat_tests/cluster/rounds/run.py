@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -97,8 +98,8 @@ class Run:
         begun_s = now_s()
         due: list[tuple[float, Callable[[], None]]] = []
         for fault in faults:
-            due.append((fault.at_s, lambda fault=fault: self.system.begin(fault)))
-            due.append((fault.at_s + fault.for_s, lambda fault=fault: self.system.end(fault)))
+            due.append((fault.at_s, partial(self.system.begin, fault)))
+            due.append((fault.at_s + fault.for_s, partial(self.system.end, fault)))
         due.sort(key=lambda step: step[0])
         while due:
             while due and due[0][0] <= now_s() - begun_s:

@@ -11,13 +11,15 @@ from typing import Any
 
 from compat_tests.chaos.load import Place, key_of, name_of
 from compat_tests.chaos.recorder import Recorder
-from compat_tests.support.deadline import wait_until
+from compat_tests.support.deadline import POLL_INTERVAL_S, Deadline, pause
 from compat_tests.wire.batches import parse, values_of
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import FETCH_VERSION, fetch_request
 
 READ_BYTES_MAX = 8 << 20
 READ_TIMEOUT_S = 60.0
+STALL_TIMEOUT_S = 60.0
+"""For so long nothing more may come of what is there."""
 Leaders = Callable[[], dict[Place, int] | None]
 """Who has which partition at this moment; None while nodes do not agree."""
 
@@ -95,11 +97,16 @@ class Reading:
                     pass  # it has gone; asked again until the time is over
             return not left
 
-        try:
-            wait_until(is_read, timeout_s=READ_TIMEOUT_S, what="everything that is stored")
-        except AssertionError as error:
+        deadline, count = Deadline(STALL_TIMEOUT_S), self._count()
+        while not is_read():
+            if (now_count := self._count()) > count:
+                deadline, count = Deadline(STALL_TIMEOUT_S), now_count
             refused = {place: self._refusals.get(place) for place in sorted(left)}
-            raise AssertionError(f"not read to their ends, with these codes: {refused}") from error
+            assert not deadline.expired, f"not read to their ends, with these codes: {refused}"
+            pause(POLL_INTERVAL_S)
+
+    def _count(self) -> int:
+        return sum(map(len, self.stored.values()))
 
     def _read(self, address: str, topic: str, indices: list[int]) -> set[Place]:
         """One fetch; those that are read to their ends."""
