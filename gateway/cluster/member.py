@@ -157,8 +157,8 @@ class Member:
 
     @property
     def has_lease(self) -> bool:
-        """Whether nobody else may take what this node has."""
-        return self._registration.lease is not None
+        """Whether nobody else may take what this node has, nor can have while it had none."""
+        return self._registration.lease is not None and self._doubted.isdisjoint(self._held())
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -201,6 +201,7 @@ class Member:
 
     def lost(self, log_id: int, error: BaseException) -> None:
         """A log was let go of because it had to be."""
+        self._doubted.discard(log_id)
         self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
         by = self._roster.taker(log_id, self.node_id)
         log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=str(error))
@@ -453,9 +454,9 @@ class Member:
         await self._transact(record.log, msgspec.structs.replace(record, ended=ended))
 
     async def _check(self, log: int) -> None:
-        with contextlib.suppress(Fenced):  # then it is lost
+        with contextlib.suppress(Fenced):  # then it is lost, and in doubt until it is let go of
             await self._own.check(log)
-        self._doubted.discard(log)
+            self._doubted.discard(log)
 
     async def _hand_over(self, record: OwnerRecord, target: int) -> None:
         """Said first, so that nothing is released that nobody could be told of."""

@@ -126,6 +126,40 @@ async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows(
 
 
 @virtual
+async def test_a_node_with_a_new_lease_looks_before_it_tells_what_it_had_under_the_old_one() -> (
+    None
+):
+    """A consumer that had gone on elsewhere and comes back would be told that its offset is not
+    there, and begin anew."""
+    _, nodes = await started(1, 2)
+    await with_topic(nodes)
+    await write_everywhere(nodes)
+    cut, other = nodes
+    log_ids = set(cut.terms) - {0}
+    topic = cut.gateway.broker.topics.named("t")
+    assert topic is not None
+    mine = [p.index for p in topic.partitions if p.log_id in log_ids]
+    cut.way.cut()
+    await until(lambda: log_ids <= set(other.terms))
+    ends = {}
+    for index in mine:
+        answer = await other.client().produced("t", batch_of(b"y"), index=index)
+        ends[index] = answer.base_offset + 1
+    cut.way.heal()
+    assert cut.gateway._membership is not None
+    member = cut.gateway._membership._member
+    assert member is not None
+    while member._registration.lease is None:
+        await asyncio.sleep(0.001)
+    assert log_ids <= set(cut.terms), "nobody has looked yet"
+    client = cut.client()
+    fetches = [client.fetched("t", after, index=index) for index, after in ends.items()]
+    told = await asyncio.gather(*fetches)
+    assert {each.error_code for each in told} == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+    await end(*nodes)
+
+
+@virtual
 async def test_a_node_without_a_lease_that_has_lost_nothing_answers() -> None:
     _, nodes = await started(1)
     await with_topic(nodes)
