@@ -15,10 +15,10 @@ from compat_tests.support.deadline import wait_until
 from compat_tests.support.gateway import Gateway
 from compat_tests.support.java import classpath, java
 from compat_tests.support.javac import JVM_FLAGS
-from compat_tests.support.kafka import KAFKA_4
+from compat_tests.support.kafka import TOOLS_4
 from wal_core.testing.ports import free_ports
 
-CONNECT = tuple(f"org.apache.kafka:connect-{name}:{KAFKA_4}" for name in ("runtime", "file"))
+CONNECT = tuple(f"org.apache.kafka:connect-{name}:{TOOLS_4}" for name in ("runtime", "file"))
 MAIN = "org.apache.kafka.connect.cli.ConnectStandalone"
 STARTUP_TIMEOUT_S = 90.0
 FILE = "org.apache.kafka.connect.file.FileStream"

@@ -11,7 +11,7 @@ from compat_tests.java.tools import run, script, tools_of
 from compat_tests.oracle.differences import compare
 from compat_tests.support.client import Client, Library
 from compat_tests.support.gateway import Gateway
-from compat_tests.support.kafka import KAFKA_3, KAFKA_4, Kafka
+from compat_tests.support.kafka import KAFKA_3, TOOLS_4, Kafka
 
 pytestmark = [
     pytest.mark.storage_blind("compared with another broker, not with what was stored"),
@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("version", [KAFKA_3, KAFKA_4])
+@pytest.mark.parametrize("version", [KAFKA_3, TOOLS_4])
 def test_tools_say_what_they_say_of_kafka(
     version: str,
     beside: Gateway,

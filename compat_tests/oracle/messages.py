@@ -7,6 +7,8 @@ from typing import Any
 
 from kafka.protocol.api_message import ApiMessage
 
+from compat_tests.oracle.newer import newer
+
 _MODULES = ("admin", "consumer", "metadata", "producer", "sasl")
 
 
@@ -23,7 +25,7 @@ def kinds() -> dict[str, type[ApiMessage]]:
                 and value.is_request()
             ):
                 found[value.__name__.removesuffix("Request")] = value
-    return found
+    return found | newer()
 
 
 @cache

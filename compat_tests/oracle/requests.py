@@ -233,6 +233,8 @@ def alter_client_quotas(version: int, target: Target) -> Fields:
     }
 
 
+SOFTWARE = {"client_software_name": "oracle", "client_software_version": "1.0"}
+
 REQUESTS: dict[str, Callable[[int, Target], Fields]] = {
     "Produce": produce,
     "Fetch": fetch,
@@ -247,10 +249,7 @@ REQUESTS: dict[str, Callable[[int, Target], Fields]] = {
     "SyncGroup": sync_group,
     "DescribeGroups": lambda version, target: {"groups": [target.group]},
     "ListGroups": lambda version, target: {},
-    "ApiVersions": lambda version, target: {
-        "client_software_name": "oracle",
-        "client_software_version": "1.0",
-    },
+    "ApiVersions": lambda version, target: SOFTWARE,
     "CreateTopics": create_topics,
     "DeleteTopics": delete_topics,
     "DeleteRecords": delete_records,

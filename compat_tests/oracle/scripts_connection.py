@@ -1,11 +1,12 @@
-"""Frames as such: versions nobody serves, bodies that end early or late, tags nobody knows."""
+"""Frames as such: versions nobody serves, bodies that end early or late, tags nobody knows; and for
+whom they are."""
 
 from __future__ import annotations
 
 import struct
 
 from compat_tests.oracle.messages import build, kinds
-from compat_tests.oracle.requests import REQUESTS, Target
+from compat_tests.oracle.requests import REQUESTS, SOFTWARE, Target
 from compat_tests.oracle.script import each
 from compat_tests.oracle.side import Side
 
@@ -50,3 +51,22 @@ def bodies(side: Side, what: str) -> None:
 @each("frame: a length of {}", [-1, 0, 3, 2**31 - 1])
 def lengths(side: Side, length: int) -> None:
     side.note("reply", side.send_bytes(struct.pack(">i", length) + bytes(12)) is None)
+
+
+@each(
+    "ApiVersions: meant for {} (newest)",
+    ["us", "no node", "no cluster", "another node", "another cluster", "nobody"],
+    newest=True,
+)
+def destination(side: Side, who: str) -> None:
+    """KIP-1242: who has reached somebody else starts again from its bootstrap servers."""
+    here = side.quietly("DescribeCluster", 1)
+    cluster, node = {
+        "us": (here.cluster_id, here.controller_id),
+        "no node": (here.cluster_id, -1),
+        "no cluster": (None, here.controller_id),
+        "another node": (here.cluster_id, here.controller_id + 1),
+        "another cluster": ("b3RoZXJvdGhlcm90aGVybw", here.controller_id),
+        "nobody": ("", -2),
+    }[who]
+    side.ask("ApiVersions", 5, **SOFTWARE, cluster_id=cluster, node_id=node)

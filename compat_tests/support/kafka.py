@@ -18,7 +18,9 @@ from wal_core.testing.ports import free_ports
 
 KAFKA_3 = "3.9.2"
 """The last line that serves what Kafka 4 dropped: the oldest versions of most APIs."""
-KAFKA_4 = "4.3.1"
+KAFKA_4 = "4.4.0"
+TOOLS_4 = "4.3.1"
+"""Whose tools, and whose Connect, are compared."""
 READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 CLUSTER_ID = "b3JhY2xlb3JhY2xlb3JhYw"

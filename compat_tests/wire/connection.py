@@ -110,9 +110,13 @@ def framed(frame: bytes) -> bytes:
 
 
 def response_class(request: ApiMessage) -> type[ApiMessage]:
+    """`reply_class` of the request, or what kafka-python knows."""
     from kafka.protocol.api_header import ResponseClassRegistry
 
-    kind: type[ApiMessage] = ResponseClassRegistry._response_class_registry[request.API_KEY]
+    kind: type[ApiMessage] = (
+        getattr(request, "reply_class", None)
+        or ResponseClassRegistry._response_class_registry[request.API_KEY]
+    )
     return kind
 
 

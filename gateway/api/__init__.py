@@ -57,13 +57,15 @@ _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
 
 async def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
-    """ApiVersions (18), versions 0-4: this table, without feature flags (no transactions v2, no
-    KIP-848). Who names its software names it so that metrics can show it (KIP-511).
+    """ApiVersions (18), versions 0-5: this table, without feature flags (no transactions v2, no
+    KIP-848). Who names its software names it so that metrics can show it (KIP-511); who says whom
+    it means to reach is told when it has reached somebody else (KIP-1242).
     """
     if call.version >= FIRST_VERSION_WITH_SOFTWARE:
         for name in (request.client_software_name, request.client_software_version):
             if not _SOFTWARE.fullmatch(name):
                 raise BrokerError(ErrorCode.INVALID_REQUEST)
+    cluster.check_destination(request, call)
     return ApiVersionsResponse(
         api_keys=[
             ApiVersion(api_key=api.key, min_version=api.min_version, max_version=api.max_version)
@@ -234,7 +236,7 @@ _ROWS = (
     Api(
         K.API_VERSIONS,
         0,
-        4,
+        5,
         api_versions,
         api_versions_error,
         None,
@@ -344,7 +346,7 @@ _ROWS = (
     Api(
         K.DELETE_GROUPS,
         0,
-        2,
+        3,
         group_admin.delete_groups,
         group_admin.delete_groups_error,
         _DELETE_GROUP,

@@ -1,4 +1,4 @@
-"""ApiVersions (18), versions 0-4; Metadata (3), versions 0-13; DescribeCluster (60), versions 0-2.
+"""ApiVersions (18), versions 0-5; Metadata (3), versions 0-13; DescribeCluster (60), versions 0-2.
 
 Metadata: v0 takes an empty list for "all topics", v1+ null, where empty means none; the auto-create
 flag exists from v4 and counts as true before; topic ids from v10 (KIP-516), asked for by id from
@@ -19,6 +19,7 @@ from gateway.broker.partition import Partition
 from gateway.broker.topics import Topic
 from gateway.fairness.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
+from protocol.messages.api_versions import ApiVersionsRequest
 from protocol.messages.describe_cluster import (
     DescribeClusterBroker,
     DescribeClusterRequest,
@@ -38,6 +39,21 @@ FIRST_VERSION_WITH_FLAG = 4
 FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
 BROKERS_ENDPOINT = 1
 NO_LEADER = -1
+NO_NODE = -1
+
+
+def check_destination(request: ApiVersionsRequest, call: Call) -> None:
+    """A client names the cluster and the node it means to reach, or neither (KIP-1242), as all do
+    before version 5.
+
+    BrokerError where it names only one, or has reached somebody else.
+    """
+    named = request.cluster_id is not None
+    if named != (request.node_id != NO_NODE):
+        raise BrokerError(ErrorCode.INVALID_REQUEST)
+    here = call.broker.cluster_id, call.broker.node.node_id
+    if named and (request.cluster_id, request.node_id) != here:
+        raise BrokerError(ErrorCode.REBOOTSTRAP_REQUIRED)
 
 
 async def metadata(request: MetadataRequest, call: Call) -> MetadataResponse:

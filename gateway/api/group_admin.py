@@ -189,7 +189,7 @@ async def delete_groups(request: DeleteGroupsRequest, call: Call) -> DeleteGroup
         )
     return DeleteGroupsResponse(
         results=[
-            DeletableGroupResult(group_id=group_id, error_code=code)
+            _deletion_result(group_id, code)
             for group_id, code in zip(group_ids, codes, strict=True)
         ]
     )
@@ -197,11 +197,13 @@ async def delete_groups(request: DeleteGroupsRequest, call: Call) -> DeleteGroup
 
 def delete_groups_error(request: DeleteGroupsRequest, code: ErrorCode) -> DeleteGroupsResponse:
     return DeleteGroupsResponse(
-        results=[
-            DeletableGroupResult(group_id=group_id, error_code=code)
-            for group_id in request.groups_names
-        ]
+        results=[_deletion_result(group_id, code) for group_id in request.groups_names]
     )
+
+
+def _deletion_result(group_id: str, code: ErrorCode) -> DeletableGroupResult:
+    message = None if code is ErrorCode.NONE else code.message
+    return DeletableGroupResult(group_id=group_id, error_code=code, error_message=message)
 
 
 # ---- OffsetDelete

@@ -1,4 +1,4 @@
-"""`python -m protocol.codegen [--extract] [--check]`."""
+"""`python -m protocol.codegen [--extract [--jar PATH]] [--check]`."""
 
 # The layer contract keeps pathlib out of `protocol`, so paths are strings here.
 # ruff: noqa: PTH100, PTH110, PTH118, PTH119, PTH120, PTH123, PTH208
@@ -43,6 +43,7 @@ def stale() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m protocol.codegen", description=__doc__)
     parser.add_argument("--extract", action="store_true", help="rebuild schema_table.txt first")
+    parser.add_argument("--jar", help="kafka-clients, for messages that no Python package defines")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if out of date")
     options = parser.parse_args()
     if options.check:
@@ -51,8 +52,9 @@ def main() -> int:
             sys.stderr.write(f"protocol/messages/{name} is out of date: make it anew\n")
         return 1 if old else 0
     if options.extract:
+        table = extract_table(read(TABLE), options.jar)
         with open(TABLE, "w", encoding="utf-8") as file:
-            file.write(extract_table())
+            file.write(table)
     for path, text in generate().items():
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,13 +1,15 @@
 """Kafka's message JSON -> our table. Only facts are taken: names, types, ranges, tags, defaults.
 
 The JSON is read from an installed kafka-python, a development dependency (`extract_kio` has what is
-missing there); the sentences that describe fields are not copied. Ranges are cut to what this
-gateway speaks (RANGES).
+missing there), and where that is older than what we speak, from the jar of kafka-clients (OF_JAR);
+the sentences that describe fields are not copied. Ranges are cut to what this gateway speaks
+(RANGES).
 """
 
 import importlib.resources
 import json
 import re
+import zipfile
 from typing import Any
 
 from protocol.codegen import extract_kio
@@ -27,7 +29,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "SyncGroup": (0, 5),
     "DescribeGroups": (0, 6),
     "ListGroups": (0, 5),
-    "ApiVersions": (0, 4),
+    "ApiVersions": (0, 5),
     "CreateTopics": (0, 7),
     "DeleteTopics": (0, 6),
     "DeleteRecords": (0, 2),
@@ -37,7 +39,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "AlterConfigs": (0, 2),
     "DescribeLogDirs": (0, 5),
     "CreatePartitions": (0, 3),
-    "DeleteGroups": (0, 2),
+    "DeleteGroups": (0, 3),
     "IncrementalAlterConfigs": (0, 1),
     "DescribeAcls": (0, 3),
     "CreateAcls": (0, 3),
@@ -65,6 +67,9 @@ RANGES: dict[str, tuple[int, int]] = {
 OF_KIO = frozenset({"ConsumerGroupHeartbeat"})
 """What kafka-python has no definition of."""
 
+OF_JAR = frozenset({"ApiVersions", "DeleteGroups"})
+"""Whose newest version is in no Python package: Kafka 4.4 came with them."""
+
 HEADER = """\
 # The wire schema of Kafka's request and response messages, as far as this gateway speaks them.
 # Written by `python -m protocol.codegen --extract`; facts only, from Kafka's message definitions.
@@ -75,25 +80,53 @@ HEADER = """\
 """
 
 
-def extract_table() -> str:
-    """The text of schema_table.txt."""
+def extract_table(present: str, jar: str | None = None) -> str:
+    """The text of schema_table.txt. `jar` is the path of kafka-clients; without one, what only it
+    defines stays as the `present` text has it.
+
+    ValueError where that has nothing of it either.
+    """
     lines = [HEADER]
     for api, (first, last) in RANGES.items():
         for kind in ("request", "response"):
+            name = api + kind.capitalize()
             if api in OF_KIO:
                 lines += extract_kio.message_lines(api, kind, first, last)
+            elif api not in OF_JAR:
+                lines += _message_lines(_load(name), kind, first, last)
+            elif jar is not None:
+                lines += _message_lines(_load_from(jar, name), kind, first, last)
             else:
-                lines += _message_lines(_load(api + kind.capitalize()), kind, first, last)
+                lines += _kept_lines(present, name, first, last)
             lines.append("")
     return "\n".join(lines)
 
 
 def _load(name: str) -> dict[str, Any]:
     folder = importlib.resources.files("kafka.protocol.schemas") / "resources"
-    text = (folder / f"{name}.json").read_text()
+    return _parse((folder / f"{name}.json").read_text())
+
+
+def _load_from(jar: str, name: str) -> dict[str, Any]:
+    with zipfile.ZipFile(jar) as archive:
+        return _parse(archive.read(f"common/message/{name}.json").decode())
+
+
+def _parse(text: str) -> dict[str, Any]:
     loaded = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
     assert isinstance(loaded, dict)
     return loaded
+
+
+def _kept_lines(present: str, name: str, first: int, last: int) -> list[str]:
+    head = rf"^(?:request|response) \d+ {name} {first}-{last} .*\n(?:  .*\n)*"
+    found = re.search(head, present, flags=re.MULTILINE)
+    if found is None:
+        raise ValueError(
+            f"{name} {first}-{last} is neither in the table nor in a Python package: "
+            "give --jar the path of a kafka-clients that has it"
+        )
+    return found[0].splitlines()
 
 
 def _message_lines(message: dict[str, Any], kind: str, first: int, last: int) -> list[str]:

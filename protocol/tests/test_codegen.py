@@ -1,11 +1,14 @@
 """The generated files are what the table says, and the table is what the source of facts says."""
 
+import json
+import zipfile
+
 import pytest
 
 from protocol.codegen import __main__ as command
 from protocol.codegen.__main__ import RECORDS_TABLE, TABLE, generate, read, stale
 from protocol.codegen.emit import emit_module
-from protocol.codegen.extract import RANGES, extract_table
+from protocol.codegen.extract import OF_JAR, RANGES, extract_table
 from protocol.codegen.table import Range, camel_to_snake, intervals, parse_tables
 
 
@@ -14,7 +17,27 @@ def test_messages_are_up_to_date() -> None:
 
 
 def test_table_is_what_is_extracted() -> None:
-    assert read(TABLE) == extract_table()
+    assert read(TABLE) == extract_table(read(TABLE))
+
+
+def test_what_no_package_defines_comes_from_a_jar_or_stays(tmp_path) -> None:
+    """That it is what the real jar says is looked at in compat_tests/repo, where there is one."""
+    table = read(TABLE)
+    lost = table.replace("request 18 ApiVersionsRequest", "request 18 OtherRequest")
+    with pytest.raises(ValueError, match=r"ApiVersionsRequest 0-5.*--jar"):
+        extract_table(lost)
+    jar = tmp_path / "kafka-clients.jar"
+    schema = {
+        "apiKey": 18,
+        "flexibleVersions": "3+",
+        "fields": [{"name": "AddedHere", "type": "int8", "versions": "5+"}],
+    }
+    with zipfile.ZipFile(jar, "w") as archive:
+        for name in (f"{api}{kind}" for api in OF_JAR for kind in ("Request", "Response")):
+            text = "// a licence\n" + json.dumps(schema | {"name": name})
+            archive.writestr(f"common/message/{name}.json", text)
+    made = extract_table(lost, str(jar))
+    assert "request 18 ApiVersionsRequest 0-5 flexible=3\n  added_here int8 5-5\n\n" in made
 
 
 def test_every_range_is_in_the_table() -> None:
@@ -85,6 +108,10 @@ def test_hand_kept_table_parses() -> None:
 def elsewhere(tmp_path, monkeypatch):
     """The command, writing to a folder of its own."""
     (tmp_path / "messages").mkdir()
+    # What no package defines is taken from there; the rest is written anew.
+    (tmp_path / "schema_table.txt").write_text(
+        read(TABLE).replace("request 0 Produce", "request 0 P")
+    )
     monkeypatch.setattr(command, "TABLE", str(tmp_path / "schema_table.txt"))
     monkeypatch.setattr(command, "MESSAGES", str(tmp_path / "messages"))
     return tmp_path

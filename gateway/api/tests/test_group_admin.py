@@ -169,7 +169,7 @@ async def test_joins_by_request_show_the_client_as_kafka_does():
 # ---- DeleteGroups
 
 
-@pytest.mark.parametrize("version", range(3))
+@pytest.mark.parametrize("version", range(4))
 @virtual
 async def test_groups_are_deleted_in_every_version(version):
     broker = Broker()
@@ -184,6 +184,9 @@ async def test_groups_are_deleted_in_every_version(version):
     assert codes.pop("nobody") == codes.pop("") == E.GROUP_ID_NOT_FOUND
     assert set(codes.values()) == {0}
     assert broker.groups.group_ids() == [GROUP]
+    if version >= 3:
+        for result in answer.results:
+            assert (result.error_message is None) == (result.error_code == 0)
 
 
 # ---- OffsetDelete

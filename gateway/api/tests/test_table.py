@@ -219,7 +219,7 @@ def test_a_produce_without_acks_has_no_error_answer_but_the_end_of_the_connectio
 @virtual
 async def test_api_versions_is_the_table() -> None:
     _, client = await started()
-    for version in range(5):
+    for version in range(6):
         request = ApiVersionsRequest(client_software_name="t", client_software_version="1")
         reply = await client.call(ApiKey.API_VERSIONS, version, request)
         found = {k.api_key: (k.min_version, k.max_version) for k in reply.api_keys}
@@ -246,7 +246,7 @@ def test_software_must_have_a_name_that_metrics_can_show(name: str, is_good: boo
     @virtual
     async def body() -> None:
         _, client = await started()
-        for version in range(5):
+        for version in range(6):
             for names in ((name, "1.0"), ("test", name)):
                 request = ApiVersionsRequest(
                     client_software_name=names[0], client_software_version=names[1]
@@ -259,6 +259,32 @@ def test_software_must_have_a_name_that_metrics_can_show(name: str, is_good: boo
                     assert found == (ErrorCode.INVALID_REQUEST, [])
 
     body()
+
+
+@virtual
+async def test_who_has_reached_somebody_else_than_it_meant_is_told() -> None:
+    """As Kafka 4.4: both are named or neither, and both must be right (KIP-1242)."""
+    world, client = await started()
+    broker = world.gateway.broker
+    cluster, node = broker.cluster_id, broker.node.node_id
+    expected = {
+        (None, -1): ErrorCode.NONE,
+        (cluster, node): ErrorCode.NONE,
+        (None, node): ErrorCode.INVALID_REQUEST,
+        (cluster, -1): ErrorCode.INVALID_REQUEST,
+        ("", -1): ErrorCode.INVALID_REQUEST,
+        (cluster, node + 1): ErrorCode.REBOOTSTRAP_REQUIRED,
+        (cluster, -2): ErrorCode.REBOOTSTRAP_REQUIRED,
+        ("another", node): ErrorCode.REBOOTSTRAP_REQUIRED,
+        ("", node): ErrorCode.REBOOTSTRAP_REQUIRED,
+    }
+    for (cluster_id, node_id), code in expected.items():
+        request = ApiVersionsRequest("t", "1", cluster_id, node_id)
+        reply = await client.call(ApiKey.API_VERSIONS, 5, request)
+        served = len(API_TABLE) if code is ErrorCode.NONE else 0
+        assert (reply.error_code, len(reply.api_keys)) == (code, served), (cluster_id, node_id)
+    older = await client.call(ApiKey.API_VERSIONS, 4, ApiVersionsRequest("t", "1", "another", 9))
+    assert older.error_code == 0
 
 
 def test_nothing_is_advertised_that_the_codec_does_not_speak() -> None:
