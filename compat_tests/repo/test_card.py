@@ -45,6 +45,12 @@ def test_the_page_tells_of_no_failure_and_of_the_pinned_versions() -> None:
     assert f"rdkafka {pinned['rdkafka']} " in versions["rdkafka"], "run make report-card"
 
 
+def test_the_page_is_of_a_run_of_all_clients() -> None:
+    _, *clients = rows()
+    for name, version, *seen in clients:
+        assert seen[0] == PASSED, f"{name} {version} produced nothing: run make report-card, whole"
+
+
 def test_every_feature_stands_for_tests_that_exist() -> None:
     there = {
         node.name
