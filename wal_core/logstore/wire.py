@@ -171,6 +171,7 @@ Answer: TypeAlias = Welcome | Joined | Tails | Stored | Blocks | Done | Failed
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode(message: Question | Answer, body: Sequence[Buffer] = ()) -> list[Buffer]:
@@ -182,7 +183,7 @@ def question_in(frame: Frame) -> Question:
     """Raises Corrupt."""
     try:
         return _questions.decode(frame.head)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"a question to a logstore cannot be read: {error}") from error
 
 
@@ -190,7 +191,7 @@ def answer_in(frame: Frame) -> Answer:
     """Raises Corrupt."""
     try:
         return _answers.decode(frame.head)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"an answer of a logstore cannot be read: {error}") from error
 
 

@@ -72,10 +72,10 @@ def check_frames(decoded: tuple[bytes, list[Frame]]) -> None:
 def heads_seeds() -> Iterator[tuple[str, bytes]]:
     for question in _QUESTIONS:
         head = parse_frame(b"".join(wire.encode(question))).head
-        yield f"question {type(question).__name__}", b"q" + head
+        yield f"question-{type(question).__name__}", b"q" + head
     for answer in _ANSWERS:
         yield (
-            f"answer {type(answer).__name__}",
+            f"answer-{type(answer).__name__}",
             b"a" + parse_frame(b"".join(wire.encode(answer))).head,
         )
 
