@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection
@@ -29,6 +28,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from gateway.cluster.allotment import Allotment, KnownLogs
 from gateway.cluster.coordination.base import (
     Change,
     Compacted,
@@ -54,12 +54,11 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.cluster.coordination.sight import Course
 from gateway.cluster.many_nodes import ManyNodes, address_of
-from gateway.cluster.ownership import Holding, LiveNode, MoveRules, Plan, Standing, plan_apart
+from gateway.cluster.ownership import MoveRules, Plan, Standing
 from gateway.cluster.registration import Registration
 from gateway.cluster.roster import Roster
 from gateway.cluster.settling import Settling
 from gateway.cluster.unable import Unable
-from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.observe.logger import log_event
 from wal_core import Clock, Fenced, SystemClock, WalError
 
@@ -68,25 +67,14 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 0.5  # after the coordination store was lost
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0  # of what failed for one log
 OPEN_S_MAX = 120.0
-FOREIGN_S = 30.0
-"""For so long nobody takes back a log that somebody unknown has taken. Longer: two clusters on one
-bucket disturb each other less; shorter: a log whose taker died at once is served sooner."""
 
 
 Step: TypeAlias = Callable[[], Awaitable[None]]
 """Something to be done for one log."""
 
 
-class OwnLogs(Protocol):
-    """The logs of this node."""
-
-    def log_ids(self) -> Collection[int]:
-        """All that the cluster has, as far as this node knows."""
-        ...
-
-    def term_of(self, log_id: int) -> int | None:
-        """None for one that is not served here."""
-        ...
+class OwnLogs(KnownLogs, Protocol):
+    """The logs of this node, to be opened and released."""
 
     async def open(self, log_id: int) -> int:
         """Fence whoever has it, recover, serve; the term. Raises WalError."""
@@ -132,6 +120,14 @@ class Member:
         self._is_seeing = False
         self._settling = Settling(settings.settle_s)
         self._unable = Unable(self._tell_unable)
+        self._allotment = Allotment(
+            me.node_id,
+            self._roster,
+            own,
+            self._settling,
+            rules=settings.rules,
+            ttl_s=settings.ttl_s,
+        )
         self._doubted: set[int] = set()
         """Logs that may have been taken while nobody saw us."""
         self._ends: dict[int, str] = {}
@@ -192,7 +188,7 @@ class Member:
             log_event(logger, logging.WARNING, "logs not handed over", reason=reason)
 
     def _held(self) -> list[int]:
-        return [log for log in self._logs() if self._own.term_of(log) is not None]
+        return [log for log in self._allotment.logs() if self._own.term_of(log) is not None]
 
     def _takers(self) -> bool:
         nodes = self._roster.nodes.values()
@@ -301,14 +297,11 @@ class Member:
             except TimeoutError:
                 pass
 
-    def _logs(self) -> set[int]:
-        return {*self._own.log_ids(), *self._roster.owners}
-
     def _look(self) -> None:
         """Begin whatever is to be done for each log."""
         now_s = asyncio.get_running_loop().time()
-        plan = self._plan(now_s)
-        for log in sorted(self._logs()):
+        plan = self._allotment.plan(now_s)
+        for log in sorted(self._allotment.logs()):
             if log in self._busy or self._retries.get(log, (-math.inf,))[0] > now_s:
                 continue
             is_over = self._unable.is_over(log, now_s)
@@ -331,7 +324,7 @@ class Member:
         if self._roster.claimer(log) in (None, self.node_id):
             if mine is not None and mine.ended is None:
                 return partial(self._write_end, mine)
-            if self._may_claim(log, record, plan, now_s):
+            if self._allotment.may_claim(log, plan, now_s):
                 return partial(self._claim, log)
         return None
 
@@ -348,48 +341,6 @@ class Member:
         if heir is None and log in plan.moves and self._settling.is_over(now_s):
             heir = plan.owners[log]
         return None if heir is None else partial(self._hand_over, mine, heir)
-
-    def _plan(self, now_s: float) -> Plan:
-        nodes = [
-            LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n), n.unable)
-            for n in self._roster.nodes.values()
-        ]
-        held = {log: self._holding(log, now_s) for log in self._logs()}
-        present = {log: holding for log, holding in held.items() if holding is not None}
-        rules = self._settings.rules
-        rules = dataclasses.replace(rules, is_paused=rules.is_paused or self._roster.is_paused)
-        # The catalog is little work, and no reason to have less of the data.
-        logs, catalog = self._logs(), {CATALOG_LOG_ID}
-        return plan_apart([logs & catalog, logs - catalog], nodes, present, rules)
-
-    def _holding(self, log: int, now_s: float) -> Holding | None:
-        """Who has the log, or is about to."""
-        roster = self._roster
-        is_mine = self._own.term_of(log) is not None
-        owner = roster.living_owner(log)
-        if (heir := self._heir(log, now_s)) is not None:
-            return Holding(heir, 0)
-        if is_mine or (owner is not None and owner.node_id != self.node_id):
-            node_id = self.node_id if is_mine or owner is None else owner.node_id
-            return Holding(node_id, round(roster.for_s(log, now_s) * 1_000))
-        claimer = roster.claimer(log)
-        return None if claimer is None else Holding(claimer, 0)
-
-    def _heir(self, log: int, now_s: float) -> int | None:
-        """Who is to have it by its owner's will, unless that is not done in time."""
-        record, heir = self._roster.owners.get(log), self._roster.heir(log)
-        if record is None or record.ended is None:
-            return heir
-        return heir if self._roster.for_s(log, now_s) < self._settings.ttl_s else None
-
-    def _may_claim(self, log: int, record: OwnerRecord | None, plan: Plan, now_s: float) -> bool:
-        if plan.owners.get(log) != self.node_id or self._roster.living_owner(log) is not None:
-            return False
-        if record is None:
-            return self._settling.is_over(now_s)
-        if record.ended is None:
-            return record.node_id == self.node_id or self._settling.is_over(now_s)
-        return record.ended == RELEASED or self._roster.for_s(log, now_s) >= FOREIGN_S
 
     async def _try(self, log: int, step: Step) -> None:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
-from gateway.cluster.member import FOREIGN_S
+from gateway.cluster.allotment import FOREIGN_S
 from gateway.tests.client import batch_of
 from gateway.tests.nodes import LEASE_S, Nodes, OneGateway
 from gateway.tests.virtual import until, virtual

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from gateway.cluster.allotment import FOREIGN_S
 from gateway.cluster.coordination.base import Delete, Put, Refused
 from gateway.cluster.coordination.records import (
     MoveOrder,
@@ -19,7 +20,6 @@ from gateway.cluster.coordination.records import (
     key_of,
 )
 from gateway.cluster.coordination.static import StaticStore
-from gateway.cluster.member import FOREIGN_S
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out
 from gateway.testing.sim_coordination import replaced
 from gateway.tests.virtual import until, virtual

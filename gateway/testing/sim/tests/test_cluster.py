@@ -8,7 +8,8 @@ from functools import cache
 
 import pytest
 
-from gateway.cluster.member import Member
+from gateway.cluster.allotment import Allotment
+from gateway.cluster.ownership import Plan
 from gateway.testing.sim.plan import draw_plan
 from gateway.testing.sim.shrink import shrunk
 from gateway.testing.sim.simulate import Outcome, simulate
@@ -65,12 +66,12 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 def _claims_nothing_that_had_an_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    may_claim = Member._may_claim
+    may_claim = Allotment.may_claim
 
-    def never_again(self: Member, log: int, record: object, *args: object) -> bool:
-        return record is None and may_claim(self, log, record, *args)  # type: ignore[arg-type]
+    def never_again(self: Allotment, log: int, plan: Plan, now_s: float) -> bool:
+        return log not in self._roster.owners and may_claim(self, log, plan, now_s)
 
-    monkeypatch.setattr(Member, "_may_claim", never_again)
+    monkeypatch.setattr(Allotment, "may_claim", never_again)
 
 
 @pytest.mark.parametrize(
