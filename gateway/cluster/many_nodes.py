@@ -17,8 +17,11 @@ def address_of(record: NodeRecord) -> Node:
 class ManyNodes:
     """A `ClusterView`. `changed` tells its watchers."""
 
-    def __init__(self, me: Node, roster: Roster, term_of: Callable[[int], int | None]) -> None:
+    def __init__(
+        self, me: Node, incarnation: str, roster: Roster, term_of: Callable[[int], int | None]
+    ) -> None:
         self._me = me
+        self._incarnation = incarnation
         self._roster = roster
         self._term_of = term_of
         self._watchers: list[Callable[[], None]] = []
@@ -41,6 +44,8 @@ class ManyNodes:
     def owner(self, log_id: int) -> LogOwner | None:
         term = self._term_of(log_id)
         if term is not None and term >= self._roster.sight.term_of(log_id):
+            # What was told counts from now on, though the log be lost before it is written down.
+            self._roster.sight.saw_term(log_id, term, self._incarnation)
             return LogOwner(self._me.node_id, term)
         record = self._roster.living_owner(log_id)
         if record is None or record.node_id == self._me.node_id:

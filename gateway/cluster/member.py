@@ -113,7 +113,7 @@ class Member:
         self._registration = Registration(
             store, settings.root, me, settings.ttl_s, renewed=self._registered
         )
-        self.view = ManyNodes(address_of(me), self._roster, own.term_of)
+        self.view = ManyNodes(address_of(me), me.incarnation, self._roster, own.term_of)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Holds Refused once another process has taken this node's id."""
         self._incarnation = me.incarnation
