@@ -133,7 +133,6 @@ class Gateway:
         self.broker.when_gone = self._topics_gone
         self._membership: Membership | None = None
         self.controller = ControllerLine(lambda: self.broker.cluster)
-        self.broker.deletions.news.tell = partial(tell_served, self.controller)
         self.broker.ask_for_offsets_topic = partial(ask_for_offsets_topic, self.controller)
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
@@ -206,6 +205,7 @@ class Gateway:
             lambda log_id: self.groups.add(log_id, journal),
             when_lost,
         )
+        self.broker.deletions.news.tell = partial(tell_served, self.controller)
         self.retention.start()
 
     def connection(self) -> Connection:

@@ -181,6 +181,8 @@ def _find(
         code = _code_of_touch(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
             raise
+        if code is ErrorCode.REQUEST_TIMED_OUT:  # one of that name is being deleted
+            code = ErrorCode.LEADER_NOT_AVAILABLE
         return MetadataResponseTopic(error_code=code, name=asked.name, topic_id=ZERO_UUID)
     return MetadataResponseTopic(
         error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=asked.name, topic_id=ZERO_UUID

@@ -51,6 +51,9 @@ class _Begun(NamedTuple):
 async def create_topics(request: CreateTopicsRequest, call: Call) -> CreateTopicsResponse:
     """All are begun, then waited for together: those of a request share a write."""
     counts = Counter(topic.name for topic in request.topics)
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + patience_s(request.timeout_ms)
+    await call.broker.deletions.until_gone(counts, until_s - loop.time())
     begun = []
     slices = Slices()
     for asked in request.topics:
@@ -58,7 +61,7 @@ async def create_topics(request: CreateTopicsRequest, call: Call) -> CreateTopic
             await slices.pause()
         begun.append(_begin_creation(asked, counts[asked.name] > 1, request.validate_only, call))
     creations = [one.topic.created for one in begun if one.topic and one.topic.created]
-    await wait_confirmed(creations, patience_s(request.timeout_ms))
+    await wait_confirmed(creations, max(until_s - loop.time(), 0.0))
     return CreateTopicsResponse(topics=[_created(one) for one in begun])
 
 

@@ -329,13 +329,12 @@ class Broker:
         """Raise the BrokerError that `create_topic` would."""
         self.check_topic_name(name)
         self._placing.check_new(name, partitions_count)
+        self.deletions.check_gone(name)
 
     def ensure_topic(self, name: str) -> Topic | None:
-        """The topic, created if that is allowed; None when it is missing and must stay so.
-
-        Sixteen parallel first touches create it once: the first applies, the others find it. It is
-        spoken of once `created_soon` says so. Raises BrokerError for an illegal name.
-        """
+        """The topic, created if that is allowed; None when it is missing and must stay so. The
+        first of many who touch it creates it; it is spoken of once `created_soon` says so. Raises
+        BrokerError for an illegal name, or one that has just been deleted."""
         topic = self.topics.named(name)
         if topic is None:
             self.check_topic_name(name)

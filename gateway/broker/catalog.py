@@ -102,6 +102,7 @@ class Catalog:
         # that is true everywhere.
         self._served: dict[bytes, set[int]] = {}
         self._finished: dict[bytes, None] = {}
+        self._next_served: asyncio.Future[None] | None = None
 
     def follow(
         self, store: SegmentStore, config: LogConfig, merged: Callable[[Merged], None]
@@ -217,9 +218,26 @@ class Catalog:
             return
         served = self._served.setdefault(topic_id, set())
         served.add(log_id)
+        if self._next_served is not None:
+            self._next_served.set_result(None)
+            self._next_served = None
         if served.issuperset(log_ids):
             del self._served[topic_id]
             self._finished[topic_id] = None
+
+    def left_of(self, name: str) -> list[int]:
+        """The logs that may still have something of a topic of that name that is gone."""
+        topic_id = self.topics.last_gone(name)
+        if topic_id is None or topic_id in self._finished:
+            return []
+        served = self._served.get(topic_id, ())
+        return [log for log in self.topics.tombstones.get(topic_id, ()) if log not in served]
+
+    async def next_served(self) -> None:
+        """Return when a log has written down that nothing of some topic is left there."""
+        if self._next_served is None:
+            self._next_served = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._next_served)
 
     def unserved(self) -> dict[bytes, list[int]]:
         """Tombstones, and the logs that have not written down yet that nothing is left there."""

@@ -85,6 +85,7 @@ class Membership:
         broker.cluster = member.view
         broker.logs.assurance.rests_on(lambda: member.has_lease)
         member.view.watch(broker.catalog.wake)
+        member.view.watch(broker.deletions.news.tell_soon)
         member.view.watch(lambda: broker.logs.spread_over(member.logs_count))
         if settings.reach is not None:
             self._neighbours = Neighbours(node.node_id, member.nodes, member.end, settings.reach)

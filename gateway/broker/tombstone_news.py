@@ -2,7 +2,7 @@
 
 A topic's tombstone stays in the catalog until each log that it lay on has written down that its
 streams are gone. What is told is lost with the controller that heard it, so each one is told; what
-cannot be told now is told with what comes next, or at the next retention.
+cannot be told now is told a little later, until the controller is another one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gateway.cluster.view import ClusterView
 
 TOLD_AT_ONCE_COUNT = 1_000
+AGAIN_S = 1.0
+"""Longer: fewer tries while the controller is away; shorter: a topic can be made again sooner."""
 
 Tell = Callable[[int, Sequence[bytes]], Awaitable[None]]
 """Tell the controller of a log and of topics. Raises WalError, TimeoutError."""
@@ -70,7 +72,8 @@ class TombstoneNews:
                 try:
                     await tell(log_id, some)
                 except (WalError, TimeoutError):
-                    return  # there will be another time
+                    await asyncio.sleep(AGAIN_S)
+                    break
                 self._told.update((term, log_id, topic_id) for topic_id in some)
 
     def _of_now(self) -> Iterator[tuple[int, int, bytes]]:

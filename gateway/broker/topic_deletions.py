@@ -8,8 +8,9 @@ have served needs nobody any more. What cannot be written down now is tried agai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,28 @@ class TopicDeletions:
 
         deleted.add_done_callback(drop)
         return deleted
+
+    def check_gone(self, name: str) -> None:
+        """Raise BrokerError while another node may not have heard that a topic of that name is
+        gone: what it acknowledged for that one would be taken for the new one's."""
+        if self._is_left(name):
+            raise BrokerError(
+                ErrorCode.REQUEST_TIMED_OUT,
+                f"an earlier topic {name!r} is being deleted, and not all of its logs have heard "
+                f"of that",
+            )
+
+    def _is_left(self, name: str) -> bool:
+        if self.news.tell is None:
+            return False  # there are no others
+        return any(self._logs.term_of(log_id) is None for log_id in self._catalog.left_of(name))
+
+    async def until_gone(self, names: Collection[str], timeout_s: float) -> None:
+        """Until `check_gone` has nothing against these, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(map(self._is_left, names)):
+                    await self._catalog.next_served()
 
     def abandon(self, topics: Sequence[Topic]) -> None:
         """These are gone for good: of partitions that never had a record nothing is left."""

@@ -31,6 +31,9 @@ from wal_core import Changes
 
 FIRST_DATA_LOG_ID = 1
 METADATA_STREAM_ID = 0
+GONE_NAMES_MAX_COUNT = 10_000
+"""Of deleted topics whose names are known. Larger: memory; smaller: where so many are deleted at
+once, one is made again before all nodes have heard of its end."""
 _SMALL_BYTES = 64  # about what a short key and its value take
 
 
@@ -104,6 +107,7 @@ class TopicRegistry:
         """Per log: ids below it may be in use, or may have been before a deletion."""
         self.tombstones: dict[bytes, list[int]] = {}
         """Topics that are gone, and the logs that may have something of them."""
+        self._gone: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._by_name.values())
@@ -116,6 +120,11 @@ class TopicRegistry:
 
     def with_id(self, topic_id: bytes) -> Topic | None:
         return self._by_id.get(topic_id)
+
+    def last_gone(self, name: str) -> bytes | None:
+        """The id of the topic of that name that went last, among those that this process has seen
+        go."""
+        return self._gone.get(name)
 
     def partitions(self) -> Iterable[Partition]:
         """Those included that are there for nobody yet."""
@@ -228,6 +237,10 @@ class TopicRegistry:
         self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
         if self._by_name.get(topic.name) is topic:
             del self._by_name[topic.name]
+        self._gone.pop(topic.name, None)
+        self._gone[topic.name] = topic_id
+        if len(self._gone) > GONE_NAMES_MAX_COUNT:
+            del self._gone[next(iter(self._gone))]
         self.partitions_count -= len(topic.placed)
         for partition in topic.placed:
             partition.deleted = True

@@ -16,7 +16,7 @@ from gateway.groups.coordinators import group_hash
 from gateway.server import Gateway
 from gateway.tests.cluster_world import ClusterWorld
 from gateway.tests.harness import batch_of, fetch_request, virtual
-from protocol import ApiKey
+from protocol import ApiKey, ErrorCode
 from protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -104,6 +104,51 @@ async def test_a_take_over_with_a_stale_catalog_keeps_what_it_does_not_know() ->
     assert (answer.error_code, answer.high_watermark) == (0, 2)
     appended = await world.client(3).produced("t", batch_of(b"c"), index=1)
     assert (appended.error_code, appended.base_offset) == (0, 2)
+    await world.stop()
+
+
+@virtual
+async def test_a_topic_is_not_made_again_before_its_owners_have_heard_of_its_end() -> None:
+    """What they acknowledge until then is for the one that is gone, and goes with it."""
+    world = await ClusterWorld(3).start()
+    assert await world.client(1).create("t", partitions=3) == [0]
+    await world.look()
+    index = next(p.index for p in _topic(world.gateways[2], "t").partitions if p.log_id == 2)
+    owner = world.client(2)
+    assert (await owner.produced("t", batch_of(b"old"), index=index)).error_code == 0
+    _away(world)
+    assert await world.client(1).deleted_topics("t") == [0]
+    again = asyncio.ensure_future(world.client(1).create("t", partitions=3))
+    await asyncio.sleep(1)
+    assert (await owner.produced("t", batch_of(b"old"), index=index)).base_offset == 1
+    assert not again.done()
+    world.objects.plan.clear()
+    assert await again == [0]
+    await world.look()
+    for gateway in world.gateways.values():
+        partition = _topic(gateway, "t").partitions[index]
+        if partition.is_served:
+            client = world.client(partition.log_id)
+            appended = await client.produced("t", batch_of(b"new"), index=index)
+            assert (appended.error_code, appended.base_offset) == (0, 0)
+    await world.stop()
+
+
+@virtual
+async def test_who_makes_a_topic_again_that_its_owner_cannot_hear_of_is_told_to_come_again() -> (
+    None
+):
+    world = await ClusterWorld(2).start()
+    assert await world.client(1).create("t", partitions=2) == [0]
+    await world.look()
+    assert (await world.client(2).produced("t", batch_of(b"old"), index=1)).error_code == 0
+    _away(world)
+    assert await world.client(1).deleted_topics("t") == [0]
+    assert await world.client(1).create("t", partitions=2) == [ErrorCode.REQUEST_TIMED_OUT]
+    assert await world.client(1).create("u", partitions=2) == [0]
+    world.objects.plan.clear()
+    await world.look()
+    assert await world.client(1).create("t", partitions=2) == [0]
     await world.stop()
 
 
