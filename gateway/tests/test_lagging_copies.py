@@ -10,9 +10,19 @@ import pytest
 
 from gateway.cli.stream_names import StreamNames
 from gateway.settings.log_settings import log_config
-from gateway.tests.harness import Client, CountingRng, VirtualClock, World, batch_of, run
-from protocol import iter_records
+from gateway.tests.harness import (
+    Client,
+    CountingRng,
+    VirtualClock,
+    World,
+    batch_of,
+    run,
+    virtual,
+)
+from protocol import ApiKey, iter_records
+from protocol.messages.init_producer_id import InitProducerIdRequest
 from wal_core import MemoryStore, check_log, cut_log
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 
 TOPICS = [f"t{number}" for number in range(6)]
@@ -54,6 +64,25 @@ async def fetched(client: Client, name: str) -> list[bytes | None]:
             data = data[size:]
 
 
+async def recovered(copy: World) -> None:
+    """What `recover` does."""
+    for log_id in (1, 0):
+        names = StreamNames(log_id)
+        config = dataclasses.replace(log_config(copy.config, "object"), log_id=log_id)
+        clock, own = VirtualClock(), CountingRng()
+        await cut_log(copy.store, names.new(), config, clock=clock, rng=own, to_commit=True)
+        report = await check_log(copy.store, config, own, new_state=names.new)
+        report.findings += names.findings(report)
+        assert report.sound, report.findings
+
+
+async def producer_id(client: Client) -> int:
+    reply = await client.call(ApiKey.INIT_PRODUCER_ID, 4, InitProducerIdRequest())
+    assert reply.error_code == 0
+    found: int = reply.producer_id
+    return found
+
+
 async def one_draw(seed: int) -> None:
     rng = random.Random(seed)
     source, sent = await filled(rng)
@@ -64,14 +93,7 @@ async def one_draw(seed: int) -> None:
     copy = World()
     copy.objects = FaultyObjectStore(bucket)
     copy.store = source.store
-    for log_id in (1, 0):
-        names = StreamNames(log_id)
-        config = dataclasses.replace(log_config(copy.config, "object"), log_id=log_id)
-        clock, own = VirtualClock(), CountingRng()
-        await cut_log(copy.store, names.new(), config, clock=clock, rng=own, to_commit=True)
-        report = await check_log(copy.store, config, own, new_state=names.new)
-        report.findings += names.findings(report)
-        assert report.sound, report.findings
+    await recovered(copy)
     await copy.start()
     client = copy.client()
     for name, wanted in sent.items():
@@ -89,3 +111,32 @@ async def one_draw(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_broker_serves_a_prefix_of_each_partition_and_goes_on(seed: int) -> None:
     run(one_draw, seed)
+
+
+@virtual
+async def test_a_copy_gives_out_no_producer_id_that_its_source_gives_out_as_well() -> None:
+    """Ids are made of terms. Those that the source takes after the copy was made are not in the
+    copy, which would take them, too: two producers of one id, when their records come together
+    again, are one that sends its sequence twice.
+    """
+    source, _ = await filled(random.Random(1))
+    bucket = source.objects.inner
+    assert isinstance(bucket, MemoryStore)
+    copy = World()
+    copied = MemoryStore()
+    copied.objects.update(bucket.objects)
+    copy.objects = FaultyObjectStore(copied)
+    copy.store = ObjectSegmentStore(copy.objects)
+    of_source = set()
+    for _ in range(3):
+        await source.start()
+        of_source |= {await producer_id(source.client()) for _ in range(3)}
+        await source.crash()
+    await recovered(copy)
+    of_copy = set()
+    for _ in range(3):
+        await copy.start()
+        of_copy |= {await producer_id(copy.client()) for _ in range(3)}
+        await copy.crash()
+    assert (len(of_source), len(of_copy)) == (9, 9)
+    assert not of_source & of_copy
