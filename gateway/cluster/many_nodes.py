@@ -50,6 +50,8 @@ class ManyNodes:
         record = self._roster.living_owner(log_id)
         if record is None or record.node_id == self._me.node_id:
             return None
+        if record.term < self._roster.sight.term_of(log_id):
+            return None  # read before that term was told
         return LogOwner(record.node_id, record.term)
 
     @property

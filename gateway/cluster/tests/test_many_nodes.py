@@ -56,6 +56,16 @@ def test_who_has_told_its_own_term_tells_no_older_owner_once_it_has_lost_the_log
     assert view.owner(0) == LogOwner(1, 4)
 
 
+def test_an_owner_that_was_read_before_ones_own_term_was_told_is_not_told_after_it() -> None:
+    terms: dict[int, int] = {}
+    view = view_of(terms, NodeRecord(1, "a", "other", 2, rack="rack"), OwnerRecord(0, 1, "a", 2))
+    assert view.owner(0) == LogOwner(1, 2)
+    terms[0] = 3
+    assert view.owner(0) == LogOwner(2, 3)
+    del terms[0]
+    assert view.owner(0) is None
+
+
 def test_whoever_watches_is_told() -> None:
     view, told = view_of({}), []
     view.watch(lambda: told.append(1))
