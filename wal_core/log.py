@@ -26,6 +26,7 @@ from wal_core.upkeep.maintenance import Maintenance
 from wal_core.write import still_ours
 from wal_core.write.log_writer import LogWriter
 from wal_core.write.recovery import Recovery
+from wal_core.write.term_check import TermCheck
 
 _FULL_PATIENCE_S = 1.0
 """At a close, for a disk that was full."""
@@ -40,7 +41,9 @@ class Log:
         state: LogState,
         recovered: Recovery,
         budgets: Budgets,
+        since_ms: int,
     ) -> None:
+        """`since_ms`: when its opening began, by the wall clock."""
         tenure = recovered.tenure
         config = tenure.config
         self._store = store
@@ -57,6 +60,7 @@ class Log:
             checkpoint=recovered.checkpoint,
             budgets=budgets,
             finished=self._segment_finished,
+            term_check=TermCheck(tenure, recovered.manifests, since_ms),
         )
         self._tenure = tenure
         self._manifests = recovered.manifests
@@ -105,6 +109,7 @@ class Log:
         `may_take` is awaited right before the log is taken, and raises if it is not to be: then its
         writer is left in peace, whatever happened between the answer and the taking.
         """
+        since_ms = clock.now_ms()
         nonce = rng.random_bytes(NONCE_BYTES)
         opening = Tenure(config=config, clock=clock, rng=rng, nonce=nonce)
         recovery = Recovery(store, state, opening, may_take=may_take)
@@ -116,7 +121,7 @@ class Log:
             if recovery.locked:
                 await store.unlock(config.log_id)
             raise
-        return cls(store, state, recovery, budgets or Budgets(config))
+        return cls(store, state, recovery, budgets or Budgets(config), since_ms)
 
     async def check_owner(self) -> None:
         """See whether another process has taken the log, which else the next write tells. Raises

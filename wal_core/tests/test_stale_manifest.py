@@ -194,6 +194,48 @@ def test_a_fence_where_others_have_long_deleted_everything_does_not_count():
     run(main)
 
 
+def test_an_idle_owner_whose_fence_was_deleted_long_ago_acknowledges_nothing():
+    """It wrote nothing, so nothing told it; its slot is free again, behind all that counts."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, fence_grace_ms=1_000)
+        open_ended = dataclasses.replace(config, segment_blocks_max=100)
+        zombie = await opened(FaultyObjectStore(bucket), open_ended)
+        await write(zombie, b"zombie", 1)
+        before = set(bucket.objects)
+        owner = await opened(FaultyObjectStore(bucket), config)
+        (fence,) = (key for key in set(bucket.objects) - before if key.startswith("logs/"))
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)
+        assert fence not in bucket.objects
+        with pytest.raises(Fenced):
+            await zombie.add(0, b"of nobody")
+        assert fence in bucket.objects  # what it created is there, and nobody was told so
+        assert len(await owner.read_all(0)) == 1 + SEGMENTS_COUNT
+
+    run(main)
+
+
+def test_an_owner_that_was_idle_for_long_and_still_is_the_owner_goes_on():
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, fence_grace_ms=1_000)
+        objects = FaultyObjectStore(bucket)
+        h = await opened(objects, config)
+        await asyncio.sleep(60)
+        await h.log.until_quiet()
+        objects.calls.clear()
+        await write(h, b"late", 1)
+        assert "list" in {call.operation for call in objects.calls}
+        objects.calls.clear()
+        await write(h, b"soon", 1)
+        assert "list" not in {call.operation for call in objects.calls if "manifests" in call.key}
+        assert len(await h.read_all(0)) == 2
+
+    run(main)
+
+
 @pytest.mark.parametrize("grace_ms", [1_000, 10_000_000])
 def test_a_fence_that_counted_is_left_where_it_is(grace_ms):
     """Whoever was paused before that must go on finding the slot taken, for as long as is promised:

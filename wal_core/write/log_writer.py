@@ -38,6 +38,7 @@ from wal_core.write.flights import Flight, Gathering, Waiting, as_fatal
 from wal_core.write.flush_gate import FlushGate
 from wal_core.write.handover import Listener
 from wal_core.write.roll import Roll
+from wal_core.write.term_check import TermCheck
 
 
 class LogWriter:
@@ -53,6 +54,7 @@ class LogWriter:
         checkpoint: Checkpoint,
         budgets: Budgets,
         finished: Callable[[Footer], None],
+        term_check: TermCheck,
     ) -> None:
         config = tenure.config
         self._store = store
@@ -70,6 +72,7 @@ class LogWriter:
 
         # Where a lock decides, an opener does not race for slots.
         quiet = store.locks or store.claims
+        self._term_check = None if quiet else term_check
         self._listener = None if quiet else Listener(store.objects, config.log_id)
         self._gate = FlushGate(config, self._listener, budgets.writes)
         self.tail = Tail(budgets.tails)
@@ -232,6 +235,8 @@ class LogWriter:
     async def _flush(self, flight: Flight) -> None:
         pieces = flight.encoded.pieces
         await self._persist(lambda: self._store.append(flight.slot, pieces, final=False))
+        if self._term_check is not None and self._term_check.is_due:
+            await self._term_check.until_sure()
         flight.durable = True
         self._in_flight_count -= 1
         while self._flights and self._flights[0].durable and self._error is None:
