@@ -55,11 +55,11 @@ def test_api_versions_response_has_header_v0_always(version: int) -> None:
 
 
 def test_unsupported_api_versions_can_be_answered_in_v0() -> None:
-    raw = pack(">hhih", 18, 5, 3, 1) + b"c" + b"whatever a later version means"
+    raw = pack(">hhih", 18, 6, 3, 1) + b"c" + b"whatever a later version means"
     header, at = header_of(raw)
     with pytest.raises(UnsupportedVersion) as caught:
         decode_request(header, memoryview(raw), at)
-    assert (caught.value.api_key, caught.value.version) == (18, 5)
+    assert (caught.value.api_key, caught.value.version) == (18, 6)
     body = ApiVersionsResponse(error_code=35, api_keys=[ApiVersion(18, 0, 4)])
     answer = b"".join(encode_response(18, 0, header.correlation_id, body))
     assert answer.hex() == "0000001000000003002300000001001200000004"

@@ -248,7 +248,7 @@ async def test_nothing_behind_a_request_that_closes_is_answered() -> None:
 async def test_an_unknown_version_of_api_versions_is_answered_in_version_0() -> None:
     """KIP-511: error 35, the range of ApiVersions itself, connection kept."""
     _, client = await started()
-    for version in (5, 99, -1):
+    for version in (6, 99, -1):
         frame = bytearray(client.prepare(ApiKey.API_VERSIONS, 0, ApiVersionsRequest())[0])
         frame[6:8] = version.to_bytes(2, "big", signed=True)
         client.transport.send(frame)
@@ -256,7 +256,7 @@ async def test_an_unknown_version_of_api_versions_is_answered_in_version_0() -> 
         reply = client.replies[-1].body
         assert reply.error_code == ErrorCode.UNSUPPORTED_VERSION
         own = [(k.min_version, k.max_version) for k in reply.api_keys if k.api_key == 18]
-        assert own == [(0, 4)]
+        assert own == [(0, 5)]
     assert client.is_open
 
 

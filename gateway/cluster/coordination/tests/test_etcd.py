@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ async def test_another_endpoint_is_taken_and_a_restart_is_gone_through(tmp_path:
 
 async def test_a_member_that_stands_still_is_left_for_another(tmp_path: Path) -> None:
     with EtcdCluster(tmp_path, 3) as cluster:
-        followers = [each for each in cluster.members if not is_leader(each)]
+        followers = followers_of(cluster)
         endpoints = (followers[0].endpoint, f"localhost:{followers[1].endpoint.split(':')[1]}")
         store = EtcdStore(EtcdSettings(endpoints), call_s_max=6)
         try:
@@ -118,9 +119,16 @@ async def test_a_member_that_stands_still_is_left_for_another(tmp_path: Path) ->
             await store.close()
 
 
-def is_leader(member: EtcdMember) -> bool:
+def followers_of(cluster: EtcdCluster) -> list[EtcdMember]:
+    """By what one member says of all: another could be elected between two answers."""
+    leader = status_of(cluster.members[0])["leader"]
+    return [each for each in cluster.members if status_of(each)["header"]["member_id"] != leader]
+
+
+def status_of(member: EtcdMember) -> dict[str, Any]:
     (status,) = json.loads(member.control("endpoint", "status", "--write-out", "json"))
-    return bool(status["Status"]["leader"] == status["Status"]["header"]["member_id"])
+    found: dict[str, Any] = status["Status"]
+    return found
 
 
 async def test_a_wiped_store_knows_no_such_revision(tmp_path: Path) -> None:
