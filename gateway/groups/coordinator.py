@@ -112,11 +112,19 @@ class GroupCoordinator:
         return await answer
 
     async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
-        """SyncGroup; waits until the leader's assignment is durable."""
+        """SyncGroup; waits until the leader's assignment is durable. While the log is being read
+        the round is lost: as with Kafka the member joins again, for many clients take the code that
+        says so for the end."""
+        if self.is_loading:
+            return SyncResult(ErrorCode.REBALANCE_IN_PROGRESS)
         group, error = self._find(group_id)
         return SyncResult(error) if group is None else await group.sync(request)
 
     def heartbeat(self, group_id: str, member: Identity, generation: int) -> ErrorCode:
+        """Heartbeat. While the log is being read nobody is known, and all are believed, as with
+        Kafka: clients do not expect to hear of that."""
+        if self.is_loading:
+            return ErrorCode.NONE
         group, error = self._find(group_id)
         return error if group is None else group.heartbeat(member, generation)
 

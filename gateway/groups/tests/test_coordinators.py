@@ -7,6 +7,7 @@ import dataclasses
 
 from gateway.groups import GroupCoordinators, group_config
 from gateway.groups.coordinators import group_hash
+from gateway.groups.members import JoinResult
 from gateway.groups.tests.harness import (
     Client,
     CountingRng,
@@ -65,7 +66,12 @@ async def test_who_comes_while_the_log_of_a_group_is_being_read_is_told_to_come_
     assert await client.commit(7) is E.COORDINATOR_LOAD_IN_PROGRESS
     assert taken_over.fetch(group, None)[0] is E.COORDINATOR_LOAD_IN_PROGRESS
     assert await taken_over.delete_group(group) is E.COORDINATOR_LOAD_IN_PROGRESS
+    # What clients do not expect of these ends them: aiokafka's consumer stands still for ever.
+    assert client.heartbeat() is E.NONE
+    client.joined = JoinResult(E.NONE, protocol_name="range")
+    assert (await client.sync({})).error is E.REBALANCE_IN_PROGRESS
     taken_over.start()
+    assert client.heartbeat() is E.UNKNOWN_MEMBER_ID
     assert coordinators.is_served(group)
     assert await client.commit(7) is E.NONE
     await coordinators.close()
