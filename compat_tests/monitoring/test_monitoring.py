@@ -63,6 +63,8 @@ def samples(port: int) -> Samples:
 def test_it_shows_the_table_and_the_process(samples: Samples) -> None:
     names = set(samples)
     for metric in METRICS.values():
+        if metric.name.startswith("woodpecker_logstore_"):
+            continue  # of a process that is one, by tests of its own page
         wanted = f"{metric.name}_bucket" if metric.kind == "histogram" else metric.name
         assert wanted in names
     assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= names
