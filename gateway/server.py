@@ -314,13 +314,18 @@ async def _serve(config: Config, post: Post | None) -> None:
         await _serve_clients(config, post, logstore)
 
 
+def set_by_signals() -> asyncio.Event:
+    """Set once SIGTERM or SIGINT asks this process to stop."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
 async def _serve_clients(
     config: Config, post: Post | None, logstore: HostedLogstore | None
 ) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = set_by_signals()
     allowed_count = descriptors.connections_max_count(config.connections_max_count)
     config = dataclasses.replace(config, connections_max_count=allowed_count)
     listeners = [bind(config.listen_host, config.listen_port, "--listen", shared=post is not None)]
@@ -342,6 +347,7 @@ async def _serve_clients(
         if monitor is not None:
             await monitor.close()
         raise
+    loop = asyncio.get_running_loop()
     settle()
     servers = [
         await loop.create_server(gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT)

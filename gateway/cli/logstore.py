@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -71,12 +70,10 @@ def run(config: Config) -> int:
 
 async def _serve(config: Config) -> None:
     from gateway.logstores.hosted import hosted_as_set  # noqa: PLC0415
-    from gateway.server import bind, bind_logstore  # noqa: PLC0415
+    from gateway.server import bind, bind_logstore, set_by_signals  # noqa: PLC0415
     from wal_core import SystemRng  # noqa: PLC0415
 
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = set_by_signals()
     async with AsyncExitStack() as stack:
         listener = bind_logstore(config, "--listen")
         hosted = await stack.enter_async_context(hosted_as_set(config, SystemRng(), listener))
