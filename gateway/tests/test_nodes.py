@@ -99,6 +99,14 @@ async def test_while_there_is_no_controller_a_node_that_sends_on_is_told() -> No
     await end(other)
 
 
+def served_by(node: OneGateway) -> tuple[set[int], list[int]]:
+    """Its data logs, and the partitions of the topic that lie on them."""
+    log_ids = set(node.terms) - {0}
+    topic = node.gateway.broker.topics.named("t")
+    assert topic is not None
+    return log_ids, [p.index for p in topic.partitions if p.log_id in log_ids]
+
+
 @virtual
 async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows() -> None:
     """It was paused, or is cut off from the others: its logs have gone on elsewhere."""
@@ -106,10 +114,7 @@ async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows(
     await with_topic(nodes)
     await write_everywhere(nodes)
     cut, other = nodes
-    log_ids = set(cut.terms) - {0}
-    topic = cut.gateway.broker.topics.named("t")
-    assert topic is not None
-    mine = [p.index for p in topic.partitions if p.log_id in log_ids]
+    log_ids, mine = served_by(cut)
     client = cut.client()
     cut.way.cut()
     await until(lambda: log_ids <= set(other.terms))
@@ -135,10 +140,7 @@ async def test_a_node_with_a_new_lease_looks_before_it_tells_what_it_had_under_t
     await with_topic(nodes)
     await write_everywhere(nodes)
     cut, other = nodes
-    log_ids = set(cut.terms) - {0}
-    topic = cut.gateway.broker.topics.named("t")
-    assert topic is not None
-    mine = [p.index for p in topic.partitions if p.log_id in log_ids]
+    log_ids, mine = served_by(cut)
     cut.way.cut()
     await until(lambda: log_ids <= set(other.terms))
     ends = {}
