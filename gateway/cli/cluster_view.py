@@ -247,8 +247,15 @@ def as_json(state: State) -> dict[str, Any]:
 
 
 def _node_facts(node: OneNode) -> dict[str, Any]:
+    facts = {"node": node.node_id, "standing": node.standing, "logs": node.logs_count}
     record = node.record
-    known = {} if record is None else {"host": record.host, "port": record.port}
-    known |= {} if record is None else {"rack": record.rack, "weight": record.weight}
-    known |= {} if record is None else {"unable_logs": list(record.unable)}
-    return {"node": node.node_id, "standing": node.standing, "logs": node.logs_count, **known}
+    if record is None:
+        return facts
+    return {
+        **facts,
+        "host": record.host,
+        "port": record.port,
+        "rack": record.rack,
+        "weight": record.weight,
+        "unable_logs": list(record.unable),
+    }

@@ -62,12 +62,12 @@ class Allotment:
             LiveNode(n.node_id, max(n.weight, 1), n.rack, self._roster.standing(n), n.unable)
             for n in self._roster.nodes.values()
         ]
-        held = {log: self._holding(log, now_s) for log in self.logs()}
+        logs, catalog = self.logs(), {CATALOG_LOG_ID}
+        held = {log: self._holding(log, now_s) for log in logs}
         present = {log: holding for log, holding in held.items() if holding is not None}
         rules = self._rules
         rules = dataclasses.replace(rules, is_paused=rules.is_paused or self._roster.is_paused)
         # The catalog is little work, and no reason to have less of the data.
-        logs, catalog = self.logs(), {CATALOG_LOG_ID}
         return plan_apart([logs & catalog, logs - catalog], nodes, present, rules)
 
     def _holding(self, log: int, now_s: float) -> Holding | None:

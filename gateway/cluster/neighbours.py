@@ -73,10 +73,7 @@ class Neighbours:
         """See who is to be looked after now."""
         if self._is_stopped:
             return
-        wanted = {
-            _Start(node.node_id, node.incarnation, node.host, node.port): node
-            for node in self._beside()
-        }
+        wanted = [_Start.of(node) for node in self._beside()]
         for start in [start for start in self._tasks if start not in wanted]:
             self._tasks.pop(start).cancel()
         for start in [start for start in wanted if start not in self._tasks]:
@@ -124,7 +121,7 @@ class Neighbours:
 
     def _record(self, start: _Start) -> NodeRecord | None:
         for node in self._nodes():
-            if _Start(node.node_id, node.incarnation, node.host, node.port) == start:
+            if _Start.of(node) == start:
                 return node
         return None
 
@@ -151,6 +148,10 @@ class _Start(NamedTuple):
     incarnation: str
     host: str
     port: int
+
+    @classmethod
+    def of(cls, node: NodeRecord) -> _Start:
+        return cls(node.node_id, node.incarnation, node.host, node.port)
 
 
 async def _lasted_s(line: Line) -> float:
