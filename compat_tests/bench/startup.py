@@ -23,8 +23,8 @@ STAGES = (
     ("+ command line and settings", "import gateway.cli.main, gateway.cli.serve"),
     ("+ protocol", "import gateway.cli.serve, protocol"),
     ("+ asyncio", "import gateway.cli.serve, protocol, asyncio"),
-    ("+ the whole server", "import gateway.cli.serve, gateway.server"),
-    ("+ uvloop", "import gateway.cli.serve, gateway.server, uvloop"),
+    ("+ the whole server", "import gateway.cli.serve, gateway.serving"),
+    ("+ uvloop", "import gateway.cli.serve, gateway.serving, uvloop"),
 )
 _PRINT_RSS = "; import resource as r; print(r.getrusage(r.RUSAGE_SELF).ru_maxrss)"
 

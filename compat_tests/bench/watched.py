@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gateway.server
+import gateway.serving
 from compat_tests.bench.report import percentile
 from gateway.__main__ import main
 
@@ -64,7 +64,7 @@ class _Watch:
 
 def _watch(path: Path) -> None:
     """From when clients may connect; what the start takes is no pause."""
-    announce, until_stopped = gateway.server.announce_ready, gateway.server.until_stopped
+    announce, until_stopped = gateway.serving.announce_ready, gateway.serving.until_stopped
     watch = _Watch()
 
     def ready(*args: Any) -> None:
@@ -79,8 +79,8 @@ def _watch(path: Path) -> None:
             ticking.cancel()
             path.write_text(json.dumps(watch.pauses()._asdict()))
 
-    gateway.server.announce_ready = ready
-    gateway.server.until_stopped = watched
+    gateway.serving.announce_ready = ready
+    gateway.serving.until_stopped = watched
 
 
 if __name__ == "__main__":

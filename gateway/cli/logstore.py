@@ -56,7 +56,8 @@ def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     # A wrong setting is reported without loading these.
     from gateway.cluster.coordination.base import CoordinationError  # noqa: PLC0415
-    from gateway.server import EXIT_FAILED, EXIT_OK, StartError, loop_factory  # noqa: PLC0415
+    from gateway.net.listening import StartError  # noqa: PLC0415
+    from gateway.serving import EXIT_FAILED, EXIT_OK, loop_factory  # noqa: PLC0415
     from wal_core import WalError  # noqa: PLC0415
 
     try:
@@ -70,7 +71,8 @@ def run(config: Config) -> int:
 
 async def _serve(config: Config) -> None:
     from gateway.logstores.hosted import hosted_as_set  # noqa: PLC0415
-    from gateway.server import bind, bind_logstore, set_by_signals  # noqa: PLC0415
+    from gateway.net.listening import bind  # noqa: PLC0415
+    from gateway.serving import bind_logstore, set_by_signals  # noqa: PLC0415
     from wal_core import SystemRng  # noqa: PLC0415
 
     stopping = set_by_signals()

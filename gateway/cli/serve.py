@@ -90,7 +90,7 @@ def _serve(**flags: Any) -> int:
         from gateway.workers.supervisor import supervise  # noqa: PLC0415
 
         return supervise(config)
-    from gateway.server import run  # noqa: PLC0415
+    from gateway.serving import run  # noqa: PLC0415
 
     return run(config)
 

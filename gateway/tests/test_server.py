@@ -1,25 +1,14 @@
 """Start and graceful stop of a whole gateway, in virtual time."""
 
 import asyncio
-import json
-import socket
 
 import pytest
 
-from gateway.observe.logger import JsonFormatter
-from gateway.server import (
-    EXIT_FAILED,
-    KEEPALIVE,
-    StartError,
-    bind,
-    run,
-)
-from gateway.settings.config import Config
 from gateway.tests.harness import World, batch_of, fetch_request, loop_ms, started, virtual
 from protocol import ApiKey, ErrorCode
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from wal_core import Corrupt, Fenced, Unavailable, WalError
+from wal_core import Fenced, Unavailable
 
 
 @virtual
@@ -159,55 +148,3 @@ async def test_a_gateway_that_lost_its_log_says_so() -> None:
         await waiting
     await world.stop()
     assert (await other.client().fetched("t", 0)).high_watermark == 0
-
-
-def test_peers_that_vanish_are_found_by_the_system() -> None:
-    """Who accepts inherits what the listener has."""
-    listener = bind("127.0.0.1", 0, "--listen")
-    listener.setblocking(True)
-    listener.listen()
-    with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as taken:
-        assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        idle_s, pause_s, count = (
-            taken.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in KEEPALIVE
-        )
-        assert idle_s + pause_s * count == 120
-
-
-def test_an_address_in_use_is_named() -> None:
-    first = bind("127.0.0.1", 0, "--listen")
-    try:
-        port = first.getsockname()[1]
-        first.listen(1)
-        with pytest.raises(StartError, match=f"127.0.0.1:{port}.*another broker"):
-            bind("127.0.0.1", port, "--listen")
-        with pytest.raises(StartError, match="cannot listen"):
-            bind("host.invalid", 1, "--listen")
-        with pytest.raises(StartError, match="give --listen an address of this machine"):
-            bind("192.0.2.7", 1, "--listen")
-    finally:
-        first.close()
-
-
-@pytest.mark.parametrize(
-    ("error", "remedy"),
-    [
-        (Fenced("taken"), "another broker took over ./here: give each broker a --data of its own"),
-        (Corrupt("bad"), "`woodpecker-gateway fsck --data ./here` lists what is damaged"),
-        (Unavailable("locked; stop that one first"), None),
-    ],
-)
-def test_the_last_words_say_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    error: WalError,
-    remedy: str | None,
-) -> None:
-    async def serve(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr("gateway.server._serve", serve)
-    assert run(Config(data="./here")) == EXIT_FAILED
-    (record,) = caplog.records
-    said = json.loads(JsonFormatter().format(record))
-    assert (said["reason"], said.get("remedy")) == (str(error), remedy)

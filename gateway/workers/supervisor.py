@@ -23,9 +23,10 @@ import msgspec
 from gateway.cluster.coordination.shared_server import StoreLink
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.view import CATALOG_LOG_ID
+from gateway.net.listening import StartError, bind
 from gateway.observe.banner import announce_ready
 from gateway.observe.logger import log_event
-from gateway.server import EXIT_FAILED, EXIT_OK, StartError, bind
+from gateway.serving import EXIT_FAILED, EXIT_OK
 from gateway.settings.config import Config
 from gateway.settings.log_settings import cloud_settings
 from gateway.workers.assignment import Assignment, assign

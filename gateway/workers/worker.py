@@ -20,7 +20,7 @@ def main() -> int:
     config = assignment.config
     setup_logging(config.log_level, config.log_format, always={"node": config.node_id})
 
-    from gateway.server import Post, run  # noqa: PLC0415 - what loading says is logged as well
+    from gateway.serving import Post, run  # noqa: PLC0415 - what loading says is logged as well
 
     link = socket.socket(fileno=int(sys.argv[1]))
     return run(config, Post(link, assignment.host, assignment.port))

@@ -17,9 +17,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         configs.append(config)
         return 3
 
-    server = ModuleType("gateway.server")
+    server = ModuleType("gateway.serving")
     server.run = start  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gateway.server", server)
+    monkeypatch.setitem(sys.modules, "gateway.serving", server)
     monkeypatch.setattr("gateway.cli.serve.setup_logging", lambda level, style: None)
     for option in OPTIONS:
         monkeypatch.delenv(option.env, raising=False)

@@ -11,15 +11,15 @@ from gateway.observe.interpreter import SWITCH_INTERVAL_S, THRESHOLDS, settle
 
 SERVE = """
 import gc, os, signal, sys
-import gateway.server
+import gateway.serving
 from gateway.settings.config import Config
 
 def ready(*_):
     print(round(sys.getswitchinterval(), 6), gc.get_threshold(), gc.get_freeze_count())
     os.kill(os.getpid(), signal.SIGTERM)
 
-gateway.server.announce_ready = ready
-sys.exit(gateway.server.run(Config(data=sys.argv[1], listen_host="127.0.0.1", listen_port=0)))
+gateway.serving.announce_ready = ready
+sys.exit(gateway.serving.run(Config(data=sys.argv[1], listen_host="127.0.0.1", listen_port=0)))
 """
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.broker.metadata_records import Placement
 from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.cluster.view import Node as Address
-from gateway.server import Gateway, until_stopped
+from gateway.server import Gateway
+from gateway.serving import until_stopped
 from wal_core import Log, Rng, WalError
 from wal_core.testing.seeds import SeededRng
 from wal_core.testing.sim_process import Process, State
@@ -103,7 +104,7 @@ class Node:
         self._end()
 
     async def _serve(self) -> None:
-        """What `gateway.server.run` does, without sockets and signals."""
+        """What `gateway.serving.run` does, without sockets and signals."""
         world, trace = self._world, self._world.trace
         try:
             rng = SeededRng(world.plan.seed, self.name)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server import EXIT_FAILED, EXIT_OK, StartError, bind
+from gateway.net.listening import StartError, bind
+from gateway.serving import EXIT_FAILED, EXIT_OK
 from gateway.settings.config import Config
 from gateway.workers.assignment import assign
 from gateway.workers.supervisor import Pauses, Supervisor, check_data, reserve_port, supervise

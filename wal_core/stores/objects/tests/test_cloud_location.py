@@ -74,7 +74,7 @@ def test_other_clouds_are_opened_by_the_same_library(monkeypatch):
 
 def test_a_gateway_with_a_folder_does_not_load_the_library():
     code = (
-        "import gateway.server, wal_core, sys; "
+        "import gateway.serving, wal_core, sys; "
         "print([m for m in sys.modules if 'cloud' in m or m == 'obstore'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,219 @@
+"""The process around a gateway: its loop, its sockets, the signals that stop it, its exit code.
+
+Start: data first, then the socket: whoever can connect is served. As a worker it has a supervisor
+besides, and ends when that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.broker.membership import MembershipSettings
+from gateway.cluster.coordination.base import CoordinationError
+from gateway.cluster.coordination.opening import open_store as open_coordination
+from gateway.cluster.coordination.shared import SharedStore
+from gateway.cluster.neighbours import connect_tcp
+from gateway.cluster.ownership import MoveRules
+from gateway.cluster.view import Node
+from gateway.logstores.hosted import HostedLogstore, hosted_as_set
+from gateway.net import descriptors
+from gateway.net.listening import StartError, bind
+from gateway.observe.banner import announce_ready
+from gateway.observe.interpreter import settle
+from gateway.observe.logger import log_event
+from gateway.server import Gateway
+from gateway.settings.config import Config
+from gateway.settings.log_settings import cloud_settings
+from wal_core import Corrupt, Fenced, SystemClock, SystemRng, WalError, close_lanes, open_store
+
+if TYPE_CHECKING:
+    from gateway.metrics.monitor import Monitor
+
+logger = logging.getLogger(__name__)
+
+LISTEN_BACKLOG_COUNT = 128
+ETCD_LATE_S = 1
+WORKERS_SETTLE_S = 1.0
+"""Workers that start together share logs out evenly if they come within that of each other."""
+WORKERS_TENURE_MS_MIN = 5_000  # a worker that was started again gets its share back soon
+EXIT_OK, EXIT_FAILED = 0, 1
+
+
+class Post(NamedTuple):
+    """Where a worker stands: its way to its supervisor, and the address that all of them share."""
+
+    link: socket.socket
+    host: str
+    port: int
+
+
+def run(config: Config, post: Post | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, as a worker also until its supervisor is gone; returns the
+    exit code. Errors are logged, not raised."""
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
+            runner.run(_serve(config, post))
+    except (StartError, WalError, CoordinationError, TimeoutError) as error:
+        known = _remedy(error, config)
+        log_event(logger, logging.ERROR, "gateway failed", reason=str(error), **known)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_OK
+    finally:
+        close_lanes()
+    return EXIT_OK
+
+
+def _remedy(error: Exception, config: Config) -> dict[str, Any]:
+    """What to do, where the error knows only what happened to a log."""
+    if isinstance(error, Fenced):
+        remedy = f"another broker took over {config.data}: give each broker a --data of its own"
+    elif isinstance(error, Corrupt):
+        remedy = f"`woodpecker-gateway fsck --data {config.data}` lists what is damaged"
+    else:
+        return {}
+    return {"remedy": remedy}
+
+
+def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if config.event_loop == "asyncio":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415 - optional: everything works without it
+    except ImportError:
+        if config.event_loop == "uvloop":
+            raise StartError(
+                "event_loop is uvloop, but the package uvloop is not installed"
+            ) from None
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config, post: Post | None) -> None:
+    if config.logstore_data is None:
+        await _serve_clients(config, post, None)
+        return
+    # First to come and last to go: the logs of this very broker may need it.
+    async with hosted_as_set(config, SystemRng(), bind_logstore(config)) as logstore:
+        await _serve_clients(config, post, logstore)
+
+
+def set_by_signals() -> asyncio.Event:
+    """Set once SIGTERM or SIGINT asks this process to stop."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _serve_clients(
+    config: Config, post: Post | None, logstore: HostedLogstore | None
+) -> None:
+    stopping = set_by_signals()
+    allowed_count = descriptors.connections_max_count(config.connections_max_count)
+    config = dataclasses.replace(config, connections_max_count=allowed_count)
+    listeners = [bind(config.listen_host, config.listen_port, "--listen", shared=post is not None)]
+    monitor: Monitor | None = None
+    supervisor: SharedStore | None = None
+    try:
+        if post is not None:
+            listeners.append(bind(post.host, post.port, "--listen", shared=True))
+            supervisor = await SharedStore.join(post.link, stopping.set)
+        monitor = await _monitor(config)
+        port = listeners[0].getsockname()[1]
+        store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
+        node = Node(config.node_id, *config.advertised(port), config.rack)
+        gateway = Gateway(config, store, node, SystemClock(), SystemRng())
+        await start_alone_or_joined(gateway, config, supervisor)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        if monitor is not None:
+            await monitor.close()
+        raise
+    loop = asyncio.get_running_loop()
+    settle()
+    servers = [
+        await loop.create_server(gateway.connection, sock=listener, backlog=LISTEN_BACKLOG_COUNT)
+        for listener in listeners
+    ]
+    if monitor is not None:
+        monitor.watch(gateway.hub, gateway.broker, gateway.groups, store, logstore)
+    if supervisor is None:
+        announce_ready(logger, config, port)
+    else:
+        supervisor.ready()
+    try:
+        await until_stopped(stopping, gateway)
+    finally:
+        log_event(logger, logging.INFO, "stopping", drain_ms=config.drain_ms)
+        for server in servers:
+            server.close()
+        if monitor is not None:
+            await monitor.stopping()
+        await gateway.stop()
+        if monitor is not None:
+            await monitor.close()
+        log_event(logger, logging.INFO, "stopped")
+
+
+async def start_alone_or_joined(
+    gateway: Gateway, config: Config, supervisor: SharedStore | None = None
+) -> None:
+    """As the settings say; a worker joins the others of its supervisor."""
+    lease_s = -(-config.node_lease_ms // 1_000)
+    if supervisor is not None:
+        rules = MoveRules(tenure_ms_min=WORKERS_TENURE_MS_MIN)
+        # Who ended has no lease from that moment on: nobody is waited for whom nobody can see.
+        settings = MembershipSettings(config.etcd_prefix, lease_s, rules, settle_s=WORKERS_SETTLE_S)
+        await gateway.start_in_cluster(supervisor, settings, SystemRng())
+        return
+    if config.etcd is None:
+        await gateway.start()
+        return
+    # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
+    lease_s -= ETCD_LATE_S
+    settings = MembershipSettings(config.etcd_prefix, lease_s, reach=connect_tcp)
+    await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
+
+
+async def _monitor(config: Config) -> Monitor | None:
+    """From the very start: probes want to know while data load, too."""
+    host, port = config.metrics_listen_host, config.metrics_listen_port
+    if host is None or port is None:
+        return None
+    from gateway.metrics.monitor import Monitor  # noqa: PLC0415 - nobody else pays for loading it
+
+    monitor = Monitor(config)
+    listener = bind(host, port, "--metrics-listen")
+    await monitor.listen(listener)
+    bound_port = listener.getsockname()[1]
+    log_event(logger, logging.INFO, "metrics", host=host, port=bound_port)
+    return monitor
+
+
+async def until_stopped(stopping: asyncio.Event, gateway: Gateway) -> None:
+    """Returns when asked to stop; raises what made the log step down."""
+    stop = asyncio.ensure_future(stopping.wait())
+    failure = asyncio.ensure_future(gateway.failed())
+    try:
+        await asyncio.wait((stop, failure), return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            failure.result()
+    finally:
+        for task in (stop, failure):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WalError):
+                await task
+
+
+def bind_logstore(config: Config, flag: str = "--logstore-listen") -> socket.socket:
+    """For the logstore that the settings want here."""
+    return bind(config.logstore_listen_host, config.logstore_listen_port, flag)
