@@ -99,7 +99,9 @@ compat: $(VENV)/.dev
 buckets: $(VENV)/.dev
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not storage_blind" --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
-		compat_tests/clients/test_idempotence.py compat_tests/milvus/test_operator_probe.py
+		compat_tests/clients/test_idempotence.py compat_tests/clients/test_kcat.py compat_tests/milvus/test_operator_probe.py \
+		compat_tests/clients/test_groups.py::test_consume_commit_resume \
+		compat_tests/clients/test_deletion.py::test_old_records_go_by_themselves
 	$(BIN)/pytest $(SIDE_BY_SIDE) --modes gs,az --kills 3 compat_tests/faults/test_kill_loop.py
 
 # Every broker with three data logs: what each request meets, and what must be fair or last, in a minute;

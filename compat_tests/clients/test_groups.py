@@ -47,6 +47,7 @@ def settle(
         assert not deadline.expired, f"no agreement in {REBALANCE_TIMEOUT_S} s: {parts}"
 
 
+@pytest.mark.every_client_in("object", "s3")
 def test_consume_commit_resume(client: Client, topic: str, new_topic: Callable[[], str]) -> None:
     group = new_topic()
     client.create_topic(topic, partitions=2)

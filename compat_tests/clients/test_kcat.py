@@ -9,7 +9,7 @@ import pytest
 from compat_tests.support.gateway import Gateway, Remote
 from compat_tests.support.kcat import Kcat
 
-pytestmark = pytest.mark.storage_blind("what librdkafka asks; storage is tested through others")
+_blind = pytest.mark.storage_blind("what librdkafka asks; storage is tested through the others")
 
 READ = ("-C", "-e", "-q", "-o", "beginning", "-f")
 
@@ -42,6 +42,7 @@ def test_every_codec(kcat: Kcat, topic: str, codec: str) -> None:
     assert tail == b"198\n199\n"
 
 
+@_blind
 def test_metadata_names_broker_topic_and_leader(
     kcat: Kcat, broker: Gateway | Remote, topic: str
 ) -> None:
@@ -55,6 +56,7 @@ def test_metadata_names_broker_topic_and_leader(
     assert [replica["id"] for replica in partition["isrs"]] == [node["id"]]
 
 
+@_blind
 def test_offsets_by_time(kcat: Kcat, topic: str) -> None:
     kcat.run("-P", "-t", topic, stdin=b"1\n2\n3\n")
     first = int(kcat.run(*READ, "%T\n", "-t", topic).split()[0])
