@@ -56,10 +56,10 @@ class _Journal:
     def append(
         self, group_id: str, records: Sequence[tuple[bytes, bytes | None]]
     ) -> Awaitable[None]:
-        partition = self._broker.offsets_partition(group_hash(group_id))
+        partition = self._broker.offsets_topic.partition(group_hash(group_id))
         if partition is None:
             raise Unavailable("there is no place for group records yet")
-        return self._broker.append_group_records(partition, records)
+        return self._broker.offsets_topic.append(partition, records)
 
 
 class Gateway:
@@ -74,12 +74,12 @@ class Gateway:
         """What follows from the settings; tests make segments smaller than any setting may."""
         self.broker = Broker(node, _broker_limits(config), clock, rng)
         self.groups = GroupCoordinators(
-            group_config(config), self.broker.log_of_groups, clock=clock, rng=rng
+            group_config(config), self.broker.offsets_topic.log_of, clock=clock, rng=rng
         )
         self.broker.when_gone = self._topics_gone
         self._membership: Membership | None = None
         self.controller = ControllerLine(lambda: self.broker.cluster)
-        self.broker.ask_for_offsets_topic = partial(ask_for_offsets_topic, self.controller)
+        self.broker.offsets_topic.ask = partial(ask_for_offsets_topic, self.controller)
         self.retention = Retention(self.broker, config.retention_check_interval_ms)
         self.lookups = FairThreads(Lane("lookups", LOOKUPS_AT_ONCE_COUNT), LOOKUPS_AT_ONCE_COUNT)
         self.hub = Hub(

@@ -17,13 +17,13 @@ from typing import NamedTuple, Protocol
 
 from gateway.api.call import Call, Outcome, outcomes_of
 from gateway.api.configs import KINDS_KNOWN, Kind, check_broker_id
-from gateway.broker.broker import STORAGE_TIMEOUT_S
 from gateway.broker.broker_configs import broker_problem, setting_of_broker
 from gateway.broker.errors import BrokerError
 from gateway.broker.group_configs import GROUP_SETTINGS, group_problem
 from gateway.broker.setting_types import LIST, Setting, items_of, shown
 from gateway.broker.stored_configs import ALL_BROKERS
 from gateway.broker.topic_configs import SETTINGS, config_problem
+from gateway.broker.waiting import STORAGE_TIMEOUT_S
 from gateway.observe.levels import LEVELS, ROOT, exists, set_level, unset_level
 from gateway.observe.logger import log_event
 from protocol import ErrorCode
@@ -149,7 +149,7 @@ def _topic(change: _Change, validate_only: bool, call: Call) -> asyncio.Future[N
     name = change.resource.resource_name
     if not name:
         raise BrokerError(ErrorCode.INVALID_REQUEST, "settings for all topics are the broker's")
-    call.broker.check_topic_name(name)
+    call.broker.creations.check_name(name)
     topic = call.broker.topics.named(name)
     if topic is None:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name!r}")

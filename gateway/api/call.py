@@ -116,7 +116,7 @@ async def groups_ready(call: Call) -> ErrorCode:
     """Wait until group records have a place; the code for the client when they get none in time,
     which makes it look for the coordinator again."""
     try:
-        await call.broker.offsets_ready()
+        await call.broker.offsets_topic.ready()
     except Fenced:
         return ErrorCode.NOT_COORDINATOR
     except (WalError, TimeoutError):

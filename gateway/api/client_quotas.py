@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.api.call import Call, outcomes_of
-from gateway.broker.broker import STORAGE_TIMEOUT_S
 from gateway.broker.errors import BrokerError
 from gateway.broker.metadata_records import ConfiguredKind
 from gateway.broker.quota_entities import (
@@ -20,6 +19,7 @@ from gateway.broker.quota_entities import (
     encode_entity,
     entity_from,
 )
+from gateway.broker.waiting import STORAGE_TIMEOUT_S
 from gateway.fairness.quotas import CLIENT_ID, CONSUMED, IP, PRODUCED, USER, WORKED, Entity
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode

@@ -116,7 +116,7 @@ async def _answers(
     )
     names = [topic.name or "" for topic in asked if not _is_by_id(topic)]
     refused = await create_missing(names if may_create else (), call)
-    may_create = may_create and call.broker.is_controller
+    may_create = may_create and call.broker.catalog.is_ours
     found: dict[str | bytes, Topic | MetadataResponseTopic] = {}  # each once, as in Kafka
     coming: list[Topic] = []
     slices = Slices()
@@ -130,7 +130,7 @@ async def _answers(
                 one.error_code = refused[str(name)]
             if isinstance(one, Topic) and not one.is_durable:
                 coming.append(one)
-    await call.broker.created_soon(coming)
+    await call.broker.creations.soon(coming)
     return await _described(list(found.values()), call)
 
 
@@ -173,10 +173,10 @@ def _find(
             error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id
         )
     try:
-        topic = call.broker.ensure_topic(asked.name) if may_create else topics.named(asked.name)
+        topic = call.broker.creations.ensure(asked.name) if may_create else topics.named(asked.name)
         if topic is not None:
             return topic
-        call.broker.check_topic_name(asked.name)
+        call.broker.creations.check_name(asked.name)
     except Exception as error:
         code = _code_of_touch(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:

@@ -160,7 +160,7 @@ def _values(resource: DescribeConfigsResource, brokers: _Brokers, call: Call) ->
     name = resource.resource_name
     match resource.resource_type:
         case Kind.TOPIC:
-            call.broker.check_topic_name(name)
+            call.broker.creations.check_name(name)
             topic = call.broker.topics.named(name)
             if topic is None:
                 raise BrokerError(

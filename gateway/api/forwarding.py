@@ -37,7 +37,7 @@ async def answered(api: Api, request: Any, call: Call) -> Message | None:
     """By the handler here, or by the controller. Raises what either does."""
     if api.of_controller is None or not api.of_controller(request):
         return await api.handle(request, call)
-    if call.broker.is_controller:
+    if call.broker.catalog.is_ours:
         response = await api.handle(request, call)
         # A gateway by itself has nobody to ask, and has done here what was never durable.
         if not (_is_lost(response) and _is_elsewhere(call)):
@@ -64,7 +64,7 @@ async def _forward(api: Api, request: Any, call: Call) -> Message | None:
             )
             break
         except ControllerHere:
-            if call.broker.is_controller:
+            if call.broker.catalog.is_ours:
                 return await api.handle(request, call)
             await asyncio.sleep(AGAIN_S)
     await _caught_up(call)
@@ -87,7 +87,7 @@ def _is_lost(reply: Any) -> bool:
 
 
 def _is_elsewhere(call: Call) -> bool:
-    return not call.broker.is_controller
+    return not call.broker.catalog.is_ours
 
 
 def _codes(reply: Any) -> set[int]:
@@ -128,7 +128,7 @@ async def create_missing(names: Collection[str], call: Call) -> dict[str, ErrorC
         for name in dict.fromkeys(names)
         if broker.topics.named(name) is None and topic_name_problem(name) is None
     ]
-    if not wanted or broker.is_controller or call.is_forwarded:
+    if not wanted or broker.catalog.is_ours or call.is_forwarded:
         return {}
     if not broker.limits.auto_create_topics:
         return {}

@@ -86,7 +86,7 @@ def _coordinator_of(key: str, key_type: int, call: Call) -> Coordinator:
     # The empty group has a coordinator, too: old simple consumers commit for it.
     broker = call.services.broker
     is_here = call.services.groups.is_served(key)
-    node = broker.node if is_here else broker.node_of_groups(group_hash(key))
+    node = broker.node if is_here else broker.offsets_topic.node_of(group_hash(key))
     if node is None:
         return _no_coordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its log is not served")
     return Coordinator(key=key, node_id=node.node_id, host=node.host, port=node.port)

@@ -61,11 +61,11 @@ def _begin(
         topic = call.broker.topics.named(asked.name)
         if topic is None:
             raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        call.broker.check_more_partitions(topic, asked.count)
+        call.broker.creations.check_more(topic, asked.count)
         _check_assignments(asked, topic, call)
         if validate_only:
             return _Begun(answer)
-        return _Begun(answer, call.broker.add_partitions(topic, asked.count))
+        return _Begun(answer, call.broker.creations.add_partitions(topic, asked.count))
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:

@@ -77,10 +77,10 @@ def _begin_creation(
         count = _partitions_count(asked, call)
         configs = _configs(asked)
         if validate_only:
-            broker.check_new_topic(asked.name, count)
+            broker.creations.check_new(asked.name, count)
             topic = None
         else:
-            topic = broker.create_topic(asked.name, count, configs)
+            topic = broker.creations.create(asked.name, count, configs)
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:

@@ -95,6 +95,7 @@ class Catalog:
         self._rng = rng
         self._log: Log | None = None
         self._follower: CatalogFollower | None = None
+        self.is_shared = False  # whether nodes share it, so that others may write it
         self._merged: Callable[[Merged], None] = lambda merged: None
         self.when_durable: Callable[[int], None] | None = None
         """Told after each write that others can read by now, with the number of its entries."""
@@ -109,6 +110,7 @@ class Catalog:
     ) -> None:
         """Know what another node writes, whenever the catalog is not open here; `merged` is told
         what came of it."""
+        self.is_shared = True
         self._merged = merged
         self._follower = CatalogFollower(self._state, store, config, self._rng, merged)
         self._follower.start()
@@ -194,6 +196,11 @@ class Catalog:
     def is_open(self) -> bool:
         """Whether this process is the one that writes it."""
         return self._log is not None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this node writes it, as far as it knows: is the controller."""
+        return self.is_open and not (self.is_shared and self.log.failed.done())
 
     @property
     def log(self) -> Log:

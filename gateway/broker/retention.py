@@ -14,8 +14,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.broker.broker import CATALOG_WAIT_S, STORAGE_TIMEOUT_S
-from gateway.broker.waiting import confirmed_in_time, wait_confirmed
+from gateway.broker.broker import CATALOG_WAIT_S
+from gateway.broker.waiting import STORAGE_TIMEOUT_S, confirmed_in_time, wait_confirmed
 from gateway.observe.logger import log_event
 from wal_core import Unavailable
 

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Protocol
 
+STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
+
 
 class Parking(Protocol):
     """What a fetch can be parked on: a partition, which wakes its waiters."""

@@ -97,10 +97,10 @@ class World:
     ) -> None:
         """What a coordinator does, for a group that hashes to `number`."""
         broker = self.gateway.broker
-        await broker.offsets_ready()
-        partition = broker.offsets_partition(number)
+        await broker.offsets_topic.ready()
+        partition = broker.offsets_topic.partition(number)
         assert partition is not None
-        await broker.append_group_records(partition, records)
+        await broker.offsets_topic.append(partition, records)
 
     def assert_idle(self) -> None:
         """Everything that was taken has been given back."""

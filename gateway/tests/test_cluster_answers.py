@@ -178,7 +178,7 @@ def _join() -> JoinGroupRequest:
 async def test_the_owner_of_a_groups_partition_is_its_coordinator_and_nobody_else() -> None:
     world = await _world()
     broker = world.gateways[1].broker
-    await broker.offsets_ready()
+    await broker.offsets_topic.ready()
     await world.look()
     homes = set()
     for group_id in ("g", "h", "i", "j"):
@@ -251,7 +251,7 @@ async def test_a_first_touch_at_who_has_lost_the_catalog_unheard_is_to_come_agai
     """As after a start of several nodes at once, who take the catalog from each other."""
     world = await _world()
     await world.give(0, 2)
-    assert world.gateways[1].broker.is_controller  # as far as it knows
+    assert world.gateways[1].broker.catalog.is_ours  # as far as it knows
     asked = MetadataRequest(topics=[MetadataRequestTopic(name="touched")])
     for _ in range(2):
         reply = await world.client(1).call(ApiKey.METADATA, 9, asked)

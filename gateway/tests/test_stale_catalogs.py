@@ -76,7 +76,7 @@ async def test_a_controller_that_was_taken_over_without_hearing_of_it_expires_no
     await world.give(0, 2)
     await world.look(2)
     await world.gateways[2].broker.change_configs(_topic(world.gateways[2], "t"), {})
-    assert old.broker.is_controller  # as far as it knows
+    assert old.broker.catalog.is_ours  # as far as it knows
     with pytest.raises(Fenced):
         await old.retention.sweep()
     assert _topic(old, "t").partitions[0].log_start_offset == 0
@@ -161,9 +161,9 @@ class _Group:
 
     async def settle(self) -> None:
         broker = self.world.gateways[1].broker
-        await broker.offsets_ready()
+        await broker.offsets_topic.ready()
         await self.world.look()
-        node = broker.node_of_groups(group_hash("g"))
+        node = broker.offsets_topic.node_of(group_hash("g"))
         assert node is not None
         self.home = node.node_id
 

@@ -44,7 +44,7 @@ class Broker:
             partition=lambda topic, index: self.partition(self.topics.get(topic), index),
             partition_by_id=lambda topic_id, index: self.partition(self.with_id(topic_id), index),
             topics=SimpleNamespace(named=self.topics.get, with_id=self.with_id),
-            offsets_ready=answer_at_once,
+            offsets_topic=SimpleNamespace(ready=answer_at_once),
             search=answer_at_once,
         )
         self.services = SimpleNamespace(broker=broker, groups=self)

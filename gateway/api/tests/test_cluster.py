@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.broker import CREATION_WAIT_S
+from gateway.broker.topic_creations import CREATION_WAIT_S
 from gateway.tests.harness import NODE, Client, batch_of, loop_ms, started, virtual
 from protocol import ZERO_UUID, ApiKey, ErrorCode
 from protocol.messages.describe_cluster import DescribeClusterRequest
@@ -296,10 +296,10 @@ async def test_of_many_names_only_those_that_come_into_being_are_looked_at_again
     broker = world.gateway.broker
     waited_for: list[list[str]] = []
 
-    async def created_soon(topics: Any) -> None:
+    async def soon(topics: Any) -> None:
         waited_for.append([topic.name for topic in topics])
 
-    monkeypatch.setattr(broker, "created_soon", created_soon)
+    monkeypatch.setattr(broker.creations, "soon", soon)
     await client.call(ApiKey.METADATA, 9, _asking("there", "missing", create=False))
     world.objects.latency_s = 1.0
     await client.call(ApiKey.METADATA, 9, _asking("there", "new", create=True))

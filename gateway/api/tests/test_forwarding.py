@@ -187,7 +187,7 @@ async def test_without_a_controller_a_change_ends_in_its_time_and_one_that_comes
 async def test_a_change_that_finds_the_catalog_taken_is_made_by_who_took_it() -> None:
     world = await ClusterWorld(3).start()
     await world.give(0, 2)  # node 1 has not heard of it
-    assert world.gateways[1].broker.is_controller
+    assert world.gateways[1].broker.catalog.is_ours
     direct, forwarded = world.client(1), world.client(3)
     taker = world.table.owners[0]
     world.table.owners[0] = taker._replace(node_id=1)  # and node 3 neither

@@ -20,8 +20,8 @@ from wal_core.testing.faulty_object_store import Fault, Planned
 async def test_a_tombstone_is_unserved_until_every_log_of_the_topic_has_said_so() -> None:
     world = await World(logs_count=2).start()
     broker, catalog = world.gateway.broker, world.gateway.broker.catalog
-    topic = broker.create_topic("t", 2)
-    await broker.settled(topic)
+    topic = broker.creations.create("t", 2)
+    await broker.creations.settled(topic)
     await catalog.write(TopicDeleted(topic_id=topic.id))
     assert catalog.unserved() == {topic.id: [1, 2]}
     catalog.tombstone_served(topic.id, 2)
@@ -32,7 +32,7 @@ async def test_a_tombstone_is_unserved_until_every_log_of_the_topic_has_said_so(
     catalog.tombstone_served(topic.id, 1)
     assert catalog.unserved() == {}
     assert topic.id in broker.topics.tombstones  # its end costs no write of its own
-    await broker.settled(broker.create_topic("u"))
+    await broker.creations.settled(broker.creations.create("u"))
     assert topic.id not in broker.topics.tombstones
     await world.stop()
 

@@ -11,8 +11,8 @@ from gateway.tests.harness import World, virtual
 async def test_each_node_tells_the_same_leader_and_none_that_is_gone() -> None:
     world = await ClusterWorld(2).start()
     brokers = [gateway.broker for gateway in world.gateways.values()]
-    topic = brokers[0].create_topic("t", 2)
-    await brokers[0].settled(topic)
+    topic = brokers[0].creations.create("t", 2)
+    await brokers[0].creations.settled(topic)
     await world.look()
     for index in (0, 1):
         term = brokers[index].logs[index + 1].log.term
@@ -34,8 +34,8 @@ async def test_each_node_tells_the_same_leader_and_none_that_is_gone() -> None:
 async def test_a_gateway_by_itself_leads_what_it_serves() -> None:
     world = await World(logs_count=2).start()
     broker = world.gateway.broker
-    topic = broker.create_topic("t", 2)
-    await broker.settled(topic)
+    topic = broker.creations.create("t", 2)
+    await broker.creations.settled(topic)
     first, second = topic.partitions
     await broker.logs[2].lose()
     assert leader_of(first, broker.cluster) == Leader(broker.node, 0)

@@ -60,7 +60,7 @@ async def two() -> tuple[Moving, Moving]:
     first = Moving(1)
     await first.take(CATALOG_LOG_ID, 1, 2)
     assert await first.client().create("t", partitions=2) == [0]
-    await first.gateway.broker.offsets_ready()
+    await first.gateway.broker.offsets_topic.ready()
     await first.give(CATALOG_LOG_ID)
     second = Moving(2, first)
     await second.take(CATALOG_LOG_ID)
@@ -155,7 +155,7 @@ async def joined(client: Client, member_id: str = "") -> Any:
 async def test_a_group_moves_with_its_members_and_offsets() -> None:
     first, second = await two()
     here = first.client()
-    log_id = first.gateway.broker.log_of_groups(group_hash("g"))
+    log_id = first.gateway.broker.offsets_topic.log_of(group_hash("g"))
     assert log_id is not None
     member = await joined(here, (await joined(here)).member_id)
     assert member.error_code == 0

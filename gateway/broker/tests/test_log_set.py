@@ -67,9 +67,11 @@ async def fill(world: World, topic: str, partitions: int, groups: int, log_id: i
         batch = batch_of(b"x" * 20, producer_id=index, producer_epoch=0, base_sequence=0)
         assert (await client.produced(topic, batch, index=index)).error_code == 0
     gateway = world.gateway
-    await gateway.broker.offsets_ready()
+    await gateway.broker.offsets_topic.ready()
     names = (f"{topic}-{number}" for number in range(100 * groups))
-    chosen = [n for n in names if gateway.broker.log_of_groups(group_hash(n)) == log_id][:groups]
+    chosen = [n for n in names if gateway.broker.offsets_topic.log_of(group_hash(n)) == log_id][
+        :groups
+    ]
     assert len(chosen) == groups
     for name in chosen:
         offset = OffsetToCommit(topic=topic, partition=0, offset=1, leader_epoch=1, metadata="")

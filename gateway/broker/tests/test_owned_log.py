@@ -220,7 +220,7 @@ async def test_a_commit_of_a_topic_that_is_gone_is_no_commit() -> None:
     assert await committed(client, "g", "t") == 7
     broker = world.gateway.broker
     await broker.deletions.delete(topic_of(world))
-    await broker.settled(broker.create_topic("t"))
+    await broker.creations.settled(broker.creations.create("t"))
     client = await world.restart()
     assert await committed(client, "g", "t") == -1
     assert await commit(client, "g", "t", 2) == 0

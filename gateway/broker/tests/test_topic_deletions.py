@@ -82,7 +82,7 @@ async def test_streams_are_not_used_again_after_a_deletion() -> None:
     await broker.deletions.delete(topic)
     await world.stop()
     await world.start()
-    new = world.gateway.broker.create_topic("u")
+    new = world.gateway.broker.creations.create("u")
     assert new.partitions[0].stream_id > topic.partitions[0].stream_id
 
 

@@ -60,7 +60,7 @@ async def test_all_nodes_know_of_a_change_long_before_they_would_look_by_themsel
     for number in range(5):
         name = f"t{number}"
         await asyncio.sleep(1.3)
-        await controller.settled(controller.create_topic(name))
+        await controller.creations.settled(controller.creations.create(name))
         took_s = await until(
             lambda name=name: all(n.gateway.broker.topics.named(name) for n in nodes)  # type: ignore[misc]
         )

@@ -40,7 +40,7 @@ async def start(objects: MemoryStore) -> Gateway:
     )
     journal = _Journal(gateway.broker)
     await gateway.broker.open(store, small, lambda log_id: gateway.groups.add(log_id, journal))
-    await gateway.broker.offsets_ready()
+    await gateway.broker.offsets_topic.ready()
     gateway.groups.start()
     return gateway
 

@@ -107,7 +107,7 @@ async def _left_behind(data: bytes, replies_count: int) -> dict[str, int]:
     before = _parts()  # of other tests
     world = await World(group_initial_rebalance_delay_ms=60_000).start()
     broker = world.gateway.broker
-    await broker.settled(broker.create_topic("t", 1))
+    await broker.creations.settled(broker.creations.create("t", 1))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(world.gateway.connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

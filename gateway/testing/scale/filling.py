@@ -32,11 +32,11 @@ async def fill(gateway: Gateway, size: Size, name: str, log_id: int | None = Non
     left = size.partitions_count
     while left > 0:
         count = min(left, PARTITIONS_A_TOPIC)
-        topic = broker.create_topic(f"{name}-{left}", count)
-        await broker.settled(topic)
+        topic = broker.creations.create(f"{name}-{left}", count)
+        await broker.creations.settled(topic)
         await asyncio.gather(*(append(gateway, partition) for partition in topic.partitions))
         left -= count
-    await broker.offsets_ready()
+    await broker.offsets_topic.ready()
     groups = _groups(gateway, size.groups_count, name, log_id)
     for at in range(0, len(groups), AT_ONCE_COUNT):
         some = groups[at : at + AT_ONCE_COUNT]
@@ -64,7 +64,7 @@ def _groups(gateway: Gateway, count: int, name: str, log_id: int | None) -> list
     while len(found) < count:
         number += 1
         group = f"group-{name}-{number}"
-        if log_id in (None, gateway.broker.log_of_groups(group_hash(group))):
+        if log_id in (None, gateway.broker.offsets_topic.log_of(group_hash(group))):
             found.append(group)
     return found
 

@@ -208,7 +208,7 @@ class World:
     def owns_groups(self, node: Node, group_id: str) -> bool:
         """Whether no later one has opened the log that the group lies on."""
         assert node.gateway is not None
-        log_id = node.gateway.broker.log_of_groups(group_hash(group_id))
+        log_id = node.gateway.broker.offsets_topic.log_of(group_hash(group_id))
         return log_id is not None and self.is_owner(node, log_id)
 
     def clock(self) -> Clock:

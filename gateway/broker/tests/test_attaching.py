@@ -1,0 +1,38 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.broker.attaching import attach
+
+
+class Place:
+    """A partition, as far as it is served or not."""
+
+    def __init__(self, index: int, log_id: int, *, is_served: bool = False) -> None:
+        self.index, self.log_id, self.stream_id = index, log_id, 7
+        self.is_served = is_served
+
+    def attach(self, log: Any) -> bool:
+        self.is_served = log.is_mine
+        return self.is_served
+
+
+def test_what_lies_on_logs_that_are_here_is_served_unless_it_is_another_topics(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logs: Any = {
+        1: SimpleNamespace(is_serving=True, is_mine=True),
+        2: SimpleNamespace(is_serving=True, is_mine=False),
+        3: SimpleNamespace(is_serving=False, is_mine=True),
+    }
+    served, here, others, closing, elsewhere = places = [
+        Place(0, 1, is_served=True),
+        *(Place(log_id, log_id) for log_id in (1, 2, 3, 4)),
+    ]
+    topic: Any = SimpleNamespace(name="t", placed=places)
+    assert attach(topic, logs) == [here]
+    assert [p.is_served for p in (served, others, closing, elsewhere)] == [True, *[False] * 3]
+    (record,) = caplog.records
+    assert "another topic's" in record.getMessage()
+    assert attach(topic, logs) == []
