@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from compat_tests.chaos.load import Place, Producer, Worker, key_of, name_of
 from compat_tests.chaos.recorder import Recorder
+from compat_tests.cluster.rounds.positions import Committed, Positions
 from compat_tests.cluster.rounds.system import System
 from compat_tests.cluster.rounds.truth import Truth
 from compat_tests.support.client import Ack, Client, ClientError, Consumer
@@ -142,12 +143,12 @@ class Member(Worker):
         self.read_s = self.shared_read_s = self.committed_s = 0.0
         """When a poll that brought something ended, of each consumer; and a commit."""
         self.read_count = 0
-        self.commits: dict[Place, int] = {}
-        """The newest that was confirmed."""
         self._recorder = recorder
         self._truth = truth
         self._told = told
-        self._positions: dict[Place, int] = {}
+        self._positions = Positions(self.name)
+        self._shared_commits = Committed(SHARED)
+        self._uncommitted: dict[Place, int] = {}
         self._alone = self._open(self.group, [*STEADY])
         self._shared = self._open(SHARED, [*STEADY, SUBSCRIBED])
         self._lock = threading.Lock()
@@ -167,7 +168,7 @@ class Member(Worker):
         with self._lock:
             self._read_alone()
             self._read_shared()
-            if self._positions and now_s() - self.committed_s > COMMIT_INTERVAL_S:
+            if self._uncommitted and now_s() - self.committed_s > COMMIT_INTERVAL_S:
                 self._commit()
 
     def _read_alone(self) -> None:
@@ -184,7 +185,8 @@ class Member(Worker):
             found.setdefault(key_of(record.partition, record.topic), []).append(
                 (record.offset, name)
             )
-            self._positions[place] = record.offset + 1
+            self._positions.read(place, record.offset)
+            self._uncommitted[place] = record.offset + 1
             self._truth.noted(place, record.offset, name, self.name)
         operation.ok([["poll", found]])
         if records:
@@ -199,7 +201,7 @@ class Member(Worker):
             self._told.note(f"{self.name} in a shared group", error)
 
     def _commit(self) -> None:
-        wanted = dict(self._positions)
+        wanted = dict(self._uncommitted)
         named = {key_of(index, topic): offset for (topic, index), offset in wanted.items()}
         operation = self._recorder.begin(self.name, "commit", named, group=self.group)
         try:
@@ -210,23 +212,27 @@ class Member(Worker):
             pause(POLL_S)
             return
         operation.ok()
-        self.commits |= wanted
-        self._positions.clear()
+        self._positions.committed(wanted)
+        self._uncommitted.clear()
         self.committed_s = now_s()
 
     def check_committed(self) -> None:
-        """Between two steps: the group finds what was committed last, or what came after it."""
+        """Between two steps: the group finds what was committed last, or what came after it; and
+        what the shared one finds has not gone back."""
         with self._lock:
-            asked = sorted(self.commits)
+            commits = self._positions.commits
+            asked = sorted(commits)
             operation = self._recorder.begin(self.name, "committed", group=self.group)
             found = dict(zip(asked, self._alone.committed(*asked), strict=True))
             named = {key_of(index, topic): offset for (topic, index), offset in found.items()}
             operation.ok(named)
-            for place, offset in self.commits.items():
+            for place, offset in commits.items():
                 now = found[place]
                 assert now is not None and now >= offset, (
                     f"{self.group} has committed {offset} of {place}, and finds {now}"
                 )
+            shared = self._shared.committed(*STEADY_PLACES)
+            self._shared_commits.see(dict(zip(STEADY_PLACES, shared, strict=True)))
 
 
 @dataclass(frozen=True)

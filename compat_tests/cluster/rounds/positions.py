@@ -1,0 +1,49 @@
+"""Where one who reads alone in a group may go on: never before what was committed, nor past what
+it has not read. And what a group has committed, which never goes back."""
+
+from collections.abc import Mapping
+
+from compat_tests.chaos.load import Place
+
+
+class Positions:
+    """Of one consumer with a group of its own, over everything that its client does: `read` for
+    each record, `committed` for each commit that was confirmed."""
+
+    def __init__(self, who: str) -> None:
+        self.commits: dict[Place, int] = {}
+        """The newest that was confirmed."""
+        self._who = who
+        self._next: dict[Place, int] = {}
+
+    def read(self, place: Place, offset: int) -> None:
+        """Raises AssertionError. After a rebalance it goes on at what was committed, which may be
+        something that it has read already, or whose commit nobody has confirmed."""
+        at, committed = self._next.get(place, 0), self.commits.get(place, 0)
+        assert offset >= committed, (
+            f"{self._who} has committed {committed} of {place}, and reads {offset} again"
+        )
+        assert offset <= at, f"{self._who} has read {place} up to {at}, and goes on at {offset}"
+        self._next[place] = max(at, offset + 1)
+
+    def committed(self, places: Mapping[Place, int]) -> None:
+        self.commits.update(places)
+
+
+class Committed:
+    """What a group was seen to have committed, look after look."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._seen: dict[Place, int] = {}
+
+    def see(self, found: Mapping[Place, int | None]) -> None:
+        """Raises AssertionError. None: nothing is committed."""
+        for place, offset in found.items():
+            before = self._seen.get(place)
+            if before is not None:
+                assert offset is not None and offset >= before, (
+                    f"{self._group} had committed {before} of {place}, and has {offset} now"
+                )
+            if offset is not None:
+                self._seen[place] = offset

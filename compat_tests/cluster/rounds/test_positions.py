@@ -1,0 +1,44 @@
+"""The judge of positions, on what a broker that forgets would let happen."""
+
+import pytest
+
+from compat_tests.cluster.rounds.positions import Committed, Positions
+
+PLACE = ("t", 3)
+
+
+def _after(commit: int | None, *offsets: int) -> Positions:
+    positions = Positions("who")
+    for offset in offsets:
+        positions.read(PLACE, offset)
+    if commit is not None:
+        positions.committed({PLACE: commit})
+    return positions
+
+
+def test_who_reads_again_from_before_its_commit_is_told() -> None:
+    positions = _after(2, 0, 1, 2, 3)
+    with pytest.raises(AssertionError, match=r"has committed 2 of .*, and reads 0 again"):
+        positions.read(PLACE, 0)
+
+
+def test_who_goes_on_at_its_commit_or_at_its_end_is_right() -> None:
+    positions = _after(2, 0, 1, 2, 3)
+    for offset in (2, 3, 4, 3):
+        positions.read(PLACE, offset)
+
+
+def test_who_leaves_something_out_is_told() -> None:
+    positions = _after(None, 0, 1)
+    with pytest.raises(AssertionError, match=r"up to 2, and goes on at 3"):
+        positions.read(PLACE, 3)
+
+
+def test_a_group_whose_commits_go_back_or_are_gone_is_told() -> None:
+    committed = Committed("group")
+    committed.see({PLACE: None})
+    committed.see({PLACE: 5})
+    committed.see({PLACE: 5, ("t", 4): 1})
+    for worse in (4, None):
+        with pytest.raises(AssertionError, match="had committed 5"):
+            committed.see({PLACE: worse})
