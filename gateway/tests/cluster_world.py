@@ -15,6 +15,7 @@ from gateway.tests.client import Client
 from gateway.tests.sockets import FakeTransport
 from gateway.tests.virtual import CountingRng, VirtualClock
 from protocol import Buffer
+from wal_core import SegmentStore
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
@@ -108,14 +109,17 @@ class ClusterWorld:
 
     def add(self, node_id: int) -> Gateway:
         node = Node(node_id, f"node{node_id}.test", 9092, f"rack{node_id}")
-        store = ObjectSegmentStore(self.objects)
-        gateway = Gateway(self.config, store, node, VirtualClock(), self._rng)
+        gateway = Gateway(self.config, self.store(), node, VirtualClock(), self._rng)
         self.table.nodes[node_id] = node
         self.gateways[node_id] = gateway
         gateway.broker.cluster = View(node, self.table)
         gateway.controller.connect = self._connect
         gateway.join(lambda log_id, error: self._lost(node_id, log_id))
         return gateway
+
+    def store(self) -> SegmentStore:
+        """What one more node has of the place that all of them share."""
+        return ObjectSegmentStore(self.objects)
 
     async def _connect(self, node: Node) -> GatewayWire:
         await asyncio.sleep(WAY_S)
