@@ -11,18 +11,28 @@ from wal_core.stores.in_order import in_order
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import read_block
+from wal_core.stores.read_window import ReadWindow
 from wal_core.stores.stretches import READS_MAX_BYTES, READS_MAX_COUNT
 
 
 def read_each(
-    objects: ObjectStore, places: Iterable[Place], persist: Persistence
+    objects: ObjectStore,
+    places: Iterable[Place],
+    persist: Persistence,
+    window: ReadWindow | None = None,
 ) -> AsyncGenerator[tuple[Place, Block | Corrupt], None]:
-    """Each of them in order, or why it cannot be had; several reads in flight. Close it early with
-    `contextlib.aclosing`."""
+    """Each of them in order, or why it cannot be had; several reads in flight, as many as
+    `window` lets. Close it early with `contextlib.aclosing`."""
+
+    async def in_turn(place: Place) -> Block:
+        if window is None:
+            return await read_block(objects, place)
+        async with window.turn(place.length or 0):
+            return await read_block(objects, place)
 
     async def read(place: Place) -> Block | Corrupt:
         try:
-            return await persist(lambda: read_block(objects, place))
+            return await persist(lambda: in_turn(place))
         except Corrupt as error:
             return error
 

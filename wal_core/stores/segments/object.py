@@ -18,6 +18,7 @@ from wal_core.stores.objects.base import NotFound, ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import create_own, read_block, verified
 from wal_core.stores.read_each import read_each
+from wal_core.stores.read_window import ReadWindow
 from wal_core.stores.room import Room
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
@@ -41,6 +42,7 @@ class ObjectSegmentStore:
         self.tally = tally or StoreTally()
         self.room = room or Room()
         self.location = objects.location
+        self._recovering = ReadWindow()
 
     async def lock(self, log_id: int) -> int:
         return 0
@@ -119,7 +121,7 @@ class ObjectSegmentStore:
             self.place(Slot(log_id, segment, block, 0), sizes.get(block))
             for block in range(first, end)
         ]
-        async with aclosing(read_each(self.objects, places, persist)) as found:
+        async with aclosing(read_each(self.objects, places, persist, self._recovering)) as found:
             async for place, block in found:
                 if isinstance(block, Block):
                     yield block
