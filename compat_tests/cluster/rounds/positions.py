@@ -15,16 +15,19 @@ class Positions:
         """The newest that was confirmed."""
         self._who = who
         self._next: dict[Place, int] = {}
+        self._floor: dict[Place, int] = {}
 
     def read(self, place: Place, offset: int) -> None:
         """Raises AssertionError. After a rebalance it goes on at what was committed, which may be
-        something that it has read already, or whose commit nobody has confirmed."""
-        at, committed = self._next.get(place, 0), self.commits.get(place, 0)
+        something that it has read already, or whose commit nobody has confirmed. Commits that
+        were confirmed since the record before may have come after that rebalance."""
+        at, committed = self._next.get(place, 0), self._floor.get(place, 0)
         assert offset >= committed, (
             f"{self._who} has committed {committed} of {place}, and reads {offset} again"
         )
         assert offset <= at, f"{self._who} has read {place} up to {at}, and goes on at {offset}"
         self._next[place] = max(at, offset + 1)
+        self._floor[place] = self.commits.get(place, 0)
 
     def committed(self, places: Mapping[Place, int]) -> None:
         self.commits.update(places)

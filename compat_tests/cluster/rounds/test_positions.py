@@ -18,6 +18,7 @@ def _after(commit: int | None, *offsets: int) -> Positions:
 
 def test_who_reads_again_from_before_its_commit_is_told() -> None:
     positions = _after(2, 0, 1, 2, 3)
+    positions.read(PLACE, 4)
     with pytest.raises(AssertionError, match=r"has committed 2 of .*, and reads 0 again"):
         positions.read(PLACE, 0)
 
@@ -26,6 +27,14 @@ def test_who_goes_on_at_its_commit_or_at_its_end_is_right() -> None:
     positions = _after(2, 0, 1, 2, 3)
     for offset in (2, 3, 4, 3):
         positions.read(PLACE, offset)
+
+
+def test_a_commit_of_what_was_read_before_a_rebalance_moves_nobody() -> None:
+    """The consumer was set back to 2 already when its application committed 4."""
+    positions = _after(2, 0, 1, 2, 3)
+    positions.read(PLACE, 3)
+    positions.committed({PLACE: 4})
+    positions.read(PLACE, 2)
 
 
 def test_who_leaves_something_out_is_told() -> None:
