@@ -30,8 +30,8 @@ help:
 	@echo "make teeth   mistakes put into a copy of the sources: do the tests notice?"
 	@echo "make three-logs  that suite with three data logs in every broker"
 	@echo "make buckets part of that suite against a local S3 server"
-	@echo "make bench   throughput and latency beside the raw limit of this machine"
-	@echo "make versus  its throughput beside that of another checkout, OTHER=/path/to/it"
+	@echo "make bench   beside Apache Kafka and the device, ARGS='--rows small,open-loop --rounds 5'"
+	@echo "make versus  beside another checkout, OTHER=/path/to/it"
 	@echo "make failover  how long partitions are away when a node is killed, and when a log moves"
 	@echo "make many    what 1,000 topics of 10 partitions cost a cluster of three, ARGS='--topics 300'"
 	@echo "make scale   what 10,000 partitions and groups on 3 logs cost each of them"
@@ -161,9 +161,10 @@ teeth: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
 
-# Throughput of this checkout and of another, in alternating rounds of one run.
+# This checkout and another, in alternating rounds of one run.
+VERSUS_ROWS := small,batches-16k,batches-1m,librdkafka,consume-100b-librdkafka,consume-1k-librdkafka
 versus: $(VENV)/.dev
-	$(BIN)/python -m compat_tests.bench.versus --other $(OTHER) $(ARGS)
+	$(BIN)/python -m compat_tests.bench --other $(OTHER) --sides file,other --rows $(VERSUS_ROWS) $(ARGS)
 
 # Needs etcd from the development packages; ARGS='--kills 20 --moves 5'.
 failover: $(VENV)/.dev

@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compat_tests.support.deadline import wait_until
@@ -61,7 +61,12 @@ class Kafka:
     mode = "kafka"
 
     def __init__(
-        self, folder: Path, *, version: str = KAFKA_3, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        version: str = KAFKA_3,
+        settings: Mapping[str, str] | None = None,
+        jvm_flags: Sequence[str] = JVM_FLAGS,
     ) -> None:
         """`settings` are more lines of `server.properties`, or others for those of `properties`.
 
@@ -73,6 +78,7 @@ class Kafka:
         self._classpath = classpath(f"org.apache.kafka:kafka_2.13:{version}")
         self._ports = free_ports(2)
         self._settings = dict(settings or {})
+        self._jvm_flags = jvm_flags
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -166,7 +172,7 @@ class Kafka:
         config = self.folder / ("log4j.properties" if self._is_3 else "log4j2.yaml")
         config.write_text(LOG_CONFIG_3 if self._is_3 else LOG_CONFIG_4)
         name = "log4j.configuration" if self._is_3 else "log4j2.configurationFile"
-        flags = [*JVM_FLAGS, f"-D{name}=file:{config}", "-cp", self._classpath]
+        flags = [*self._jvm_flags, f"-D{name}=file:{config}", "-cp", self._classpath]
         return [self._java, *flags, main, *arguments]
 
     @property

@@ -1,0 +1,86 @@
+"""What the rounds of a row gave: values by contender and metric, paired round by round.
+
+A metric's name ends in its unit. Of rates (`..._per_s`) more is better, of all others less.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Figures = Mapping[str, float]
+"""Of one contender in one round, by metric."""
+Rounds = dict[str, dict[str, list[float]]]
+"""Of a row: contender, metric, a value each round."""
+AGAIN = " again"
+"""Behind the name of the contender that is measured twice a round: the noise."""
+
+
+class Spread(NamedTuple):
+    """Of one figure over all rounds."""
+
+    median: float
+    least: float
+    most: float
+
+
+class Result(NamedTuple):
+    """A row that was run."""
+
+    title: str
+    reference: str
+    """The contender that the others are compared with, "" if there is none."""
+    rounds: Rounds
+    made: str
+    """When, and of which commit."""
+
+    def value(self, contender: str, metric: str) -> Spread | None:
+        return spread(self.rounds.get(contender, {}).get(metric, ()))
+
+    def ratio(self, contender: str, metric: str, reference: str = "") -> Spread | None:
+        """Of each round's pair. None where one of both was not measured."""
+        own = self.rounds.get(contender, {}).get(metric, ())
+        others = self.rounds.get(reference or self.reference, {}).get(metric, ())
+        pairs = zip(own, others, strict=False)
+        return spread([a / b for a, b in pairs if b > 0])
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def read(path: Path) -> dict[str, Result]:
+    """The rows in a file; none where there is no file."""
+    if not path.exists():
+        return {}
+    told: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Result(**row) for name, row in told.items()}
+
+
+def write(path: Path, rows: Mapping[str, Result]) -> None:
+    """A line a metric, so that a change of one figure is a small one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({name: row._asdict() for name, row in rows.items()}, indent=1)
+    path.write_text(_short_lists(text), encoding="utf-8")
+
+
+def _short_lists(text: str) -> str:
+    """Lists of numbers in one line each."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        within = bool(lines) and lines[-1].rstrip().endswith(("[", ",")) and "[" in lines[-1]
+        if within and "]" not in lines[-1]:
+            lines[-1] += line.strip() + (" " if line.endswith(",") else "")
+        else:
+            lines.append(line)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def rounded(value: float) -> float:
+    """To four digits: more is noise."""
+    return float(f"{value:.4g}")
