@@ -79,7 +79,15 @@ def encode_runs(runs: Iterable[Run]) -> bytes:
 class StreamTables:
     """Both tables, one behind the other, somewhere in a buffer."""
 
-    __slots__ = ("_buffer", "_runs_at", "_streams_at", "run_count", "stream_count", "tables_end")
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_runs_at",
+        "_streams_at",
+        "run_count",
+        "stream_count",
+        "tables_end",
+    )
 
     def __init__(self, buffer: Buffer, at: int, stream_count: int, run_count: int) -> None:
         self._buffer = memoryview(buffer)

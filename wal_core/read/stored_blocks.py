@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from wal_core.budgets import Budgets
 from wal_core.config import MIB, LogConfig
@@ -19,7 +20,7 @@ from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run
 from wal_core.read.cache import LoadingCache
 from wal_core.read.scans import Scans
-from wal_core.state.tables import place_of
+from wal_core.state.tables import Tables, place_of
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.stretches import (
     STRETCH_BLOCKS_MAX_COUNT,
@@ -46,6 +47,10 @@ _STRETCHES_IN_CACHE_COUNT = 8
 
 _DAMAGED_MAX_COUNT = 1_000
 """So many damaged stretches are remembered, a few hundred bytes each."""
+
+_FOUND_MAX_COUNT = 1_000
+"""So many stretches that were looked for are remembered, a few hundred bytes each: those ahead of
+some tens of readers."""
 
 
 class Turn(Enum):
@@ -75,6 +80,11 @@ class StoredBlocks:
         )
         # Stretches with damage in them, so that what is whole is not read again with it each time.
         self._damaged: set[Stretch] = set()
+        # What was found in the tables of finished segments, by stream and run, while they are kept.
+        self._found: WeakKeyDictionary[Tables, dict[tuple[int, int], tuple[Stretch, int]]] = (
+            WeakKeyDictionary()
+        )
+        self._found_count = 0
         self._far = not store.segment_is_one_object
         # A file that was read lately is in the system's memory: there everybody reads on its own.
         window_bytes = budgets.blocks.bytes_max // 2
@@ -115,7 +125,7 @@ class StoredBlocks:
         if here.length == 0:
             raise Corrupt("these records are lost", **here.ids())
         read_ahead = self._read_ahead if turn is Turn.GO_ON else _leave
-        for stretch, end in self._stretches(view, runs, at):
+        for stretch, end in self._tries(view, runs, at):
             blocks = self._cache.peek(stretch)
             following = _run_of_block(runs, end, at)
             if blocks is None and not wait:
@@ -171,13 +181,14 @@ class StoredBlocks:
     def _is_known(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:
         if self.place(view, runs[at].block).length == 0:
             return True  # that it is lost need not be loaded
-        stretch, _ = next(self._stretches(view, runs, at))
+        stretch, _ = self._largest(view, runs, at)
         return self._cache.knows(stretch)
 
     def _note_damaged(self, stretch: Stretch) -> None:
         if len(self._damaged) >= _DAMAGED_MAX_COUNT:
             self._damaged.clear()
         self._damaged.add(stretch)
+        self._forget_found()
 
     def _stretches(
         self, view: SegmentView, runs: Sequence[Run], at: int
@@ -187,6 +198,33 @@ class StoredBlocks:
         found = stretches_around(view.block_count, place_of, runs, at, self._stretch_bytes_max)
         return (pair for pair in found if pair[0] not in self._damaged)
 
+    def _tries(
+        self, view: SegmentView, runs: Sequence[Run], at: int
+    ) -> Iterator[tuple[Stretch, int]]:
+        """The largest, and smaller ones where that is damaged."""
+        largest = self._largest(view, runs, at)
+        yield largest
+        yield from (pair for pair in self._stretches(view, runs, at) if pair != largest)
+
+    def _largest(self, view: SegmentView, runs: Sequence[Run], at: int) -> tuple[Stretch, int]:
+        """The first of these. It is asked for again and again by whoever reads ahead."""
+        if not isinstance(view, Footer | SealedIndex):
+            return next(self._stretches(view, runs, at))  # it grows
+        found = self._found.setdefault(view, {})
+        key = (runs[at].stream_id, at)
+        pair = found.get(key)
+        if pair is None:
+            if self._found_count >= _FOUND_MAX_COUNT:
+                self._forget_found()
+                found = self._found.setdefault(view, {})
+            pair = found[key] = next(self._stretches(view, runs, at))
+            self._found_count += 1
+        return pair
+
+    def _forget_found(self) -> None:
+        self._found.clear()
+        self._found_count = 0
+
     def _read_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> None:
         """Have the next blocks of the stream loaded meanwhile: one in any case, more small ones."""
         if self._is_far_ahead(view, runs, at):
@@ -195,7 +233,7 @@ class StoredBlocks:
         for _ in range(_READ_AHEAD_COUNT):
             if at >= len(runs):
                 return
-            stretch, end = next(self._stretches(view, runs, at))
+            stretch, end = self._largest(view, runs, at)
             if stretch.length:  # else it is lost
                 self._cache.prefetch(stretch)
             ahead_bytes += stretch.length
@@ -210,7 +248,7 @@ class StoredBlocks:
         later = at + _READ_AHEAD_AGAIN_COUNT
         if later >= len(runs):
             return False
-        stretch, _ = next(self._stretches(view, runs, later))
+        stretch, _ = self._largest(view, runs, later)
         return stretch.block_count == 1 and self._cache.knows(stretch)
 
     async def close(self) -> None:

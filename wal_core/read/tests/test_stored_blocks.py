@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 
 import pytest
 
 from wal_core import Budgets, Corrupt, LogConfig, MemoryStore, open_store
+from wal_core.format.chain import Completed, Link
+from wal_core.read import stored_blocks
 from wal_core.read.stored_blocks import StoredBlocks, Turn
+from wal_core.stores.stretches import stretches_around
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
@@ -67,5 +71,43 @@ def test_a_damaged_block_alone_is_refused_and_its_neighbours_are_not():
             assert await blocks.around(view, runs, at, Turn.GO_ON, wait=True) is not None
         await blocks.close()
         await h.log.close()
+
+    run(main)
+
+
+def _link(h: Harness, segment: int) -> Link:
+    links = h.log._contents.chain.links
+    return next(link for link in links if isinstance(link, Completed) and link.segment == segment)
+
+
+def test_of_a_finished_segment_each_stretch_is_looked_for_once(monkeypatch):
+    async def main() -> None:
+        store = await open_store("", "object", objects=MemoryStore())
+        first = await Harness.open(store, CONFIG)
+        for n in range(COUNT):
+            await first.add(0, b"%02d" % n)
+        active = first.log._contents.active
+        assert active is not None
+        await first.log.close()
+        h = await Harness.open(store, CONFIG)
+        view = await h.log._reader.view(_link(h, active.segment))
+        blocks = StoredBlocks(store, CONFIG, Budgets(CONFIG))
+        looked_for: list[int] = []
+
+        def counted(count, place_of, runs, at, bytes_max):
+            looked_for.append(at)
+            return stretches_around(count, place_of, runs, at, bytes_max)
+
+        monkeypatch.setattr(stored_blocks, "stretches_around", counted)
+        for at in range(COUNT):
+            assert await blocks.around(view, view.runs(0), at, Turn.GO_ON, wait=True) is not None
+        assert sorted(looked_for) == list(range(COUNT))
+        # What is remembered goes with the tables.
+        assert len(blocks._found) == 1
+        await h.log.close()
+        del view
+        gc.collect()
+        assert not blocks._found
+        await blocks.close()
 
     run(main)

@@ -310,3 +310,21 @@ def test_many_small_blocks_are_verified_beside_the_loop(path, blocks_count, is_b
         assert lane.count == (is_beside_the_loop and path == "pure")
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("entries_count", "entry_bytes", "is_beside_the_loop"),
+    [(4, 200_000, False), (5_000, 50, True), (8, 200_000, True)],
+)
+def test_few_large_batches_are_verified_at_once(entries_count, entry_bytes, is_beside_the_loop):
+    async def main() -> None:
+        entries = [Entry(1, at, 1, 1, 0, b"x" * entry_bytes) for at in range(entries_count)]
+        block = b"".join(encode_entries(BlockIds(0, 7, 0, 1, 0, bytes(16)), entries).pieces)
+        objects, lane = MemoryStore(), _CountingLane()
+        await objects.create(KEY, [block])
+        (place,) = places_of([len(block)])
+        found = await read_entries(objects, Stretch.between(place, place), lane)
+        assert len(found.of_stream(1)) == entries_count
+        assert lane.count == is_beside_the_loop
+
+    run(main)
