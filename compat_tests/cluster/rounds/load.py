@@ -41,6 +41,7 @@ somebody joins again all the time does nothing else."""
 SUBSCRIBED_SHARE = 0.08
 CHANGE_TIMEOUT_S = 10.0
 KNOWN_TIMEOUT_S = 2.0
+COMMITTED_TIMEOUT_S = 30.0
 # Clients that give up a request early and come back soon; all else is what they have by default.
 SETTINGS: dict[str, dict[str, Any]] = {
     "librdkafka": {"socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 1_000},
@@ -223,7 +224,7 @@ class Member(Worker):
             commits = self._positions.commits
             asked = sorted(commits)
             operation = self._recorder.begin(self.name, "committed", group=self.group)
-            found = dict(zip(asked, self._alone.committed(*asked), strict=True))
+            found = dict(zip(asked, self._ask_committed(self._alone, asked), strict=True))
             named = {key_of(index, topic): offset for (topic, index), offset in found.items()}
             operation.ok(named)
             for place, offset in commits.items():
@@ -231,8 +232,20 @@ class Member(Worker):
                 assert now is not None and now >= offset, (
                     f"{self.group} has committed {offset} of {place}, and finds {now}"
                 )
-            shared = self._shared.committed(*STEADY_PLACES)
+            shared = self._ask_committed(self._shared, STEADY_PLACES)
             self._shared_commits.see(dict(zip(STEADY_PLACES, shared, strict=True)))
+
+    def _ask_committed(self, consumer: Consumer, places: Sequence[Place]) -> list[int | None]:
+        """Some clients pass it on when the coordinator has moved: asked again of the next one."""
+        deadline = Deadline(COMMITTED_TIMEOUT_S)
+        while True:
+            try:
+                return consumer.committed(*places)
+            except ClientError as error:
+                self._told.note(f"{self.name}, asks for commits", error)
+                if deadline.expired:
+                    raise
+                pause(POLL_S)
 
 
 @dataclass(frozen=True)
