@@ -2,9 +2,11 @@
 
 Three gateways, a producer and a consumer of all partitions with what clients have by default.
 Counted is the time from kill -9 to the first record that is sent after it and acknowledged, of each
-partition that the node had; of a move, the longest that a record of its partitions waited to be
-acknowledged. Of other partitions meanwhile: the longest that one waited to be acknowledged, and to
-be read. Prints and judges nothing.
+partition that the node had. A node that is stopped (SIGSTOP) is as a machine that dies: nobody sees
+a connection end, so its lease has to. Asked then are the nodes that live, on the wire, for clients
+wait for what they have sent to such a machine as long as their settings say. Of a move, the longest
+that a record of its partitions waited to be acknowledged. Of other partitions beside kills and
+moves: the longest that one waited to be acknowledged, and to be read. Prints and judges nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from typing import NamedTuple
 
 from compat_tests.bench.report import heading, line
 from compat_tests.cluster.running import LEASE_S, LOGS_COUNT, Cluster, Load, Reader, check, cluster
-from compat_tests.support.deadline import now_s, wait_until
+from compat_tests.support.deadline import now_s, pause, wait_until
+from compat_tests.wire.batches import build
+from compat_tests.wire.connection import Connection
+from compat_tests.wire.messages import produce
 
 NODES = (1, 2, 3)
 SETTLED_S = LEASE_S + 4.0
@@ -31,6 +36,7 @@ TOPIC = "t"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make failover ARGS=...", description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--moves", type=int, default=10)
     options = parser.parse_args()
     with (
@@ -38,10 +44,11 @@ def main() -> None:
         cluster(Path(folder), *NODES) as running,
     ):
         measure(running, options.kills, options.moves)
+        _show_stops(running, options.stops)
 
 
 def measure(running: Cluster, kills_count: int, moves_count: int) -> None:
-    """Both, over one load whose records are checked at the end."""
+    """Kills and moves, over one load whose records are checked at the end."""
     running.create(TOPIC)
     wait_until(lambda: set(running.led_by(TOPIC)) == set(NODES), timeout_s=60, what="3 leaders")
     load = Load(running.bootstrap, TOPIC, pause_s=0.1)
@@ -59,8 +66,9 @@ def measure(running: Cluster, kills_count: int, moves_count: int) -> None:
     heading("a log moved by hand")
     windows = [_move(running, load, number) for number in range(moves_count)]
     load.flush()
-    _show("a record of its partitions, acknowledged", [_acked_s(load, w) for w in windows])
-    _show_others(load, reader, windows)
+    if windows:
+        _show("a record of its partitions, acknowledged", [_acked_s(load, w) for w in windows])
+        _show_others(load, reader, windows)
     reader.stop()
     line("errors that the consumer was told", str(len(reader.errors)))
     line("errors that the producer was told", str(len(load.errors)))
@@ -86,6 +94,37 @@ def _kill(running: Cluster, load: Load, node_id: int, windows: list[Window]) -> 
     running.start(node_id)
     load.go_on(SETTLED_S)
     return took_s
+
+
+def _show_stops(running: Cluster, count: int) -> None:
+    heading(f"SIGSTOP of one of {len(NODES)} nodes, as a machine that dies")
+    took_s = [s for number in range(count) for s in _stop(running, NODES[number % len(NODES)])]
+    if took_s:
+        _show("from SIGSTOP to the first acknowledgement", took_s)
+
+
+def _stop(running: Cluster, node_id: int) -> list[float]:
+    """How long after it each of its partitions took a record."""
+    moved = running.led_by(TOPIC)[node_id]
+    others = [node for each, node in running.nodes.items() if each != node_id]
+    running.nodes[node_id].pause()
+    stopped_s = now_s()
+    took_s: dict[int, float] = {}
+
+    def are_taken() -> bool:
+        for node in others:
+            with Connection(node.bootstrap, timeout_s=2 * LEASE_S) as connection:
+                for index in [index for index in moved if index not in took_s]:
+                    answer = produce(connection, TOPIC, build([b"x"]), partition=index)
+                    if answer.error_code == 0:
+                        took_s[index] = now_s() - stopped_s
+        return len(took_s) == len(moved)
+
+    wait_until(are_taken, timeout_s=60, what="other leaders")
+    running.nodes[node_id].resume()
+    pause(SETTLED_S)
+    wait_until(lambda: node_id in running.led_by(TOPIC), timeout_s=60, what="its share again")
+    return sorted(took_s.values())
 
 
 def _move(running: Cluster, load: Load, number: int) -> Window:
