@@ -14,6 +14,10 @@ from wal_core.stores.deadline import Attempts
 
 T = TypeVar("T")
 
+ROOM_PAUSE_S_MAX = 0.5
+"""Between two tries of what there was no room for: that ends at one blow, and deletions wait behind
+it. Longer: they wait that long for room that is there; shorter: a full disk is tried more often."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -54,17 +58,21 @@ class Persistence:
             except TimeoutError:
                 took_s = asyncio.get_running_loop().time() - tried_s
                 problem = f"no answer within {took_s:.3g} s"
+                pause_max_s = self._pause_max_s
             except WalError as error:
                 if not error.retriable:
                     raise
                 if isinstance(error, NoRoom) and not self._waits_for_room:
                     raise
                 problem = str(error)
+                pause_max_s = self._pause_max_s
+                if isinstance(error, NoRoom):
+                    pause_max_s = min(pause_max_s, ROOM_PAUSE_S_MAX)
             # Nobody else hears of it: callers only see that it takes long.
             failed_count += 1
             _logger.warning("attempt %d at the store failed: %s", failed_count, problem)
             if asyncio.get_running_loop().time() - begun_s > self._patience_s:
                 raise Unavailable(problem)
             # Half fixed, half random: those who failed together do not come back together.
-            await asyncio.sleep(pause_s * (0.5 + 0.5 * self._rng.random()))
-            pause_s = min(pause_s * 2, self._pause_max_s)
+            await asyncio.sleep(min(pause_s, pause_max_s) * (0.5 + 0.5 * self._rng.random()))
+            pause_s = min(pause_s * 2, pause_max_s)

@@ -24,21 +24,22 @@ def read_each(
     """Each of them in order, or why it cannot be had; several reads in flight, as many as
     `window` lets. Close it early with `contextlib.aclosing`."""
 
-    async def in_turn(place: Place) -> Block:
-        if window is None:
-            return await read_block(objects, place)
-        async with window.turn(place.length or 0):
-            return await read_block(objects, place)
-
     async def read(place: Place) -> Block | Corrupt:
         try:
-            return await persist(lambda: in_turn(place))
+            return await persist(lambda: read_block(objects, place))
         except Corrupt as error:
             return error
 
+    async def in_turn(place: Place) -> Block | Corrupt:
+        if window is None:
+            return await read(place)
+        # Around all attempts: a wait for one's turn is none for the store, which has a deadline.
+        async with window.turn(place.length or 0):
+            return await read(place)
+
     return in_order(
         places,
-        read,
+        in_turn,
         size_bytes=lambda place: place.length or 0,
         count_max=READS_MAX_COUNT,
         bytes_max=READS_MAX_BYTES,

@@ -142,6 +142,23 @@ async def test_what_others_filled_at_one_blow_leaves_the_reserve_for_deletions()
 
 
 @virtual
+async def test_a_deletion_that_had_no_room_is_written_soon_after_there_is_some() -> None:
+    """Others have eaten the reserve, too, and leave after seconds: however often it was tried."""
+    world, client = await _small(disk_reserve_bytes=0)
+    await _fill_by_producing(client)
+    world.disk.fill()
+    deleting = asyncio.create_task(client.deleted("t", -1, timeout_ms=20_000))
+    await asyncio.sleep(5.2)
+    world.disk.filled_bytes -= RESERVE_BYTES
+    began_ms = loop_ms()
+    async with asyncio.timeout(20):
+        answer = await deleting
+    assert answer.error_code == 0
+    assert loop_ms() - began_ms <= 1_500
+    await world.stop()
+
+
+@virtual
 async def test_a_stop_waits_a_moment_for_what_a_full_disk_does_not_take() -> None:
     """Nobody was told that it is there."""
     world, client = await _small(disk_reserve_bytes=0)
