@@ -13,6 +13,7 @@ Mode = Literal["file", "object", "quorum"]
 KIB = 1024
 MIB = 1024 * KIB
 STORE_TIMEOUT_MS = 10_000
+UPLOAD_AFTER_MS = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +119,8 @@ class LogConfig:
         if mode == "file":
             return cls()
         if mode == "quorum":
-            # Nothing stays where it is: what is sealed leaves the logstores.
-            return cls(reference_bytes_min=1 << 62)
+            # Finished segments are uploaded at once: so far the bucket is behind.
+            return cls(segment_age_max_ms=UPLOAD_AFTER_MS)
         return cls(
             block_bytes_max=8 * MIB,
             gather_bytes=8 * MIB,

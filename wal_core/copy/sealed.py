@@ -85,6 +85,7 @@ class SealedCopier:
             streams=list(index.streams()),
             runs=list(index.all_runs()),
             created_ms=index.created_ms,
+            changes=index.changes,
         )
         head = block.header
         ids = BlockIds(log_id, head.segment, head.block, head.term, 0, head.nonce)

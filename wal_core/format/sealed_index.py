@@ -50,22 +50,27 @@ def encode_index(
     streams: Sequence[StreamRow],
     runs: Sequence[Run],
     created_ms: int,
+    changes: Buffer | None = None,
 ) -> bytes:
-    """`streams` sorted by id, `runs` by (stream, block)."""
+    """`streams` sorted by id, `runs` by (stream, block). `changes`: of the last footer, where the
+    log may end here; else it is of the version before, which others read, too."""
     counts = (len(objects), len(blocks), len(streams), len(runs))
-    parts = [_HEAD.pack(INDEX_MAGIC, SEALED_INDEX.version, *counts, first, last, created_ms)]
+    version = SEALED_INDEX.oldest if changes is None else SEALED_INDEX.version
+    parts: list[Buffer] = [_HEAD.pack(INDEX_MAGIC, version, *counts, first, last, created_ms)]
     parts += [_BLOCK_ROW.pack(*row) for row in blocks]
     parts += [encode_streams(streams), encode_runs(runs)]
     for key, size_bytes in objects:
         name = key.encode()
         parts += [_OBJECT_ROW.pack(size_bytes, len(name)), name]
+    if changes is not None:
+        parts.append(changes)
     return b"".join(parts)
 
 
 class SealedIndex(StreamTables):
     """A parsed index."""
 
-    __slots__ = ("_log_id", "block_count", "created_ms", "first", "last", "objects")
+    __slots__ = ("_log_id", "block_count", "changes", "created_ms", "first", "last", "objects")
 
     def __init__(self, log_id: int, payload: Buffer) -> None:
         self._log_id = log_id
@@ -85,7 +90,13 @@ class SealedIndex(StreamTables):
         super().__init__(payload, _HEAD.size + blocks * _BLOCK_ROW.size, streams, runs)
         if self.tables_end > len(payload):
             raise Corrupt("index tables do not fit their sizes", log_id=log_id, segment=last)
-        self.objects = self._parse_objects(objects)
+        self.objects, end = self._parse_objects(objects)
+        self.changes: memoryview | None = None
+        """As in the footer of the last segment it stands for; None: it was left out."""
+        if version > SEALED_INDEX.oldest:
+            self.changes = self._buffer[end:]
+        elif end != len(payload):
+            raise self._unfit()
 
     @classmethod
     def of_block(cls, block: Block) -> SealedIndex:
@@ -94,7 +105,8 @@ class SealedIndex(StreamTables):
             raise Corrupt("expected an index", segment=block.header.segment)
         return cls(block.header.log_id, block.data)
 
-    def _parse_objects(self, count: int) -> list[ObjectRow]:
+    def _parse_objects(self, count: int) -> tuple[list[ObjectRow], int]:
+        """And where they end."""
         buffer, at = self._buffer, self.tables_end
         found = []
         try:
@@ -104,10 +116,13 @@ class SealedIndex(StreamTables):
                 name = bytes(buffer[at - name_bytes : at])
                 found.append(ObjectRow(name.decode(), size_bytes))
         except (struct.error, UnicodeDecodeError):
-            at = -1
-        if at != len(buffer):
-            raise Corrupt("index objects do not fit", log_id=self._log_id, segment=self.last)
-        return found
+            raise self._unfit() from None
+        if at > len(buffer):
+            raise self._unfit()
+        return found, at
+
+    def _unfit(self) -> Corrupt:
+        return Corrupt("index objects do not fit", log_id=self._log_id, segment=self.last)
 
     def block(self, number: int) -> BlockRow:
         """Raises Corrupt for a number that the index does not have."""

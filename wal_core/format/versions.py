@@ -60,7 +60,7 @@ LOG = Format("the log", 3, 3)
 """Of everything together: in the marker."""
 BLOCK = Format("a block", 3, 3)
 FOOTER = Format("a footer", 1, 1)
-SEALED_INDEX = Format("the index of a sealed segment", 1, 1)
+SEALED_INDEX = Format("the index of a sealed segment", 2, 1)
 MANIFEST = Format("a manifest", 1, 1)
 PIECE = Format("a piece of the checkpoint", 1, 1)
 END_NOTE = Format("the end note of a log", 1, 1)

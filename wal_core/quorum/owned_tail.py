@@ -359,8 +359,14 @@ class OwnedTail:
         ]
 
     def readers(self, part: Part, number: int) -> list[Lane]:
-        """As `peers`, all of them, for somebody else."""
-        return self.peers(part, Member("", b""), number)
+        """As `peers`, all of them, for somebody else. One that is full, and so takes nothing, tells
+        what it has all the same: those that seem to be away come last."""
+        lanes = [
+            lane
+            for lane in self._lanes_of(part.ensemble)
+            if lane.replica is not None and part.ends.get(lane.member, 0) > number
+        ]
+        return sorted(lanes, key=lambda lane: not lane.is_up)
 
     def lane_changed(self) -> None:
         """A lane has come up, or went down. Refused by two of three is fenced."""

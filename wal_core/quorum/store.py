@@ -18,7 +18,7 @@ from wal_core.quorum.members import Logstores
 from wal_core.quorum.objects import TailObjects, key_of
 from wal_core.quorum.owned_tail import OwnedTail
 from wal_core.stores.deadline import expect
-from wal_core.stores.manifests import Manifests
+from wal_core.stores.manifests import Manifest, Manifests
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import verified
@@ -35,6 +35,7 @@ class QuorumSegmentStore:
     locks = False
     claims = True
     segment_is_one_object = False
+    uploads = True
 
     def __init__(
         self,
@@ -58,8 +59,7 @@ class QuorumSegmentStore:
     async def lock(self, log_id: int) -> int:
         if log_id in self._tails:
             raise Unavailable("the log is already open here", log_id=log_id)
-        persist = Persistence(LogConfig.preset("quorum"), self._rng)
-        newest = await Manifests(self._bucket, log_id, persist, b"").newest()
+        newest = await self._newest_manifest(log_id)
         tail = OwnedTail(log_id, self._logstores, self._bucket, self._rng)
         try:
             await tail.claim(newest.term)
@@ -105,7 +105,12 @@ class QuorumSegmentStore:
         """With all before it: what is sealed later is deleted later."""
         if keep:
             raise Invalid("logstores keep no single blocks", log_id=log_id, segment=segment)
-        await self._claimed(log_id).trim(segment + 1)
+        tail = self._claimed(log_id)
+        if segment < tail.first:
+            return
+        if (await self._newest_manifest(log_id)).covered < segment:
+            raise Invalid("the bucket does not have it", log_id=log_id, segment=segment)
+        await tail.trim(segment + 1)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -167,6 +172,10 @@ class QuorumSegmentStore:
         for log_id in list(self._tails):
             await self.unlock(log_id)
         await self._bucket.close()
+
+    async def _newest_manifest(self, log_id: int) -> Manifest:
+        persist = Persistence(LogConfig.preset("quorum"), self._rng)
+        return await Manifests(self._bucket, log_id, persist, b"").newest()
 
     def _claimed(self, log_id: int) -> OwnedTail:
         tail = self._tails.get(log_id)

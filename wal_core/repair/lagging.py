@@ -254,7 +254,12 @@ class _Cutting:
             rows = [stream.row(id_) for id_, stream in sorted(self._recovery.streams.items())]
             return await writer.finish(rows, now_ms)
         compaction = Compaction(
-            self._shown.objects, self._config, self._persist, writer, one_object=False
+            self._shown.objects,
+            self._config,
+            self._persist,
+            writer,
+            one_object=False,
+            uploads=False,
         )
         sealed, _ = await compaction.run(run, self._source, now_ms)
         self._referenced |= writer.referenced

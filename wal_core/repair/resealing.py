@@ -55,7 +55,8 @@ class Resealing:
         as its tables say."""
         self._starts = source.starts
         bad_keys = await self._bad_keys(source) | self._overlapping_keys(source)
-        kept = source.worth_keeping(self._config, one_object=self._one_object) - bad_keys
+        kept = source.worth_keeping(self._config, one_object=self._one_object, uploads=False)
+        kept -= bad_keys
         copied = [
             place for place in source.places.values() if place.length and place.key not in kept
         ]

@@ -102,6 +102,8 @@ async def _source_is_gone(
 
 async def _is_gone(store: SegmentStore, log_id: int, segment: int, persist: Persistence) -> bool:
     """All of a segment, or a part."""
+    if store.uploads:
+        return segment not in await persist(lambda: store.segments(log_id, segment - 1))
     name = f"logs/{log_id}/{segment:020d}"
     if store.segment_is_one_object:
         return await _size(store, f"{name}.seg", persist) is None

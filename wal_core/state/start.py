@@ -83,8 +83,8 @@ class Start:
         for sealed in self.manifest.sealed:
             self.chain.append(sealed)
         await self._check_end(names)
-        if may_end_sealed and self.chain.links and not names:
-            await self._start_from(None)
+        if self.chain.links and not names:
+            await self._start_from(None, may_lose_state=may_end_sealed)
             return None
         return await self._restore(names)
 
@@ -92,13 +92,6 @@ class Start:
         """Start from the newest footer. What is damaged or missing between it and the last segment
         is passed over, and told."""
         if not names:
-            if self.chain.links:
-                raise Corrupt(
-                    "the segments behind the sealed ones are missing, and the state of the log "
-                    "with them; restore them from a copy",
-                    log_id=self._log_id,
-                    segment=self.chain.last + 1,
-                )
             return None
         behind = range(self.chain.last + 1, names[-1] + 1)
         present = set(names)
@@ -163,8 +156,10 @@ class Start:
         await self.damaged(segment, "its footer cannot be read; its blocks say what was in it")
         tell_gaps(self._log_id, replay)
 
-    async def _start_from(self, footer: Footer | None) -> None:
-        """Streams and checkpoint as they were there; without one, at the end of what is sealed."""
+    async def _start_from(self, footer: Footer | None, *, may_lose_state: bool = True) -> None:
+        """Streams and checkpoint as they were there; without one, at the end of what is sealed,
+        whose index says it where the log may end there. Else records stand in, or Corrupt is
+        raised."""
         links: list[Link] = [*self.chain.links]
         if footer is not None:
             links += map(Completed, range(self.chain.last + 1, footer.segment + 1))
@@ -177,7 +172,14 @@ class Start:
             loader = CheckpointLoader(
                 self._store, self._log_id, self._persist, partial(self._load, loading)
             )
-            changes = None if footer is None else footer.changes
+            changes = tables.changes if footer is None else footer.changes
+            if changes is None and not (may_lose_state or self._store.uploads):
+                raise Corrupt(
+                    "the segments behind the sealed ones are missing, and the state of the log "
+                    "with them; restore them from a copy",
+                    log_id=self._log_id,
+                    segment=self.chain.last + 1,
+                )
             lost = await loader.load(links, rows, changes, self.checkpoint, self._state)
         finally:
             await loading.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from wal_core.config import LogConfig
 from wal_core.errors import Corrupt
-from wal_core.format.chain import Completed, Link
+from wal_core.format.chain import Completed, Link, Sealed
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.format.sealed_index import SealedIndex
@@ -48,10 +48,17 @@ class Candidates:
         self._pieces_end = 0  # of the checkpoint, when dead ones were looked for
         self._is_small: dict[Link, bool] = {}  # completed ones: whether of many small blocks
         self._avoided: set[Link] = set()
+        self._dies_until = -1  # segments up to that one may say so in their footers
 
     def something_died(self) -> None:
         """A stream was truncated or dropped; or it is worth a look all the same."""
         self._has_died = True
+        self._dies_until = self._chain.last + 2
+
+    def was_sealed(self, link: Sealed) -> None:
+        """The bucket knows its streams now."""
+        if self._store.uploads and link.last <= self._dies_until:
+            self._has_died = True
 
     def look_for_pieces(self) -> None:
         """A segment was finished: are pieces of the checkpoint dead?"""
@@ -59,7 +66,7 @@ class Candidates:
         if pieces is not None and pieces.start > self._pieces_end:
             # All that there was of the checkpoint at the last look is dead.
             self._pieces_end = pieces.end
-            self._has_died = True
+            self.something_died()
 
     def due_s(self) -> float:
         """When what died is looked for, on the loop's clock; infinite while nothing has."""
@@ -82,8 +89,14 @@ class Candidates:
                 pieces.append([])
         return [piece for piece in pieces if piece]
 
-    def starts(self) -> Starts:
-        """Of all live streams, now."""
+    async def starts(self, run: Sequence[Link] = ()) -> Starts:
+        """Of all live streams: now; or where segments are uploaded, as what is sealed knows them
+        with that run. So what is gone there was deleted there, however much is still to come."""
+        if self._store.uploads:
+            sealed = [link for link in self._chain.links if isinstance(link, Sealed)]
+            links = sorted([*sealed, *run], key=lambda link: link.last)
+            rows = (await self._tables(links[-1])).streams() if links else ()
+            return {row.stream_id: row.start_offset for row in rows}
         return {
             stream_id: stream.start
             for stream_id, stream in self._streams.items()
@@ -117,7 +130,7 @@ class Candidates:
         dead = set()
         for link in self._unless_newest():
             try:
-                source = await self.load(link, self.starts())
+                source = await self.load(link, await self.starts())
             except Corrupt as error:
                 self._avoid(link, error)
                 continue
@@ -160,5 +173,5 @@ class Candidates:
         """What may be compacted for being dead: all but the newest completed segments."""
         for piece in self.workable():
             completed = [link for link in piece if isinstance(link, Completed)]
-            newest = completed[-UNSEALED_COUNT:]
+            newest = completed if self._store.uploads else completed[-UNSEALED_COUNT:]
             yield from (link for link in piece if link not in newest)

@@ -75,8 +75,12 @@ class Source:
             return self.tables.block(block).data_bytes
         return self.tables.extent(block).data_bytes
 
-    def worth_keeping(self, config: LogConfig, *, one_object: bool) -> frozenset[str]:
+    def worth_keeping(
+        self, config: LogConfig, *, one_object: bool, uploads: bool
+    ) -> frozenset[str]:
         """Keys of objects to reference: mostly alive, and what is in them lies together."""
+        if uploads and isinstance(self.link, Completed):
+            return frozenset()
         live = self.live_bytes()
         kept = {key for key, size in self.sizes.items() if live[key] and live[key] * 2 >= size}
         if isinstance(self.tables, Footer) and one_object:
@@ -102,12 +106,14 @@ class Compaction:
         writer: SealedWriter,
         *,
         one_object: bool,
+        uploads: bool,
     ) -> None:
         self._objects = objects
         self._config = config
         self._persist = persist
         self.writer = writer
         self._one_object = one_object
+        self._uploads = uploads
 
     async def run(
         self, links: Sequence[Link], load: Callable[[Link], Awaitable[Source]], created_ms: int
@@ -124,10 +130,19 @@ class Compaction:
             for row in sources[-1].tables.streams()
             if row.stream_id in starts
         ]
-        return await self.writer.finish(streams, created_ms), sources
+        last = sources[-1].tables
+        # What a start needs where the log ends here.
+        ends = self._uploads or isinstance(last, SealedIndex)
+        changes = last.changes if ends else None
+        return await self.writer.finish(streams, created_ms, changes), sources
 
     async def _take(self, source: Source) -> None:
-        weigh = partial(source.worth_keeping, self._config, one_object=self._one_object)
+        weigh = partial(
+            source.worth_keeping,
+            self._config,
+            one_object=self._one_object,
+            uploads=self._uploads,
+        )
         kept = await off_loop_if_large(UPKEEP, source.tables.block_count, weigh)
         copied = (
             place for place in source.places.values() if place.length and place.key not in kept

@@ -19,17 +19,26 @@ _LEVELS_MAX = 16
 
 
 def next_run(
-    links: Sequence[Link], dead: Collection[Link], small: Collection[Link], config: LogConfig
+    links: Sequence[Link],
+    dead: Collection[Link],
+    small: Collection[Link],
+    config: LogConfig,
+    *,
+    uploads: bool = False,
 ) -> Sequence[Link] | None:
     """Neighbouring links to become one sealed segment, None when there is nothing to do.
 
     `dead` names links that are mostly dead, `small` completed ones of many small blocks. The newest
     completed segments never take part: the footer of the newest holds the checkpoint that a start
-    needs, that of the one before is there in case it is damaged.
+    needs, that of the one before is there in case it is damaged. Where segments are sealed to be
+    uploaded all of them do, at once, and what a start needs is in the index.
     """
-    completed = [link for link in links if isinstance(link, Completed)][:-UNSEALED_COUNT]
+    completed = [link for link in links if isinstance(link, Completed)]
+    if not uploads:
+        completed = completed[:-UNSEALED_COUNT]
     is_urgent = any(link in dead or link in small for link in completed)
-    if len(completed) >= config.seal_segments_min_count or is_urgent:
+    enough_count = 1 if uploads else config.seal_segments_min_count
+    if len(completed) >= enough_count or is_urgent:
         return completed[: config.seal_segments_max_count]
     sealed = [link for link in links if isinstance(link, Sealed)]
     for link in sealed:

@@ -17,6 +17,8 @@ from wal_core.upkeep.compaction import Source
 
 HURRIED_GRACE_MS = 15_000
 """For want of room: as long as a read that has begun usually takes, not the longest conceivable."""
+UPLOADED_GRACE_MS = 15_000
+"""What was uploaded leaves the logstores so soon: their room bridges an outage of the bucket."""
 _KEYS_PER_DELETE_COUNT = 200
 
 
@@ -36,11 +38,14 @@ def garbage_of(
         return [Garbage(due_ms=due_ms, keys=[source.link.index, *keys])]
     assert isinstance(tables, Footer)
     segment = source.link.segment
+    if store.uploads:
+        grace_ms = min(config.garbage_grace_ms, UPLOADED_GRACE_MS)
+        return [Garbage(due_ms=now_ms + grace_ms, segment=segment)]
     keep = [block for block, place in source.places.items() if place.key in referenced]
     if store.segment_is_one_object:
         return [] if keep else [Garbage(due_ms=due_ms, segment=segment)]
     rows = [Garbage(due_ms=due_ms, segment=segment, keep=keep)]
-    if tables.kind == BlockKind.FENCE and not store.claims:
+    if tables.kind == BlockKind.FENCE:
         # An earlier writer, paused before it was fenced, must go on finding this slot taken. What
         # it had sent for the slots behind may arrive as late, and goes with the fence.
         rows = [

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 import msgspec
 
 from wal_core.errors import Fenced, Unavailable, WalError
-from wal_core.format.chain import Link, Sealed
+from wal_core.format.chain import Completed, Link, Sealed
 from wal_core.read.log_reader import LogReader
 from wal_core.state.contents import Contents
 from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
@@ -153,7 +153,10 @@ class Maintenance:
             # The last piece first: what was completed waits there.
             small = await self._candidates.small()
             pieces = reversed(self._candidates.workable())
-            runs = (next_run(piece, dead, small, self._config) for piece in pieces)
+            runs = (
+                next_run(piece, dead, small, self._config, uploads=self._store.uploads)
+                for piece in pieces
+            )
             # What gives back less than it takes meanwhile has to wait while room lacks.
             lacks_room = self._store.room.is_low and not dead
             run = None if lacks_room else next(filter(None, runs), None)
@@ -175,8 +178,10 @@ class Maintenance:
 
     async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before
-        # anything is committed.
-        starts, barrier = self._candidates.starts(), self._writer.barrier()
+        # anything is committed. (What is uploaded says so itself, and where logstores are full
+        # nothing would become durable before it is.)
+        barrier = None if self._store.uploads else self._writer.barrier()
+        starts = await self._candidates.starts(run)
         number = self.manifest.number + 1
         unique = self._tenure.rng.random_bytes(8).hex()
         # A run that finds no room gives back what it has taken, and is tried again later.
@@ -195,6 +200,7 @@ class Maintenance:
             persist,
             writer,
             one_object=self._store.segment_is_one_object,
+            uploads=self._store.uploads,
         )
         loading: list[Link] = []
 
@@ -216,6 +222,7 @@ class Maintenance:
                 self._candidates.avoid(loading[-1])
             raise
         self._chain.replace(run, sealed)
+        self._candidates.was_sealed(sealed)
         self._log_sealed(run, sealed, writer.written_bytes)
 
     def _sealed_manifest(
@@ -223,6 +230,8 @@ class Maintenance:
     ) -> Manifest:
         replaced = [source.link for source in sources]
         rows = [row for row in self.manifest.sealed if row not in replaced]
+        if self._store.uploads and isinstance(sources[-1].link, Completed):
+            sources = sources[-1:]  # logstores forget all that is before a segment
         garbage = [
             row
             for source in sources

@@ -220,8 +220,11 @@ class SealedWriter:
         self.created.append(key)
         await self._persist(lambda: create_own(self._store, place, pieces))
 
-    async def finish(self, streams: Sequence[StreamRow], created_ms: int) -> Sealed:
-        """Write what is left, then the index. `streams` as of the end of the last segment."""
+    async def finish(
+        self, streams: Sequence[StreamRow], created_ms: int, changes: Buffer | None = None
+    ) -> Sealed:
+        """Write what is left, then the index. `streams` as of the end of the last segment, and so
+        the changes of the checkpoint, where the log may end there."""
         await self._write_streams([s for s in sorted(self._gathered) if self._has(s)])
         if self._pieces:
             await self._put_object()
@@ -233,6 +236,7 @@ class SealedWriter:
             streams=with_maxima(streams, self._runs),
             runs=sorted(self._runs, key=lambda run: run[:2]),
             created_ms=created_ms,
+            changes=changes,
         )
         own = self._tenure
         ids = BlockIds(own.log_id, self._last, 0, own.term, 0, own.nonce)

@@ -41,6 +41,18 @@ def test_an_index_comes_back():
             index.block(wrong)
 
 
+def test_an_index_holds_what_a_start_needs_where_the_log_may_end_there():
+    assert SealedIndex(0, encode_index(**INDEX, created_ms=77)).changes is None
+    for changes in (b"", b"changes"):
+        stored = encode_index(**INDEX, created_ms=77, changes=changes)
+        index = SealedIndex(0, stored)
+        assert index.changes == changes
+        assert index.objects == INDEX["objects"]
+        for cut in range(len(stored) - len(changes)):
+            with pytest.raises(Corrupt):
+                SealedIndex(0, stored[:cut])
+
+
 def test_an_index_that_does_not_fit_its_sizes_is_corrupt():
     payload = encode_index(**INDEX, created_ms=77)
     for cut in range(len(payload)):

@@ -46,6 +46,9 @@ class SegmentStore(Protocol):
     the term it returns is the one below that of the claim. Fenced is final then."""
     segment_is_one_object: bool
     """True: all blocks of a segment share an object. False: each is one."""
+    uploads: bool
+    """True: segments lie elsewhere than `objects`, where they can only stay until they are sealed:
+    that happens to all as soon as they are finished, the newest as well."""
 
     room: Room
     """How much more fits."""

@@ -67,6 +67,7 @@ class FileSegmentStore:
     locks = True
     claims = False
     segment_is_one_object = True
+    uploads = False
 
     def __init__(
         self,

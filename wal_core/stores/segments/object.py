@@ -34,6 +34,7 @@ class ObjectSegmentStore:
     locks = False
     claims = False
     segment_is_one_object = False
+    uploads = False
 
     def __init__(
         self, objects: ObjectStore, *, room: Room | None = None, tally: StoreTally | None = None

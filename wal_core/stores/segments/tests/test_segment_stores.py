@@ -10,9 +10,11 @@ import pytest
 
 from wal_core import Corrupt, Entry, Invalid, LogConfig, Unavailable, open_store
 from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_payload
+from wal_core.format.chain import Sealed
 from wal_core.format.places import Slot
 from wal_core.format.segment_index import SegmentIndex
 from wal_core.quorum.tests.places import Place
+from wal_core.stores.manifests import Manifest, Manifests
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import read_block
 from wal_core.stores.segments import file as file_module
@@ -75,6 +77,13 @@ async def append_last(store, segment: int, count: int, *, final: bool) -> None:
     await store.append(Slot(0, segment, count, index.bytes_count), pieces, final=final)
 
 
+async def sealed(store, last: int) -> None:
+    """A manifest says so."""
+    rows = [Sealed(first=0, last=last, index="sealed/0/x/index", index_bytes=1, live_bytes=1)]
+    manifest = Manifest(number=0, term=1, sealed=rows)
+    await Manifests(store.objects, 0, PERSIST, NONCE).commit(manifest)
+
+
 async def recovered(store, segment: int) -> list[int]:
     return [b.header.block async for b in store.recover_segment(0, segment, PERSIST)]
 
@@ -134,6 +143,10 @@ async def test_the_wrong_block_in_a_slot_is_corrupt(store):
 async def test_delete_is_complete_and_repeatable(store):
     await fill(store, 0, 3, final=True)
     await fill(store, 1, 3, final=True)
+    if store.uploads:
+        with pytest.raises(Invalid, match="the bucket does not have it"):
+            await store.delete_segment(0, 0)
+        await sealed(store, 0)
     await store.delete_segment(0, 0)
     await store.delete_segment(0, 0)
     assert await store.read_footer(0, 0) is None
