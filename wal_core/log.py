@@ -23,6 +23,7 @@ from wal_core.tally import LogTally
 from wal_core.tenure import Tenure
 from wal_core.types import Entry, LogState
 from wal_core.upkeep.maintenance import Maintenance
+from wal_core.upkeep.upload_lag import UploadLag
 from wal_core.write import still_ours
 from wal_core.write.log_writer import LogWriter
 from wal_core.write.recovery import Recovery
@@ -80,6 +81,7 @@ class Log:
             manifest=recovered.manifest,
             alone=budgets.compaction,
         )
+        self._upload_lag = UploadLag(store, self._contents, self._writer)
         self._maintenance.start()
         self.room = store.room
         self._unwatch_room = self.room.watch(
@@ -267,10 +269,13 @@ class Log:
     def tally(self) -> LogTally:
         """What was counted so far, and what is under way."""
         writer, reader, contents = self._writer, self._reader, self._contents
+        lag_s, lag_bytes = self._upload_lag.now()
         return LogTally(
             flushed=writer.flushed,
             in_flight_count=writer.in_flight_count,
             waiting_s=writer.waiting_s,
+            upload_lag_s=lag_s,
+            upload_lag_bytes=lag_bytes,
             segments_count=len(contents.chain.links) + (contents.active is not None),
             tail_reads=reader.tail_reads,
             block_reads=reader.blocks.reads,
@@ -290,6 +295,7 @@ class Log:
 
     def _segment_finished(self, footer: Footer) -> None:
         self._reader.tables.put(Completed(footer.segment), footer)
+        self._upload_lag.finished(footer)
         self._maintenance.poke()
 
     # -- offsets ---------------------------------------------------------------------------

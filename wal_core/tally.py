@@ -94,6 +94,8 @@ class LogTally(NamedTuple):
     flushed: Written  # blocks, from their first entry until they were confirmed
     in_flight_count: int  # blocks that the store has not answered for yet
     waiting_s: float  # how long the oldest entry that is not confirmed has waited; 0: there is none
+    upload_lag_s: float  # how old the oldest record is that the bucket does not have; 0: none
+    upload_lag_bytes: int  # that it does not have
     segments_count: int
     tail_reads: ReadTally
     block_reads: ReadTally

@@ -94,6 +94,18 @@ _ROWS = (
         "How long the oldest record that is not durable yet has waited",
         ("log",),
     ),
+    Metric(
+        "woodpecker_upload_lag_seconds",
+        "gauge",
+        "Mode quorum: how old the oldest record is that the bucket does not have; 0: it has all",
+        ("log",),
+    ),
+    Metric(
+        "woodpecker_upload_lag_bytes",
+        "gauge",
+        "Mode quorum: bytes on logstores that the bucket does not have",
+        ("log",),
+    ),
     Metric("woodpecker_flushes_in_flight", "gauge", "Blocks under way to the store", ("log",)),
     Metric(
         "woodpecker_flush_seconds",

@@ -70,6 +70,14 @@ CLUSTER_OPTIONS: tuple[Option, ...] = (
         "File with the key of that certificate.",
         default="none",
     ),
+    Option(
+        "upload_after_ms",
+        parse_duration,
+        _CLUSTER,
+        "Mode quorum: so long after it came a record is on its way from logstores to the bucket.",
+        100,
+        3_600_000,
+    ),
 )
 
 LOGSTORE_OPTIONS: tuple[Option, ...] = (

@@ -130,6 +130,8 @@ class Config:
     # How often records are looked for that retention.ms and retention.bytes no longer keep. Kafka's
     # log.retention.check.interval.ms.
     retention_check_interval_ms: int = 300_000
+    # Mode quorum. Larger: fewer and larger objects, and more to lose with two of three logstores.
+    upload_after_ms: int = 10_000
     garbage_grace_ms: int = 600_000  # longer than any read takes that began before
     # Longer than any process is paused: for as long it cannot write into a log that others took.
     fence_grace_ms: int = 7 * 86_400_000

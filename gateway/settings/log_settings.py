@@ -68,6 +68,9 @@ def log_config(config: Config, mode: Mode | None = None) -> LogConfig:
         writes_per_s_max=per_s_max,
         writes_burst_count=rate.burst_count,
         segment_bytes_max=config.segment_bytes_max,
+        segment_age_max_ms=config.upload_after_ms
+        if mode == "quorum"
+        else preset.segment_age_max_ms,
         checkpoint_piece_bytes=min(
             preset.checkpoint_piece_bytes, config.segment_bytes_max // _PIECES_IN_SEGMENT_COUNT
         ),

@@ -111,6 +111,7 @@ class _Check:
         )
         self._bad_seals: list[Sealed] = []
         self._last = -1  # segment that the chain has come to
+        self._ends_sealed = False  # the last index has what a start needs
 
     async def run(self) -> LogReport:
         look, report = self._look, self._look.report
@@ -142,6 +143,8 @@ class _Check:
             index for _, index in indexes if isinstance(index, SealedIndex)
         ]
         tables += [ending.footer for _, ending in endings if ending.footer is not None]
+        newest = indexes[-1][1] if indexes else None
+        self._ends_sealed = isinstance(newest, SealedIndex) and newest.changes is not None
         look.streams = StreamCheck(_starts(tables), look.report)
         stored: dict[Link, Tables | Problem] = dict(indexes)
         for segment, ending in endings:
@@ -196,12 +199,18 @@ class _Check:
     ) -> None:
         """What a start takes over from the newest footer."""
         look = self._look
-        footers = [ending for _, ending in endings if ending.footer is not None]
-        if not footers or look.checkpoint is None or look.state is None:
+        if look.checkpoint is None or look.state is None:
             return
-        footer = footers[-1].footer
-        assert footer is not None
-        before = [link for link in links if link.last <= footer.segment]
+        footers = [ending for _, ending in endings if ending.footer is not None]
+        tables: Tables
+        if footers and footers[-1].footer is not None:
+            tables, key, last = footers[-1].footer, footers[-1].key, footers[-1].footer.segment
+        else:
+            sealed = [link for link in links if isinstance(link, Sealed)]
+            if not self._ends_sealed or sealed[-1] not in found:
+                return
+            tables, key, last = found[sealed[-1]], sealed[-1].index, sealed[-1].last
+        before = [link for link in links if link.last <= last]
         whole = [link for link in before if link in found]
 
         async def load(link: Link) -> Tables:
@@ -210,14 +219,14 @@ class _Check:
         loader = CheckpointLoader(look.store, look.log_id, look.persist, load)
         try:
             lost = await loader.load(
-                whole, footer.streams(), footer.changes, look.checkpoint, look.state
+                whole, tables.streams(), tables.changes, look.checkpoint, look.state
             )
         except Corrupt as error:
-            look.not_understood(error, footers[-1].key)
+            look.not_understood(error, key)
             return
         if not look.deep and whole == before:  # else the damage itself is found
             for pieces in lost:
-                look.report.add(Kind.DAMAGED, footers[-1].key, f"{pieces}: {pieces.text}")
+                look.report.add(Kind.DAMAGED, key, f"{pieces}: {pieces.text}")
 
     # -- sealed segments -------------------------------------------------------------------
 
@@ -298,8 +307,10 @@ class _Check:
         look = self._look
         term = max((ending.term for ending in endings), default=-1)
         unknown = any(ending.problem is not None for ending in endings)
+        unsealed = look.store.mode == "quorum" and not manifest.sealed  # all is on logstores
+        ends_sealed = (self._ends_sealed or unsealed) and not endings
         lost = not look.store.segment_is_one_object and manifest.term > term and not unknown
-        if lost or (manifest.sealed and not endings):
+        if not ends_sealed and (lost or (manifest.sealed and not endings)):
             name = look.segment_name(self._last + 1)
             text = f"the end of the log is missing: manifest {manifest.number} was written later"
             look.report.add(Kind.GAP, name, text)

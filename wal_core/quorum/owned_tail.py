@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from wal_core.clock import Rng
 from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.format.block import NONCE_BYTES
@@ -73,7 +75,10 @@ class OwnedTail:
     async def claim(self, term_seen: int) -> None:
         """Take the log over under a term above that one and all that were promised, and find what
         is there. Raises Unavailable without two of three."""
-        self._pointer = await self._pointers.newest() or await self._first_pointer(term_seen)
+        found = await self._pointers.newest()
+        if found is None or not found.ensemble:
+            found = await self._first_pointer(term_seen, found)
+        self._pointer = found
         self.first = self._pointer.segment
         self.term = max(self._pointer.term, term_seen) + 1
         for _ in range(_CLAIMS_MAX_COUNT):
@@ -90,8 +95,9 @@ class OwnedTail:
             await asyncio.sleep(_PAUSE_S * (0.5 + self._rng.random()))
         raise Unavailable("others go on claiming the log", log_id=self.log_id)
 
-    async def _first_pointer(self, term_seen: int) -> Pointer:
-        """Nobody has opened the log yet: choose three, who join before anything names them."""
+    async def _first_pointer(self, term_seen: int, before: Pointer | None) -> Pointer:
+        """Nobody has opened the log yet, or since its tail was given up: choose three, who join
+        before anything names them."""
         members: list[Member] = []
         rows = list(self._logstores.candidates())
         picked: list[Candidate] = []
@@ -106,6 +112,10 @@ class OwnedTail:
         for row in picked:
             members.append(await self._joined(row.store, term_seen + 1))
         pointer = Pointer(number=0, term=0, segment=0, ensemble=tuple(members))
+        if before is not None:
+            pointer = msgspec.structs.replace(
+                before, number=before.number + 1, ensemble=pointer.ensemble
+            )
         try:
             await self._pointers.commit(pointer)
         except Fenced:

@@ -331,6 +331,11 @@ class LogWriter:
         oldest = self._flights[0] if self._flights else self._waiting.first
         return 0.0 if oldest is None else self._loop.time() - oldest.since_s
 
+    @property
+    def segment_since_s(self) -> float:
+        """When the segment began that was begun last, on the loop's clock."""
+        return self._roll.since_s
+
     # -- ending ----------------------------------------------------------------------------
 
     async def drain(self) -> None:

@@ -54,6 +54,7 @@ class Roll:
         self._persist = Persistence(tenure.config, tenure.rng)
         self._loop = asyncio.get_running_loop()
         self._age_timer: asyncio.TimerHandle | None = None
+        self.since_s = 0.0  # when the active segment began
         self._cut_count = 0  # blocks of the active segment that have a number
         self._cut_bytes = 0
         self._ending: _Ending | None = None
@@ -71,6 +72,7 @@ class Roll:
         if active is None:
             active = self._contents.begin_segment()
             self._cut_count = self._cut_bytes = 0
+            self.since_s = self._loop.time()
             self._age_timer = self._loop.call_later(config.segment_age_max_ms / 1000, self._too_old)
         number = self._cut_count
         ids = BlockIds(own.log_id, active.segment, number, own.term, active.block_count, own.nonce)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from wal_core import Fenced, LogConfig, Unavailable
+from wal_core import Fenced, Follower, LogConfig, Unavailable, check_log
+from wal_core.copy import copy_log
 from wal_core.quorum.tests.places import Place
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.objects.memory import MemoryStore
@@ -20,7 +21,7 @@ from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import run
 from wal_core.testing.sim_system import installed
 from wal_core.tests.compaction_load import VirtualClock
-from wal_core.tests.harness import Harness
+from wal_core.tests.harness import CountingRng, Harness, Recorder
 from wal_core.upkeep.garbage import UPLOADED_GRACE_MS
 
 CONFIG = dataclasses.replace(LogConfig.preset("quorum"), retry_max_ms=500)
@@ -113,6 +114,34 @@ def test_the_bucket_has_what_was_acknowledged_seconds_later() -> None:
     in_virtual_time(main)
 
 
+def test_whoever_has_nothing_but_the_bucket_reads_a_whole_log() -> None:
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C")
+        h = await opened(place)
+        bucket = ObjectSegmentStore(place.bucket, mode="quorum")
+        follower = Follower(bucket, Recorder, CONFIG, rng=CountingRng())
+        await follower.catch_up()
+        payloads = await written(h, 5)
+        await asyncio.sleep(SEALED_S)
+        await written(h, 3)  # which it does not have yet
+        await follower.catch_up()
+        assert follower.end_offset(1) == 5
+        assert follower.state.entries == h.state.entries[:5]
+        report = await check_log(bucket, CONFIG, CountingRng(), new_state=Recorder)
+        assert report.findings == []
+        target = ObjectSegmentStore(MemoryStore())
+        await copy_log(bucket, target, CONFIG, CountingRng())
+        copy = await Harness.open(target)
+        assert await payloads_of(copy) == payloads
+        assert copy.state.entries == h.state.entries[:5]
+        await copy.log.close()
+        await h.log.close()
+        await place.close()
+
+    in_virtual_time(main)
+
+
 def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
     async def main(root: Any) -> None:
         place = Place(root)
@@ -124,6 +153,9 @@ def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
         bucket.is_away = True
         await asyncio.sleep(SEALED_S + GONE_S)
         assert place.held_bytes() == held
+        tally = h.log.tally()
+        assert SEALED_S + GONE_S <= tally.upload_lag_s < SEALED_S + GONE_S + 1
+        assert tally.upload_lag_bytes == min(held)
         payloads += await written(h, 5, 100)  # what is acknowledged does not wait for the bucket
         await asyncio.sleep(SEALED_S + GONE_S)
         bucket.is_away = False
@@ -131,6 +163,7 @@ def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
         assert min(place.held_bytes()) > max(held)  # for readers that have begun
         await asyncio.sleep(SEALED_S + GONE_S)
         assert max(place.held_bytes()) == 0
+        assert h.log.tally().upload_lag_s == 0
         assert await payloads_of(h) == payloads
         assert await payloads_of(await in_bucket(bucket)) == payloads
         await h.crash()

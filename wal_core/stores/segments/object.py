@@ -30,15 +30,21 @@ _FOOTER_GUESS_BYTES = 256 * 1024
 class ObjectSegmentStore:
     """A SegmentStore over any ObjectStore."""
 
-    mode: Mode = "object"
     locks = False
     claims = False
     segment_is_one_object = False
     uploads = False
 
     def __init__(
-        self, objects: ObjectStore, *, room: Room | None = None, tally: StoreTally | None = None
+        self,
+        objects: ObjectStore,
+        *,
+        mode: Mode = "object",
+        room: Room | None = None,
+        tally: StoreTally | None = None,
     ) -> None:
+        """Of mode quorum: to look at what was uploaded, which is as much as the bucket knows."""
+        self.mode: Mode = mode
         self.objects = objects
         self.tally = tally or StoreTally()
         self.room = room or Room()
