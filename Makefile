@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos rounds milvus report-card damage lagging soak siege fuzz teeth fixture bench versus failover many scale lock wheel clean
+.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos rounds milvus report-card damage lagging soak siege fuzz teeth fixture bench bench-page versus failover many scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
@@ -31,6 +31,7 @@ help:
 	@echo "make three-logs  that suite with three data logs in every broker"
 	@echo "make buckets part of that suite against a local S3 server"
 	@echo "make bench   beside Apache Kafka and the device, ARGS='--rows small,open-loop --rounds 5'"
+	@echo "make bench-page  docs/speed.md and its pictures, from what that noted"
 	@echo "make versus  beside another checkout, OTHER=/path/to/it"
 	@echo "make failover  how long partitions are away when a node is killed, and when a log moves"
 	@echo "make many    what 1,000 topics of 10 partitions cost a cluster of three, ARGS='--topics 300'"
@@ -160,6 +161,10 @@ teeth: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench $(ARGS)
+
+# docs/speed.md and its pictures, from docs/speed/figures.json.
+bench-page: $(VENV)/.dev
+	$(BIN)/python -m compat_tests.bench.page
 
 # This checkout and another, in alternating rounds of one run.
 VERSUS_ROWS := small,batches-16k,batches-1m,librdkafka,consume-100b-librdkafka,consume-1k-librdkafka

@@ -7,6 +7,7 @@ which is part of the figure, and so what a request costs is told as well. `--row
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -45,11 +46,13 @@ def main() -> None:
             sys.exit(f"there is no row {name}; there are {', '.join(ROWS)}")
     if options.quick:
         options.rounds, options.warm_rounds, options.scale = 1, 0, QUICK_SCALE
-    made = f"{time.strftime('%Y-%m-%d')}, {commit()}"
+    made = f"{time.strftime('%Y-%m-%d')}, {commit()}, load {os.getloadavg()[0]:.1f} before"
     only = frozenset(options.sides.split(",")) - {""}
     plan = rounds.Plan(options.rounds, options.warm_rounds, only, made)
     worse = []
-    with Sides(options.folder, other=options.other, scale=options.scale, only=only) as sides:
+    with Sides(
+        options.folder, other=options.other, scale=options.scale, small=options.quick, only=only
+    ) as sides:
         for name in rows:
             result = rounds.run(ROWS[name], sides, plan)
             report.tell(result, ROWS[name].metrics)

@@ -35,7 +35,7 @@ class Result(NamedTuple):
     """The contender that the others are compared with, "" if there is none."""
     rounds: Rounds
     made: str
-    """When, and of which commit."""
+    """When, of which commit, and how much others had to do on the machine then."""
 
     def value(self, contender: str, metric: str) -> Spread | None:
         return spread(self.rounds.get(contender, {}).get(metric, ()))

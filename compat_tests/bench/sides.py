@@ -146,12 +146,15 @@ class Sides:
         *,
         other: Path | None = None,
         scale: float = 1.0,
+        small: bool = False,
         only: Container[str] = (),
     ) -> None:
-        """`other` is another checkout, for sides of that name; data go below `folder`. `scale` is
-        for all who measure: longer or shorter. `only` are those that are wanted; none: all."""
+        """`other` is another checkout, for sides of that name; data go below `folder`. For all who
+        measure: `scale` is longer or shorter, `small` is with less to measure, too. `only` are the
+        sides that are wanted; none: all."""
         self.scale = scale
         self.other = other
+        self._is_small = small
         self._only = only
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
         self._stack = ExitStack()
@@ -161,6 +164,10 @@ class Sides:
         if name not in self._started:
             self._started[name] = self._side(name)
         return self._started[name]
+
+    def sized(self, count: int) -> int:
+        """So many partitions, topics, blocks: not fewer in shorter measurements."""
+        return max(1, int(count * self.scale)) if self._is_small else count
 
     def named(self, *names: str) -> dict[str, Side]:
         """Those of them that are wanted, and gateways of the other checkout if there is one."""

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from compat_tests.bench import figures, report
+from compat_tests.bench import figures, page, report
 from compat_tests.bench.__main__ import ROOT, losses
 from compat_tests.bench.broker import gateway
 from compat_tests.bench.figures import Result
+from compat_tests.bench.goals import GOALS, Goal
 from compat_tests.bench.rounds import Measure, Plan, Row, run
 from compat_tests.bench.rows import ROWS
 from compat_tests.bench.sender import Load, Sent, send, sender
@@ -72,6 +73,25 @@ def test_percentiles_are_of_all_waits() -> None:
         *(1.0, 2.0, 2.0, 40.0, 80.0)
     ]
     assert found["requests_per_cpu_s"] == 10_000
+
+
+def test_the_page_and_its_pictures_are_of_the_figures() -> None:
+    results = figures.read(page.FOLDER / "figures.json")
+    written = page.PAGE.read_text(encoding="utf-8")
+    assert page.text(written, results) == written, "run make bench-page"
+    for name, drawn in page.pictures(results).items():
+        assert (page.FOLDER / name).read_text(encoding="utf-8") == drawn, "run make bench-page"
+        assert f"](speed/{name})" in written
+
+
+def test_goals_are_of_rows_and_metrics_that_are_there() -> None:
+    assert {goal.row for goal in GOALS} <= set(ROWS)
+    assert all(goal.metric in ROWS[goal.row].metrics for goal in GOALS)
+    goal = Goal("", "lone", "p50_ms", "file", "device", "at most", 1.5)
+    rounds = {"file": {"p50_ms": [1.0, 3.0, 3.0]}, "device": {"p50_ms": [1.0, 2.0, 1.0]}}
+    seen = goal.seen({"lone": Result("", "device", rounds, "")})
+    assert seen == (1.5, 1.0, 3.0)
+    assert goal.reached(seen) and not goal._replace(bound=1.4).reached(seen)
 
 
 @needs_sender

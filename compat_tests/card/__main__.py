@@ -39,13 +39,13 @@ def cell(of_client: Mapping[str, list[str]], tests: tuple[str, ...]) -> str:
     return PASSED if set(seen) == {"passed"} else FAILED
 
 
-def replaced(text: str, content: str) -> str:
-    """The page with another table between the marks."""
-    head, _, rest = text.partition(BEGIN)
-    _, mark, tail = rest.partition(END)
+def replaced(text: str, content: str, begin: str = BEGIN, end: str = END) -> str:
+    """A page with something else between its marks."""
+    head, _, rest = text.partition(begin)
+    _, mark, tail = rest.partition(end)
     if not mark:
-        raise ValueError(f"{PAGE.name} needs the marks {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{content}\n{END}{tail}"
+        raise ValueError(f"the page needs the marks {begin} and {end}")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
 
 
 def written(path: Path, outcomes: list[tuple[str, str, str]], versions: Mapping[str, str]) -> None:

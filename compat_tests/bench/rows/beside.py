@@ -31,7 +31,7 @@ Beside = Callable[[], AbstractContextManager[object]]
 def lagging(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """Acks beside a consumer of blocks of one record each."""
     side = sides.get("file")
-    count = max(100, int(LONE_BLOCKS_COUNT * sides.scale))
+    count = sides.sized(LONE_BLOCKS_COUNT)
     old = side.new_topic()
     fill(side, ACKS._replace(requests=count), old)
     load = ACKS._replace(seconds=ACKS.seconds * sides.scale)

@@ -31,7 +31,7 @@ def _spread(side: Side, topic: str, partitions: int, scale: float) -> dict[str, 
 def partitions(name: str, sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """The same requests to one partition, and in turn to each of many."""
     side = sides.get(name)
-    counts = sorted({max(1, int(count * sides.scale)) for count in COUNTS})
+    counts = sorted({sides.sized(count) for count in COUNTS})
     with ExitStack() as stack:
         topics = {count: stack.enter_context(side.topic(count)) for count in counts}
         yield {
@@ -45,7 +45,7 @@ def pauses(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """A process of its own a round: a gateway tells its pauses when it ends. Kafka's are those of
     its collector; its threads have no loop."""
     numbers = itertools.count()
-    topics = max(1, int(TOPICS_COUNT * sides.scale))
+    topics = sides.sized(TOPICS_COUNT)
 
     def of_gateway() -> dict[str, float]:
         number = next(numbers)

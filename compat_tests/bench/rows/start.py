@@ -41,7 +41,7 @@ def empty(sides: Sides) -> Iterator[Mapping[str, Measure]]:
 @contextmanager
 def behind_blocks(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """After a kill, behind so many blocks of one record each; noise is the shortest's."""
-    counts = sorted({max(1, int(count * sides.scale)) for count in BLOCKS_COUNTS})
+    counts = sorted({sides.sized(count) for count in BLOCKS_COUNTS})
     for count in counts:
         with sides.serve(f"file-{count}") as running:
             side = Side("file", running)

@@ -1,6 +1,7 @@
 """Shapes of a drawing, as SVG; sizes in pixels. Knows nothing of what is drawn."""
 
 import textwrap
+from collections.abc import Sequence
 from html import escape
 
 TEXT_PX = 13
@@ -29,6 +30,22 @@ class Svg:
             f'fill="{FILLS[shade]}" stroke="{LINE}"/>'
         )
         self._grow(y + height)
+
+    def bar(self, x: float, y: float, width: float, height: float, ink: str) -> None:
+        """A filled box without an edge."""
+        self._shapes.append(
+            f'<rect x="{x:.0f}" y="{y:.0f}" width="{max(width, 1):.0f}" height="{height:.0f}" '
+            f'fill="{ink}"/>'
+        )
+        self._grow(y + height)
+
+    def curve(self, points: Sequence[tuple[float, float]], ink: str) -> None:
+        """Straight from point to point, each of them marked."""
+        way = "L".join(f"{x:.0f} {y:.0f}" for x, y in points)
+        self._shapes.append(f'<path d="M{way}" stroke="{ink}" stroke-width="2"/>')
+        for x, y in points:
+            self._shapes.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{ink}"/>')
+            self._grow(y + 3)
 
     def patch(self, x: float, y: float, width: float, height: float) -> None:
         """White: what text lies on, where lines cross it."""
