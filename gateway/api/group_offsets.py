@@ -9,7 +9,9 @@ groups at once (KIP-709); v10: topics by id.
 
 Departures from Kafka: `require_stable` (OffsetFetch v7) changes nothing while there are no
 transactions; `commit_timestamp` (OffsetCommit v1) is ignored: an offset is as old as its commit.
-Version 0 of both means the group, too, not ZooKeeper.
+Version 0 of both means the group, too, not ZooKeeper. What is refused to a group is told of each
+partition, too, in OffsetFetch v2 to v7: aiokafka 0.14 looks there alone, and would take a
+coordinator that has moved for a group that has committed nothing, and begin again or leave out.
 """
 
 from __future__ import annotations
@@ -199,9 +201,7 @@ async def _fetch_group(
         some = asked[start : start + LOOKED_UP_AT_ONCE_COUNT]
         code, offsets = coordinator.fetch(group_id, some)
         if code is not ErrorCode.NONE:
-            if call.version >= FIRST_OFFSET_FETCH_WITH_GROUP_ERROR:
-                return OffsetFetchResponseGroup(group_id=group_id, error_code=code)
-            offsets = dict.fromkeys(some)
+            return _fetch_refused(group_id, [] if topics is None else asked, code, call)
         for (name, index), committed in offsets.items():
             known = None if _is_of_another(name, committed, call) else committed
             by_topic.setdefault(name, []).append(_fetched(index, known, code))
@@ -212,6 +212,24 @@ async def _fetch_group(
         if call.version < FIRST_WITH_TOPIC_IDS or ids[name] != ZERO_UUID
     ]
     return OffsetFetchResponseGroup(group_id=group_id, topics=found + unknown)
+
+
+def _fetch_refused(
+    group_id: str, asked: list[TopicPartition], code: ErrorCode, call: Call
+) -> OffsetFetchResponseGroup:
+    """Of the group and, where clients do not ask for many groups, of each partition as well."""
+    answer = OffsetFetchResponseGroup(group_id=group_id)
+    if call.version >= FIRST_OFFSET_FETCH_WITH_GROUP_ERROR:
+        answer.error_code = code
+    if call.version < FIRST_OFFSET_FETCH_WITH_BATCHES:
+        by_topic: dict[str, list[OffsetFetchResponsePartitions]] = {}
+        for name, index in asked:
+            by_topic.setdefault(name, []).append(_fetched(index, None, code))
+        answer.topics = [
+            OffsetFetchResponseTopics(name=name, partitions=partitions)
+            for name, partitions in by_topic.items()
+        ]
+    return answer
 
 
 async def _asked(

@@ -197,7 +197,9 @@ async def test_a_closed_coordinator_is_told_in_every_answer():
     for version in range(11):
         told = await fetch(broker, version, {"t": [0]})
         of_partition = {("t", 0): (-1, -1, "", E.NOT_COORDINATOR)}
-        assert told == ((E.NOT_COORDINATOR, {}) if version >= 2 else (0, of_partition))
+        group_code = E.NOT_COORDINATOR if version >= 2 else E.NONE
+        # Some clients look at the partitions alone, and would find nothing committed there.
+        assert told == (group_code, of_partition if version < 8 else {})
     assert codes_of(await broker.ask(commit_request({("t", 0): (9, "")}), 9)) == {
         ("t", 0): E.NOT_COORDINATOR
     }
