@@ -27,7 +27,7 @@ class Positions:
         )
         assert offset <= at, f"{self._who} has read {place} up to {at}, and goes on at {offset}"
         self._next[place] = max(at, offset + 1)
-        self._floor[place] = self.commits.get(place, 0)
+        self._floor[place] = min(self.commits.get(place, 0), offset + 1)
 
     def committed(self, places: Mapping[Place, int]) -> None:
         self.commits.update(places)
