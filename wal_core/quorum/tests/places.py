@@ -110,13 +110,51 @@ class Registered:
         return [Candidate(name) for name, wire in sorted(self.wires.items()) if wire.logstore]
 
 
+class Bucket(MemoryStore):
+    """A bucket that nobody reaches now and then."""
+
+    is_away = False
+
+    def check(self) -> None:
+        if self.is_away:
+            raise Unavailable("the bucket is away")
+
+    async def create(self, key: str, pieces: Any) -> None:
+        self.check()
+        await super().create(key, pieces)
+
+    async def get_range(self, key: str, start: int, length: int | None) -> Any:
+        self.check()
+        return await super().get_range(key, start, length)
+
+    async def list(self, prefix: str, start_after: str = "") -> Any:
+        self.check()
+        return await super().list(prefix, start_after)
+
+    async def size(self, key: str) -> int | None:
+        self.check()
+        return await super().size(key)
+
+    async def delete(self, *keys: str) -> None:
+        self.check()
+        await super().delete(*keys)
+
+
+async def copied(bucket: ObjectStore) -> ObjectStore:
+    """What the bucket holds at this moment, for whoever has nothing else."""
+    copy = MemoryStore()
+    for row in await bucket.list(""):
+        await copy.create(row.key, [bytes(await bucket.get_range(row.key, 0, None))])
+    return copy
+
+
 class Place:
     """A bucket and logstores in folders: what outlives whoever writes. `root` is a folder, real or
     simulated."""
 
     def __init__(self, root: Any, *, bytes_max: int = 1 << 30, seed: int = 0) -> None:
         self.root = root
-        self.bucket: ObjectStore = MemoryStore()
+        self.bucket: ObjectStore = Bucket()
         self.registered = Registered()
         self.weather = Weather(Random(seed))
         self._bytes_max = bytes_max

@@ -9,7 +9,8 @@ from typing import Any
 
 from wal_core import LogConfig, WalError
 from wal_core.quorum.store import QuorumSegmentStore
-from wal_core.quorum.tests.places import Place
+from wal_core.quorum.tests.places import Bucket, Place, copied
+from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.seeds import Random, SeededRng, stream
 from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import run
@@ -26,7 +27,9 @@ CONFIG = dataclasses.replace(
     gather_ms=1,
     gather_bytes=1,
     close_timeout_ms=60_000,
+    retry_max_ms=500,
 )
+UPLOADED_S = CONFIG.segment_age_max_ms / 1000 + 5
 
 
 class Story:
@@ -50,6 +53,7 @@ class Story:
         self.place.weather.lost_share = self.rng.choice((0.0, 0.02, 0.1))
         self.place.weather.again_share = self.rng.choice((0.0, 0.1))
         acts = [self._open, self._kill, self._cut, self._restart, self._wait, *[self._write] * 6]
+        acts.append(self._lose_bucket)
         if self._wipes:
             acts.append(self._wipe)
         await self._open()
@@ -107,6 +111,12 @@ class Story:
     async def _wait(self) -> None:
         await asyncio.sleep(self.rng.random() * 20)
 
+    async def _lose_bucket(self) -> None:
+        """For a while, or nobody has reached it since the last time."""
+        assert isinstance(self.place.bucket, Bucket)
+        self.place.bucket.is_away = not self.place.bucket.is_away
+        await asyncio.sleep(self.rng.random() * self.rng.choice((1, 30)))
+
     async def _wipe(self) -> None:
         """One disk, once."""
         if self._wipes:
@@ -119,6 +129,8 @@ class Story:
 
     async def _end(self) -> None:
         weather = self.place.weather
+        assert isinstance(self.place.bucket, Bucket)
+        self.place.bucket.is_away = False
         weather.late_s = weather.lost_share = weather.again_share = 0
         for name in NAMES:
             self.place.wire(name).is_cut = False
@@ -137,6 +149,10 @@ class Story:
             assert isinstance(last.store, QuorumSegmentStore)
             members = last.store._tails[0]._ensemble
             self.changed = {member.store for member in members} != {"A", "B", "C"}
+            await asyncio.sleep(UPLOADED_S)
+            alone = await Harness.open(ObjectSegmentStore(await copied(self.place.bucket)))
+            assert [payload for _, payload in await alone.read_all(1)] == [*found, b"more"]
+            assert alone.state.entries == last.state.entries
             await last.log.close()
         await asyncio.gather(*self._saying)
 
@@ -145,7 +161,9 @@ def play(seed: int, *, wipes: bool) -> Story:
     stories: list[Story] = []
 
     async def main(root: Any) -> None:
-        place = Place(root, seed=seed)
+        # Room for what is not finished, and little more.
+        bytes_max = stream(seed, "room").choice((5_000, 1 << 30))
+        place = Place(root, bytes_max=bytes_max, seed=seed)
         stories.append(Story(place, seed, wipes=wipes))
         await stories[0].run()
         await place.close()

@@ -11,7 +11,7 @@ import pytest
 
 from wal_core import Fenced, Follower, LogConfig, Unavailable, check_log
 from wal_core.copy import copy_log
-from wal_core.quorum.tests.places import Place
+from wal_core.quorum.tests.places import Place, copied
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.segments.object import ObjectSegmentStore
@@ -27,44 +27,6 @@ from wal_core.upkeep.garbage import UPLOADED_GRACE_MS
 CONFIG = dataclasses.replace(LogConfig.preset("quorum"), retry_max_ms=500)
 SEALED_S = CONFIG.segment_age_max_ms / 1000 + 1
 GONE_S = UPLOADED_GRACE_MS / 1000 + 1
-
-
-class Outage(MemoryStore):
-    """A bucket that nobody reaches now and then."""
-
-    is_away = False
-
-    def check(self) -> None:
-        if self.is_away:
-            raise Unavailable("the bucket is away")
-
-    async def create(self, key: str, pieces: Any) -> None:
-        self.check()
-        await super().create(key, pieces)
-
-    async def get_range(self, key: str, start: int, length: int | None) -> Any:
-        self.check()
-        return await super().get_range(key, start, length)
-
-    async def list(self, prefix: str, start_after: str = "") -> Any:
-        self.check()
-        return await super().list(prefix, start_after)
-
-    async def size(self, key: str) -> int | None:
-        self.check()
-        return await super().size(key)
-
-    async def delete(self, *keys: str) -> None:
-        self.check()
-        await super().delete(*keys)
-
-
-async def copied(bucket: ObjectStore) -> ObjectStore:
-    """What the bucket holds at this moment, for whoever has nothing else."""
-    copy = MemoryStore()
-    for row in await bucket.list(""):
-        await copy.create(row.key, [bytes(await bucket.get_range(row.key, 0, None))])
-    return copy
 
 
 async def in_bucket(bucket: ObjectStore) -> Harness:
@@ -145,7 +107,7 @@ def test_whoever_has_nothing_but_the_bucket_reads_a_whole_log() -> None:
 def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
     async def main(root: Any) -> None:
         place = Place(root)
-        place.bucket = bucket = Outage()
+        bucket = place.bucket
         await place.start("A", "B", "C")
         h = await opened(place)
         payloads = await written(h, 5, 100)
@@ -184,7 +146,7 @@ def test_an_outage_is_bridged_until_logstores_are_full_and_then_ends_by_itself()
 
     async def main(root: Any) -> None:
         place = Place(root, bytes_max=50_000)
-        place.bucket = bucket = Outage()
+        bucket = place.bucket
         await place.start("A", "B", "C")
         h = await opened(place, config)
         bucket.is_away = True
