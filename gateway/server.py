@@ -176,8 +176,10 @@ class Gateway:
                 await self.groups.close()
         await self.retention.stop()
         # One that ends may let others start, which were read and wait behind it.
-        while hub.tasks and (left_s := began_s + self._patience_s() - loop.time()) > 0:
-            await asyncio.wait(tuple(hub.tasks), timeout=min(left_s, FULL_DISK_PATIENCE_S))
+        while (running := hub.running()) and (
+            left_s := began_s + self._patience_s() - loop.time()
+        ) > 0:
+            await asyncio.wait(running, timeout=min(left_s, FULL_DISK_PATIENCE_S))
         for connection in tuple(hub.connections):
             connection.give_up()
         for task in tuple(hub.tasks):

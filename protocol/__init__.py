@@ -36,6 +36,7 @@ from protocol.record_batch import (
     validate_batch,
 )
 from protocol.record_check import RecordCheck, RecordRules, check_records, plain_records
+from protocol.small_produce import SmallProduce, read_small_produce, small_answer, small_batch
 
 __all__ = [
     "HEADER_BYTES",
@@ -54,6 +55,7 @@ __all__ = [
     "RecordRules",
     "Records",
     "RequestHeader",
+    "SmallProduce",
     "TooManyElements",
     "UnsupportedVersion",
     "Writer",
@@ -72,8 +74,11 @@ __all__ = [
     "message_classes",
     "plain_records",
     "read_header",
+    "read_small_produce",
     "set_log_append_time",
     "set_max_timestamp",
+    "small_answer",
+    "small_batch",
     "stamp",
     "validate_batch",
 ]

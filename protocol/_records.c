@@ -1,4 +1,4 @@
-/* The records of a batch, looked at one by one: the compiled help of record_check.py.
+/* The records of a batch, looked at one by one: the compiled help of record_check.py and small_produce.py.
  *
  * It only ever says how far records are sound and their times within what is allowed. The first one
  * it does not take is looked at by the Python code, which alone knows what to say about it: so there
@@ -12,6 +12,21 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
+
+/* Where the fields of a batch's header are: see batch_header.py. */
+enum {
+    LENGTH_AT = 8,
+    LENGTH_END = 12,
+    MAGIC_AT = 16,
+    MAGIC = 2,
+    ATTRIBUTES_AT = 21,
+    LAST_DELTA_AT = 23,
+    BASE_TIMESTAMP_AT = 27,
+    PRODUCER_AT = 43,
+    SEQUENCE_AT = 53,
+    COUNT_AT = 57,
+    HEADER_BYTES = 61
+};
 
 #define VARINT_BYTES_MAX 5
 #define VARLONG_BYTES_MAX 9 /* the longest that fits 63 bits; longer ones are left to Python */
@@ -139,8 +154,63 @@ static PyObject *sound(PyObject *module, PyObject *args)
     return Py_BuildValue("nnL", index, at, (long long)rules.greatest_ms);
 }
 
+static inline int64_t big_endian(const uint8_t *at, int bytes_count)
+{
+    uint64_t found = 0;
+    for (int i = 0; i < bytes_count; i++)
+        found = found << 8 | at[i];
+    return bytes_count == 4 ? (int32_t)found : (int64_t)found;
+}
+
+/* Whether the header is that of one plain batch of so many bytes; the number of its records then. */
+static int64_t records_count(const uint8_t *batch, Py_ssize_t bytes_count)
+{
+    if (bytes_count < HEADER_BYTES || batch[MAGIC_AT] != MAGIC ||
+        big_endian(batch + LENGTH_AT, 4) + LENGTH_END != bytes_count)
+        return 0;
+    if (batch[ATTRIBUTES_AT] | batch[ATTRIBUTES_AT + 1])
+        return 0;
+    int64_t count = big_endian(batch + COUNT_AT, 4);
+    int is_idempotent = big_endian(batch + PRODUCER_AT, 8) >= 0;
+    if (big_endian(batch + LAST_DELTA_AT, 4) != count - 1 ||
+        (is_idempotent && big_endian(batch + SEQUENCE_AT, 4) < 0))
+        return 0;
+    return count;
+}
+
+PyDoc_STRVAR(greatest_doc,
+"greatest(batch, least_ms, most_ms, needs_keys)\n\n"
+"The greatest time of the records of a batch that is not compressed, -1 where none has one; None\n"
+"if anything but its CRC is wrong about it, or out of the ordinary.");
+
+static PyObject *greatest(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer batch;
+    long long least_ms, most_ms;
+    int needs_keys;
+    if (!PyArg_ParseTuple(args, "y*LLp", &batch, &least_ms, &most_ms, &needs_keys))
+        return NULL;
+    const uint8_t *bytes = batch.buf;
+    int64_t count = records_count(bytes, batch.len), index = 0;
+    Rules rules = {0, least_ms, most_ms, -1, needs_keys};
+    int is_sound = count > 0;
+    if (is_sound) {
+        Cursor records = {bytes + HEADER_BYTES, bytes + batch.len};
+        rules.base_ms = big_endian(bytes + BASE_TIMESTAMP_AT, 8);
+        while (index < count && take_record(&records, index, &rules))
+            index++;
+        is_sound = index == count && records.at == records.end;
+    }
+    PyBuffer_Release(&batch);
+    if (!is_sound)
+        Py_RETURN_NONE;
+    return PyLong_FromLongLong(rules.greatest_ms);
+}
+
 static PyMethodDef methods[] = {
     {"sound", sound, METH_VARARGS, sound_doc},
+    {"greatest", greatest, METH_VARARGS, greatest_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,3 +10,6 @@ def sound(
     greatest_ms: int,
     /,
 ) -> tuple[int, int, int]: ...
+def greatest(
+    batch: bytes | bytearray | memoryview, least_ms: int, most_ms: int, needs_keys: bool, /
+) -> int | None: ...

@@ -14,7 +14,10 @@ PURE_ENV = "WOODPECKER_PURE_PYTHON"
 """Set to anything, it keeps compiled code from being used."""
 
 
-_PARTS = {"records of batches": "protocol._records"}
+_PARTS = {
+    "records of batches": "protocol._records",
+    "small produces": "protocol._produce",
+}
 
 
 def compiled_parts() -> dict[str, bool]:

@@ -23,6 +23,7 @@ from gateway.api import (
     offsets,
     partitions,
     produce,
+    produce_small,
     producers,
     quorum,
     records,
@@ -32,7 +33,7 @@ from gateway.api import (
 )
 from gateway.api.call import Call, CloseConnection, Services, error_code
 from gateway.api.fetch import fetch, fetch_error
-from gateway.api.row import Api, Operation, Permission, ReplyClass, Resource, always
+from gateway.api.row import Api, Begun, Operation, Permission, ReplyClass, Resource, always
 from gateway.broker.errors import BrokerError
 from gateway.groups.members import PROTOCOLS_MAX_COUNT
 from protocol import ApiKey, ErrorCode
@@ -41,6 +42,7 @@ from protocol.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVe
 __all__ = [
     "API_TABLE",
     "Api",
+    "Begun",
     "Call",
     "CloseConnection",
     "Operation",
@@ -75,18 +77,12 @@ async def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsRe
 
 
 def api_versions_error(request: ApiVersionsRequest, code: ErrorCode) -> ApiVersionsResponse:
-    """Kafka names only the range of ApiVersions itself, so that the client can ask again
-    (KIP-511).
-    """
+    """As Kafka: only the range of ApiVersions itself, to ask again by (KIP-511)."""
     if code is not ErrorCode.UNSUPPORTED_VERSION:
         return ApiVersionsResponse(error_code=code)
     own = API_TABLE[ApiKey.API_VERSIONS]
-    return ApiVersionsResponse(
-        error_code=code,
-        api_keys=[
-            ApiVersion(api_key=own.key, min_version=own.min_version, max_version=own.max_version)
-        ],
-    )
+    row = ApiVersion(api_key=own.key, min_version=own.min_version, max_version=own.max_version)
+    return ApiVersionsResponse(error_code=code, api_keys=[row])
 
 
 _READ_TOPIC = Permission(Operation.READ, Resource.TOPIC)
@@ -120,6 +116,7 @@ _ROWS = (
         brings_data=True,
         # Decoded on the loop, in the order of arrival; a partition has 61 bytes at least.
         elements_max_count=20_000,
+        at_once=produce_small.AT_ONCE,
     ),
     Api(
         K.FETCH,

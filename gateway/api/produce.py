@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from gateway.api.call import Call, CloseConnection, error_code, patience_s
 from gateway.api.leader_hints import LeaderHints
@@ -23,6 +23,7 @@ from gateway.broker.partition import Partition
 from gateway.broker.topic_rules import TopicRules
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
+from gateway.cluster.view import ClusterView
 from gateway.observe.logger import log_event
 from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, validate_batch
 from protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
@@ -66,10 +67,6 @@ class _Part:
         self.partition: Partition | None = None
         self.check: BatchCheck | None = None
 
-    @property
-    def has_failed(self) -> bool:
-        return self.answer.error_code != ErrorCode.NONE
-
 
 class _Appending:
     """One request's way through its partitions; one bad batch harms no other (I8)."""
@@ -83,11 +80,9 @@ class _Appending:
         ]
         self.waiting: Waiting = []
 
-    def _each(self) -> Iterator[_Part]:
-        for parts in self._parts:
-            for part in parts:
-                if not part.has_failed:
-                    yield part
+    def _each(self) -> list[_Part]:
+        """Those that have not failed."""
+        return [part for parts in self._parts for part in parts if not part.answer.error_code]
 
     def check_at_once(self) -> bool:
         """Whether all batches are checked, or failed, in the time that one step may take."""
@@ -189,29 +184,56 @@ class _Appending:
             self.waiting.append((answer, appended.confirmation))
 
     def response(self) -> ProduceResponse:
-        may_tell = self._call.version >= FIRST_VERSION_WITH_HINTS
-        hints = LeaderHints(self._call.broker.cluster, may_tell=may_tell)
-        for parts in self._parts:
-            for part in parts:
-                if part.answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
-                    _tell_leader(part, hints)
-        return ProduceResponse(
-            responses=self._responses(),
-            node_endpoints=[
-                NodeEndpoint(node_id=node.node_id, host=node.host, port=node.port, rack=node.rack)
-                for node in hints.nodes
-            ],
-        )
+        call = self._call
+        return _response(call.broker.cluster, call.version, self._request.topic_data, self._parts)
 
-    def _responses(self) -> list[TopicProduceResponse]:
-        return [
-            TopicProduceResponse(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partition_responses=[part.answer for part in parts],
-            )
-            for topic, parts in zip(self._request.topic_data, self._parts, strict=True)
-        ]
+
+def _response(
+    cluster: ClusterView,
+    version: int,
+    topics: Sequence[TopicProduceData],
+    parts_of: Sequence[Sequence[_Part]],
+) -> ProduceResponse:
+    elsewhere = [
+        part
+        for parts in parts_of
+        for part in parts
+        if part.answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    ]
+    responses = [
+        TopicProduceResponse(
+            name=topic.name,
+            topic_id=topic.topic_id,
+            partition_responses=[part.answer for part in parts],
+        )
+        for topic, parts in zip(topics, parts_of, strict=True)
+    ]
+    leaders = _leaders(cluster, version, elsewhere) if elsewhere else []
+    return ProduceResponse(responses=responses, node_endpoints=leaders)
+
+
+def _leaders(cluster: ClusterView, version: int, parts: Sequence[_Part]) -> list[NodeEndpoint]:
+    hints = LeaderHints(cluster, may_tell=version >= FIRST_VERSION_WITH_HINTS)
+    for part in parts:
+        _tell_leader(part, hints)
+    return [
+        NodeEndpoint(node_id=node.node_id, host=node.host, port=node.port, rack=node.rack)
+        for node in hints.nodes
+    ]
+
+
+def refused(
+    cluster: ClusterView,
+    version: int,
+    topic: TopicProduceData,
+    partition: Partition,
+    error: BaseException,
+) -> ProduceResponse:
+    """The answer to a request with one batch, for `partition`, that was not stored."""
+    part = _Part(topic, topic.partition_data[0])
+    part.partition = partition
+    _fail(part.answer, error)
+    return _response(cluster, version, [topic], [[part]])
 
 
 def _tell_leader(part: _Part, hints: LeaderHints) -> None:
@@ -291,8 +313,12 @@ def _check(topic: TopicRules, header: BatchHeader, version: int) -> None:
 
 
 def _patience_s(request: ProduceRequest) -> float:
-    timeout_ms = request.timeout_ms
-    return patience_s(max(timeout_ms, ACKS_ONE_PATIENCE_MS) if request.acks == 1 else timeout_ms)
+    return patience_of(request.acks, request.timeout_ms)
+
+
+def patience_of(acks: int, timeout_ms: int) -> float:
+    """How long, in seconds, a request waits for its batches to be durable."""
+    return patience_s(max(timeout_ms, ACKS_ONE_PATIENCE_MS) if acks == 1 else timeout_ms)
 
 
 async def _confirm(waiting: Waiting, timeout_s: float) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from protocol import ApiKey, ErrorCode, Message
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.api.call import Call
+    from gateway.broker.broker import Broker
+    from protocol import Buffer
 
 REQUEST_ELEMENTS_MAX_COUNT = 100_000
 """Ten times the partitions that a gateway has by default. Decoding as many takes 0.13 s."""
@@ -53,6 +57,35 @@ class Permission(NamedTuple):
     resource: Resource
 
 
+class Begun(Protocol):
+    """What an API has begun at once; there is nothing left to do but to wait and to answer."""
+
+    error: Exception | None
+    """Why it was refused. Without one there is something to wait for."""
+    confirmation: asyncio.Future[None] | None
+
+    @property
+    def patience_s(self) -> float:
+        """How long its answer is waited for."""
+        ...
+
+    def answer(self) -> bytes:
+        """The whole frame, once it is confirmed."""
+        ...
+
+    def refusal(self, error: BaseException) -> tuple[Message, Sequence[Buffer]]:
+        """The answer instead, if that fails or takes too long; and its frame."""
+        ...
+
+
+class AtOnce(NamedTuple):
+    """How the most common requests of an API are begun in the step that they arrive in, without a
+    task. Both say None of all others."""
+
+    read: Callable[[memoryview], Any]
+    begin: Callable[[Any, memoryview, Broker], Begun | None]
+
+
 def always(request: Message) -> bool:
     """Whatever it asks for."""
     return True
@@ -89,6 +122,7 @@ class Api:
     of_controller: Callable[[Any], bool] | None = None
     # True: it tells what a log's owner alone can tell: who may have lost logs looks first.
     of_owner: bool = False
+    at_once: AtOnce | None = None
     # About how many elements the answer to a request will have, where that does not go by its size.
     weigh: Callable[[Any, Call], int] | None = None
 

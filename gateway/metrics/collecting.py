@@ -63,7 +63,7 @@ def _requests(sources: Sources) -> Iterator[Sample]:
         for code, count in counts.errors.items():
             labels = (api, ErrorCode(code).name)
             yield Sample("woodpecker_request_errors_total", count, labels)
-    yield Sample("woodpecker_requests_in_flight", len(hub.tasks))
+    yield Sample("woodpecker_requests_in_flight", hub.in_flight_count)
     yield Sample("woodpecker_connections", len(hub.connections))
     yield Sample("woodpecker_connections_limit", hub.connections_max_count)
     yield Sample("woodpecker_connections_opened_total", hub.counts.connections_opened)

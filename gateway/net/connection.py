@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SENT_TOGETHER_COUNT = 256
+"""Small replies, in one system call."""
+
 
 class Connection(asyncio.BufferedProtocol):
     """See the module. One instance per socket."""
@@ -56,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._client_host = ""
         self._turns = Turns()
         self._produces = OrderLine()
+        self._unbegun_count = 0  # requests whose tasks have not taken their first step
         self._lookups = hub.services.lookups.share()
         self._share = ReplyShare(hub.replies, self.unsent_bytes, self._let_go)
 
@@ -161,6 +165,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start_waiting(self) -> None:
         while self._may_start and (request := self._line.next_to_start()) is not None:
+            if request.small is not None and self._begin_at_once(request):
+                continue
+            request.parse_all()
             if request.brings_data and self._hub.services.broker.quotas.is_any:
                 # Before what was sent behind it begins, which would not have been read.
                 charge_records(request, self._hub.services.broker.quotas)
@@ -169,7 +176,51 @@ class Connection(asyncio.BufferedProtocol):
             # appends.
             task = asyncio.get_running_loop().create_task(self._serve(request))
             request.task = task
+            self._unbegun_count += 1
             self._hub.started(task)
+
+    def _begin_at_once(self, request: PendingRequest) -> bool:
+        """False, and nothing has changed: it takes a task."""
+        hub = self._hub
+        broker = hub.services.broker
+        # Nothing that came before it, and has to begin before it, may still have to.
+        if self._unbegun_count or not self._produces.is_free or broker.quotas.is_any:
+            return False
+        api, frame = request.api, request.frame
+        assert api is not None and api.at_once is not None and frame is not None
+        begun = api.at_once.begin(request.small, frame, broker)
+        if begun is None:
+            return False
+        request.frame = None
+        request.begun = begun
+        if begun.error is not None:
+            asyncio.get_running_loop().call_soon(self._refuse, request, begun.error)
+        else:
+            assert begun.confirmation is not None
+            hub.acknowledgements.wait(begun.confirmation, self, request, begun.patience_s)
+        return True
+
+    def _refuse(self, request: PendingRequest, error: Exception) -> None:
+        if request.is_waiting:
+            self.acknowledged(request, error)
+            self.go_on()
+
+    def acknowledged(self, request: PendingRequest, error: BaseException | None) -> None:
+        """See Asker."""
+        begun, api = request.begun, request.api
+        assert begun is not None and api is not None
+        if error is None:
+            self._done(request, (begun.answer(),), None)
+            return
+        response, reply = begun.refusal(error)
+        self._hub.counts.answered(api, response)
+        self._done(request, reply, None)
+
+    def go_on(self) -> None:
+        """See Asker."""
+        self._reply()
+        self._start_waiting()
+        self._intake.resume_if_room()
 
     def _throttle(self, request: PendingRequest) -> None:
         """Its client has used more than its quota, if it has."""
@@ -178,6 +229,7 @@ class Connection(asyncio.BufferedProtocol):
             self._mute.begin(request.throttle_s, self._start_waiting)
 
     async def _serve(self, request: PendingRequest) -> None:
+        self._unbegun_count -= 1
         reply: Sequence[Buffer] = ()
         close_reason: str | None = "a request was given up"
         try:
@@ -195,45 +247,64 @@ class Connection(asyncio.BufferedProtocol):
             log_event(logger, logging.ERROR, "request failed", error=error)
             close_reason = "its answer could not be made"
         finally:
-            self._served(request, reply, close_reason)
+            self._done(request, reply, close_reason)
+            self.go_on()
 
-    def _served(
+    def _done(
         self, request: PendingRequest, reply: Sequence[Buffer], close_reason: str | None
     ) -> None:
-        request.task = None  # which knows the request: neither may keep the other
+        # Those know the request: neither may keep the other.
+        request.task = request.begun = None
         reply_bytes = sum(map(len, reply))
         self._hub.counts.served(request.api, request.size_bytes, reply_bytes, request.arrived_s)
         self._line.done(request, reply, reply_bytes, close_reason)
         if self._line.is_ending:
             self._intake.pause_if_full()
-        request.room.done(reply_bytes)
+        leaves_at_once = not self._writing_paused and self._line.is_first(request)
+        request.replied(reply_bytes, leaves_at_once=leaves_at_once)
         self._throttle(request)
         self._release(request)
-        self._reply()
-        self._start_waiting()
-        self._intake.resume_if_room()
 
     # Replies
 
     def _reply(self) -> None:
-        """Send what is ready at the head of the line."""
+        """Send what is ready at the head of the line, small replies together."""
         transport = self._transport
         assert transport is not None
+        leaving: list[PendingRequest] = []
         while not self._writing_paused and (request := self._line.next_to_leave()) is not None:
+            if request.reply and request.close_reason is None:
+                leaving.append(request)
+                if len(request.reply) == 1 and len(leaving) < SENT_TOGETHER_COUNT:
+                    continue
+            self._send(leaving)
+            leaving = []
             if request.close_reason is not None:
                 self._close(request.close_reason)
-            # A closed transport drops what it is given, but some versions of asyncio first register
-            # its dead descriptor again (gh-136234): so ask.
-            elif request.reply and not transport.is_closing():
-                transport.writelines(request.reply)
-                request.room.sent(transport.get_write_buffer_size())
-            request.room.close()
-            if request.size_bytes:  # it was never served
-                self._release(request)
+            self._left(request)
+        self._send(leaving)
         if not self._line:
             self._hub.idle_watch.used(self)
             if self._line.is_ending:
                 transport.close()
+
+    def _send(self, requests: Sequence[PendingRequest]) -> None:
+        transport = self._transport
+        assert transport is not None
+        # A closed transport drops what it is given, but some versions of asyncio first register its
+        # dead descriptor again (gh-136234): so ask.
+        if requests and not transport.is_closing():
+            transport.writelines([piece for request in requests for piece in request.reply or ()])
+            unsent_bytes = transport.get_write_buffer_size()
+            for request in requests:
+                request.sent(unsent_bytes)
+        for request in requests:
+            self._left(request)
+
+    def _left(self, request: PendingRequest) -> None:
+        request.has_left()
+        if request.size_bytes:  # it was never served
+            self._release(request)
 
     def _release(self, request: PendingRequest) -> None:
         """Give back the request's bytes: it is done, though perhaps not yet answered.
@@ -314,7 +385,10 @@ class Connection(asyncio.BufferedProtocol):
     def give_up(self) -> None:
         """Whatever is not done now is not answered: the time for it is over."""
         for request in self._line.give_up("the gateway stops"):
-            request.cancel()
+            if request.is_waiting:
+                self._done(request, (), "the gateway stops")
+            else:
+                request.cancel()
         self._reply()
 
     def abort(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.net import heap
+from gateway.net.acknowledgements import Acknowledgements
 from gateway.net.buffers import BlockPool, ByteBudget
 from gateway.net.bulk_gate import BulkGate
 from gateway.net.closings import Closings
@@ -18,6 +19,7 @@ from gateway.net.request_counts import RequestCounts
 
 if TYPE_CHECKING:
     from gateway.api import Services
+    from gateway.net.pending_request import PendingRequest
 
 
 BULK_SHARE = 8
@@ -79,6 +81,7 @@ class Hub:
         self.connections: dict[Client, None] = {}
         # Every request that runs, also of connections that are gone: awaited by the server's stop.
         self.tasks: dict[asyncio.Task[None], None] = {}
+        self.acknowledgements: Acknowledgements[PendingRequest] = Acknowledgements()
         self.stopping = False
         self._all_gone: asyncio.Event | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
@@ -92,6 +95,15 @@ class Hub:
         """Own the task of a request until it is done."""
         self.tasks[task] = None
         task.add_done_callback(self.tasks.pop)
+
+    @property
+    def in_flight_count(self) -> int:
+        """Requests that run."""
+        return len(self.tasks) + self.acknowledgements.waiting_count
+
+    def running(self) -> list[asyncio.Future[None]]:
+        """What those wait for that run; empty: none does."""
+        return [*self.tasks, *self.acknowledgements.pending()]
 
     def gone(self, connection: Client) -> None:
         self.connections.pop(connection, None)

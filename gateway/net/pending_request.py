@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gateway.api import API_TABLE, Api, ReplyClass
+from gateway.api import API_TABLE, Api, Begun, ReplyClass
 from gateway.fairness.reply_share import ReplyRoom
 from gateway.net.request_line import Place
 from protocol import RequestHeader, decode_request_header
@@ -14,6 +14,8 @@ from protocol import RequestHeader, decode_request_header
 if TYPE_CHECKING:
     from gateway.fairness.reply_share import ReplyShare
 
+KEY_BYTES = 2
+SMALL_REPLY_BYTES = 64 * 1024
 # Stands in for the header of a request that could not be read; its connection is closing.
 _NO_HEADER = RequestHeader(-1, -1, 0, None)
 
@@ -21,41 +23,77 @@ _NO_HEADER = RequestHeader(-1, -1, 0, None)
 class PendingRequest(Place):
     """A request between its arrival and its reply."""
 
-    __slots__ = (
-        "api",
-        "arrived_s",
-        "at",
-        "frame",
-        "header",
-        "is_parking",
-        "is_queued",
-        "room",
-        "task",
-        "throttle_s",
-    )
+    # What most of them never have is the class's: an object for each of ten thousand a second is
+    # made of as little as possible.
+    header = _NO_HEADER
+    at = 0
+    api: Api | None = None
+    small: Any = None
+    """What its API has read of it to begin it at once, if it can be."""
+    begun: Begun | None = None
+    """Begun at once, and waiting for nothing but its confirmation."""
+    task: asyncio.Task[None] | None = None
+    is_parking = False
+    is_queued = False
+    """It waits among large ones and has not begun."""
+    throttle_s = 0.0
+    """So long nothing more of the connection is read."""
+    _room: ReplyRoom | None = None
 
     def __init__(self, frame: memoryview, share: ReplyShare) -> None:
         super().__init__(len(frame))
         self.frame: memoryview | None = frame
-        self.header = _NO_HEADER
-        self.at = 0
         self.arrived_s = perf_counter()
-        self.api: Api | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.room = ReplyRoom(share)
-        self.is_parking = False
-        self.throttle_s = 0.0  # so long nothing more of the connection is read
-        self.is_queued = False  # it waits among large ones and has not begun
+        self._share = share
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.begun is not None
+
+    @property
+    def room(self) -> ReplyRoom:
+        """For its reply."""
+        if self._room is None:
+            self._room = ReplyRoom(self._share)
+        return self._room
 
     def parse_header(self) -> None:
+        """As much of it as is needed. Raises DecodeError."""
         assert self.frame is not None
-        self.header, self.at = decode_request_header(self.frame)
-        self.api = api = API_TABLE.get(self.header.api_key)
+        self.api = api = API_TABLE.get(int.from_bytes(self.frame[:KEY_BYTES]))
         if api is not None:
             self.is_pipelined = api.pipelined
             self.brings_data = api.brings_data
             self.reads_data = api.reply is ReplyClass.DATA
             self.is_parking = api.parks
+            if api.at_once is not None:
+                self.small = api.at_once.read(self.frame)
+        if self.small is None:
+            self.parse_all()
+
+    def parse_all(self) -> None:
+        """The rest of the header; what is begun at once has no need of it. Raises DecodeError."""
+        if self.header is _NO_HEADER:
+            assert self.frame is not None
+            self.header, self.at = decode_request_header(self.frame)
+
+    def sent(self, unsent_bytes: int) -> None:
+        """Its reply was handed to a transport that has not sent so much of what it has."""
+        if unsent_bytes and self._room is None:
+            assert self.reply is not None
+            self.room.done(sum(map(len, self.reply)))
+        if self._room is not None:
+            self._room.sent(unsent_bytes)
+
+    def has_left(self) -> None:
+        """Its reply is sent, or never will be."""
+        if self._room is not None:
+            self._room.close()
+
+    def replied(self, reply_bytes: int, *, leaves_at_once: bool) -> None:
+        """Its reply is whole. What leaves in the same step takes no room, if it is small."""
+        if self._room is not None or not leaves_at_once or reply_bytes > SMALL_REPLY_BYTES:
+            self.room.done(reply_bytes)
 
     def cancel(self) -> None:
         """A task that is cancelled before its first step never runs, not even its end."""

@@ -29,16 +29,14 @@ HELD_BYTES_MAX = 1024 * 1024
 class Place:
     """Where a request stands. The line alone writes what it does not get here."""
 
-    __slots__ = (
-        "brings_data",
-        "close_reason",
-        "has_started",
-        "held_bytes",
-        "is_pipelined",
-        "reads_data",
-        "reply",
-        "size_bytes",
-    )
+    # As long as nobody says otherwise: most places are never more than this.
+    has_started = False
+    reply: Sequence[Buffer] | None = None
+    """Empty: done, and nothing to send."""
+    held_bytes = 0
+    """Of the reply, while it waits for an earlier one."""
+    close_reason: str | None = None
+    """Set: its reply is that the connection is closed."""
 
     def __init__(
         self,
@@ -52,10 +50,6 @@ class Place:
         self.is_pipelined = is_pipelined
         self.reads_data = reads_data
         self.brings_data = brings_data  # it is carried out though its client has gone
-        self.has_started = False
-        self.reply: Sequence[Buffer] | None = None  # empty: done, and nothing to send
-        self.held_bytes = 0  # of the reply, while it waits for an earlier one
-        self.close_reason: str | None = None  # set: its reply is that the connection is closed
 
 
 P = TypeVar("P", bound=Place)
@@ -156,6 +150,10 @@ class RequestLine(Generic[P]):
         return size_bytes
 
     # Out
+
+    def is_first(self, place: P) -> bool:
+        """Whether its reply leaves as soon as it is done."""
+        return bool(self._places) and self._places[0] is place
 
     def next_to_leave(self) -> P | None:
         """Takes the head out of the line if it is done; None: it is not, or there is none."""

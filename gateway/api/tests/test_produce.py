@@ -20,6 +20,8 @@ from protocol.messages.init_producer_id import InitProducerIdRequest
 from protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from wal_core.testing.faulty_object_store import Fault, Planned
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def _idempotent(sequence: int, *values: bytes, epoch: int = 0, pid: int = 7) -> bytearray:
     return batch_of(*values, producer_id=pid, producer_epoch=epoch, base_sequence=sequence)

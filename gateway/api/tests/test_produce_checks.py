@@ -38,6 +38,8 @@ HOUR_MS = 3_600_000
 MAX_TIMESTAMP = -3
 CODECS = pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def sealed(batch: bytearray) -> bytearray:
     """The batch with a checksum that fits what was changed in it."""

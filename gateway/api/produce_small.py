@@ -1,0 +1,120 @@
+"""Produce (0) of one small batch, in the step that it arrives in: no message, and no task.
+
+The rules are those of produce.py, which has every request that is not taken here, and all that is
+to be said about them. What is appended here is answered here, also when it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.api.produce import FIRST_VERSION_WITH_TOPIC_IDS, patience_of, refused
+from gateway.api.row import AtOnce
+from protocol import (
+    ApiKey,
+    BatchHeader,
+    Buffer,
+    SmallProduce,
+    encode_response,
+    read_small_produce,
+    set_max_timestamp,
+    small_answer,
+    small_batch,
+)
+from protocol.messages.produce import PartitionProduceData, ProduceResponse, TopicProduceData
+
+if TYPE_CHECKING:
+    from gateway.broker.broker import Broker
+    from gateway.broker.partition import Partition
+
+
+class Begun:
+    """A produce whose batch is appended, or was refused: then there is an error, and nothing to
+    wait for."""
+
+    __slots__ = (
+        "_base_offset",
+        "_broker",
+        "_log_start_offset",
+        "_partition",
+        "_said",
+        "_small",
+        "confirmation",
+        "error",
+    )
+
+    def __init__(self, small: SmallProduce, said: bytes, broker: Broker, partition: Partition):
+        self._small = small
+        self._said = said
+        self._broker = broker
+        self._partition = partition
+        self._base_offset = self._log_start_offset = -1
+        self.confirmation: asyncio.Future[None] | None = None
+        self.error: Exception | None = None
+
+    def append(self, batch: memoryview, header: BatchHeader) -> None:
+        broker, partition = self._broker, self._partition
+        try:
+            appended = partition.append(batch, header, broker.now_ms(), broker.steady_ms())
+        except Exception as error:
+            self.error = error
+            return
+        self._base_offset, self.confirmation, _ = appended
+        self._log_start_offset = partition.log_start_offset
+
+    @property
+    def patience_s(self) -> float:
+        _, _, acks, timeout_ms, *_ = self._small
+        return patience_of(acks, timeout_ms)
+
+    def answer(self) -> bytes:
+        """Once the batch is durable: the whole frame."""
+        version, correlation_id, *_ = self._small
+        return small_answer(
+            version, correlation_id, self._said, self._base_offset, self._log_start_offset
+        )
+
+    def refusal(self, error: BaseException) -> tuple[ProduceResponse, list[Buffer]]:
+        """Instead of it."""
+        version, correlation_id, _, _, named, index, *_ = self._small
+        topic = TopicProduceData(partition_data=[PartitionProduceData(index=index)])
+        if isinstance(named, bytes):
+            topic.topic_id = named
+        else:
+            topic.name = named
+        response = refused(self._broker.cluster, version, topic, self._partition, error)
+        return response, encode_response(ApiKey.PRODUCE, version, correlation_id, response)
+
+
+def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | None:
+    """None, and nothing has changed: it is for `produce`, to wait for something or to refuse it."""
+    version, _, _, _, named, index, said_at, said_end, records_at, records_end = small
+    topics = broker.topics
+    if version >= FIRST_VERSION_WITH_TOPIC_IDS:
+        topic = topics.with_id(named)  # type: ignore[arg-type]
+    else:
+        topic = topics.named(named)  # type: ignore[arg-type]
+    if topic is None or not topic.is_durable or topic.is_internal or topic.log_append_time:
+        return None
+    if not 0 <= index < len(topic.partitions):
+        return None
+    partition = topic.partitions[index]
+    batch = frame[records_at:records_end]
+    if not partition.is_served or partition.deleted or len(batch) > topic.message_bytes_max:
+        return None
+    sound = small_batch(batch, topic.record_rules(broker.now_ms()))
+    if sound is None:
+        return None
+    header, latest_ms = sound
+    if header.max_timestamp_ms != latest_ms:
+        header.max_timestamp_ms = latest_ms
+        set_max_timestamp(batch, latest_ms)
+    begun = Begun(small, bytes(frame[said_at:said_end]), broker, partition)
+    begun.append(batch, header)
+    if begun.confirmation is None and begun.error is None:
+        return None  # a repeat of what is durable
+    return begun
+
+
+AT_ONCE = AtOnce(read_small_produce, begin)

@@ -1,0 +1,3 @@
+from protocol.small_produce import SmallProduce
+
+def parts(frame: bytes | bytearray | memoryview, /) -> SmallProduce | None: ...
