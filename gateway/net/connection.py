@@ -147,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
             self._share.asked()
         if not request.brings_data:
             self._hub.budget.has_finished(request)  # it may be parked for minutes
-        self._hub.idle_watch.used(self)
+        # Busy from now on until its reply leaves, which is a sign of life.
         self._line.add(request)
         self._start_waiting()
 
@@ -294,7 +294,11 @@ class Connection(asyncio.BufferedProtocol):
         # A closed transport drops what it is given, but some versions of asyncio first register its
         # dead descriptor again (gh-136234): so ask.
         if requests and not transport.is_closing():
-            transport.writelines([piece for request in requests for piece in request.reply or ()])
+            pieces = [piece for request in requests for piece in request.reply or ()]
+            if len(pieces) == 1:
+                transport.write(pieces[0])
+            else:
+                transport.writelines(pieces)
             unsent_bytes = transport.get_write_buffer_size()
             for request in requests:
                 request.sent(unsent_bytes)

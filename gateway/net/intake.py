@@ -106,7 +106,8 @@ class Intake:
             budget.take(reader.large_bytes)  # the head of a large frame that has just begun
             self._frame.began(reader.announced_bytes)
         self.pause_if_full()
-        self._stall.watch()
+        if reader.is_inside_frame or self._is_held:
+            self._stall.watch()
 
     def hand_over(self, request: PendingRequest) -> None:
         """If it was our turn to finish a frame, it is now the request's to be done."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
@@ -260,8 +261,8 @@ class ThreadFileWriter:
         self._synced = synced or Written()
         self._way = way or GiveWay()
         self._staging = Staging()  # its pages cost nothing until they are written to
-        self._queue: deque[WriteJob | None] = deque()
-        self._ready = threading.Semaphore(0)
+        # In C: each block is handed over by it, and a semaphore in Python takes several locks.
+        self._queue: SimpleQueue[WriteJob | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def submit(self, job: WriteJob) -> None:
@@ -269,45 +270,45 @@ class ThreadFileWriter:
             self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
             self._thread.start()
         self._way.begin()
-        self._queue.append(job)
-        self._ready.release()
+        self._queue.put(job)
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
         if self._thread is not None:
-            self._queue.append(None)
-            self._ready.release()
+            self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
+        taken: deque[WriteJob | None] = deque()  # out of the queue, and not begun
         while True:
-            self._ready.acquire()
-            first = self._queue.popleft()
-            if first is None:
+            while not taken or not self._queue.empty():
+                taken.append(self._queue.get())
+            group = _group(taken)
+            if not group:
                 return
-            group = [first]
-            # Whatever else is queued for the same file shares the sync.
-            while (
-                self._queue
-                and (following := self._queue[0]) is not None
-                and following.file is first.file
-                and self._ready.acquire(blocking=False)
-            ):
-                self._queue.popleft()
-                group.append(following)
             # The loop's clock may count whole milliseconds: a sync is often shorter.
             began_s = time.perf_counter()
             error = write_group(self._ops, group, self._staging)
             took_s = time.perf_counter() - began_s
-            _call_soon(first.future.get_loop(), partial(self._back, group, error, took_s))
-            del first, group, error  # do not pin the last block's memory until the next one
+            _call_soon(group[0].future.get_loop(), partial(self._back, group, error, took_s))
+            del group, error  # do not pin the last block's memory until the next one
 
     def _back(self, jobs: Sequence[WriteJob], error: OSError | None, took_s: float) -> None:
         self._way.end(len(jobs))
         if error is None:
             self._synced.add(took_s, sum(len(piece) for job in jobs for piece in job.pieces))
         settle(jobs, error)
+
+
+def _group(taken: deque[WriteJob | None]) -> list[WriteJob]:
+    """The next one, and whatever else waits for the same file: they share the sync. Empty: the end
+    has come."""
+    group: list[WriteJob] = []
+    while taken and (job := taken[0]) is not None and (not group or job.file is group[0].file):
+        group.append(job)
+        taken.popleft()
+    return group
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
