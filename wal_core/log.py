@@ -50,6 +50,7 @@ class Log:
         self._store = store
         self._config = config
         self._contents = Contents(recovered.streams, recovered.chain)
+        self._streams = self._contents.streams
         self._closed = False
         self.term = tenure.term
         """Higher than that of every earlier writer; the gateway's leader epoch."""
@@ -306,18 +307,18 @@ class Log:
 
     def start_offset(self, stream_id: int) -> int:
         """The first offset that can be read; 0 for an unknown stream."""
-        stream = self._contents.live(stream_id)
-        return stream.start if stream else 0
+        stream = self._streams.get(stream_id)  # as `Contents.live`: readers ask very often
+        return 0 if stream is None or stream.dropped else stream.start
 
     def end_offset(self, stream_id: int) -> int:
         """The next offset to append at (exclusive end of what was assigned)."""
-        stream = self._contents.live(stream_id)
-        return stream.end if stream else 0
+        stream = self._streams.get(stream_id)  # as `Contents.live`: readers ask very often
+        return 0 if stream is None or stream.dropped else stream.end
 
     def confirmed_offset(self, stream_id: int) -> int:
         """Exclusive end of what is durable and readable: the high watermark."""
-        stream = self._contents.live(stream_id)
-        return stream.confirmed if stream else 0
+        stream = self._streams.get(stream_id)  # as `Contents.live`: readers ask very often
+        return 0 if stream is None or stream.dropped else stream.confirmed
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from gateway.api.fetch_turn import FetchTurn
 from gateway.api.leader_hints import LeaderHints
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import NO_EPOCH, Partition
-from gateway.broker.reading import Reading, Wanted
+from gateway.broker.reading import LOOKS_COUNT, Reading, Wanted
 from gateway.broker.waiting import Waiter
 from gateway.fairness.quotas import CONSUMED
 from gateway.fairness.slices import Slices
@@ -135,7 +135,7 @@ async def _prepare(
             else:
                 _fail(answer, code, partition, hints)
                 failed = True
-            if slices.is_over:
+            if len(answers) % LOOKS_COUNT == 0 and slices.is_over:
                 await slices.pause()
         topics.append(
             FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=answers)
@@ -186,16 +186,11 @@ def _diverged(answer: PartitionData, partition: Partition, asked: FetchPartition
 
 
 def _empty(index: int, isolation_level: int) -> PartitionData:
-    return PartitionData(
-        partition_index=index,
-        high_watermark=-1,
-        last_stable_offset=-1,
-        log_start_offset=-1,
-        # Null means "not asked for", an empty list "none were aborted".
-        aborted_transactions=[] if isolation_level == READ_COMMITTED else None,
-        preferred_read_replica=-1,
-        records=b"",  # zero bytes, never null: librdkafka calls null a parse failure
-    )
+    # By default there are zero bytes of records, not null, which librdkafka calls a parse failure.
+    answer = PartitionData(index, ErrorCode.NONE, -1)
+    if isolation_level == READ_COMMITTED:
+        answer.aborted_transactions = []  # none were aborted; null means "not asked for"
+    return answer
 
 
 def _fail(

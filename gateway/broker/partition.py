@@ -172,12 +172,14 @@ class Partition:
 
     @property
     def log_start_offset(self) -> int:
-        return self._attached.start_offset(self.stream_id)
+        assert self._log is not None  # as in `_attached`, one call less: fetches ask a lot
+        return self._log.start_offset(self.stream_id)
 
     @property
     def high_watermark(self) -> int:
         """One past the last durable record: all that is ever served."""
-        return self._attached.confirmed_offset(self.stream_id)
+        assert self._log is not None
+        return self._log.confirmed_offset(self.stream_id)
 
     def append(
         self, batch: memoryview, header: BatchHeader, now_ms: int, steady_ms: int
@@ -248,7 +250,8 @@ class Partition:
 
     def read_tail(self, offset: int, bytes_max: int) -> list[Entry] | None:
         """Durable batches from memory, the one that holds `offset` first; None: use `read`."""
-        return self._attached.read_tail(self.stream_id, offset, bytes_max)
+        assert self._log is not None
+        return self._log.read_tail(self.stream_id, offset, bytes_max)
 
     async def read(
         self, offset: int, bytes_max: int, bytes_enough: int | None = None

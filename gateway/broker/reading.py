@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wal_core import Entry
 
 JOINED_BYTES_MAX = 16 * 1024  # pieces that are smaller on average
+LOOKS_COUNT = 8  # partitions are looked at between two looks at the clock: a tenth of a millisecond
 WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
 
 
@@ -35,6 +36,7 @@ class Wanted:
     bytes_max: int
     records: Sequence[Buffer] = ()  # whole batches, one after another
     error: WalError | None = None
+    at_hand: list[Entry] | None = None  # what was in memory, while it is being read
 
 
 @dataclass(slots=True)
@@ -58,46 +60,73 @@ class Reading:
         if len(ready) > 1:
             ready.sort(key=lambda want: self.turns.rank(want.partition.number))
         for want in ready:
-            if self._is_over():
+            most_bytes = self._most_bytes()
+            if self.got_bytes and self._is_over(most_bytes):
                 self.is_cut = True
                 return
             if self.slices.is_over:
                 await self.slices.pause()
-            await self._read(want)
+                most_bytes = self._most_bytes()
+            if not self._read_at_hand(want, most_bytes):
+                await self._read(want, most_bytes)
 
     async def _ready(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Those that have records for the reader, or an error."""
         ready = []
-        for want in wanted:
+        for number, want in enumerate(wanted):
             partition = want.partition
             if partition.deleted or want.offset < partition.high_watermark:
                 ready.append(want)
-            if self.slices.is_over:
+            if number % LOOKS_COUNT == 0 and self.slices.is_over:
                 await self.slices.pause()
         return ready
 
-    def _is_over(self) -> bool:
-        if not self.got_bytes:
-            return False
+    def _most_bytes(self) -> int:
+        """What there is room for now."""
+        most_bytes = min(self.left_bytes, self.room.allowed_bytes)
+        return most_bytes if most_bytes > 0 else 0
+
+    def _is_over(self, most_bytes: int) -> bool:
         return (
-            min(self.left_bytes, self.room.allowed_bytes) <= 0
+            most_bytes <= 0
             or self.slices.spent_s > WORK_S_MAX
             or (self._waited and asyncio.get_running_loop().time() >= self.deadline_s)
         )
 
-    async def _read(self, want: Wanted) -> None:
-        most_bytes = max(0, min(self.left_bytes, self.room.allowed_bytes))
+    def _read_at_hand(self, want: Wanted, most_bytes: int) -> bool:
+        """Take what is in memory, if that does and there is room for it; most reads are so."""
         budget_bytes = max(0, min(want.bytes_max, most_bytes))
         try:
-            entries = await self._entries(want, budget_bytes)
+            entries = self._entries_at_hand(want, budget_bytes)
+        except WalError as error:
+            self._failed(want, error)
+            return True
+        if entries is None:
+            return False
+        size_bytes = _size_of(entries)
+        if size_bytes > budget_bytes:
+            want.at_hand = entries
+            return False
+        self._found(want, entries, size_bytes)
+        self.room.become(self.got_bytes)
+        return True
+
+    async def _read(self, want: Wanted, most_bytes: int) -> None:
+        budget_bytes = max(0, min(want.bytes_max, most_bytes))
+        try:
+            entries = want.at_hand
+            if entries is None:
+                entries = await self._stored(want, budget_bytes)
             size_bytes = _size_of(entries)
             if not self.got_bytes and size_bytes > most_bytes and not self.room.fits(size_bytes):
                 # Others need the memory: it is read again when there is room.
-                entries = []
+                entries = want.at_hand = None
                 if not await self.room.wait_for(size_bytes):
                     self.is_cut = True
                     return
-                entries = await self._entries(want, budget_bytes)
+                entries = self._entries_at_hand(want, budget_bytes)
+                if entries is None:
+                    entries = await self._stored(want, budget_bytes)
                 size_bytes = _size_of(entries)
             if not self.got_bytes or size_bytes <= budget_bytes:
                 self._found(want, entries, size_bytes)
@@ -106,11 +135,15 @@ class Reading:
             if size_bytes > most_bytes:
                 self.left_bytes = 0  # it is the first of the next reply
         except WalError as error:
-            want.partition.tell_damage(error)
-            want.error = error
-            self.has_failed = True
+            self._failed(want, error)
         finally:
+            want.at_hand = None
             self.room.become(self.got_bytes)
+
+    def _failed(self, want: Wanted, error: WalError) -> None:
+        want.partition.tell_damage(error)
+        want.error = error
+        self.has_failed = True
 
     def _found(self, want: Wanted, entries: Sequence[Entry], size_bytes: int) -> None:
         if entries:
@@ -119,28 +152,33 @@ class Reading:
             self.got_bytes += size_bytes
             self.left_bytes -= size_bytes
 
-    async def _entries(self, want: Wanted, bytes_max: int) -> list[Entry]:
-        """Whole batches from memory or, when they are older, from storage."""
+    def _entries_at_hand(self, want: Wanted, bytes_max: int) -> list[Entry] | None:
+        """Whole batches from memory; None if they are older, or too few."""
         partition = want.partition
         if partition.deleted:
             raise Truncated("the topic was deleted")
         if want.offset < partition.log_start_offset:
             raise Truncated("the records were deleted")  # while another partition was read
         entries = partition.read_tail(want.offset, bytes_max)
-        if entries is None or self._is_too_little(entries, partition.high_watermark):
-            self._waited = True
-            enough_bytes = max(0, self.enough_bytes - self.got_bytes)
-            with self.room.reserved(self.got_bytes + bytes_max):
-                entries = await partition.read(want.offset, bytes_max, enough_bytes)
-            self.slices.resume()
+        if entries and self._is_too_little(entries, partition):
+            return None
         return entries
 
-    def _is_too_little(self, entries: Sequence[Entry], end_offset: int) -> bool:
+    async def _stored(self, want: Wanted, bytes_max: int) -> list[Entry]:
+        """Whole batches from wherever they are."""
+        self._waited = True
+        enough_bytes = max(0, self.enough_bytes - self.got_bytes)
+        with self.room.reserved(self.got_bytes + bytes_max):
+            entries = await want.partition.read(want.offset, bytes_max, enough_bytes)
+        self.slices.resume()
+        return entries
+
+    def _is_too_little(self, entries: Sequence[Entry], partition: Partition) -> bool:
         """Whether there may be more, and it is needed."""
         return (
-            bool(entries)
-            and entries[-1].end_offset < end_offset
+            self.got_bytes < self.enough_bytes
             and self.got_bytes + _size_of(entries) < self.enough_bytes
+            and entries[-1].end_offset < partition.high_watermark
         )
 
 
@@ -164,4 +202,6 @@ def _records(entries: Sequence[Entry], size_bytes: int) -> list[Buffer]:
 
 
 def _size_of(entries: Sequence[Entry]) -> int:
-    return sum(len(entry.payload) for entry in entries)
+    if len(entries) == 1:
+        return len(entries[0].payload)
+    return sum([len(entry.payload) for entry in entries])

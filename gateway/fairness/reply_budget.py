@@ -36,7 +36,7 @@ class ReplyBudget:
 
     @property
     def free_bytes(self) -> int:
-        return max(0, self.limit_bytes - self.used_bytes)
+        return self.limit_bytes - self.used_bytes if self.used_bytes < self.limit_bytes else 0
 
     def fits(self, count_bytes: int) -> bool:
         """Whether as much again stays free beside it, for others. Alone anything may go."""

@@ -59,7 +59,7 @@ class ReplyShare:
     def allowed_bytes(self) -> int:
         """What a fetch may read now."""
         most_bytes = min(self._window_bytes, self.budget.free_bytes // SHARE_DIVISOR)
-        return max(0, most_bytes - self.held_bytes)
+        return most_bytes - self.held_bytes if most_bytes > self.held_bytes else 0
 
     def take(self, count_bytes: int) -> None:
         self.held_bytes += count_bytes

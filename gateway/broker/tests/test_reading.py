@@ -8,13 +8,14 @@ import asyncio
 
 import pytest
 
-from gateway.broker.reading import Reading, Wanted
+from gateway.broker.reading import LOOKS_COUNT, Reading, Wanted
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.reply_share import ReplyRoom, ReplyShare
 from gateway.fairness.slices import Slices
 from gateway.fairness.turns import Turns
 from gateway.tests.harness import World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
+from wal_core import Entry, Log
 
 PARTITIONS_COUNT = 8
 MIB = 1 << 20
@@ -95,3 +96,47 @@ async def test_an_error_is_that_of_its_partition() -> None:
     assert reading.has_failed
     assert [want.error is not None for want in wanted] == [False, True, False]
     assert [bool(want.records) for want in wanted] == [True, False, True]
+
+
+@virtual
+async def test_what_is_in_memory_is_asked_for_once_whether_it_fits_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    read_tail = Log.read_tail
+
+    def counted(log: Log, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
+        asked.append(stream_id)
+        return read_tail(log, stream_id, offset, bytes_max)
+
+    world = await _filled([1_000] * PARTITIONS_COUNT)
+    monkeypatch.setattr(Log, "read_tail", counted)
+    for left_bytes in (MIB, 3_500, 1):
+        asked.clear()
+        wanted = _wanted(world, *range(PARTITIONS_COUNT))
+        await _reading(left_bytes=left_bytes).fill(wanted)
+        got_count = sum(bool(want.records) for want in wanted)
+        assert got_count == {MIB: PARTITIONS_COUNT, 3_500: 3, 1: 1}[left_bytes]
+        # All that came, and the first that did not.
+        assert len(asked) == len(set(asked)) <= got_count + 1
+        assert all(want.at_hand is None for want in wanted if not want.records)
+
+
+@virtual
+async def test_the_clock_is_looked_at_once_for_several_partitions_that_have_nothing() -> None:
+    world, client = await started()
+    await client.create("t", partitions=10 * LOOKS_COUNT)
+    slices = _CountingSlices()
+    reading = _reading()
+    reading.slices = slices
+    await reading.fill(_wanted(world, *range(10 * LOOKS_COUNT)))
+    assert slices.looks_count == 10
+
+
+class _CountingSlices(Slices):
+    looks_count = 0
+
+    @property
+    def is_over(self) -> bool:
+        self.looks_count += 1
+        return super().is_over
