@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+from collections import Counter
 
 import pytest
 
@@ -12,12 +13,14 @@ from wal_core import Budgets, Corrupt, LogConfig, MemoryStore, open_store
 from wal_core.format.chain import Completed, Link
 from wal_core.read import stored_blocks
 from wal_core.read.stored_blocks import StoredBlocks, Turn
-from wal_core.stores.stretches import stretches_around
+from wal_core.state.tables import place_of
+from wal_core.stores.stretches import Stretch, read_entries, stretches_around
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
 
 CONFIG = dataclasses.replace(LogConfig.preset("object"), gather_ms=0)
+FILE_CONFIG = LogConfig.preset("file")
 COUNT = 24
 
 
@@ -109,5 +112,60 @@ def test_of_a_finished_segment_each_stretch_is_looked_for_once(monkeypatch):
         gc.collect()
         assert not blocks._found
         await blocks.close()
+
+    run(main)
+
+
+async def test_a_damaged_stretch_of_a_finished_segment_is_read_once(tmp_path, monkeypatch):
+    store = await open_store(str(tmp_path), "file")
+    first = await Harness.open(store, FILE_CONFIG)
+    for n in range(COUNT):
+        await first.add(0, b"%02d" % n)
+    active = first.log._contents.active
+    assert active is not None
+    at = place_of(store, 0, active, 3)
+    await first.log.close()
+    path = tmp_path / at.key
+    whole = bytearray(path.read_bytes())
+    whole[at.position + (at.length or 0) - 1] ^= 1
+    path.write_bytes(whole)
+    h = await Harness.open(store, FILE_CONFIG)
+    view = await h.log._reader.view(_link(h, active.segment))
+    loads: Counter[Stretch] = Counter()
+
+    def counted(objects, stretch):
+        loads[stretch] += 1
+        return read_entries(objects, stretch)
+
+    monkeypatch.setattr(stored_blocks, "read_entries", counted)
+    blocks = StoredBlocks(store, FILE_CONFIG, Budgets(FILE_CONFIG))
+    for _ in range(3):
+        for number in (0, 5, 9):
+            assert await blocks.around(view, view.runs(0), number, Turn.THIS_ONE, wait=True)
+    assert max(stretch.block_count for stretch in loads) > 8
+    assert set(loads.values()) == {1}
+    await blocks.close()
+    await h.log.close()
+    await store.close()
+
+
+def test_what_is_remembered_of_tables_is_bounded(monkeypatch):
+    async def main() -> None:
+        monkeypatch.setattr(stored_blocks, "_FOUND_MAX_COUNT", 5)
+        store = await open_store("", "object", objects=MemoryStore())
+        first = await Harness.open(store, CONFIG)
+        for n in range(COUNT):
+            await first.add(0, b"%02d" % n)
+        active = first.log._contents.active
+        assert active is not None
+        await first.log.close()
+        h = await Harness.open(store, CONFIG)
+        view = await h.log._reader.view(_link(h, active.segment))
+        blocks = StoredBlocks(store, CONFIG, Budgets(CONFIG))
+        for at in range(COUNT):
+            assert await blocks.around(view, view.runs(0), at, Turn.GO_ON, wait=True) is not None
+            assert sum(map(len, blocks._found.values())) <= 5
+        await blocks.close()
+        await h.log.close()
 
     run(main)
