@@ -275,8 +275,7 @@ class OwnedTail:
     async def _look_for_spare(self) -> None:
         lanes = self._lanes_of(self._ensemble)
         absent = [lane for lane in lanes if self._is_missed(lane)]
-        ready = [m for lane in absent if (m := self._spares.get(lane.member)) and self._is_up(m)]
-        if not absent or ready:
+        if not absent or any(self._replacing(self._ensemble, lane.member) for lane in absent):
             return
         lane = absent[0]
         rows = list(self._logstores.candidates())
@@ -305,8 +304,8 @@ class OwnedTail:
     def _next_ensemble(self, part: Part) -> Ensemble:
         """The same, but for one that is away and whose place a spare can take."""
         for member in part.ensemble:
-            spare = self._spares.get(member)
-            if spare is not None and not self._is_up(member) and self._is_up(spare):
+            spare = self._replacing(part.ensemble, member)
+            if spare is not None and not self._is_up(member):
                 _logger.warning(
                     "logstore %s takes the place of %s in log %d",
                     spare.store,
@@ -315,6 +314,15 @@ class OwnedTail:
                 )
                 return tuple(spare if other == member else other for other in part.ensemble)
         return part.ensemble
+
+    def _replacing(self, ensemble: Ensemble, member: Member) -> Member | None:
+        """Who can take the place of a member. Not who has another's already, whose spare it was,
+        too: a log is kept by three."""
+        spare = self._spares.get(member)
+        others = {other.store for other in ensemble if other != member}
+        if spare is None or spare.store in others or not self._is_up(spare):
+            return None
+        return spare
 
     def _begin_lane(self, member: Member) -> None:
         if member not in self._lanes:
