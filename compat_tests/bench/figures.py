@@ -6,6 +6,7 @@ A metric's name ends in its unit. Of rates (`..._per_s`) more is better, of all 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ Rounds = dict[str, dict[str, list[float]]]
 """Of a row: contender, metric, a value each round."""
 AGAIN = " again"
 """Behind the name of the contender that is measured twice a round: the noise."""
+
+
+_NUMBERS = re.compile(r"\[[-+\d.e,\s]+\]")
 
 
 class Spread(NamedTuple):
@@ -71,14 +75,7 @@ def write(path: Path, rows: Mapping[str, Result]) -> None:
 
 def _short_lists(text: str) -> str:
     """Lists of numbers in one line each."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        within = bool(lines) and lines[-1].rstrip().endswith(("[", ",")) and "[" in lines[-1]
-        if within and "]" not in lines[-1]:
-            lines[-1] += line.strip() + (" " if line.endswith(",") else "")
-        else:
-            lines.append(line)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 
 
 def rounded(value: float) -> float:
