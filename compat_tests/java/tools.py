@@ -31,6 +31,7 @@ QUORUM = _TOOLS + "MetadataQuorumCommand"
 CLUSTER = _TOOLS + "ClusterTool"
 VERSIONS = _TOOLS + "BrokerApiVersionsCommand"
 ACLS = _TOOLS + "AclCommand"
+METRICS = _TOOLS + "ClientMetricsCommand"
 # Where Kafka 3.9 has them.
 _OF_39 = {
     PRODUCE: "kafka.tools.ConsoleProducer",
@@ -271,6 +272,9 @@ def _of_configs(topic: str) -> Iterator[Step]:
     )
     user = ("--entity-type", "users", "--entity-name", "u", "--entity-type", "clients",
             "--entity-name", "c")  # fmt: skip
+    # On its way to their quotas it looks for the users' passwords.
+    yield step("describe a user", "--describe", "--entity-type", "users", "--entity-name", topic)
+    yield step("describe all users", "--describe", "--entity-type", "users")
     yield step("describe no quota", "--describe", *user)
     yield step("set a quota", "--alter", *user, "--add-config", "producer_byte_rate=1000000")
     yield step("describe the quota", "--describe", *user)
@@ -300,6 +304,8 @@ def _of_brokers(topic: str, folder: Path) -> Iterator[Step]:
     yield Step("reassign", REASSIGN, ("--reassignment-json-file", str(plan), "--execute"))
     yield Step("verify reassignment", REASSIGN, ("--reassignment-json-file", str(plan), "--verify"))
     yield Step("transactions", TRANSACTIONS, ("list",), status_only=True)
+    yield Step("hanging transactions", TRANSACTIONS, ("find-hanging", "--broker-id", "1"))
+    yield Step("metrics that clients push", METRICS, ("--list",))
     producers = ("describe-producers", "--topic", topic, "--partition", "0")
     yield Step("producers", TRANSACTIONS, producers, status_only=True)
     yield Step("quorum status", QUORUM, ("describe", "--status"), status_only=True)

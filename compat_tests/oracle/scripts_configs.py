@@ -218,3 +218,16 @@ def look_at_levels(side: Side) -> None:
         describe(side, broker, "no.such.logger", kind=LOGGER)
         given = resource(broker, {"name": "root", "value": "WARN"}, kind=LOGGER)
         side.ask("AlterConfigs", ALTER, resources=[given], validate_only=True)
+
+
+@script("settings of groups: where a default comes from", newest=True)
+def defaults_of_groups(side: Side) -> None:
+    """Kafka 3.9 has none while the newest group protocol is off."""
+    keys = [
+        *(f"consumer.{name}.ms" for name in ("heartbeat.interval", "session.timeout")),
+        *(f"share.{name}.ms" for name in ("heartbeat.interval", "session.timeout")),
+        *("share.auto.offset.reset", "share.record.lock.duration.ms"),
+    ]
+    for key in keys:
+        asked = {"resource_type": GROUP, "resource_name": "g", "configuration_keys": [key]}
+        side.ask("DescribeConfigs", DESCRIBE, resources=[asked], include_synonyms=True)

@@ -16,6 +16,7 @@ from compat_tests.oracle import (  # noqa: F401 - each adds its scripts
     scripts_offsets,
     scripts_produce,
     scripts_quotas,
+    scripts_security,
     scripts_sweeps,
     scripts_topics,
 )

@@ -20,7 +20,7 @@ from gateway.broker.broker_configs import (
     synonyms_of,
 )
 from gateway.broker.errors import BrokerError
-from gateway.broker.group_configs import GROUP_SETTINGS
+from gateway.broker.group_configs import GROUP_SETTINGS, of_all_groups
 from gateway.broker.setting_types import UNKNOWN, Setting
 from gateway.broker.stored_configs import ALL_BROKERS
 from gateway.broker.topic_configs import SETTINGS, broker_name
@@ -215,10 +215,13 @@ def _topic_values(topic: Topic, brokers: _Brokers) -> Iterator[_Value]:
 
 def _group_values(configs: Mapping[str, str]) -> Iterator[_Value]:
     for name, setting in GROUP_SETTINGS.items():
-        layers = ((Source.GROUP, configs.get(name)), (Source.DEFAULT, setting.default))
+        layers = (
+            (name, configs.get(name), Source.GROUP),
+            (of_all_groups(name), setting.default, Source.DEFAULT),
+        )
         synonyms = [
-            DescribeConfigsSynonym(name=name, value=value, source=source.value)
-            for source, value in layers
+            DescribeConfigsSynonym(name=each, value=value, source=source.value)
+            for each, value, source in layers
             if value is not None
         ]
         yield _Value(name, synonyms[0].value, setting, synonyms)

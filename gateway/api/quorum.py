@@ -22,7 +22,6 @@ from protocol.messages.describe_quorum import (
 )
 
 METADATA_TOPIC, METADATA_PARTITION = "__cluster_metadata", 0
-NEVER_FETCHED = -1
 LISTENER = "PLAINTEXT"
 
 
@@ -32,12 +31,12 @@ async def describe_quorum(request: DescribeQuorumRequest, call: Call) -> Describ
     if asked != [(METADATA_TOPIC, [METADATA_PARTITION])]:
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     log, node = call.broker.catalog.log, call.broker.node
-    end = log.confirmed_offset(METADATA_STREAM_ID)
+    end, now_ms = log.confirmed_offset(METADATA_STREAM_ID), call.broker.now_ms()
     voter = ReplicaState(
         replica_id=node.node_id,
         log_end_offset=end,
-        last_fetch_timestamp=NEVER_FETCHED,
-        last_caught_up_timestamp=call.broker.now_ms(),
+        last_fetch_timestamp=now_ms,
+        last_caught_up_timestamp=now_ms,
     )
     partition = PartitionDataResponse(
         partition_index=METADATA_PARTITION,

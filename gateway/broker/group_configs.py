@@ -31,7 +31,13 @@ GROUP_SETTINGS: Mapping[str, Setting] = {
         INT, "45000", high=INT_MAX, doc="After what silence a member of a share group is removed."
     ),
 }
+_OF_GROUPS_ALONE = frozenset({"share.auto.offset.reset"})
 _NO_SHARE_GROUPS = "there are no share groups"
+
+
+def of_all_groups(name: str) -> str:
+    """The setting of brokers that a group's own stands before; its own name where there is none."""
+    return name if name in _OF_GROUPS_ALONE else f"group.{name}"
 
 
 def group_problem(configs: Mapping[str, str]) -> str | None:

@@ -33,13 +33,16 @@ public final class AdminProgram {
         hurried.put("request.timeout.ms", "1500");
         hurried.put("default.api.timeout.ms", "1500");
         AdminProgram program = new AdminProgram(out);
-        try (Admin admin = Admin.create(settings); Admin impatient = Admin.create(hurried)) {
+        Called called = new Called();
+        try (Admin admin = called.watched(Admin.create(settings));
+                Admin impatient = called.watched(Admin.create(hurried))) {
             TopicSteps topics = new TopicSteps(program, admin, impatient, arguments[1]);
             topics.run();
             new GroupSteps(program, admin, arguments[0], arguments[1]).run();
             new ClusterSteps(program, admin, impatient, arguments[1]).run();
             new LaterSteps(program, admin, arguments[1]).run();
             topics.delete();
+            program.step("methods that no step called", () -> called.missing());
         }
         System.exit(0);
     }

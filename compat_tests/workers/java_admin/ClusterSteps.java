@@ -7,6 +7,7 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.DescribeClusterOptions;
 import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.metrics.KafkaMetric;
 import org.apache.kafka.common.quota.ClientQuotaAlteration;
 import org.apache.kafka.common.quota.ClientQuotaEntity;
 import org.apache.kafka.common.quota.ClientQuotaFilter;
@@ -54,6 +55,12 @@ final class ClusterSteps {
         program.step("listTransactions: long ones", () ->
                 mine(new ListTransactionsOptions().filterOnDuration(1)));
         program.step("metrics", () -> admin.metrics().isEmpty());
+        program.step("registerMetricForSubscription", () -> {
+            KafkaMetric metric = (KafkaMetric) admin.metrics().values().iterator().next();
+            admin.registerMetricForSubscription(metric);
+            admin.unregisterMetricFromSubscription(metric);
+            return true;
+        });
     }
 
     private Object mine(ListTransactionsOptions options) throws Exception {

@@ -165,7 +165,7 @@ async def test_groups_show_what_is_set_and_client_metrics_are_none() -> None:
     assert {c.name for c in found.configs} == set(GROUP_SETTINGS)
     assert _synonyms(found)["consumer.session.timeout.ms"] == [
         ("consumer.session.timeout.ms", "50000", OF_GROUP),
-        ("consumer.session.timeout.ms", "45000", DEFAULT),
+        ("group.consumer.session.timeout.ms", "45000", DEFAULT),
     ]
     other = await _described(client, GROUP, "other")
     assert {c.config_source for c in other.configs} == {DEFAULT}

@@ -14,6 +14,7 @@ from protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
 from protocol.messages.describe_acls import DescribeAclsRequest
 from protocol.messages.describe_user_scram_credentials import (
     DescribeUserScramCredentialsRequest,
+    UserName,
 )
 
 DISABLED = ErrorCode.SECURITY_DISABLED
@@ -43,19 +44,47 @@ def test_rules_are_refused_one_by_one(version: int) -> None:
 
 
 @virtual
-async def test_there_are_no_users() -> None:
+async def test_nobody_has_a_password() -> None:
     _, client = await started()
-    for users in (None, []):
+    for names in (None, [], ["a", "b", "a"]):
+        users = names and [UserName(name=name) for name in names]
         asked = DescribeUserScramCredentialsRequest(users=users)
         reply = await client.call(ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS, 0, asked)
-        assert (reply.error_code, reply.results) == (DISABLED, [])
-        assert "no authentication" in reply.error_message
+        assert reply.error_code == ErrorCode.NONE
+        codes = [(result.user, result.error_code) for result in reply.results]
+        twice, missing = ErrorCode.DUPLICATE_RESOURCE, ErrorCode.RESOURCE_NOT_FOUND
+        assert codes == ([("a", twice), ("b", missing)] if names else [])
+
+
+def _upsertion(name: str, mechanism: int = 1, iterations: int = 4_096) -> ScramCredentialUpsertion:
+    return ScramCredentialUpsertion(name=name, mechanism=mechanism, iterations=iterations)
+
+
+@virtual
+async def test_no_password_is_kept_and_what_is_wrong_with_it_is_told() -> None:
+    _, client = await started()
     changes = AlterUserScramCredentialsRequest(
-        deletions=[ScramCredentialDeletion(name="a", mechanism=1)],
-        upsertions=[
-            ScramCredentialUpsertion(name="b", mechanism=1, iterations=4096),
-            ScramCredentialUpsertion(name="a", mechanism=2, iterations=4096),
+        deletions=[
+            ScramCredentialDeletion(name="a", mechanism=1),
+            ScramCredentialDeletion(name="b", mechanism=9),
+            ScramCredentialDeletion(name="", mechanism=1),
         ],
-    )
+        upsertions=[
+            _upsertion("a"), _upsertion("c"), _upsertion("d"), _upsertion("d", 2),
+            _upsertion("e", 0), _upsertion("f", iterations=4_095),
+            _upsertion("g", iterations=16_384), _upsertion("h", iterations=16_385),
+        ],
+    )  # fmt: skip
     reply = await client.call(ApiKey.ALTER_USER_SCRAM_CREDENTIALS, 0, changes)
-    assert [(r.user, r.error_code) for r in reply.results] == [("a", DISABLED), ("b", DISABLED)]
+    assert {result.user: result.error_code for result in reply.results} == {
+        "a": ErrorCode.RESOURCE_NOT_FOUND,
+        "b": ErrorCode.UNSUPPORTED_SASL_MECHANISM,
+        "": ErrorCode.UNACCEPTABLE_CREDENTIAL,
+        "c": DISABLED,
+        "d": ErrorCode.DUPLICATE_RESOURCE,
+        "e": ErrorCode.UNSUPPORTED_SASL_MECHANISM,
+        "f": ErrorCode.UNACCEPTABLE_CREDENTIAL,
+        "g": DISABLED,
+        "h": ErrorCode.UNACCEPTABLE_CREDENTIAL,
+    }
+    assert all(result.error_message for result in reply.results)
