@@ -206,17 +206,19 @@ def _topic_values(topic: Topic, brokers: _Brokers) -> Iterator[_Value]:
     for name, setting in SETTINGS.items():
         of_broker = broker_name(name)
         synonyms = [] if of_broker is None else brokers.synonyms(of_broker)
+        value = topic.config(name)
         if name in topic.configs:
-            own = topic.configs[name]
+            value = setting.understood(topic.configs[name])
             source = Source.TOPIC.value
-            synonyms.insert(0, DescribeConfigsSynonym(name=name, value=own, source=source))
-        yield _Value(name, topic.config(name), setting, synonyms)
+            synonyms.insert(0, DescribeConfigsSynonym(name=name, value=value, source=source))
+        yield _Value(name, value, setting, synonyms)
 
 
 def _group_values(configs: Mapping[str, str]) -> Iterator[_Value]:
     for name, setting in GROUP_SETTINGS.items():
+        own = configs.get(name)
         layers = (
-            (name, configs.get(name), Source.GROUP),
+            (name, own and setting.understood(own), Source.GROUP),
             (of_all_groups(name), setting.default, Source.DEFAULT),
         )
         synonyms = [

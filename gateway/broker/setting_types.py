@@ -40,6 +40,16 @@ class Setting(NamedTuple):
             return float(value) == float(self.default)
         return value.strip().lower() == self.default
 
+    def understood(self, value: str) -> str:
+        """A value that is none of its problems, as Kafka writes it whatever way it was given."""
+        if self.type in (INT, SHORT, LONG):
+            return str(int(value))
+        if self.type == DOUBLE:
+            return str(float(value))
+        if self.type == LIST:
+            return ",".join(items_of(value))
+        return value.strip().lower() if self.type == BOOLEAN else value.strip()
+
 
 # Python takes more for a number than Kafka does: "1_000", other scripts' digits, "nan".
 _NUMBER = re.compile(r"\s*[+-]?[0-9.]{1,30}([eE][+-]?[0-9]{1,3})?\s*\Z")

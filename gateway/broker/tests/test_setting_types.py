@@ -2,6 +2,7 @@ import pytest
 
 from gateway.broker.setting_types import (
     BOOLEAN,
+    DOUBLE,
     INT,
     LIST,
     LONG,
@@ -53,6 +54,21 @@ def test_what_is_refused_and_why(setting: Setting, value: str, words: str) -> No
 )
 def test_the_default_however_it_is_written(setting: Setting, value: str, expected: bool) -> None:
     assert setting.is_default(value) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        (LONG, " 1 ", "1"),
+        (INT, "+05", "5"),
+        (DOUBLE, "1", "1.0"),
+        (BOOLEAN, " TRUE", "true"),
+        (LIST, "delete, compact ,", "delete,compact"),
+        (STRING, " LogAppendTime", "LogAppendTime"),
+    ],
+)
+def test_a_value_is_told_as_it_was_understood(kind: int, given: str, told: str) -> None:
+    assert Setting(kind, None).understood(given) == told
 
 
 def test_items_of_a_list() -> None:
