@@ -40,8 +40,10 @@ from protocol.messages.fetch import (
 FIRST_VERSION_WITH_BATCHES = 4
 FIRST_VERSION_WITH_TOPIC_IDS = 13
 FIRST_VERSION_WITH_HINTS = 16
-EPOCH_ERRORS = frozenset(
+# Beside them an answer tells no offsets of the log, as in Kafka.
+SAY_NO_OFFSETS = frozenset(
     (
+        ErrorCode.OFFSET_OUT_OF_RANGE,
         ErrorCode.NOT_LEADER_OR_FOLLOWER,
         ErrorCode.FENCED_LEADER_EPOCH,
         ErrorCode.UNKNOWN_LEADER_EPOCH,
@@ -126,7 +128,7 @@ async def _prepare(
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
-            if partition is not None and code not in EPOCH_ERRORS:
+            if partition is not None and code not in SAY_NO_OFFSETS:
                 _set_offsets(answer, partition)
             if partition is not None and code is ErrorCode.NONE:
                 wanted = Wanted(partition, asked.fetch_offset, asked.partition_max_bytes)

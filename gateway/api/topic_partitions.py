@@ -82,10 +82,15 @@ def _names(request: DescribeTopicPartitionsRequest, start: _Start, call: Call) -
 
 
 def _missing(name: str) -> DescribeTopicPartitionsResponseTopic:
-    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    """A topic that is not there allows as much as one that is, unless nothing was named."""
+    answer = DescribeTopicPartitionsResponseTopic(
+        error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=name
+    )
     if topic_name_problem(name) is not None:
-        code = ErrorCode.INVALID_TOPIC_EXCEPTION
-    return DescribeTopicPartitionsResponseTopic(error_code=code, name=name)
+        answer.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
+    if name:
+        answer.topic_authorized_operations = authorized_operations(Resource.TOPIC, is_asked=True)
+    return answer
 
 
 def _described(

@@ -21,7 +21,7 @@ from gateway.broker.topic_configs import SETTINGS, broker_name, config_problem
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.slices import Slices
-from protocol import ZERO_UUID, ErrorCode
+from protocol import ErrorCode
 from protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfigs,
@@ -78,9 +78,10 @@ def _begin_creation(
         configs = _configs(asked)
         if validate_only:
             broker.creations.check_new(asked.name, count)
-            topic = None
+            topic, topic_id = None, broker.creations.unused_id()
         else:
             topic = broker.creations.create(asked.name, count, configs)
+            topic_id = topic.id
     except Exception as error:
         code = error_code(error)
         if code is ErrorCode.UNKNOWN_SERVER_ERROR:
@@ -90,7 +91,7 @@ def _begin_creation(
         return _Begun(_not_created(asked.name, code, str(error) or None), known)
     answer = CreatableTopicResult(
         name=asked.name,
-        topic_id=ZERO_UUID if topic is None else topic.id,
+        topic_id=topic_id,
         num_partitions=count,
         replication_factor=REPLICATION_FACTOR,
         configs=_echo(configs, broker),

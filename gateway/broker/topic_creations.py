@@ -116,6 +116,10 @@ class TopicCreations:
         self._placing.check_new(name, partitions_count)
         self._deletions.check_gone(name)
 
+    def unused_id(self) -> bytes:
+        """For a topic that is only checked: Kafka tells one that no topic will have."""
+        return new_topic_id(self._rng)
+
     def ensure(self, name: str) -> Topic | None:
         """The topic, created if that is allowed; None when it is missing and must stay so. The
         first of many who touch it creates it; it is spoken of once `soon` says so. Raises

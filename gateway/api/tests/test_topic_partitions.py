@@ -71,12 +71,13 @@ async def test_pages_tell_of_everything_once_and_in_order() -> None:
 async def test_missing_topics_and_those_that_cannot_be() -> None:
     _, client = await started()
     await client.create("t")
-    reply = await _asked(client, "t", "none", "a/b")
-    found = [(t.name, t.error_code) for t in reply.topics]
+    reply = await _asked(client, "t", "none", "a/b", "")
+    found = [(t.name, t.error_code, t.topic_authorized_operations) for t in reply.topics]
     assert found == [
-        ("a/b", ErrorCode.INVALID_TOPIC_EXCEPTION),
-        ("none", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
-        ("t", 0),
+        ("", ErrorCode.INVALID_TOPIC_EXCEPTION, -(2**31)),
+        ("a/b", ErrorCode.INVALID_TOPIC_EXCEPTION, 3576),
+        ("none", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 3576),
+        ("t", 0, 3576),
     ]
 
 
