@@ -31,6 +31,8 @@ from wal_core.write.term_check import TermCheck
 
 _FULL_PATIENCE_S = 1.0
 """At a close, for a disk that was full."""
+_LOOK_PAUSE_S = 1.0
+"""Whoever reads what is damaged again and again asks no more often whose the log is."""
 
 
 class Log:
@@ -54,6 +56,7 @@ class Log:
         self._closed = False
         self.term = tenure.term
         """Higher than that of every earlier writer; the gateway's leader epoch."""
+        self._term_check = TermCheck(tenure, recovered.manifests, since_ms)
         self._writer = LogWriter(
             store,
             tenure,
@@ -62,13 +65,16 @@ class Log:
             checkpoint=recovered.checkpoint,
             budgets=budgets,
             finished=self._segment_finished,
-            term_check=TermCheck(tenure, recovered.manifests, since_ms),
+            term_check=self._term_check,
         )
         self._tenure = tenure
         self._manifests = recovered.manifests
         self._persist = persist = Persistence(config, tenure.rng)
         rebuild = Rebuild(store, config.log_id, recovered.manifests, persist)
-        self._reader = LogReader(store, config, self._contents, rebuild, budgets)
+        self._reader = LogReader(
+            store, config, self._contents, rebuild, budgets, confirm=self._confirm_damage
+        )
+        self._looked_s = -_LOOK_PAUSE_S
         self._times = TimeSearch(self._reader)
         for segment, footer in recovered.newest_footers.items():
             self._reader.tables.put(Completed(segment), footer)
@@ -140,6 +146,24 @@ class Log:
         except Fenced as error:
             self._writer.fail(error)
             raise
+
+    async def _confirm_damage(self) -> None:
+        """Something that should be there is not. Raises Fenced, and the log stops, if another has
+        the log, who deletes what is replaced; Unavailable when that cannot be seen now."""
+        now_s = asyncio.get_running_loop().time()
+        if self._store.locks or now_s < self._looked_s + _LOOK_PAUSE_S:
+            return
+        try:
+            async with asyncio.timeout(self._config.store_timeout_ms / 1_000):
+                await self._term_check.until_sure()
+        except TimeoutError:
+            raise Unavailable(
+                "whose the log is cannot be seen now", log_id=self._config.log_id
+            ) from None
+        except Fenced as error:
+            self._writer.fail(error)
+            raise
+        self._looked_s = now_s
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -49,7 +49,12 @@ class LogReader:
         contents: Contents,
         rebuild: Rebuild,
         budgets: Budgets,
+        *,
+        confirm: Callable[[], Awaitable[None]],
     ) -> None:
+        """`confirm` raises if what is missing is no damage: another has the log, and has deleted
+        it."""
+        self.confirm = confirm
         self._log_id = config.log_id
         self._contents = contents
         self._chain = contents.chain
@@ -62,6 +67,7 @@ class LogReader:
             contents,
             rebuild,
             get=self._tables_of,
+            confirm=confirm,
         )
         self.tables: LoadingCache[Link, Tables] = LoadingCache(
             budgets.tables,
@@ -127,14 +133,17 @@ class LogReader:
         What it replaces stays for a grace time; a look that takes longer (a store that is slow or
         was away) would take for damage what is whole in its new place.
         """
-        for _ in range(_LOOKS_MAX_COUNT - 1):
+        left_count = _LOOKS_MAX_COUNT
+        while True:
             links = self._chain.links
+            left_count -= 1
             try:
                 return await look()
             except Corrupt:
-                if links and self._chain.links[: len(links)] == links:
-                    raise  # at most appended to: it is damage
-        return await look()
+                is_same = links and self._chain.links[: len(links)] == links  # or was appended to
+                if is_same or not left_count:
+                    await self.confirm()
+                    raise
 
     async def _read_stored(
         self, stream_id: int, offset: int, bytes_max: int, *, wait: bool = True

@@ -35,7 +35,7 @@ async def stored_tables(store: SegmentStore, log_id: int, link: Link) -> Tables:
 class TableLoading:
     """Of the finished segments of a log. `get` is how the tables of others are had, through a
     cache. `confirm` raises if what is missing is no damage: others may have replaced it, of which
-    whoever is only about to own the log knows nothing."""
+    whoever is about to own the log, or does not any more, knows nothing."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TableLoading:
         rebuild: Rebuild,
         *,
         get: Callable[[Link], Awaitable[Tables]],
-        confirm: Callable[[], Awaitable[None]] | None = None,
+        confirm: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._log_id = log_id
@@ -73,8 +73,7 @@ class TableLoading:
         return await asyncio.shield(task)
 
     async def _make(self, link: Link, error: WalError) -> Tables:
-        if self._confirm is not None:
-            await self._confirm()
+        await self._confirm()
         if link not in self.damaged:
             _logger.error(
                 "%s; reads of segments %d to %d go by what their blocks say, and they are not "

@@ -217,6 +217,37 @@ def test_an_idle_owner_whose_fence_was_deleted_long_ago_acknowledges_nothing():
     run(main)
 
 
+@pytest.mark.parametrize("what", ["entries", "index", "compaction"])
+def test_an_owner_that_misses_what_its_successor_has_deleted_tells_no_tale_of_damage(what, caplog):
+    """Nothing has told it yet that there is one."""
+
+    async def main() -> None:
+        bucket = MemoryStore()
+        config = dataclasses.replace(CONFIG, tail_bytes_max=1, table_cache_bytes_max=1)
+        zombie = await opened(FaultyObjectStore(bucket), config)
+        may_compact = asyncio.get_running_loop().create_future()
+        zombie.log.compact_after(may_compact)
+        await write(zombie, b"zombie", 7)
+        owner = await opened(FaultyObjectStore(bucket))
+        await write(owner, b"owner", SEGMENTS_COUNT)
+        await asyncio.sleep(60)  # compacted, collected
+        caplog.clear()
+        with pytest.raises(Fenced):
+            if what == "entries":
+                await zombie.log.read(0, 0, 1 << 20)
+            elif what == "index":
+                await zombie.log.offset_for_size(0, 1)
+            else:
+                may_compact.set_result(None)
+                await asyncio.sleep(60)
+                zombie.log.failed.result()
+        assert isinstance(zombie.log.failed.exception(), Fenced)
+        assert not [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")]
+        assert len(await owner.read_all(0)) == 7 + SEGMENTS_COUNT
+
+    run(main)
+
+
 def test_an_owner_that_was_idle_for_long_and_still_is_the_owner_goes_on():
     async def main() -> None:
         bucket = MemoryStore()

@@ -62,6 +62,7 @@ class Maintenance:
         self._manifests = manifests
         self.manifest = manifest  # the newest: nobody but us may commit another
         self._writer = writer
+        self._reader = reader
         self._persist = Persistence(tenure.config, tenure.rng)
         self._candidates = Candidates(store, tenure.config, contents, reader, self._persist)
         self._alone = alone  # held while compacting: one log at a time does
@@ -219,6 +220,7 @@ class Maintenance:
                 created = writer.created
                 await self._persist(lambda: self._store.objects.delete(*created))
             if not isinstance(error, Fenced | Unavailable):
+                await self._reader.confirm()
                 self._candidates.avoid(loading[-1])
             raise
         self._chain.replace(run, sealed)
