@@ -15,7 +15,7 @@ help:
 	@echo "make check   lint, format, types, layer contracts, the quick unit tests: before every commit"
 	@echo "make compat  the black-box suite with the real clients"
 	@echo "make sim     a thousand simulated runs, ARGS='--seeds 20000', ARGS=--cluster; make sim SEED=n shows one"
-	@echo "make model   explore the models of the log and of quorum mode, whole and with each rule broken"
+	@echo "make model   explore the models of the log, of quorum mode and of a cluster, whole and with each rule broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
 	@echo "make rounds  three nodes, every client, random faults; ARGS='--rounds 200 --seed 7', or '--etcd-away-seconds 600'"
@@ -85,6 +85,7 @@ unit: $(VENV)/.dev
 model: $(VENV)/.dev
 	$(BIN)/python -m wal_core.testing.log_model
 	$(BIN)/python -m wal_core.testing.quorum_model
+	$(BIN)/python -m gateway.testing.cluster_model
 
 sim: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.sim $(if $(SEED),--seed $(SEED)) $(ARGS)
