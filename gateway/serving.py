@@ -62,7 +62,7 @@ def run(config: Config, post: Post | None = None) -> int:
             runner.run(_serve(config, post))
     except (StartError, WalError, CoordinationError, TimeoutError) as error:
         known = _remedy(error, config)
-        log_event(logger, logging.ERROR, "gateway failed", reason=str(error), **known)
+        log_event(logger, logging.ERROR, "gateway failed", reason=error, **known)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_OK

@@ -146,7 +146,7 @@ class CatalogFollower:
                 error = None
             except WalError as failed:
                 error = failed
-                log_event(logger, logging.WARNING, "catalog not followed", reason=str(failed))
+                log_event(logger, logging.WARNING, "catalog not followed", reason=failed)
             finally:
                 self._settle(asked, error)
             try:

@@ -251,7 +251,7 @@ class LogSet:
         if self._when_lost is None:
             known["remedy"] = "restart this broker to serve it again, unless another is to have it"
         self.lost_count += 1
-        log_event(logger, logging.ERROR, "log lost", log=log_id, reason=str(error), **known)
+        log_event(logger, logging.ERROR, "log lost", log=log_id, reason=error, **known)
         self._begin_losing(losing)
 
     def _begin_losing(self, losing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -313,7 +313,7 @@ async def _closed(log_id: int, log: Closing) -> None:
     try:
         await log.close()
     except WalError as error:
-        log_event(logger, logging.WARNING, "log not closed", log=log_id, reason=str(error))
+        log_event(logger, logging.WARNING, "log not closed", log=log_id, reason=error)
 
 
 async def _is_ours(owned: OwnedLog) -> bool:

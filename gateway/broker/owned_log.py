@@ -120,8 +120,7 @@ class OwnedLog:
         try:
             await drop_those_that_were_dropped(log, unknown)
         except Exception as error:
-            reason = str(error)
-            log_event(logger, logging.WARNING, "deleted topics are still there", reason=reason)
+            log_event(logger, logging.WARNING, "deleted topics are still there", reason=error)
 
     @property
     def next_stream_id(self) -> int:
@@ -187,7 +186,7 @@ class OwnedLog:
         try:
             await self.close()
         except WalError as error:
-            log_event(logger, logging.WARNING, "log not closed", log=self.log_id, reason=str(error))
+            log_event(logger, logging.WARNING, "log not closed", log=self.log_id, reason=error)
         # What is remembered here takes room from other logs. The end of the segment had need of it.
         self.groups.forget()
         for stream in self.state.streams():

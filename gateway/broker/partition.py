@@ -332,7 +332,7 @@ class Partition:
             "stored records cannot be read",
             topic=self.topic.name,
             partition=self.index,
-            reason=str(error),
+            reason=error,
             remedy="`woodpecker-gateway fsck` with the --data of this broker lists all damage",
         )
 

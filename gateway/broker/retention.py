@@ -56,8 +56,7 @@ class Retention:
             try:
                 await self.sweep()
             except Exception as error:
-                reason = str(error) or "the store did not answer in time"
-                log_event(logger, logging.WARNING, "retention failed", reason=reason)
+                log_event(logger, logging.WARNING, "retention failed", reason=error)
 
     async def sweep(self) -> int:
         """Look at every partition once; returns from how many records were deleted.
@@ -109,5 +108,5 @@ def _complain(partition: Partition, error: Exception) -> None:
         "retention of a partition failed",
         topic=partition.topic.name,
         partition=partition.index,
-        reason=str(error),
+        reason=error,
     )

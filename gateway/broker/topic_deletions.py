@@ -116,8 +116,7 @@ class TopicDeletions:
                 owned.drop_streams(topic_id, found[topic_id]).add_done_callback(served)
                 self._dropping.add((topic_id, owned.log_id))
             except WalError as error:
-                reason = str(error)
-                log_event(logger, logging.WARNING, "streams not dropped yet", reason=reason)
+                log_event(logger, logging.WARNING, "streams not dropped yet", reason=error)
                 return
 
     def _dropped(self, topic_id: bytes, log_id: int, done: asyncio.Future[None] | None) -> None:

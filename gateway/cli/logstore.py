@@ -64,7 +64,7 @@ def run(config: Config) -> int:
         with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
             runner.run(_serve(config))
     except (StartError, WalError, CoordinationError, ConfigError) as error:
-        log_event(logger, logging.ERROR, "logstore failed", reason=str(error))
+        log_event(logger, logging.ERROR, "logstore failed", reason=error)
         return EXIT_FAILED
     return EXIT_OK
 

@@ -200,7 +200,7 @@ class Member:
         self._doubted.discard(log_id)
         self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
         by = self._roster.taker(log_id, self.node_id)
-        log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=str(error))
+        log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=error)
         self._wake()
 
     def _wake(self) -> None:
@@ -223,8 +223,7 @@ class Member:
                 continue
             except CoordinationError as error:
                 if was_told is None or self._is_seeing:
-                    reason = str(error)
-                    log_event(logger, logging.WARNING, "coordination store away", reason=reason)
+                    log_event(logger, logging.WARNING, "coordination store away", reason=error)
                 was_told = error
             finally:
                 self._is_seeing = False
@@ -350,8 +349,7 @@ class Member:
             pause_s = self._retries.get(log, (0.0, RETRY_S_MIN))[1]
             self._retries[log] = (loop.time() + pause_s, min(2 * pause_s, RETRY_S_MAX))
             loop.call_later(pause_s, self._woken.set)
-            reason = str(error) or "it took too long"
-            log_event(logger, logging.WARNING, "log not moved yet", log=log, reason=reason)
+            log_event(logger, logging.WARNING, "log not moved yet", log=log, reason=error)
         else:
             self._retries.pop(log, None)
         finally:

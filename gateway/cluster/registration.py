@@ -70,10 +70,9 @@ class Registration(Generic[R]):
                 continue
             except StoreAway as error:
                 if self.lease is None:
-                    reason = str(error)
-                    log_event(logger, logging.WARNING, "node not registered", reason=reason)
+                    log_event(logger, logging.WARNING, "node not registered", reason=error)
             except Refused as error:
-                log_event(logger, logging.ERROR, "node not registered", reason=str(error))
+                log_event(logger, logging.ERROR, "node not registered", reason=error)
                 pause_s = REFUSED_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -128,4 +127,4 @@ class Registration(Generic[R]):
         try:
             await self._store.revoke(lease)
         except (StoreAway, Refused) as error:
-            log_event(logger, logging.WARNING, "lease not given back", reason=str(error))
+            log_event(logger, logging.WARNING, "lease not given back", reason=error)

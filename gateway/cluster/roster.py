@@ -78,7 +78,7 @@ class Roster:
         try:
             record = decode(self.root, key, value)
         except UnreadableRecord as error:
-            log_event(logger, logging.WARNING, "coordination record left out", reason=str(error))
+            log_event(logger, logging.WARNING, "coordination record left out", reason=error)
             return
         if isinstance(record, NodeRecord):
             self.nodes[record.node_id] = record

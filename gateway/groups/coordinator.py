@@ -261,7 +261,7 @@ class GroupCoordinator:
                 case records.GroupKey(group_id):
                     self._replay_group(group_id, value)
         except DecodeError as error:
-            log_event(logger, logging.ERROR, "group record unreadable, skipped", reason=str(error))
+            log_event(logger, logging.ERROR, "group record unreadable, skipped", reason=error)
             return
         self._writer.restore(key, value)
 

@@ -32,10 +32,12 @@ def log_event(
     error: BaseException | None = None,
     **fields: object,
 ) -> None:
-    """Log one event with its facts; `error` adds the traceback. Cheap when the level is off."""
+    """Log one event with its facts, an error among them as what it says; `error` adds the
+    traceback. Cheap when the level is off."""
     if logger.isEnabledFor(level):
         assert _RESERVED.isdisjoint(fields), "a field may not replace what every line has"
-        logger.log(level, event, exc_info=error, extra={_FIELDS: fields})
+        said = {name: _said(value) for name, value in fields.items()}
+        logger.log(level, event, exc_info=error, extra={_FIELDS: said})
 
 
 def setup_logging(
@@ -59,6 +61,15 @@ def setup_logging(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
+
+
+def _said(value: object) -> object:
+    """Errors of the interpreter may have no text, those of a deadline never have one."""
+    if not isinstance(value, BaseException):
+        return value
+    if isinstance(value, TimeoutError) and not str(value):
+        return "it took too long"
+    return str(value) or type(value).__name__
 
 
 class _Marker(logging.Filter):

@@ -220,7 +220,7 @@ def supervise(config: Config) -> int:
     try:
         return asyncio.run(_supervise(config))
     except (StartError, WalError) as error:
-        log_event(logger, logging.ERROR, "gateway failed", reason=str(error))
+        log_event(logger, logging.ERROR, "gateway failed", reason=error)
         return EXIT_FAILED
 
 

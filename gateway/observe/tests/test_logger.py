@@ -100,6 +100,15 @@ def test_levels_below_the_chosen_one_are_silent_and_libraries_join_in() -> None:
     assert json.loads(out.getvalue())["event"] == "heard 1"
 
 
+def test_an_error_among_the_facts_always_says_something() -> None:
+    stream = io.StringIO()
+    setup_logging("info", "json", stream)
+    for error in (ValueError("bad"), TimeoutError(), TimeoutError("late"), ConnectionResetError()):
+        log_event(logger, logging.INFO, "failed", reason=error)
+    reasons = [json.loads(line)["reason"] for line in stream.getvalue().splitlines()]
+    assert reasons == ["bad", "it took too long", "late", "ConnectionResetError"]
+
+
 def test_a_field_may_not_replace_what_every_line_has() -> None:
     setup_logging("info", "json", io.StringIO())
     with pytest.raises(AssertionError):
