@@ -208,6 +208,9 @@ class Operations:
     def committed(self, consumer, partitions):
         asked = [TopicPartition(*item) for item in partitions]
         done = self.consumers[consumer].committed(asked, timeout=30)
+        for item in done:
+            if item.error is not None:
+                raise fail(item.error)
         return [item.offset if item.offset >= 0 else None for item in done]
 
     def offsets_for_times(self, consumer, times):
