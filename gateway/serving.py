@@ -12,8 +12,9 @@ import dataclasses
 import logging
 import signal
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gateway.broker.membership import MembershipSettings
 from gateway.cluster.coordination.base import CoordinationError
@@ -23,6 +24,7 @@ from gateway.cluster.neighbours import connect_tcp
 from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import Node
 from gateway.logstores.hosted import HostedLogstore, hosted_as_set
+from gateway.logstores.living import Reach, reached_as_set
 from gateway.net import descriptors
 from gateway.net.listening import StartError, bind
 from gateway.observe.banner import announce_ready
@@ -31,12 +33,24 @@ from gateway.observe.logger import log_event
 from gateway.server import Gateway
 from gateway.settings.config import Config
 from gateway.settings.log_settings import cloud_settings
-from wal_core import Corrupt, Fenced, SystemClock, SystemRng, WalError, close_lanes, open_store
+from wal_core import (
+    Corrupt,
+    Fenced,
+    SegmentStore,
+    SystemClock,
+    SystemRng,
+    WalError,
+    close_lanes,
+    open_quorum_store,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from gateway.metrics.monitor import Monitor
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LISTEN_BACKLOG_COUNT = 128
 ETCD_LATE_S = 1
@@ -44,6 +58,10 @@ WORKERS_SETTLE_S = 1.0
 """Workers that start together share logs out evenly if they come within that of each other."""
 WORKERS_TENURE_MS_MIN = 5_000  # a worker that was started again gets its share back soon
 EXIT_OK, EXIT_FAILED = 0, 1
+
+
+class _StoppedEarly(Exception):
+    """Somebody wants the gateway to stop before it serves."""
 
 
 class Post(NamedTuple):
@@ -97,12 +115,17 @@ def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | No
 
 
 async def _serve(config: Config, post: Post | None) -> None:
-    if config.logstore_data is None:
-        await _serve_clients(config, post, None)
-        return
-    # First to come and last to go: the logs of this very broker may need it.
-    async with hosted_as_set(config, SystemRng(), bind_logstore(config)) as logstore:
-        await _serve_clients(config, post, logstore)
+    async with AsyncExitStack() as stack:
+        logstore: HostedLogstore | None = None
+        if config.logstore_data is not None:
+            # First to come and last to go: the logs of this very broker may need it.
+            hosted = hosted_as_set(config, SystemRng(), bind_logstore(config))
+            logstore = await stack.enter_async_context(hosted)
+        reach: Reach | None = None
+        if config.mode == "quorum":
+            reach = await stack.enter_async_context(reached_as_set(config, SystemRng()))
+        with contextlib.suppress(_StoppedEarly):
+            await _serve_clients(config, post, logstore, reach)
 
 
 def set_by_signals() -> asyncio.Event:
@@ -114,7 +137,7 @@ def set_by_signals() -> asyncio.Event:
 
 
 async def _serve_clients(
-    config: Config, post: Post | None, logstore: HostedLogstore | None
+    config: Config, post: Post | None, logstore: HostedLogstore | None, reach: Reach | None
 ) -> None:
     stopping = set_by_signals()
     allowed_count = descriptors.connections_max_count(config.connections_max_count)
@@ -128,10 +151,10 @@ async def _serve_clients(
             supervisor = await SharedStore.join(post.link, stopping.set)
         monitor = await _monitor(config)
         port = listeners[0].getsockname()[1]
-        store = await open_store(config.data, config.mode, cloud=cloud_settings(config))
+        store = await _unless_stopped(stopping, _opened(config, reach))
         node = Node(config.node_id, *config.advertised(port), config.rack)
         gateway = Gateway(config, store, node, SystemClock(), SystemRng())
-        await start_alone_or_joined(gateway, config, supervisor)
+        await _unless_stopped(stopping, start_alone_or_joined(gateway, config, supervisor))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -164,6 +187,28 @@ async def _serve_clients(
         log_event(logger, logging.INFO, "stopped")
 
 
+async def _opened(config: Config, reach: Reach | None) -> SegmentStore:
+    cloud = cloud_settings(config)
+    if reach is not None:
+        return await open_quorum_store(config.data, reach, cloud=cloud)
+    return await open_store(config.data, config.mode, cloud=cloud)
+
+
+async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """A step of the start, which may wait for others for ever. Raises _StoppedEarly."""
+    stop = asyncio.ensure_future(stopping.wait())
+    step = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((stop, step), return_when=asyncio.FIRST_COMPLETED)
+        if not step.done():
+            raise _StoppedEarly
+        return step.result()
+    finally:
+        for task in (stop, step):
+            task.cancel()
+        await asyncio.gather(stop, step, return_exceptions=True)
+
+
 async def start_alone_or_joined(
     gateway: Gateway, config: Config, supervisor: SharedStore | None = None
 ) -> None:
@@ -180,7 +225,9 @@ async def start_alone_or_joined(
         return
     # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
     lease_s -= ETCD_LATE_S
-    settings = MembershipSettings(config.etcd_prefix, lease_s, reach=connect_tcp)
+    settings = MembershipSettings(
+        config.etcd_prefix, lease_s, reach=connect_tcp, waits=config.mode == "quorum"
+    )
     await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
 
 

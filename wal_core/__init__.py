@@ -15,7 +15,10 @@ from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
+from wal_core.logstore.remote import RemoteReplica, dial
 from wal_core.logstore.serving import ServedLogstore
+from wal_core.quorum.members import Candidate, Logstores
+from wal_core.quorum.opening import open_quorum_store
 from wal_core.read.follower import Follower, FollowerPosition
 from wal_core.repair import CutLog, GivenUp, Repaired, cut_log, repair_log
 from wal_core.stores.objects.memory import MemoryStore
@@ -37,6 +40,7 @@ __all__ = [
     "CHECKPOINT_STREAM_ID",
     "DURATION_BOUNDS_S",
     "Budgets",
+    "Candidate",
     "Changes",
     "Clock",
     "CloudSettings",
@@ -59,11 +63,13 @@ __all__ = [
     "LogReport",
     "LogState",
     "LogTally",
+    "Logstores",
     "MemoryStore",
     "Mode",
     "NoRoom",
     "ReadTally",
     "Records",
+    "RemoteReplica",
     "Repaired",
     "Requests",
     "Rng",
@@ -82,8 +88,10 @@ __all__ = [
     "compiled_parts",
     "copy_log",
     "cut_log",
+    "dial",
     "examine_bucket",
     "is_cloud",
+    "open_quorum_store",
     "open_store",
     "open_to_copy",
     "open_to_look",

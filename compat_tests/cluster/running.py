@@ -35,9 +35,16 @@ class Cluster:
     """Nodes by id; each has its port from its first start on."""
 
     def __init__(
-        self, server: S3Server, etcd: EtcdCluster, place: str, flags: tuple[str, ...] = ()
+        self,
+        server: S3Server,
+        etcd: EtcdCluster,
+        place: str,
+        flags: tuple[str, ...] = (),
+        logstores: Path | None = None,
     ) -> None:
+        """`logstores`: mode quorum, each node with a logstore in a folder there."""
         self._flags = flags
+        self._logstores = logstores
         self._server = server
         self._etcd = etcd
         self._place = place
@@ -52,13 +59,24 @@ class Cluster:
                 "--logs-count": str(LOGS_COUNT),
                 "--node-lease-ms": f"{LEASE_S}s",
             }
+            mode = "s3"
+            if self._logstores is not None:
+                mode = "quorum"
+                options["--logstore-data"] = str(self.logstore_folder(node_id))
+                options["--logstore-listen"] = "127.0.0.1:0"
+                options["--rack"] = f"rack-{node_id}"
             words = tuple(word for pair in options.items() for word in pair) + self._flags
             self.nodes[node_id] = Gateway(
-                self._place, mode="s3", options=words, environ=self._server.environ()
+                self._place, mode=mode, options=words, environ=self._server.environ()
             )
             self.nodes[node_id].spawn()
         for node_id in node_ids:
             self.nodes[node_id].wait_ready()
+
+    def logstore_folder(self, node_id: int) -> Path:
+        """Of a node of mode quorum."""
+        assert self._logstores is not None
+        return self._logstores / f"logstore-{node_id}"
 
     @property
     def etcd_urls(self) -> str:
@@ -95,13 +113,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, *node_ids: int, flags: tuple[str, ...] = ()) -> Iterator[Cluster]:
-    """All of them, gone afterwards. `flags` come behind what all have."""
+def cluster(
+    folder: Path, *node_ids: int, flags: tuple[str, ...] = (), quorum: bool = False
+) -> Iterator[Cluster]:
+    """All of them, gone afterwards. `flags` come behind what all have; `quorum`: in that mode."""
     with ExitStack() as stack:
         server = stack.enter_context(S3Server())
         server.make_bucket("bucket")
         etcd = stack.enter_context(EtcdCluster(folder, 1))
-        running = Cluster(server, etcd, "s3://bucket/cluster", flags)
+        logstores = folder if quorum else None
+        running = Cluster(server, etcd, "s3://bucket/cluster", flags, logstores)
         stack.callback(running.stop)
         running.start(*node_ids)
         yield running

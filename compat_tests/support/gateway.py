@@ -55,7 +55,8 @@ class Gateway:
         command: list[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """`mode` is file, object, or s3, gs, az: objects in a bucket, which `environ` leads to."""
+        """`mode` is file, object, or s3, gs, az: objects in a bucket, which `environ` leads to;
+        quorum: that bucket, too."""
         self.data = data
         self.mode = mode
         self.port = 0
@@ -107,7 +108,7 @@ class Gateway:
     def spawn(self) -> None:
         """Starts the process and leaves it to itself."""
         assert not self.running
-        mode = "file" if self.mode == "file" else "object"
+        mode = self.mode if self.mode in ("file", "quorum") else "object"
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--data", self.data, "--mode", mode]
         self._ready.clear()
         self._process = subprocess.Popen(

@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,21 +21,26 @@ from gateway.cluster.member import Member, MemberSettings
 from gateway.cluster.neighbours import Line, Neighbours
 from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import CATALOG_LOG_ID
-from wal_core import Fenced
+from gateway.observe.logger import log_event
+from wal_core import Fenced, Unavailable
 
 if TYPE_CHECKING:
     from gateway.broker.broker import Broker
     from gateway.cluster.coordination.base import CoordinationStore
     from wal_core import Rng
 
+logger = logging.getLogger(__name__)
+
 CATALOG_S_MAX = 60.0  # at a start, for all that it says
+FIND_AGAIN_S = 1.0
 INCARNATION_BYTES = 8
 
 
 class MembershipSettings(NamedTuple):
     """`lease_s`: for how long a node that is silent keeps its logs. `settle_s`: see
     MemberSettings; None: as long as one that nobody sees may still have them. `reach` connects to a
-    node that is looked after; None: whoever keeps the coordination store sees ends by itself."""
+    node that is looked after; None: whoever keeps the coordination store sees ends by itself.
+    `waits`: what the catalog rests on may come later than this node."""
 
     prefix: str
     lease_s: int
@@ -42,6 +48,7 @@ class MembershipSettings(NamedTuple):
     weight: int = 1
     settle_s: float | None = None
     reach: Callable[[NodeRecord], Awaitable[Line]] | None = None
+    waits: bool = False
 
 
 class Membership:
@@ -97,13 +104,20 @@ class Membership:
         fenced, and finds the other's."""
         broker = self._broker
         while True:
-            await broker.catalog.look(CATALOG_S_MAX)
-            if broker.cluster_id:
-                return
             try:
+                await broker.catalog.look(CATALOG_S_MAX)
+                if broker.cluster_id:
+                    return
                 await broker.open_log(CATALOG_LOG_ID)
             except Fenced:
                 await broker.release_log(CATALOG_LOG_ID)
+            except (Unavailable, TimeoutError) as error:
+                if not self._settings.waits:
+                    raise
+                reason = str(error) or f"the catalog was not read within {CATALOG_S_MAX:.0f} s"
+                log_event(logger, logging.WARNING, "waiting for the catalog", reason=reason)
+                await broker.release_log(CATALOG_LOG_ID)  # opened, and it took no record
+                await asyncio.sleep(FIND_AGAIN_S)
 
     def lost(self, log_id: int, error: BaseException) -> None:
         """See `Broker.join`."""

@@ -21,7 +21,7 @@ MIB = 1024 * KIB
 LATE_READ_BYTES_MAX = 4096
 """Read of each connection, once all together have reached their limit."""
 
-Mode = Literal["file", "object"]
+Mode = Literal["file", "object", "quorum"]
 _MODE_BY_DATA = cast("Mode", "auto")  # never seen outside: Config replaces it when it is made
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - named here in order to be refused
 
@@ -49,7 +49,7 @@ class Config:
     advertised_port: int | None = None
 
     data: str = "./data"  # a folder, "memory:", or a bucket: "s3://bucket/prefix"
-    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, else object
+    mode: Mode = _MODE_BY_DATA  # after construction: file for a folder, else object; never quorum
     node_id: int = 1
 
     # How to reach a bucket; empty: the environment says it. Keys never stand among the settings.
@@ -192,6 +192,7 @@ class Config:
             except ValueError as e:
                 raise ConfigError(option.key, values[0], str(e)) from None
         _check_data(self)
+        _check_quorum(self)
         _check_addresses(self)
         _check_logstore(self)
         _check_cluster(self)
@@ -262,6 +263,22 @@ def _check_data(config: Config) -> None:
     if is_file:
         what = "this" if there == folder else str(there)
         raise ConfigError("data", config.data, f"a folder; {what} is a file")
+
+
+def _check_quorum(config: Config) -> None:
+    if config.mode != "quorum":
+        return
+    if config.in_memory:
+        expected = "a bucket that all brokers reach, for mode quorum"
+        raise ConfigError("data", config.data, expected)
+    if config.workers_count != 1:
+        raise ConfigError("workers_count", config.workers_count, "1 in mode quorum")
+    if config.etcd is None:
+        expected = (
+            "the members of an etcd in mode quorum, where brokers find the logstores; for example "
+            "http://10.0.0.1:2379"
+        )
+        raise ConfigError("etcd", None, expected)
 
 
 def _check_addresses(config: Config) -> None:

@@ -52,10 +52,10 @@ def log_config(config: Config, mode: Mode | None = None) -> LogConfig:
     """The log's part; `mode` is that of data that are there, where nobody said one."""
     mode = mode or config.mode
     preset = LogConfig.preset(mode)
-    # Writes to a folder or to memory cost nothing: limited only on request.
+    # Writes to a folder, to memory or to logstores cost nothing: limited only on request.
     rate = FLUSH_PRESETS[config.flush_preset]
     per_s_max: float | None = config.writes_per_s_max_count or None
-    if per_s_max is None and config.in_bucket:
+    if per_s_max is None and config.in_bucket and mode == "object":
         per_s_max = rate.writes_per_s_max
     return dataclasses.replace(
         preset,

@@ -62,8 +62,8 @@ OPTIONS: tuple[Option, ...] = (
         "mode",
         parse_text,
         _WHERE,
-        "How records become durable: appended to a file and synced, or as numbered objects.",
-        choices=("file", "object"),
+        "How records become durable: synced to a file, as objects, or by two of three logstores.",
+        choices=("file", "object", "quorum"),
         default=f"file for a folder, object for a bucket and {MEMORY}",
     ),
     Option(

@@ -45,6 +45,12 @@ class Held:
         """Confirmed, and here."""
         return min(self.confirmed_count, self.stored_count)
 
+    @property
+    def shown_count(self) -> int:
+        """Also what a final says, which need not have been chosen: that is for readers to know."""
+        end = 0 if self.final is None else self.final.end
+        return min(max(self.confirmed_count, end), self.stored_count)
+
     def stretch_end(self, first: int, last: int, bytes_max: int) -> int:
         """Behind whole blocks from `first` on and before `last`, as many as fit and one at least if
         there is any."""

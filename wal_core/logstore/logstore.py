@@ -320,11 +320,12 @@ class Logstore:
     async def read(
         self, asker: Asker, segment: int, first: int, bytes_max: int, *, recovering: bool = False
     ) -> bytes:
-        """Whole blocks from that one on, one at least if there is any: of those that are confirmed;
-        of all for who recovers the log with a promise, which others need not have."""
+        """Whole blocks from that one on, one at least if there is any: of those that are confirmed,
+        or lie before a final; of all for who recovers the log with a promise, which others need not
+        have."""
         log = self._promised(asker) if recovering else self._known(asker)
         held = log.held.segments.get(segment) or Held()
-        last = held.stored_count if recovering else held.readable_count
+        last = held.stored_count if recovering else held.shown_count
         after = held.stretch_end(first, last, bytes_max)
         if after == first:
             return b""

@@ -97,7 +97,8 @@ class Replica(Protocol):
     async def read(
         self, asker: Asker, segment: int, first: int, bytes_max: int, *, recovering: bool = False
     ) -> bytes:
-        """Whole blocks from that one on, one at least if there is any: of those that are confirmed;
-        of all for who recovers the log with a promise, which others need not have. Raises Unknown,
-        and Promised while recovering."""
+        """Whole blocks from that one on, one at least if there is any: of those that are confirmed,
+        or lie before a final, which counts for who knows that it was chosen; of all for who
+        recovers the log with a promise, which others need not have. Raises Unknown, and Promised
+        while recovering."""
         ...

@@ -25,6 +25,9 @@ _FLIGHTS_MAX_COUNT = 256
 _FLIGHTS_BYTES_MAX = 32 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.05, 2.0
+_CONFIRM_S = 0.02
+"""Between two words of what is confirmed, where no block says it. Longer: fewer of them; shorter:
+who reads the log elsewhere sees its end sooner."""
 
 T = TypeVar("T")
 
@@ -42,6 +45,10 @@ class Owner(Protocol):
         ...
 
     def lane_changed(self) -> None: ...
+
+    def confirmed(self, part: Part) -> None:
+        """More of a segment is."""
+        ...
 
 
 class Lane:
@@ -64,6 +71,10 @@ class Lane:
         self._sent = 0  # blocks of it
         self._flights: dict[asyncio.Task[int], int] = {}
         self._flying_bytes = 0
+        self._told_count = 0  # of confirmed blocks of that segment, while nothing was sent
+        self._confirming: asyncio.TimerHandle | None = None
+        self._confirm_not_before_s = 0.0
+        self._saying: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -74,15 +85,23 @@ class Lane:
 
     async def stop(self) -> None:
         """What is on its way may arrive or not."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._saying, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def poke(self, part: Part) -> None:
         """There is something new in a segment."""
         if self._part is part and self.is_up and self._error is None:
             self._send(part)
         self._wake.set()
+
+    def confirm(self, part: Part) -> None:
+        """More of a segment is confirmed: say so, unless a block that is sent soon does."""
+        if self._part is part and self._confirming is None and not self._flights:
+            loop = asyncio.get_running_loop()
+            at_s = max(loop.time(), self._confirm_not_before_s)
+            self._confirming = loop.call_at(at_s, self._say_confirmed)
 
     async def still_promised(self) -> bool:
         """Ask whether it is; False as well if there is no answer."""
@@ -154,6 +173,9 @@ class Lane:
     def _drop_flights(self) -> None:
         flights, self._flights, self._flying_bytes = self._flights, {}, 0
         self._part = None
+        if self._confirming is not None:
+            self._confirming.cancel()
+            self._confirming = None
         for task in flights:
             task.cancel()
 
@@ -170,6 +192,8 @@ class Lane:
     async def _feed_part(self, part: Part) -> None:
         assert self.replica is not None
         self._part, self._sent = part, min(part.ends.get(self.member, 0), part.count)
+        self._told_count = 0
+        self.confirm(part)
         while part.number in self._owner.parts:
             if self._error is not None:
                 raise self._error
@@ -224,8 +248,34 @@ class Lane:
         elif task.result() <= number:
             self._error = self._error or Unavailable("a block before it has not arrived")
         else:
+            before = part.confirmed_count
             part.heard(self.member, task.result())
+            if part.confirmed_count > before:
+                self._owner.confirmed(part)
+            else:
+                self.confirm(part)
         self._wake.set()
+
+    def _say_confirmed(self) -> None:
+        self._confirming = None
+        part, replica = self._part, self.replica
+        if part is None or replica is None or self._flights:
+            return
+        count = part.confirmed_count
+        if count <= self._told_count:
+            return
+        loop = asyncio.get_running_loop()
+        self._told_count = count
+        self._confirm_not_before_s = loop.time() + _CONFIRM_S
+        task = loop.create_task(_as_task(replica.confirm(self.asker, part.number, count)))
+        self._saying.add(task)
+        task.add_done_callback(self._said)
+
+    def _said(self, task: asyncio.Task[None]) -> None:
+        """Who did not hear it hears it with the next block, or after the next promise."""
+        self._saying.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _copy(self, replica: Replica, part: Part) -> None:
         """Some of what is not in memory any more, or never was."""

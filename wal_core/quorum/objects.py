@@ -6,14 +6,17 @@ import asyncio
 import builtins
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.format.places import Slot
-from wal_core.quorum.lane import REPLY_S, Lane, split
+from wal_core.quorum.lane import REPLY_S, split
 from wal_core.quorum.owned_tail import OwnedTail
-from wal_core.quorum.part import Part
+from wal_core.quorum.seen_tail import Reader, SeenTail
 from wal_core.stores.objects.base import NotFound, ObjectInfo, ObjectStore
 from wal_core.types import Buffer
+
+AnyTail: TypeAlias = OwnedTail | SeenTail
 
 _READ_BYTES = 1024 * 1024
 _KEY = re.compile(r"logs/(\d+)/(\d{20})/(\d{10})")
@@ -30,9 +33,10 @@ def _slot_of(key: str) -> Slot | None:
 
 
 class TailObjects:
-    """An ObjectStore. Blocks of claimed tails come from memory, else from the logstores in turn."""
+    """An ObjectStore. Blocks of claimed tails come from memory, else from the logstores in turn;
+    of those that another process writes there is what was seen at the last look."""
 
-    def __init__(self, bucket: ObjectStore, tails: Mapping[int, OwnedTail]) -> None:
+    def __init__(self, bucket: ObjectStore, tails: Mapping[int, AnyTail]) -> None:
         self._bucket = bucket
         self._tails = tails
         self.location = bucket.location
@@ -91,20 +95,21 @@ class TailObjects:
         self, log_id: int, segment: int, first: int, *, bytes_max: int = _READ_BYTES
     ) -> builtins.list[bytes]:
         """One at least, from whichever logstore has it. Raises Unavailable."""
-        tail = self._tails.get(log_id)
-        part = None if tail is None else tail.parts.get(segment)
-        if tail is None or part is None:
-            raise NotFound(key_of(log_id, segment, first))
         told = []
-        for lane in tail.readers(part, first):
+        for reader in self._readers(log_id, segment, first):
             try:
                 async with asyncio.timeout(REPLY_S):
-                    stored = await _read(lane, part, first, bytes_max)
+                    stored = await _read(reader, segment, first, bytes_max)
                 if blocks := [*split(stored)]:
                     return blocks
-                told.append(f"{lane.member.store} does not have it")
+                told.append(f"{reader.store} does not have it")
             except (WalError, TimeoutError) as error:
-                told.append(f"{lane.member.store}: {error or 'no answer'}")
+                told.append(f"{reader.store}: {error or 'no answer'}")
+        tail = self._tails[log_id]
+        if isinstance(tail, SeenTail):
+            await tail.look()
+            if segment not in tail.parts:
+                raise NotFound(key_of(log_id, segment, first))  # it was uploaded meanwhile
         raise Unavailable(
             f"no logstore tells the block ({'; '.join(told) or 'none is up'})",
             log_id=log_id,
@@ -112,11 +117,21 @@ class TailObjects:
             block=first,
         )
 
+    def _readers(self, log_id: int, segment: int, first: int) -> Sequence[Reader]:
+        tail = self._tails.get(log_id)
+        if isinstance(tail, OwnedTail) and (part := tail.parts.get(segment)) is not None:
+            return tail.readers(part, first)
+        if isinstance(tail, SeenTail) and (seen := tail.parts.get(segment)) is not None:
+            return tail.readers(seen, first)
+        raise NotFound(key_of(log_id, segment, first))
 
-async def _read(lane: Lane, part: Part, first: int, bytes_max: int) -> bytes:
+
+async def _read(reader: Reader, segment: int, first: int, bytes_max: int) -> bytes:
     """As who has the promise; once that is another's, as anybody: what is confirmed."""
-    assert lane.replica is not None
-    try:
-        return await lane.replica.read(lane.asker, part.number, first, bytes_max, recovering=True)
-    except Fenced:
-        return await lane.replica.read(lane.asker, part.number, first, bytes_max)
+    replica, asker = reader.replica, reader.asker
+    if reader.recovering:
+        try:
+            return await replica.read(asker, segment, first, bytes_max, recovering=True)
+        except Fenced:
+            pass
+    return await replica.read(asker, segment, first, bytes_max)

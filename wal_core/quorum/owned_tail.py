@@ -34,6 +34,7 @@ from wal_core.quorum.members import (
 )
 from wal_core.quorum.part import Part
 from wal_core.quorum.pointers import Pointer, Pointers
+from wal_core.quorum.seen_tail import Reader
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.types import Buffer
 
@@ -197,9 +198,21 @@ class OwnedTail:
 
     async def own(self) -> None:
         """Tell our term where no lower one comes behind it: the last step of an opening. Raises
-        Fenced if the pointer has moved since it began: what seemed missing was trimmed."""
-        assert self._pointer is not None
-        await self._move(self._pointer.segment, self._pointer.ensemble)
+        Fenced if the tail begins elsewhere since: what seemed missing was trimmed. One of a lower
+        term who has told the same place meanwhile, on the way to find out that we came, is in
+        nobody's way."""
+        while True:
+            last = self._pointer
+            assert last is not None
+            try:
+                return await self._move(last.segment, last.ensemble)
+            except Fenced:
+                newest = await self._pointers.newest()
+                if newest is None or newest.number <= last.number:
+                    raise
+                if newest.term >= self.term or newest.segment != last.segment:
+                    raise
+                self._pointer = newest
 
     async def check(self) -> None:
         """Raises Fenced if another has claimed the log before the call, as two of three know."""
@@ -376,15 +389,22 @@ class OwnedTail:
             if lane.is_up and lane.member != but and part.ends.get(lane.member, 0) > number
         ]
 
-    def readers(self, part: Part, number: int) -> list[Lane]:
+    def readers(self, part: Part, number: int) -> list[Reader]:
         """As `peers`, all of them, for somebody else. One that is full, and so takes nothing, tells
         what it has all the same: those that seem to be away come last."""
         lanes = [
-            lane
-            for lane in self._lanes_of(part.ensemble)
-            if lane.replica is not None and part.ends.get(lane.member, 0) > number
+            lane for lane in self._lanes_of(part.ensemble) if part.ends.get(lane.member, 0) > number
         ]
-        return sorted(lanes, key=lambda lane: not lane.is_up)
+        return [
+            Reader(lane.member.store, lane.replica, lane.asker, recovering=True)
+            for lane in sorted(lanes, key=lambda lane: not lane.is_up)
+            if lane.replica is not None
+        ]
+
+    def confirmed(self, part: Part) -> None:
+        """More of a segment is: whoever reads it elsewhere sees what its logstores were told."""
+        for lane in self._lanes_of(part.ensemble):
+            lane.confirm(part)
 
     def lane_changed(self) -> None:
         """A lane has come up, or went down. Refused by two of three is fenced."""

@@ -1,12 +1,15 @@
 """Segments in mode quorum: the tail on three logstores, what is sealed in the bucket behind them.
 
-A log's tail is here while this process has claimed it. Its blocks are read under the keys they have
-in mode object (objects.py), so that whoever reads knows nothing of logstores.
+A log's tail is here while this process has claimed it; that of a log that another process writes is
+looked at (seen_tail.py). Blocks are read under the keys they have in mode object (objects.py), so
+that whoever reads knows nothing of logstores.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections import ChainMap
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from wal_core.clock import Rng
@@ -15,11 +18,12 @@ from wal_core.errors import Fenced, Invalid, Unavailable
 from wal_core.format.block import Block, parse_header
 from wal_core.format.places import Lost, Place, Slot
 from wal_core.quorum.members import Logstores
-from wal_core.quorum.objects import TailObjects, key_of
+from wal_core.quorum.objects import AnyTail, TailObjects, key_of
 from wal_core.quorum.owned_tail import OwnedTail
+from wal_core.quorum.seen_tail import SeenTail
 from wal_core.stores.deadline import expect
 from wal_core.stores.manifests import Manifest, Manifests
-from wal_core.stores.objects.base import ObjectStore
+from wal_core.stores.objects.base import NotFound, ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import verified
 from wal_core.stores.room import Room
@@ -49,7 +53,9 @@ class QuorumSegmentStore:
         self._logstores = logstores
         self._rng = rng
         self._tails: dict[int, OwnedTail] = {}
-        self.objects = TailObjects(objects, self._tails)
+        self._seen: dict[int, SeenTail] = {}
+        self._any: ChainMap[int, AnyTail] = ChainMap(self._tails, self._seen)  # type: ignore[arg-type]
+        self.objects = TailObjects(objects, self._any)
         self.location = objects.location
         self.room = Room()
         self.tally = tally or StoreTally()
@@ -115,18 +121,18 @@ class QuorumSegmentStore:
     # -- reading ---------------------------------------------------------------------------
 
     async def segments(self, log_id: int, after: int = -1) -> list[int]:
-        parts = self._claimed(log_id).parts
+        parts = (await self._looked(log_id)).parts
         return sorted(
             number
             for number, part in parts.items()
-            if number > after and (part.count or part.is_chosen)
+            if number > after and (part.readable_count or part.is_chosen)
         )
 
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(key_of(slot.log_id, slot.segment, slot.block), 0, length, *slot[:3])
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
-        part = self._claimed(log_id).parts.get(segment)
+        part = (await self._known(log_id)).parts.get(segment)
         if part is None or part.final is None or not part.is_chosen:
             return None
         place = self.place(Slot(log_id, segment, part.final.end, 0), None)
@@ -142,11 +148,14 @@ class QuorumSegmentStore:
         cut: bool = True,
         finished: bool = False,
     ) -> AsyncGenerator[Block | Lost, None]:
-        part = self._claimed(log_id).parts.get(segment)
+        await self._known(log_id)
         number = first
-        while part is not None and number < self._end_of(log_id, segment):
+        while number < self._end_of(log_id, segment):
             read = partial(self.objects.read_blocks, log_id, segment, number)
-            stored = await persist(read)
+            try:
+                stored = await persist(read)
+            except NotFound:
+                return  # trimmed under whoever looks
             for buffer in stored:
                 if number < self._end_of(log_id, segment):
                     yield verified(self.place(Slot(log_id, segment, number, 0), None), buffer)
@@ -159,11 +168,23 @@ class QuorumSegmentStore:
 
     def _end_of(self, log_id: int, segment: int) -> int:
         """Of the blocks of a segment that count."""
-        part = self._claimed(log_id).parts.get(segment)
+        part = self._any[log_id].parts.get(segment)
         return 0 if part is None else part.readable_count
 
     def follow(self, log_id: int, segment: int) -> SegmentTail:
-        raise Unavailable("a tail on logstores is read by its owner alone", log_id=log_id)
+        return _Tail(self, log_id, segment)
+
+    async def _looked(self, log_id: int) -> AnyTail:
+        """The tail that is claimed here, or what another process has confirmed by now."""
+        if log_id in self._tails:
+            return self._tails[log_id]
+        seen = self._seen.setdefault(log_id, SeenTail(log_id, self._logstores, self._bucket))
+        await seen.look()
+        return seen
+
+    async def _known(self, log_id: int) -> AnyTail:
+        """As of the last look."""
+        return self._any[log_id] if log_id in self._any else await self._looked(log_id)
 
     async def noted_end(self, log_id: int) -> None:
         """Who promised tells all there is."""
@@ -182,3 +203,23 @@ class QuorumSegmentStore:
         if tail is None:
             raise Unavailable("the log is not claimed by this store", log_id=log_id)
         return tail
+
+
+class _Tail:
+    """Of a segment that another process may be writing."""
+
+    def __init__(self, store: QuorumSegmentStore, log_id: int, segment: int) -> None:
+        self._store = store
+        self._log_id = log_id
+        self._segment = segment
+        self._next = 0
+
+    async def blocks(self, persist: Persistence) -> AsyncIterator[Block | Lost]:
+        await persist(partial(self._store.segments, self._log_id))
+        found = self._store.recover_segment(
+            self._log_id, self._segment, persist, first=self._next, cut=False
+        )
+        async with aclosing(found) as blocks:
+            async for block in blocks:
+                self._next += 1
+                yield block

@@ -7,10 +7,11 @@ a newer program, is never misread.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from wal_core.clock import Clock, Rng, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
@@ -36,6 +37,18 @@ COPYING_KEY = "copying.json"
 """Is there, and the marker is not, until a copy to this location is whole (wal_core/copy)."""
 _MARKER_BYTES_MAX = 4096
 _DEADLINE_S = 30
+_MODES = get_args(Mode)
+_CLUSTER_BYTES = 16
+
+
+class Opened(NamedTuple):
+    """A place for objects whose marker is in order."""
+
+    objects: ObjectStore
+    room: Room
+    tally: StoreTally
+    cluster: str
+    """Mode quorum: whom logstores belong to that keep its tails. Drawn with the marker."""
 
 
 async def open_store(
@@ -51,7 +64,8 @@ async def open_store(
 
     A bucket is probed first. `cloud` says how to reach one. `objects` puts segments (mode object)
     into a given object store instead, unprobed and uncounted. Raises Invalid when the location
-    holds data of another mode or format, cannot serve the mode, or cannot be trusted.
+    holds data of another mode or format, cannot serve the mode, or cannot be trusted. Mode quorum
+    wants more: wal_core.quorum.opening.
     """
     rng = rng or SystemRng()
     if mode not in ("file", "object"):
@@ -64,24 +78,48 @@ async def open_store(
     if location == "memory:":
         if mode != "object":
             raise Invalid("memory: works in mode object only; mode file needs a folder")
-        return _counted(MemoryStore())
+        tally = StoreTally()
+        return ObjectSegmentStore(CountedObjects(MemoryStore(), tally), tally=tally)
+    if mode == "object":
+        found = await open_objects(location, mode, cloud=cloud, clock=clock, rng=rng)
+        return ObjectSegmentStore(found.objects, room=found.room, tally=found.tally)
     if is_cloud(location):
-        if mode != "object":
-            raise Invalid(f"{location}: a bucket works in mode object only")
-        return await _open_bucket(location, cloud or CloudSettings(), clock or SystemClock(), rng)
-    if "://" in location:
-        raise Invalid(f"{location}: expected a folder, memory: or s3://BUCKET/PREFIX")
+        raise Invalid(f"{location}: a bucket works in modes object and quorum only")
+    room, folder, _ = await _open_folder(location, mode, rng)
+    return FileSegmentStore(Path(location), objects=folder, room=room)
+
+
+async def open_objects(
+    location: str,
+    mode: Mode,
+    *,
+    cloud: CloudSettings | None = None,
+    clock: Clock | None = None,
+    rng: Rng | None = None,
+) -> Opened:
+    """A folder or bucket for objects, made ready for a mode if it is new. Counted; raises as
+    `open_store`."""
+    rng, tally = rng or SystemRng(), StoreTally()
+    if is_cloud(location):
+        settings = cloud or CloudSettings()
+        bucket, cluster = await _open_bucket(location, mode, settings, clock or SystemClock(), rng)
+        return Opened(CountedObjects(bucket, tally), Room(), tally, cluster)
+    room, folder, cluster = await _open_folder(location, mode, rng)
+    return Opened(CountedObjects(folder, tally), room, tally, cluster)
+
+
+async def _open_folder(location: str, mode: Mode, rng: Rng) -> tuple[Room, LocalFolderStore, str]:
+    if "://" in location or location == "memory:":
+        raise Invalid(f"{location}: expected a folder or s3://BUCKET/PREFIX")
     room = Room(FolderDisk(Path(location)))
     folder = LocalFolderStore(Path(location), rng, room)
     try:
         await folder.open()
-        await _check_marker(folder, mode, rng)
+        cluster = await _check_marker(folder, mode, rng)
     except BaseException:
         await folder.close()
         raise
-    if mode == "object":
-        return _counted(folder, room)
-    return FileSegmentStore(Path(location), objects=folder, room=room)
+    return room, folder, cluster
 
 
 async def open_to_look(
@@ -100,6 +138,11 @@ async def open_to_look(
             raise Invalid(f"{objects.location} holds no log: there is no {MARKER_KEY} in it")
         if mode == "file" and not isinstance(objects, LocalFolderStore):
             raise Invalid(f"{location}: its marker says mode file, and it is no folder")
+        if mode == "quorum":
+            raise Invalid(
+                f"{objects.location} holds a cluster of mode quorum, whose newest records lie on "
+                "logstores: this command does not read those yet"
+            )
     except BaseException:
         await objects.close()
         raise
@@ -151,7 +194,8 @@ async def _read_mode(objects: ObjectStore) -> Mode | None:
     except NotFound:
         return None
     found = _parse(bytes(stored))
-    mode: Mode = "file" if found.get("mode") == "file" else "object"
+    named = found.get("mode")
+    mode = cast("Mode", named) if named in _MODES else "object"
     _compare(f"{objects.location}/{MARKER_KEY}", found, mode)
     return mode
 
@@ -166,41 +210,51 @@ async def examine_bucket(
 
 
 async def _open_bucket(
-    location: str, settings: CloudSettings, clock: Clock, rng: Rng
-) -> SegmentStore:
+    location: str, mode: Mode, settings: CloudSettings, clock: Clock, rng: Rng
+) -> tuple[ObjectStore, str]:
     # With a folder nobody pays for loading this.
     from wal_core.stores.objects.cloud_opening import open_trusted  # noqa: PLC0415
 
+    cluster = ""
+
     async def finish(bucket: ObjectStore) -> None:
-        stored = await _read_or_create_marker(bucket, "object")
-        _compare(f"{bucket.location}/{MARKER_KEY}", _parse(stored), "object")
+        nonlocal cluster
+        cluster = _cluster_in(bucket, await _read_or_create_marker(bucket, mode, rng), mode)
 
     bucket = await open_trusted(location, settings, finish, clock=clock, rng=rng)
-    return _counted(bucket)
+    return bucket, cluster
 
 
-def _counted(objects: ObjectStore, room: Room | None = None) -> ObjectSegmentStore:
-    tally = StoreTally()
-    return ObjectSegmentStore(CountedObjects(objects, tally), room=room, tally=tally)
-
-
-async def _check_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> None:
-    """Write the marker of a new location, compare that of an old one."""
+async def _check_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> str:
+    """Write the marker of a new location, compare that of an old one; whom its logstores are to
+    belong to."""
     persist = Persistence(LogConfig.preset(mode), rng)
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            stored = await persist(lambda: _read_or_create_marker(objects, mode))
+            stored = await persist(lambda: _read_or_create_marker(objects, mode, rng))
     except TimeoutError:
         raise Unavailable(f"{objects.location} does not answer") from None
-    _compare(f"{objects.location}/{MARKER_KEY}", _parse(stored), mode)
+    return _cluster_in(objects, stored, mode)
 
 
-async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
+def _cluster_in(objects: ObjectStore, stored: bytes, mode: Mode) -> str:
+    path, found = f"{objects.location}/{MARKER_KEY}", _parse(stored)
+    _compare(path, found, mode)
+    if mode != "quorum":
+        return ""
+    cluster = found.get("cluster")
+    if not isinstance(cluster, str) or not cluster:
+        raise Invalid(f"{path} does not say which cluster it is: restore it from a copy")
+    return cluster
+
+
+async def _read_or_create_marker(objects: ObjectStore, mode: Mode, rng: Rng) -> bytes:
     try:
         return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
     except NotFound:
         await _refuse_unfinished_copy(objects)
-        await create_marker(objects, mode)
+        drawn = base64.urlsafe_b64encode(rng.random_bytes(_CLUSTER_BYTES)).decode().rstrip("=")
+        await create_marker(objects, mode, drawn)
     try:
         return bytes(await objects.get_range(MARKER_KEY, 0, _MARKER_BYTES_MAX))
     except NotFound:
@@ -208,9 +262,12 @@ async def _read_or_create_marker(objects: ObjectStore, mode: Mode) -> bytes:
         raise Unavailable("the first opening met another one that left nothing") from None
 
 
-async def create_marker(objects: ObjectStore, mode: Mode) -> None:
-    """Make a location one that holds a log of this mode; of several who do, the first counts."""
-    marker = {"format": LOG.version, "mode": mode}
+async def create_marker(objects: ObjectStore, mode: Mode, cluster: str = "") -> None:
+    """Make a location one that holds a log of this mode; of several who do, the first counts.
+    `cluster` is for mode quorum."""
+    marker: dict[str, object] = {"format": LOG.version, "mode": mode}
+    if mode == "quorum":
+        marker["cluster"] = cluster
     try:
         await objects.create(MARKER_KEY, [json.dumps(marker).encode() + b"\n"])
     except AlreadyExists:
@@ -235,7 +292,7 @@ def _parse(stored: bytes) -> dict[str, Any]:
 
 def _compare(path: str, found: dict[str, Any], mode: Mode) -> None:
     version, found_mode = found.get("format"), found.get("mode")
-    if not isinstance(version, int) or found_mode not in ("file", "object"):
+    if not isinstance(version, int) or found_mode not in _MODES:
         marker = json.dumps({"format": LOG.version, "mode": mode})
         raise Invalid(
             f"{path} is not a marker this program wrote; use an empty location, or, if the data "

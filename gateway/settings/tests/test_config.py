@@ -43,7 +43,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"workers_count": 0}, "workers_count", "1 to 64"),
     ({"workers_count": 65}, "workers_count", "1 to 64"),
     ({"mode": "file", "data": "memory:"}, "mode", "object"),
-    ({"mode": "quorum"}, "mode", "one of file, object"),
+    ({"mode": "disk"}, "mode", "one of file, object, quorum"),
     ({"data": "s3://bucket/prefix", "mode": "file"}, "mode", "object"),
     ({"data": "hdfs://host"}, "data", "s3://bucket/prefix"),
     ({"s3_endpoint": "127.0.0.1:9000"}, "s3_endpoint", "http://127.0.0.1:9000"),
@@ -76,6 +76,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"etcd": "http://a/path", "data": "s3://b"}, "etcd", "http://10.0.0.1:2379"),
     ({"etcd": "http://a", "data": "./data"}, "etcd", "a folder of mode object"),
     ({"etcd": "http://a", "data": "memory:"}, "etcd", "data that all brokers reach"),
+    ({"mode": "quorum", "data": "s3://b"}, "etcd", "where brokers find the logstores"),
+    ({"mode": "quorum", "data": "memory:", "etcd": "http://a"}, "data", "a bucket"),
+    ({"mode": "quorum", "data": "s3://b", "workers_count": 2}, "workers_count", "1 in mode quorum"),
     ({"etcd_prefix": "woodpecker/"}, "etcd_prefix", '"/woodpecker"'),
     ({"etcd_user": "u", "etcd_password_file": "f"}, "etcd_user", "etcd beside it"),
     (

@@ -159,3 +159,18 @@ async def test_a_spare_takes_one_place_alone(tmp_path: Path):
         assert sorted(member.store for member in tail._ensemble) == ["B", "C", "D"]
     await tail.release()
     await place.close()
+
+
+async def test_an_earlier_opener_that_tells_the_same_place_late_is_in_nobodys_way(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    first = await claimed(place)
+    second = await claimed(place, first.term)
+    await first.own()  # not knowing yet that it is fenced
+    await second.own()
+    with pytest.raises(Fenced):
+        await first.own()
+    await second.check()
+    for tail in (first, second):
+        await tail.release()
+    await place.close()

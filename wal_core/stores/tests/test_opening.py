@@ -10,7 +10,7 @@ import pytest
 
 from wal_core import Invalid, MemoryStore, Unavailable, open_store
 from wal_core.stores.objects.base import AlreadyExists
-from wal_core.stores.opening import open_to_look
+from wal_core.stores.opening import open_objects, open_to_look, stored_mode
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
@@ -26,6 +26,27 @@ async def test_markers_are_written_once_and_compared(tmp_path):
         assert json.loads((root / "woodpecker.json").read_text()) == {"format": 3, "mode": mode}
         with pytest.raises(Invalid, match=f"start with mode {mode}"):
             await open_store(str(root), other)
+
+
+async def test_a_cluster_is_of_mode_quorum_from_its_creation(tmp_path):
+    found = [await open_objects(str(tmp_path), "quorum") for _ in range(2)]
+    for one in found:
+        await one.objects.close()
+    marker = json.loads((tmp_path / "woodpecker.json").read_text())
+    assert (marker["format"], marker["mode"]) == (3, "quorum")
+    assert {one.cluster for one in found} == {marker["cluster"]}
+    assert len(marker["cluster"]) == 22
+    with pytest.raises(Invalid, match="in mode quorum, asked for was object: start with mode qu"):
+        await open_store(str(tmp_path), "object")
+    with pytest.raises(Invalid, match="newest records lie on logstores"):
+        await open_to_look(str(tmp_path))
+    assert await stored_mode(str(tmp_path)) == "quorum"
+    (tmp_path / "woodpecker.json").write_text('{"format": 3, "mode": "quorum"}')
+    with pytest.raises(Invalid, match="does not say which cluster"):
+        await open_objects(str(tmp_path), "quorum")
+    await (await open_store(str(tmp_path / "other"), "object")).close()
+    with pytest.raises(Invalid, match="in mode object, asked for was quorum"):
+        await open_objects(str(tmp_path / "other"), "quorum")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "x", "mode": "file"}', "\0"])
