@@ -18,7 +18,7 @@ help:
 	@echo "make model   explore the models of the log, of quorum mode and of a cluster, whole and with each rule broken"
 	@echo "make kill    kill -9 under load, ARGS='--kills 200 --seed 7'"
 	@echo "make chaos   random faults under load, ARGS='--minutes 30 --seed 7 --modes file,s3'"
-	@echo "make rounds  three nodes, every client, random faults; ARGS='--rounds 200 --seed 7', or '--etcd-away-seconds 600'"
+	@echo "make rounds  three nodes, every client, random faults; ARGS='--rounds 200 --seed 7', '--quorum', or '--etcd-away-seconds 600'"
 	@echo "make milvus  what Milvus does for ten minutes a step, ARGS='--stack-seconds 60 --modes s3'"
 	@echo "make report-card  write docs/report-card.md: what each client can do with the broker"
 	@echo "make lagging recover from 200 copies that lack some of the newest objects"

@@ -52,6 +52,12 @@ class Cluster:
 
     def start(self, *node_ids: int) -> None:
         """At once; returns when all accept connections."""
+        self.spawn(*node_ids)
+        for node_id in node_ids:
+            self.nodes[node_id].wait_ready()
+
+    def spawn(self, *node_ids: int) -> None:
+        """At once, and leave them to themselves."""
         for node_id in node_ids:
             options = {
                 "--etcd": self._etcd.urls,
@@ -70,8 +76,6 @@ class Cluster:
                 self._place, mode=mode, options=words, environ=self._server.environ()
             )
             self.nodes[node_id].spawn()
-        for node_id in node_ids:
-            self.nodes[node_id].wait_ready()
 
     def logstore_folder(self, node_id: int) -> Path:
         """Of a node of mode quorum."""

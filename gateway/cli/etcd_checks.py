@@ -15,10 +15,12 @@ from gateway.cluster.coordination.base import (
     Refused,
 )
 from gateway.cluster.coordination.opening import open_store
+from gateway.cluster.coordination.records import logstores_root
 from gateway.settings.config import Config, ConfigError
 
 SLOW_MS = 500.0
 """A node has a few seconds to renew its lease."""
+LOGSTORES_MIN_COUNT = 3
 _LEASE_S = 30
 
 
@@ -54,6 +56,8 @@ async def _examine(config: Config, call_s_max: float) -> list[Finding]:
         findings.append(Finding("failed", "one etcd", detail, "--etcd with members of one only"))
     if ids:
         findings.append(await _check_rights(config))
+    if ids and config.mode == "quorum":
+        findings.append(await _check_logstores(config))
     return findings
 
 
@@ -86,6 +90,24 @@ async def _check_rights(config: Config) -> Finding:
     finally:
         await store.close()
     return Finding("ok", name, f"keys below {prefix}/ can be written")
+
+
+async def _check_logstores(config: Config) -> Finding:
+    """So many that a log can be kept."""
+    name = "logstores"
+    store = open_store(config)
+    try:
+        keys = (await store.read(f"{logstores_root(config.etcd_prefix)}logstores/")).keys
+    except CoordinationError as error:
+        return Finding("failed", name, str(error), "--etcd")
+    finally:
+        await store.close()
+    detail = f"{len(keys)} are registered"
+    if len(keys) < LOGSTORES_MIN_COUNT:
+        detail += f", a log takes {LOGSTORES_MIN_COUNT}: a broker that starts waits for them"
+        remedy = "`woodpecker-gateway logstore --help`, or serve with --logstore-data"
+        return Finding("warning", name, detail, remedy)
+    return Finding("ok", name, detail)
 
 
 async def _write_under_lease(store: CoordinationStore, key: str) -> None:

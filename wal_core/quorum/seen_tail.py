@@ -98,7 +98,8 @@ class SeenTail:
         fewer than two of three tell."""
         pointer = await self._pointers.newest()
         for _ in range(_LOOKS_MAX_COUNT):
-            if pointer is None:
+            if pointer is None or not pointer.ensemble:
+                # Nobody has opened it yet, or since its tail was given up.
                 self.parts = {}
                 return
             parts = await self._parts_from(pointer)

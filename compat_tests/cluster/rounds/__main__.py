@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--clients", default=",".join(STANDARD), help="names of libraries")
     parser.add_argument("--kinds", default="", help="of faults, as the summary names them")
     parser.add_argument("--folder", type=Path, help="where the history goes; kept")
+    parser.add_argument("--quorum", action="store_true", help="in that mode, with logstores")
     away = "seconds; etcd then comes back empty, and as an old copy"
     parser.add_argument("--etcd-away-seconds", type=float, default=0.0, help=away)
     asked = parser.parse_args()
@@ -35,6 +36,7 @@ def main() -> None:
             library=LIBRARIES.__getitem__,
             names=asked.clients.split(","),
             kinds=kinds,
+            is_quorum=asked.quorum,
             then=then,
         )
 

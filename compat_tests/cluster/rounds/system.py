@@ -38,7 +38,14 @@ FLAGS = {
 class Node:
     """A gateway and its links: to etcd, to the store, and everybody's to it."""
 
-    def __init__(self, node_id: int, server: S3Server, etcd: EtcdCluster, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        server: S3Server,
+        etcd: EtcdCluster,
+        stack: ExitStack,
+        logstore: Path | None,
+    ) -> None:
         def link(port: int) -> TcpProxy:
             return stack.enter_context(TcpProxy(port))
 
@@ -54,9 +61,14 @@ class Node:
             "--advertised": self.front.bootstrap,
             **FLAGS,
         }
+        if logstore is not None:
+            options["--logstore-data"] = str(logstore)
+            options["--logstore-listen"] = "127.0.0.1:0"
+            options["--rack"] = f"rack-{node_id}"
         words = ("--no-auto-create", *(word for pair in options.items() for word in pair))
         environ = {**server.environ(), "AWS_ENDPOINT_URL": f"http://{self.store.bootstrap}"}
-        self.gateway = Gateway(DATA, mode="s3", options=words, environ=environ)
+        mode = "s3" if logstore is None else "quorum"
+        self.gateway = Gateway(DATA, mode=mode, options=words, environ=environ)
         self.gateway.log = deque(maxlen=LOG_LINES_KEPT_COUNT)
 
     @property
@@ -110,16 +122,19 @@ class Node:
 class System:
     """Use as a context manager. Everything is done in the caller's thread."""
 
-    def __init__(self, folder: Path, recorder: Recorder) -> None:
+    def __init__(self, folder: Path, recorder: Recorder, *, is_quorum: bool = False) -> None:
+        """`is_quorum`: in that mode, each node with a logstore."""
+        self.is_quorum = is_quorum
         self.counts: Counter[str] = Counter()
         self.lease_s = LEASE_S
         self._recorder = recorder
+        self._folder = folder
         self._stack = ExitStack()
         self.server = self._stack.enter_context(S3Server())
         self.server.make_bucket("rounds")
         self.etcd = self._stack.enter_context(EtcdCluster(folder, 1))
         self.nodes = {
-            node_id: Node(node_id, self.server, self.etcd, self._stack)
+            node_id: Node(node_id, self.server, self.etcd, self._stack, self._logstore(node_id))
             for node_id in (*NODES, GUEST)
         }
 
@@ -137,6 +152,9 @@ class System:
         with self._stack:
             for node in self.nodes.values():
                 node.gateway.__exit__()
+
+    def _logstore(self, node_id: int) -> Path | None:
+        return self._folder / f"logstore-{node_id}" if self.is_quorum else None
 
     @property
     def bootstrap(self) -> str:

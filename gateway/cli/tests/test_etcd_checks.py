@@ -102,3 +102,13 @@ def test_a_file_that_is_missing_is_a_finding() -> None:
     (finding,) = findings("https://127.0.0.1:1", etcd_ca_file="/nowhere/ca.pem")
     assert finding.status == "failed"
     assert "etcd_ca_file" in finding.detail
+
+
+def test_mode_quorum_wants_three_logstores(members: list[EtcdMember]) -> None:
+    url = f"http://{members[0].endpoint}"
+    found = findings(url, mode="quorum")[-1]
+    assert (found.status, found.name) == ("warning", "logstores")
+    assert found.detail.startswith("0 are registered, a log takes 3")
+    for number in range(3):
+        members[0].control("put", f"/woodpecker/logstores/{number:032x}", "{}")
+    assert findings(url, mode="quorum")[-1] == Finding("ok", "logstores", "3 are registered")
