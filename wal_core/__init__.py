@@ -20,7 +20,15 @@ from wal_core.logstore.serving import ServedLogstore
 from wal_core.quorum.members import Candidate, Logstores
 from wal_core.quorum.opening import open_quorum_store
 from wal_core.read.follower import Follower, FollowerPosition
-from wal_core.repair import CutLog, GivenUp, Repaired, cut_log, repair_log
+from wal_core.repair import (
+    CutLog,
+    GivenUp,
+    GivenUpTail,
+    Repaired,
+    cut_log,
+    give_up_tail,
+    repair_log,
+)
 from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
@@ -55,6 +63,7 @@ __all__ = [
     "FollowerPosition",
     "Format",
     "GivenUp",
+    "GivenUpTail",
     "Histogram",
     "Invalid",
     "Lane",
@@ -90,6 +99,7 @@ __all__ = [
     "cut_log",
     "dial",
     "examine_bucket",
+    "give_up_tail",
     "is_cloud",
     "open_quorum_store",
     "open_store",

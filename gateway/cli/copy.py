@@ -75,6 +75,8 @@ async def _run(
     original = await open_to_look(source, cloud=cloud, rng=rng)
     try:
         mode = to_mode or ("object" if is_cloud(target) else original.mode)
+        if mode == "quorum":
+            mode = "object"  # a copy has no logstores
         name = source if is_cloud(source) else str(original.objects.location)
         copy = await open_to_copy(target, mode, name, cloud=cloud, rng=rng)
         try:

@@ -66,6 +66,8 @@ def _fsck(quick: bool, as_json: bool, to_repair: bool, yes: bool, **flags: Any) 
     else:
         for line in _as_text(looks, config.data, quick=quick):
             click.echo(line)
+        if stored_mode == "quorum":
+            click.echo(UNSEEN)
     if to_repair:
         reports = [look.report for look in looks]
         for line in [NOTHING] if _is_sound(looks) else plan(reports, config.data, stored_mode):
@@ -82,6 +84,9 @@ def _repaired(config: Config, mode: "Mode", looks: Sequence["_Look"]) -> int:
     for line in _as_text(after, config.data, quick=False):
         click.echo(line)
     return 0 if _is_sound(after) else 1
+
+
+UNSEEN = "mode quorum: what is not uploaded yet lies on logstores, and was not looked at"
 
 
 class _Look(NamedTuple):

@@ -19,13 +19,20 @@ from gateway.settings.load import load_config
 
 if TYPE_CHECKING:
     from gateway.cli.stream_names import StreamNames
-    from wal_core import CutLog
+    from wal_core import CutLog, GivenUpTail
 
 
 class _Cut(NamedTuple):
     """Of one log."""
 
     log: "CutLog"
+    names: "StreamNames"
+
+
+class _GivenUp(NamedTuple):
+    """Of one log in mode quorum."""
+
+    tail: "GivenUpTail"
     names: "StreamNames"
 
 
@@ -37,6 +44,10 @@ def _recover(dry_run: bool, yes: bool, **flags: Any) -> int:
     from wal_core import WalError  # noqa: PLC0415 - after the help
 
     try:
+        if (tails := asyncio.run(_give_up_tails(config, to_commit=yes))) is not None:
+            for line in _told_of_tails(tails, config.data, done=yes):
+                click.echo(line)
+            return 0
         cuts = asyncio.run(_run(config, to_commit=yes))
     except WalError as error:
         remedy = "`woodpecker-gateway recover --help`; what is damaged, `fsck --repair` repairs"
@@ -45,6 +56,53 @@ def _recover(dry_run: bool, yes: bool, **flags: Any) -> int:
     for line in _told(cuts, config.data, done=yes):
         click.echo(line)
     return 0
+
+
+async def _give_up_tails(config: Config, *, to_commit: bool) -> "list[_GivenUp] | None":
+    """Of all logs of a cluster in mode quorum, the catalog last; None for any other mode."""
+    from gateway.cli.stream_names import StreamNames  # noqa: PLC0415
+    from gateway.settings.log_settings import cloud_settings, log_config  # noqa: PLC0415
+    from wal_core import (  # noqa: PLC0415
+        SystemClock,
+        SystemRng,
+        give_up_tail,
+        open_to_look,
+        stored_log_ids,
+    )
+
+    rng = SystemRng()
+    store = await open_to_look(config.data, cloud=cloud_settings(config), rng=rng)
+    found = []
+    try:
+        if store.mode != "quorum":
+            return None
+        seen = log_config(config, store.mode)
+        for log_id in sorted(await stored_log_ids(store, seen, rng), reverse=True):
+            names = StreamNames(log_id)
+            own = dataclasses.replace(seen, log_id=log_id)
+            told = await give_up_tail(
+                store.objects, names.new(), own, clock=SystemClock(), rng=rng, to_commit=to_commit
+            )
+            found.append(_GivenUp(told, names))
+    finally:
+        await store.close()
+    return found
+
+
+def _told_of_tails(tails: "Sequence[_GivenUp]", data: str, *, done: bool) -> Iterator[str]:
+    for tail, names in sorted(tails, key=lambda one: one.tail.log_id):
+        yield (
+            f"log {tail.log_id}: what was uploaded is kept; given up is what logstores "
+            f"{', '.join(tail.stores) or 'had'} alone had, however much that was; it goes on with "
+            f"segment {tail.next_segment}"
+        )
+        for stream_id, end in sorted(tail.ends.items()):
+            yield f"  {names.names.get(stream_id, f'stream {stream_id}')}: kept up to offset {end}"
+    if done:
+        yield f"{data}: recovered; start brokers and three logstores, old ones or new ones"
+        return
+    yield "Nothing was written. If two of three logstores are still there, start them instead:"
+    yield "nothing is lost then. Else stop all brokers, and repeat with --yes."
 
 
 async def _run(config: Config, *, to_commit: bool) -> list[_Cut]:
@@ -130,6 +188,9 @@ recover = SettingsCommand(
     A replica in another region lags behind, and of its newest objects any can be missing. Of each
     log the longest part that is whole from the start on is kept. What lies behind a missing object
     is given up and told, by topic partition, as far as anything shows that it was there.
+
+    In mode quorum it is for two lost logstores: what was uploaded is kept, what these had alone is
+    given up. While two of three are still there, start them instead.
 
     Give it the flags you give to `serve`. Without --yes nothing is written. Stop the replication,
     and have no broker running there: a bucket that changes meanwhile is refused.

@@ -127,8 +127,9 @@ async def open_to_look(
 ) -> SegmentStore:
     """The store of a folder or bucket that holds a log, in the mode its marker says.
 
-    Nothing is written, locked or probed. Raises Invalid when there is no log of a format known
-    here, Unavailable when nobody answers.
+    Nothing is written, locked or probed. Of mode quorum it is what was uploaded: the rest lies on
+    logstores. Raises Invalid when there is no log of a format known here, Unavailable when nobody
+    answers.
     """
     rng = rng or SystemRng()
     objects = objects_to_look_at(location, cloud, rng)
@@ -138,17 +139,12 @@ async def open_to_look(
             raise Invalid(f"{objects.location} holds no log: there is no {MARKER_KEY} in it")
         if mode == "file" and not isinstance(objects, LocalFolderStore):
             raise Invalid(f"{location}: its marker says mode file, and it is no folder")
-        if mode == "quorum":
-            raise Invalid(
-                f"{objects.location} holds a cluster of mode quorum, whose newest records lie on "
-                "logstores: this command does not read those yet"
-            )
     except BaseException:
         await objects.close()
         raise
     if isinstance(objects, LocalFolderStore) and mode == "file":
         return FileSegmentStore(objects.root, objects=objects)
-    return ObjectSegmentStore(objects)
+    return ObjectSegmentStore(objects, mode=mode)
 
 
 async def stored_mode(

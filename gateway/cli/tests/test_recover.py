@@ -1,13 +1,20 @@
 """`recover` as people use it: what is told, what is done, what is refused."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.main import run
+from gateway.cli.stream_names import StreamNames
 from gateway.cli.tests.test_fsck import block, fill
 from protocol import Record, build_batch
+from wal_core import Log, LogConfig, SystemClock
+from wal_core.quorum.store import QuorumSegmentStore
+from wal_core.quorum.tests.places import Place
+from wal_core.stores.opening import open_objects
+from wal_core.tests.harness import CountingRng
 
 
 @pytest.fixture
@@ -77,3 +84,47 @@ def test_both_flags_are_a_mistake(replica: Path, capsys: pytest.CaptureFixture[s
     code, _, said = recover(capsys, "--data", str(replica), "--dry-run", "--yes")
     assert code == 2
     assert "give one of them" in said
+
+
+async def uploaded(folder: Path) -> None:
+    """A data log in mode quorum: three records are in the bucket, two on logstores alone."""
+    found = await open_objects(str(folder / "bucket"), "quorum")
+    place = Place(folder / "logstores")
+    await place.start("A", "B", "C")
+    store = QuorumSegmentStore(found.objects, place.registered, CountingRng())
+    config = dataclasses.replace(LogConfig.preset("quorum"), log_id=1)
+    rng = CountingRng()
+    log = await Log.open(store, StreamNames(1).new(), config, clock=SystemClock(), rng=rng)
+    for offset in range(3):
+        await log.append(100, offset, 1, -1, b"x")
+    log.complete_segment()
+    async with asyncio.timeout(30):
+        while log.tally().upload_lag_bytes or log.tally().segments_count > 2:
+            await asyncio.sleep(0.01)
+    for offset in range(3, 5):
+        await log.append(100, offset, 1, -1, b"x")
+    await store.unlock(1)
+    await log._maintenance.stop()
+    await log._writer.stop()
+    await store.close()
+    await place.close()
+
+
+def test_two_lost_logstores_are_given_up_only_when_somebody_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(uploaded(tmp_path))
+    bucket = tmp_path / "bucket"
+    assert run(["fsck", "--data", str(bucket)]) == 0
+    assert "what is not uploaded yet lies on logstores" in capsys.readouterr().out
+    before = contents(bucket)
+    code, said, _ = recover(capsys, "--data", str(bucket))
+    assert code == 0
+    assert "given up is what logstores A, B, C alone had" in said
+    assert "kept up to offset 3\n" in said
+    assert "Nothing was written." in said
+    assert contents(bucket) == before
+    code, said, _ = recover(capsys, "--data", str(bucket), "--yes")
+    assert code == 0
+    assert f"{bucket}: recovered" in said
+    assert run(["fsck", "--data", str(bucket)]) == 0

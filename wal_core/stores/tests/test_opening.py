@@ -38,8 +38,9 @@ async def test_a_cluster_is_of_mode_quorum_from_its_creation(tmp_path):
     assert len(marker["cluster"]) == 22
     with pytest.raises(Invalid, match="in mode quorum, asked for was object: start with mode qu"):
         await open_store(str(tmp_path), "object")
-    with pytest.raises(Invalid, match="newest records lie on logstores"):
-        await open_to_look(str(tmp_path))
+    uploaded = await open_to_look(str(tmp_path))
+    assert (uploaded.mode, uploaded.uploads) == ("quorum", False)
+    await uploaded.close()
     assert await stored_mode(str(tmp_path)) == "quorum"
     (tmp_path / "woodpecker.json").write_text('{"format": 3, "mode": "quorum"}')
     with pytest.raises(Invalid, match="does not say which cluster"):
