@@ -198,7 +198,7 @@ def check_compiled() -> Finding:
     if os.environ.get(PURE_ENV):
         return Finding("ok", name, f"not used, because {PURE_ENV} is set")
     remedy = "install again where a C compiler and Python's headers are; all works without, slower"
-    return Finding("warning", name, f"was not built for {missing}", remedy)
+    return Finding("warning", name, f"not built, or older than its source: {missing}", remedy)
 
 
 def check_address(config: Config) -> Iterator[Finding]:

@@ -4,13 +4,14 @@ import os
 import random  # noqa: TID251  (seeded)
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from protocol import BatchError, Record, RecordRules, build_batch, record_check
 from protocol.batch_header import HEADER_BYTES, read_header
-from protocol.compiled import PURE_ENV, compiled, compiled_parts
+from protocol.compiled import PURE_ENV, compiled, compiled_parts, is_stale
 from protocol.record_check import INT64_MAX, INT64_MIN, RecordCheck
 
 NOW_MS = 1_700_000_000_000
@@ -33,6 +34,18 @@ def test_ci_has_built_it() -> None:
 
 def test_what_is_not_there_is_none() -> None:
     assert compiled("protocol.no_such_module") is None
+
+
+def test_what_was_built_before_its_source_changed_is_passed_over(tmp_path: Path) -> None:
+    built, source = tmp_path / "_part.abi3.so", tmp_path / "_part.c"
+    built.touch()
+    assert not is_stale(str(built))  # installed without its source
+    source.touch()
+    os.utime(source, (100, 100))
+    os.utime(built, (100, 100))
+    assert not is_stale(str(built))
+    os.utime(source, (101, 101))
+    assert is_stale(str(built))
 
 
 def test_the_environment_keeps_it_out() -> None:

@@ -29,6 +29,17 @@ def compiled(name: str) -> ModuleType | None:
     if os.environ.get(PURE_ENV):
         return None
     try:
-        return import_module(name)
+        module = import_module(name)
     except ImportError:
         return None
+    return None if is_stale(module.__file__ or "") else module
+
+
+def is_stale(built: str) -> bool:
+    """Its source lies beside it and is newer, as in a checkout after a pull: what it does, and how
+    it is called, may be another version's."""
+    source = built.partition(".abi3.")[0] + ".c"
+    try:
+        return os.stat(built).st_mtime_ns < os.stat(source).st_mtime_ns  # noqa: PTH116 - as in protocol
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random  # noqa: TID251  (seeded)
+from pathlib import Path
 from struct import pack_into
 from types import ModuleType
 
@@ -10,7 +11,7 @@ import pytest
 
 from wal_core import Corrupt, Invalid
 from wal_core.format.block import CRC_AT, HEADER_BYTES, BlockIds, crc32c, encode_entries
-from wal_core.format.compiled import PURE_ENV, compiled, compiled_parts
+from wal_core.format.compiled import PURE_ENV, compiled, compiled_parts, is_stale
 from wal_core.format.versions import BLOCK
 from wal_core.stores import stretches
 from wal_core.stores.objects.memory import MemoryStore
@@ -41,6 +42,18 @@ def test_the_environment_keeps_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_there_is_none() -> None:
     assert compiled("wal_core.no_such_module") is None
+
+
+def test_what_was_built_before_its_source_changed_is_passed_over(tmp_path: Path) -> None:
+    built, source = tmp_path / "_part.abi3.so", tmp_path / "_part.c"
+    built.touch()
+    assert not is_stale(str(built))  # installed without its source
+    source.touch()
+    os.utime(source, (100, 100))
+    os.utime(built, (100, 100))
+    assert not is_stale(str(built))
+    os.utime(source, (101, 101))
+    assert is_stale(str(built))
 
 
 def a_block(rng: random.Random, number: int) -> bytearray:
