@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 from gateway.api.produce import FIRST_VERSION_WITH_TOPIC_IDS, patience_of, refused
 from gateway.api.row import AtOnce
 from protocol import (
-    ApiKey,
     BatchHeader,
-    Buffer,
     SmallProduce,
-    encode_response,
     read_small_produce,
     set_max_timestamp,
     small_answer,
@@ -75,16 +72,23 @@ class Begun:
             version, correlation_id, self._said, self._base_offset, self._log_start_offset
         )
 
-    def refusal(self, error: BaseException) -> tuple[ProduceResponse, list[Buffer]]:
+    @property
+    def version(self) -> int:
+        return self._small[0]
+
+    @property
+    def correlation_id(self) -> int:
+        return self._small[1]
+
+    def refusal(self, error: BaseException) -> ProduceResponse:
         """Instead of it."""
-        version, correlation_id, _, _, named, index, *_ = self._small
+        version, _, _, _, named, index, *_ = self._small
         topic = TopicProduceData(partition_data=[PartitionProduceData(index=index)])
         if isinstance(named, bytes):
             topic.topic_id = named
         else:
             topic.name = named
-        response = refused(self._broker.cluster, version, topic, self._partition, error)
-        return response, encode_response(ApiKey.PRODUCE, version, correlation_id, response)
+        return refused(self._broker.cluster, version, topic, self._partition, error)
 
 
 def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | None:

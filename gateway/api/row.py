@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from gateway.api.call import Call
     from gateway.broker.broker import Broker
-    from protocol import Buffer
 
 REQUEST_ELEMENTS_MAX_COUNT = 100_000
 """Ten times the partitions that a gateway has by default. Decoding as many takes 0.13 s."""
@@ -65,6 +64,16 @@ class Begun(Protocol):
     confirmation: asyncio.Future[None] | None
 
     @property
+    def version(self) -> int:
+        """Of the request, for the frame of a refusal."""
+        ...
+
+    @property
+    def correlation_id(self) -> int:
+        """Likewise."""
+        ...
+
+    @property
     def patience_s(self) -> float:
         """How long its answer is waited for."""
         ...
@@ -73,8 +82,8 @@ class Begun(Protocol):
         """The whole frame, once it is confirmed."""
         ...
 
-    def refusal(self, error: BaseException) -> tuple[Message, Sequence[Buffer]]:
-        """The answer instead, if that fails or takes too long; and its frame."""
+    def refusal(self, error: BaseException) -> Message:
+        """The answer instead, if that fails or takes too long."""
         ...
 
 

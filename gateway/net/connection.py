@@ -31,7 +31,7 @@ from gateway.net.request_line import RequestLine
 from gateway.net.stall_watch import STALL_TIMEOUT_S, StallWatch
 from gateway.net.throttling import charge_records
 from gateway.observe.logger import log_event
-from protocol import DecodeError
+from protocol import DecodeError, encode_response
 
 if TYPE_CHECKING:
     from protocol import Buffer
@@ -188,7 +188,12 @@ class Connection(asyncio.BufferedProtocol):
             return False
         api, frame = request.api, request.frame
         assert api is not None and api.at_once is not None and frame is not None
-        begun = api.at_once.begin(request.small, frame, broker)
+        try:
+            begun = api.at_once.begin(request.small, frame, broker)
+        except Exception as error:
+            # Nothing is appended then, and a task knows how to answer of what it meets.
+            log_event(logger, logging.ERROR, "request was not begun at once", error=error)
+            return False
         if begun is None:
             return False
         request.frame = None
@@ -212,8 +217,9 @@ class Connection(asyncio.BufferedProtocol):
         if error is None:
             self._done(request, (begun.answer(),), None)
             return
-        response, reply = begun.refusal(error)
+        response = begun.refusal(error)
         self._hub.counts.answered(api, response)
+        reply = encode_response(api.key, begun.version, begun.correlation_id, response)
         self._done(request, reply, None)
 
     def go_on(self) -> None:

@@ -61,6 +61,17 @@ async def test_a_bug_is_answered_and_harms_nobody(monkeypatch: pytest.MonkeyPatc
 
 
 @virtual
+async def test_a_bug_before_the_append_leaves_it_to_the_other_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, client = await started()
+    await client.create("t")
+    monkeypatch.setattr("gateway.api.produce_small.small_batch", lambda *_: 1 // 0)
+    assert (await client.produced("t", batch_of(b"a"))).base_offset == 0
+    assert "request was not begun at once" in caplog.text
+
+
+@virtual
 async def test_errors_are_answered_as_by_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
     world, client = await started()
     await client.create("t")
