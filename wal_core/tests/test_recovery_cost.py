@@ -37,10 +37,11 @@ def test_the_time_an_opening_takes_does_not_grow_with_history():
     async def main() -> None:
         took = {count: await opening_s(count) for count in (10, 250, 1_000, 10_000)}
         trips = {count: round(took_s / LATENCY_S) for count, took_s in took.items()}
-        # The longest that may have to be replayed is one segment, whose blocks are read at once.
+        # The longest that may have to be replayed is one segment, whose blocks are read ever
+        # more at once while the store is no slower for it: four, eight and so on up to 64.
         most = max(trips[10], trips[250])
         assert trips[1_000] <= most + 1
         assert trips[10_000] <= most + 1
-        assert most <= 17, trips
+        assert most <= 20, trips
 
     run(main)
