@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -43,25 +43,21 @@ def row(title: str, metrics: tuple[str, ...], load: Load, *names: str) -> Row:
 
 
 @contextmanager
-def lone(sides: Sides) -> Iterator[Mapping[str, Measure]]:
-    """Beside a durable write of the device."""
+def _beside_device(
+    sides: Sides, load: Load, write: Callable[[int, float], dict[str, float]]
+) -> Iterator[Mapping[str, Measure]]:
     found = sides.named("file", "kafka", "kafka-flush")
     with device.prewritten(sides.folder, device.DIRECT_FILE_BYTES) as file:
         yield {
-            "device": partial(device.small_writes, file, LONE.seconds * sides.scale),
-            **{name: partial(sent, side, LONE, sides.scale) for name, side in found.items()},
+            "device": partial(write, file, load.seconds * sides.scale),
+            **{name: partial(sent, side, load, sides.scale) for name, side in found.items()},
         }
 
 
-@contextmanager
-def large(sides: Sides) -> Iterator[Mapping[str, Measure]]:
-    """Beside large writes of the device."""
-    found = sides.named("file", "kafka", "kafka-flush")
-    with device.prewritten(sides.folder, device.DIRECT_FILE_BYTES) as file:
-        yield {
-            "device": partial(device.direct_writes, file, BATCHES_1M.seconds * sides.scale),
-            **{name: partial(sent, side, BATCHES_1M, sides.scale) for name, side in found.items()},
-        }
+lone = partial(_beside_device, load=LONE, write=device.small_writes)
+"""Beside a durable write of the device."""
+large = partial(_beside_device, load=BATCHES_1M, write=device.direct_writes)
+"""Beside large writes of the device."""
 
 
 @contextmanager

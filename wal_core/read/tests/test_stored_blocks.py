@@ -83,17 +83,22 @@ def _link(h: Harness, segment: int) -> Link:
     return next(link for link in links if isinstance(link, Completed) and link.segment == segment)
 
 
+async def _a_finished_segment():
+    """Its store, a log that was opened behind it, and what its table says."""
+    store = await open_store("", "object", objects=MemoryStore())
+    first = await Harness.open(store, CONFIG)
+    for n in range(COUNT):
+        await first.add(0, b"%02d" % n)
+    active = first.log._contents.active
+    assert active is not None
+    await first.log.close()
+    h = await Harness.open(store, CONFIG)
+    return store, h, await h.log._reader.view(_link(h, active.segment))
+
+
 def test_of_a_finished_segment_each_stretch_is_looked_for_once(monkeypatch):
     async def main() -> None:
-        store = await open_store("", "object", objects=MemoryStore())
-        first = await Harness.open(store, CONFIG)
-        for n in range(COUNT):
-            await first.add(0, b"%02d" % n)
-        active = first.log._contents.active
-        assert active is not None
-        await first.log.close()
-        h = await Harness.open(store, CONFIG)
-        view = await h.log._reader.view(_link(h, active.segment))
+        store, h, view = await _a_finished_segment()
         blocks = StoredBlocks(store, CONFIG, Budgets(CONFIG))
         looked_for: list[int] = []
 
@@ -152,15 +157,7 @@ async def test_a_damaged_stretch_of_a_finished_segment_is_read_once(tmp_path, mo
 def test_what_is_remembered_of_tables_is_bounded(monkeypatch):
     async def main() -> None:
         monkeypatch.setattr(stored_blocks, "_FOUND_MAX_COUNT", 5)
-        store = await open_store("", "object", objects=MemoryStore())
-        first = await Harness.open(store, CONFIG)
-        for n in range(COUNT):
-            await first.add(0, b"%02d" % n)
-        active = first.log._contents.active
-        assert active is not None
-        await first.log.close()
-        h = await Harness.open(store, CONFIG)
-        view = await h.log._reader.view(_link(h, active.segment))
+        store, h, view = await _a_finished_segment()
         blocks = StoredBlocks(store, CONFIG, Budgets(CONFIG))
         for at in range(COUNT):
             assert await blocks.around(view, view.runs(0), at, Turn.GO_ON, wait=True) is not None
