@@ -33,12 +33,14 @@ type worker struct {
 	client    *kafka.Client
 }
 
-// ask sends a request, and again if the connection it would use was lost while nobody used it.
+// ask sends a request, and again if it met a connection that was lost while nobody used it, which this
+// client does not notice by itself. Its pool may hold several of them: the second time takes a new one.
 func ask[A, R any](call func(context.Context, *A) (*R, error), asked *A) (*R, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	answer, err := call(ctx, asked)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		kafka.DefaultTransport.(*kafka.Transport).CloseIdleConnections()
 		return call(ctx, asked)
 	}
 	return answer, err
