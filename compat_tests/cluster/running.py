@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from compat_tests.support.deadline import now_s, wait_until
 from compat_tests.support.gateway import Gateway
+from compat_tests.wire.batches import parse
+from compat_tests.wire.connection import Connection
+from compat_tests.wire.messages import FETCH_VERSION, fetch_request
 from gateway.testing.etcd_server import EtcdCluster
 from wal_core.testing.s3_server import S3Server
 
@@ -250,6 +253,36 @@ def read_all(bootstrap: str, topic: str) -> dict[int, dict[int, bytes]]:
     finally:
         consumer.close()
     return found
+
+
+def stored_bytes(running: Cluster, topic: str) -> dict[int, bytes]:
+    """What each partition's leader has, batch for batch as consumers get it, up to its high
+    watermark."""
+    found = {}
+    for node_id, indices in running.led_by(topic).items():
+        with Connection(running.nodes[node_id].bootstrap) as connection:
+            found |= {index: _bytes_of(connection, topic, index) for index in indices}
+    assert len(found) == PARTITIONS
+    return found
+
+
+def _bytes_of(connection: Connection, topic: str, index: int) -> bytes:
+    found, offset = b"", 0
+    while True:
+        answer = connection.call(fetch_request(topic, {index: offset}), FETCH_VERSION)
+        (row,) = answer.responses[0].partitions
+        assert row.error_code == 0, row
+        for batch in (each for each in parse(bytes(row.records or b"")) if each.whole):
+            found += batch.raw
+            offset = batch.base_offset + batch.last_offset_delta + 1
+        if offset == row.high_watermark:
+            return found
+
+
+def check_same(before: Mapping[int, bytes], after: Mapping[int, bytes]) -> None:
+    """What was there is there, byte for byte, below what has come since."""
+    for index, stored in before.items():
+        assert after[index].startswith(stored), f"partition {index} has changed"
 
 
 def check(load: Load, bootstrap: str, topic: str) -> None:

@@ -6,7 +6,9 @@ partition that the node had. A node that is stopped (SIGSTOP) is as a machine th
 a connection end, so its lease has to. Asked then are the nodes that live, on the wire, for clients
 wait for what they have sent to such a machine as long as their settings say. Of a move, the longest
 that a record of its partitions waited to be acknowledged. Of other partitions beside kills and
-moves: the longest that one waited to be acknowledged, and to be read. Prints and judges nothing.
+moves: the longest that one waited to be acknowledged, and to be read. Prints times and judges none;
+what each partition has after a kill must begin with what it had, byte for byte. `--quorum`: in that
+mode, with nothing uploaded yet, so that what is taken over is on logstores alone.
 """
 
 from __future__ import annotations
@@ -21,7 +23,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compat_tests.bench.report import heading, line
-from compat_tests.cluster.running import LEASE_S, LOGS_COUNT, Cluster, Load, Reader, check, cluster
+from compat_tests.cluster.running import (
+    LEASE_S,
+    LOGS_COUNT,
+    Cluster,
+    Load,
+    Reader,
+    check,
+    check_same,
+    cluster,
+    stored_bytes,
+)
 from compat_tests.support.deadline import now_s, pause, wait_until
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
@@ -31,6 +43,7 @@ NODES = (1, 2, 3)
 SETTLED_S = LEASE_S + 4.0
 """A node that has just come takes nothing that others may hold for that long."""
 TOPIC = "t"
+NOTHING_UPLOADED = ("--upload-after-ms", "1h")
 
 
 def main() -> None:
@@ -38,10 +51,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--moves", type=int, default=10)
+    parser.add_argument("--quorum", action="store_true")
     options = parser.parse_args()
+    flags = NOTHING_UPLOADED if options.quorum else ()
     with (
         tempfile.TemporaryDirectory(prefix="takeovers-") as folder,
-        cluster(Path(folder), *NODES) as running,
+        cluster(Path(folder), *NODES, flags=flags, quorum=options.quorum) as running,
     ):
         measure(running, options.kills, options.moves)
         _show_stops(running, options.stops)
@@ -87,10 +102,12 @@ class Window(NamedTuple):
 def _kill(running: Cluster, load: Load, node_id: int, windows: list[Window]) -> list[float]:
     load.flush()
     moved = running.led_by(TOPIC).get(node_id, [])
+    before = stored_bytes(running, TOPIC)
     running.nodes[node_id].kill()
     killed_s = now_s()
     took_s = load.until_acked(moved, killed_s, 60)
     windows.append(Window(killed_s, now_s(), frozenset(moved)))
+    check_same(before, stored_bytes(running, TOPIC))
     running.start(node_id)
     load.go_on(SETTLED_S)
     return took_s

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, TopicPartition
 
-from compat_tests.cluster.running import LEASE_S, Cluster, Load, check, cluster, told
+from compat_tests.cluster.running import (
+    LEASE_S,
+    Cluster,
+    Load,
+    check,
+    check_same,
+    cluster,
+    stored_bytes,
+    told,
+)
 from compat_tests.support.deadline import now_s, wait_until
 
 pytestmark = pytest.mark.storage_blind("it has a bucket of its own")
@@ -68,11 +77,13 @@ def test_no_acknowledged_record_is_lost_while_two_of_three_disks_live(tmp_path: 
         assert committed(running.bootstrap, "g") == acked_count
 
         moved = running.led_by("t")[1]
+        before = stored_bytes(running, "t")
         running.nodes[1].kill()
         killed_s = now_s()
         took_s = load.until_acked(moved, killed_s, 60)
         told("failover after kill -9, mode quorum", took_s)
         assert max(took_s) <= 2 * LEASE_S
+        check_same(before, stored_bytes(running, "t"))
         assert committed(running.bootstrap, "g") == acked_count
         running.nodes[1].start()
         load.go_on(1)
