@@ -172,7 +172,7 @@ VERSUS_ROWS := small,batches-16k,batches-1m,librdkafka,consume-100b-librdkafka,c
 versus: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.bench --other $(OTHER) --sides file,other --rows $(VERSUS_ROWS) $(ARGS)
 
-# Needs etcd from the development packages; ARGS='--kills 20 --moves 5'.
+# Needs etcd from the development packages; ARGS="--kills 20 --moves 5 --quorum".
 failover: $(VENV)/.dev
 	$(BIN)/python -m compat_tests.cluster.takeovers $(ARGS)
 
