@@ -21,7 +21,7 @@ def attach(topic: Topic, logs: LogSet) -> list[Partition]:
     new = [partition for partition in topic.placed if not partition.is_served]
     for partition in new:
         owned = logs.get(partition.log_id)
-        if owned is not None and owned.is_serving and not partition.attach(owned):
+        if owned is not None and owned.may_serve(partition) and not partition.attach(owned):
             log_event(
                 logger,
                 logging.ERROR,

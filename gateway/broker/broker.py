@@ -30,6 +30,7 @@ from gateway.broker.partition import Partition
 from gateway.broker.producer_state import ProducerMemory
 from gateway.broker.quota_entities import decode_entity, decode_values
 from gateway.broker.stored_configs import BYTES_MAX as CONFIGS_BYTES_MAX
+from gateway.broker.take_overs import TakeOvers
 from gateway.broker.topic_configs import TOPIC_NAMES
 from gateway.broker.topic_creations import TopicCreations
 from gateway.broker.topic_deletions import TopicDeletions
@@ -62,6 +63,7 @@ class Broker:
         self.offsets_topic = OffsetsTopic(
             self.catalog, self.creations, lambda: self.cluster, self.search, clock
         )
+        self.take_overs = TakeOvers(self.catalog, self._attach_all)
         self.check_lanes = CheckLanes(limits.decompressed_bytes_max)
         self.producer_memory = ProducerMemory(
             limits.producer_state_bytes_max, limits.producer_id_expiration_ms
@@ -121,20 +123,22 @@ class Broker:
         if owned is None:
             await self.catalog.be_somebody(STORAGE_TIMEOUT_S)
             return self.catalog.log.term
-        # What is known may be older than the log, and nothing is given up for that.
-        with contextlib.suppress(WalError, TimeoutError):
-            await self.catalog.look(CATALOG_WAIT_S)
-        slices = Slices()
-        for topic in list(self.topics):
-            if slices.is_over:
-                await slices.pause()
-            attach(topic, self.logs)
+        # What is known may be older than the log: what has begun there is served all the same.
+        await self.take_overs.serve(owned, CATALOG_WAIT_S)
         self._resumed(owned)
         if owned.is_serving:
             owned.groups.start()
             self.catalog.look_again_at(log_id)
             self.deletions.serve_tombstones()
         return owned.log.term
+
+    async def _attach_all(self) -> None:
+        """Serve whatever lies on logs that are here."""
+        slices = Slices()
+        for topic in list(self.topics):
+            if slices.is_over:
+                await slices.pause()
+            attach(topic, self.logs)
 
     async def release_log(self, log_id: int) -> None:
         """Let another node have it: from now on its partitions are led elsewhere, and what was
@@ -174,6 +178,7 @@ class Broker:
     async def close(self) -> None:
         """Confirm what is pending and release the logs."""
         self.check_lanes.close()
+        await self.take_overs.stop()
         await self.catalog.unfollow()
         await self.deletions.news.stop()
         await self.logs.close()

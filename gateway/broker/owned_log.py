@@ -74,6 +74,8 @@ class OwnedLog:
         self.log_id = log_id
         self.is_shared = is_shared
         """Whether other nodes may have it: see Partition."""
+        self.has_read_catalog = not is_shared
+        """Whether its owner has read the catalog since it was opened: see `take_overs`."""
         self.groups = groups
         self.state = DataLogState(log_id, groups, clock, memory, steady)
         self._clock = clock
@@ -166,6 +168,16 @@ class OwnedLog:
     @property
     def is_serving(self) -> bool:
         return self._log is not None and not self.is_lost
+
+    def may_serve(self, partition: Partition) -> bool:
+        """Whether it serves a partition that lies on it, by what is known of the catalog. The
+        gateway's own topics are never deleted, so what is known of them stays true."""
+        if not self.is_serving:
+            return False
+        if self.has_read_catalog or partition.topic.is_internal:
+            return True
+        known = self.state.known(partition.stream_id)
+        return known is not None and known.opened is not None
 
     async def close(self) -> None:
         """Confirm what is pending and release the log."""

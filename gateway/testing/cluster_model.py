@@ -4,9 +4,9 @@ and owners that have not noticed that they are none any more.
 Two nodes and a controller. The controller makes a topic and deletes it, in a catalog whose newest
 record may be written and not durable yet; a power cut takes that away. Nodes read the catalog when
 they do. Any node opens the data log at any time, which puts a fence into its next slot; owners
-append records of topics that they know, and drop those whose tombstones they have read. Fences are
-collected once everybody's last look is too long ago to count. What the coordination store says of
-the log's owner goes back at any time.
+append records of topics that they know, and drop those whose tombstones they have read. A topic
+that is gone is made again under its name. Fences are collected once everybody's last look is too
+long ago to count. What the coordination store says of the log's owner goes back at any time.
 
 `python -m gateway.testing.cluster_model` explores all of it, then with each rule broken.
 """
@@ -29,7 +29,10 @@ class Rule(Enum):
     READ_DURABLE = "of the catalog nothing is read that a power cut may take away"
     DROP_BY_TOMBSTONE = "a stream is dropped for a tombstone, not for a topic that is not known"
     TOMBSTONE_KEPT = "a tombstone stays until the log's owner has read it and has no such stream"
-    READ_AFTER_OPENING = "who opens the log reads the catalog then, before it begins any stream"
+    READ_AFTER_OPENING = "who opens the log begins no stream before it has read the catalog since"
+    HEARD_BEFORE_AGAIN = (
+        "a topic is made again when the log's owner has heard of the end of the last"
+    )
     LOOK_AGAIN = "what was created long after the last look counts after another look"
     HIGHEST_TERM = "of the terms seen the highest counts, whatever is said later"
 
@@ -40,22 +43,19 @@ class Bounds(NamedTuple):
     records_max: int = 2
     back_max: int = 0
     """So often the coordination store goes back; nothing is told where it never does."""
-    is_catalog_away: bool = False
-    """Who opens the log may not be able to read the catalog then, and serves what it knows. What it
-    begins of a topic that is gone may be left: kept and told, and so not asked for here."""
 
 
 RUNS = {
     "a topic": Bounds(),
     "two topics": Bounds(topics_max=2, opens_max=2, records_max=1),
-    "catalog away": Bounds(is_catalog_away=True),
     "claims": Bounds(topics_max=0, back_max=3),
 }
 BREAKS = {
     Rule.READ_DURABLE: "a topic",
-    Rule.DROP_BY_TOMBSTONE: "catalog away",
+    Rule.DROP_BY_TOMBSTONE: "a topic",
     Rule.TOMBSTONE_KEPT: "a topic",
     Rule.READ_AFTER_OPENING: "a topic",
+    Rule.HEARD_BEFORE_AGAIN: "two topics",
     Rule.LOOK_AGAIN: "a topic",
     Rule.HIGHEST_TERM: "claims",
 }
@@ -67,6 +67,8 @@ class Node(NamedTuple):
     """So many records of the catalog."""
     slot: int | None = None
     """Its next one of the log; None for who does not think it has the log."""
+    has_read: bool = False
+    """The catalog, since it opened the log."""
     term: int = 0
     is_sure: bool = False
     """Its last look at the manifests is young."""
@@ -87,6 +89,8 @@ class State(NamedTuple):
     collected: frozenset[int] = frozenset()
     """Slots of fences that were deleted."""
     acked: frozenset[str] = frozenset()
+    lost: str = ""
+    """A record that was acknowledged for a topic that another one had taken the place of."""
     records_count: int = 0
     published: tuple[int, ...] = (0,)
     """What the coordination store has said of the owner's term, the newest last."""
@@ -126,7 +130,9 @@ class ClusterModel:
             yield "the catalog is synced", state._replace(durable_count=len(catalog))
             return
         alive = _alive(catalog)
-        if not alive and state.made_count < self._bounds.topics_max:
+        is_heard = all(_is_served(state, t) for t in _tombstones(catalog) - state.forgotten)
+        may_make = is_heard or not self._keeps(Rule.HEARD_BEFORE_AGAIN)
+        if not alive and may_make and state.made_count < self._bounds.topics_max:
             made = state.made_count + 1
             yield (
                 f"topic {made} is made",
@@ -147,7 +153,7 @@ class ClusterModel:
             nodes = tuple(
                 n._replace(known_count=min(n.known_count, len(left))) for n in state.nodes
             )
-            off = tuple(n._replace(slot=None) for n in nodes)
+            off = tuple(n._replace(slot=None, has_read=False) for n in nodes)
             yield "the power is cut", state._replace(catalog=left, nodes=off)
         for at, slot in enumerate(state.log[:-1]):
             if slot[0] == "|" and at not in state.collected:
@@ -166,25 +172,26 @@ class ClusterModel:
         node = state.nodes[number]
         whole = len(state.catalog)
         end = state.durable_count if self._keeps(Rule.READ_DURABLE) else whole
-        if node.known_count != end:
-            yield "reads the catalog", state.but(number, node._replace(known_count=end))
+        has_read = node.slot is not None
+        if (node.known_count, node.has_read) != (end, has_read):
+            read = node._replace(known_count=end, has_read=has_read)
+            yield "reads the catalog", state.but(number, read)
         yield from self._told(state, number)
         term = sum(slot[0] == "|" for slot in state.log) + 1
         if term <= self._bounds.opens_max:
             log = (*state.log, f"|{term}")
-            owner = node._replace(slot=len(log), term=term, is_sure=True, seen_term=term)
+            owner = node._replace(
+                slot=len(log), has_read=False, term=term, is_sure=True, seen_term=term
+            )
             published = (*state.published, *([term] if self._bounds.back_max else []))
             opened = state._replace(log=log, published=published)
-            if self._keeps(Rule.READ_AFTER_OPENING):
-                read = owner._replace(known_count=end)
-                yield "opens the log and reads the catalog", opened.but(number, read)
-            if self._bounds.is_catalog_away or not self._keeps(Rule.READ_AFTER_OPENING):
-                yield "opens the log", opened.but(number, owner)
+            yield "opens the log", opened.but(number, owner)
         if node.slot is not None:
             known = state.catalog[: node.known_count]
             here = _streams(state.log[: node.slot])
             if state.records_count < self._bounds.records_max:
-                for topic in _alive(known):
+                may_begin = node.has_read or not self._keeps(Rule.READ_AFTER_OPENING)
+                for topic in _alive(known) if may_begin else _alive(known) & here:
                     yield from self._write(state, number, f"{topic}:{state.records_count}")
             gone = _tombstones(known) - state.forgotten
             if not self._keeps(Rule.DROP_BY_TOMBSTONE):
@@ -207,7 +214,7 @@ class ClusterModel:
         node = state.nodes[number]
         assert node.slot is not None
         is_record = ":" in what
-        taken = state.but(number, node._replace(slot=None))
+        taken = state.but(number, node._replace(slot=None, has_read=False))
         is_free = node.slot == len(state.log) or node.slot in state.collected
         newest = sum(slot[0] == "|" for slot in state.log)
         looks = not node.is_sure and self._keeps(Rule.LOOK_AGAIN)
@@ -221,30 +228,40 @@ class ClusterModel:
             after = after._replace(
                 acked=state.acked | {what}, records_count=state.records_count + 1
             )
+            later = _alive(state.catalog[: state.durable_count])
+            if any(int(other) > int(what.partition(":")[0]) for other in later):
+                after = after._replace(lost=what)
         moved = node._replace(slot=node.slot + 1, is_sure=node.is_sure or looks)
         yield f"writes {what}", after.but(number, moved)
 
     # -- what must never be ----------------------------------------------------------------
 
     def violation(self, state: State) -> str | None:
-        known = {record[1:] for record in state.catalog}
-        alive = _alive(state.catalog[: state.durable_count])
-        found = _streams(state.log)
         for record in state.acked:
-            topic = record.partition(":")[0]
-            if topic not in known:
-                return f"{record} was acknowledged, and nobody knows topic {topic}"
-            if record not in state.log:
-                return f"{record} was acknowledged, and is not in the log"
-            if topic in alive and topic not in found:
-                return f"{record} was acknowledged, and is dropped though topic {topic} is there"
+            if wrong := _wrong_with(record, state):
+                return f"{record} was acknowledged, and {wrong}"
         if any(node.seen_term < node.told_term for node in state.nodes):
             return "an older owner is told after a newer one"
         # Where nobody can begin it again: everybody has read of its end.
         have_read = min(node.known_count for node in state.nodes) == len(state.catalog)
-        if have_read and state.forgotten & found and not self._bounds.is_catalog_away:
+        if have_read and state.forgotten & _streams(state.log):
             return "a stream is left that nobody will ever drop"
         return None
+
+
+def _wrong_with(record: str, state: State) -> str | None:
+    """What became of it that must not have become of what was acknowledged."""
+    topic = record.partition(":")[0]
+    if record == state.lost:
+        return "the topic of that name was another one by then"
+    if topic not in {known[1:] for known in state.catalog}:
+        return f"nobody knows topic {topic}"
+    if record not in state.log:
+        return "is not in the log"
+    is_there = topic in _alive(state.catalog[: state.durable_count])
+    if is_there and topic not in _streams(state.log):
+        return f"is dropped though topic {topic} is there"
+    return None
 
 
 def _alive(catalog: tuple[str, ...]) -> frozenset[str]:

@@ -88,13 +88,15 @@ class Nodes:
 
     def is_shared_out(self, *nodes: OneGateway) -> bool:
         """Whether each log is served by one of these, those with data evenly, and all of them know
-        by whom."""
+        by whom; and its owner has read the catalog since it came, so that all that lies on it is
+        served."""
         true = {log: (n.node_id, term) for n in nodes for log, term in n.terms.items()}
         counts = sorted(len(node.terms.keys() - {CATALOG_LOG_ID}) for node in nodes)
         return (
             sorted(true) == list(range(self.config.logs_count + 1))
             and sum(len(node.terms) for node in nodes) == len(true)
             and counts[-1] - counts[0] <= 1
+            and all(o.has_read_catalog for n in nodes for o in n.gateway.broker.logs.serving())
             and all(
                 {log: node.gateway.broker.cluster.owner(log) for log in true} == true
                 for node in nodes

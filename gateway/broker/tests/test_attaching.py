@@ -14,6 +14,7 @@ class Place:
         self.is_served = is_served
 
     def attach(self, log: Any) -> bool:
+        assert self.index != 5
         self.is_served = log.is_mine
         return self.is_served
 
@@ -22,17 +23,21 @@ def test_what_lies_on_logs_that_are_here_is_served_unless_it_is_another_topics(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     logs: Any = {
-        1: SimpleNamespace(is_serving=True, is_mine=True),
-        2: SimpleNamespace(is_serving=True, is_mine=False),
-        3: SimpleNamespace(is_serving=False, is_mine=True),
+        1: SimpleNamespace(may_serve=lambda place: place.index != 5, is_mine=True),
+        2: SimpleNamespace(may_serve=lambda _: True, is_mine=False),
+        3: SimpleNamespace(may_serve=lambda _: False, is_mine=True),
     }
-    served, here, others, closing, elsewhere = places = [
+    served, here, others, closing, elsewhere, not_yet = places = [
         Place(0, 1, is_served=True),
         *(Place(log_id, log_id) for log_id in (1, 2, 3, 4)),
+        Place(5, 1),
     ]
     topic: Any = SimpleNamespace(name="t", placed=places)
     assert attach(topic, logs) == [here]
-    assert [p.is_served for p in (served, others, closing, elsewhere)] == [True, *[False] * 3]
+    assert [p.is_served for p in (served, others, closing, elsewhere, not_yet)] == [
+        True,
+        *[False] * 4,
+    ]
     (record,) = caplog.records
     assert "another topic's" in record.getMessage()
     assert attach(topic, logs) == []
