@@ -233,12 +233,17 @@ class Catalog:
             self._finished[topic_id] = None
 
     def left_of(self, name: str) -> list[int]:
-        """The logs that may still have something of a topic of that name that is gone."""
-        topic_id = self.topics.last_gone(name)
-        if topic_id is None or topic_id in self._finished:
-            return []
-        served = self._served.get(topic_id, ())
-        return [log for log in self.topics.tombstones.get(topic_id, ()) if log not in served]
+        """The logs that may still have something of a topic of that name that is gone, or of one
+        whose name is not known, which may be that one."""
+        last = self.topics.last_gone(name)
+        topic_ids = [*self.topics.nameless, *(() if last is None else (last,))]
+        return [
+            log
+            for topic_id in topic_ids
+            if topic_id not in self._finished
+            for log in self.topics.tombstones.get(topic_id, ())
+            if log not in self._served.get(topic_id, ())
+        ]
 
     async def next_served(self) -> None:
         """Return when a log has written down that nothing of some topic is left there."""

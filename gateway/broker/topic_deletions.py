@@ -67,8 +67,8 @@ class TopicDeletions:
         if self._is_left(name):
             raise BrokerError(
                 ErrorCode.REQUEST_TIMED_OUT,
-                f"an earlier topic {name!r} is being deleted, and not all of its logs have heard "
-                f"of that",
+                f"an earlier topic {name!r}, or one that may have had that name, is being deleted, "
+                f"and not all of its logs have heard of that",
             )
 
     def _is_left(self, name: str) -> bool:

@@ -33,7 +33,7 @@ FIRST_DATA_LOG_ID = 1
 METADATA_STREAM_ID = 0
 GONE_NAMES_MAX_COUNT = 10_000
 """Of deleted topics whose names are known. Larger: memory; smaller: where so many are deleted at
-once, one is made again before all nodes have heard of its end."""
+once, new topics wait until all nodes have heard of the end of those whose names are forgotten."""
 _SMALL_BYTES = 64  # about what a short key and its value take
 
 
@@ -108,6 +108,10 @@ class TopicRegistry:
         self.tombstones: dict[bytes, list[int]] = {}
         """Topics that are gone, and the logs that may have something of them."""
         self._gone: dict[str, bytes] = {}
+        self._gone_ids: set[bytes] = set()
+        self.nameless: dict[bytes, None] = {}
+        """Tombstones of topics whose names are not known: of what went before this process looked
+        the catalog keeps the id alone."""
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._by_name.values())
@@ -142,6 +146,7 @@ class TopicRegistry:
             case TopicDeleted():
                 return self._delete(record.topic_id)
             case TopicForgotten():
+                self.nameless.pop(record.topic_id, None)
                 if self.tombstones.pop(record.topic_id, None) is not None:
                     self.changes.note(state_keys.tombstone(record.topic_id), _SMALL_BYTES)
             case ClusterCreated():
@@ -227,6 +232,8 @@ class TopicRegistry:
     def restore_tombstone(self, topic_id: bytes, log_ids: list[int]) -> None:
         """That topic is gone, and these logs may have something of it."""
         self.tombstones[topic_id] = log_ids
+        if topic_id not in self._gone_ids:
+            self.nameless[topic_id] = None
         self.changes.note(state_keys.tombstone(topic_id), _SMALL_BYTES + len(log_ids))
 
     def forget(self, topic_id: bytes) -> Topic | None:
@@ -237,12 +244,21 @@ class TopicRegistry:
         self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
         if self._by_name.get(topic.name) is topic:
             del self._by_name[topic.name]
-        self._gone.pop(topic.name, None)
+        self._forget_name(topic.name)
         self._gone[topic.name] = topic_id
+        self._gone_ids.add(topic_id)
         if len(self._gone) > GONE_NAMES_MAX_COUNT:
-            del self._gone[next(iter(self._gone))]
+            self._forget_name(next(iter(self._gone)))
         self.partitions_count -= len(topic.placed)
         for partition in topic.placed:
             partition.deleted = True
             partition.wake()
         return topic
+
+    def _forget_name(self, name: str) -> None:
+        """Which topic of that name went last is not known any more, or is about to be another."""
+        topic_id = self._gone.pop(name, None)
+        if topic_id is not None:
+            self._gone_ids.discard(topic_id)
+            if topic_id in self.tombstones:
+                self.nameless[topic_id] = None

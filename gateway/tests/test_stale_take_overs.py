@@ -133,3 +133,29 @@ async def test_a_controller_that_was_taken_over_unheard_begins_nothing_for_what_
     assert _topic(old, "t") is not gone or answer.error_code != 0
     assert old.broker.logs[3].streams_of({gone.id}) == {}
     await world.stop()
+
+
+@virtual
+async def test_a_controller_that_never_heard_a_deleted_topics_name_makes_none_in_its_place() -> (
+    None
+):
+    """It has started since: what is left of the topic in the catalog is a tombstone with an id."""
+    world = _World()
+    await world.start()
+    assert await world.client(1).create("t", partitions=2) == [0]
+    index = await _index(world, "t", 2)
+    assert (await world.client(2).produced("t", batch_of(b"old"), index=index)).error_code == 0
+    world.lose_catalog(2)
+    assert await world.client(1).deleted_topics("t") == [0]
+    world.add(4)
+    await world.move(0, 4)
+    topics = world.gateways[4].broker.topics
+    assert topics.named("t") is topics.last_gone("t") is None
+    assert len(topics.tombstones) == 1
+    client = world.client(4)
+    assert await client.create("t", partitions=2) == [ErrorCode.REQUEST_TIMED_OUT]
+    assert (await world.client(2).produced("t", batch_of(b"old"), index=index)).base_offset == 1
+    world.find_catalog(2)
+    await world.look()
+    assert await client.create("t", partitions=2) == [0]
+    await world.stop()

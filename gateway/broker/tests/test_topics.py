@@ -3,11 +3,13 @@ import base64
 
 import pytest
 
+from gateway.broker import topics
 from gateway.broker.metadata_records import (
     PartitionsAdded,
     Placement,
     TopicCreated,
     TopicDeleted,
+    TopicForgotten,
     consecutive,
     decode_metadata,
 )
@@ -45,6 +47,35 @@ def test_deleted_means_gone_for_good() -> None:
     assert registry.apply(TopicDeleted(topic_id=topic.id)) is None
     again = registry.apply(_created("a", 9, registry.next_stream_id(1)))
     assert again is registry.named("a")
+
+
+def test_of_a_tombstone_it_is_known_whether_its_name_is() -> None:
+    registry = TopicRegistry(1_000)
+    topic = registry.apply(_created("a", 1, 1))
+    assert topic is not None
+    registry.apply(TopicDeleted(topic_id=topic.id))
+    assert (registry.last_gone("a"), list(registry.nameless)) == (topic.id, [])
+    registry.restore_tombstone(topic.id, [1])  # read once more
+    read = b"\x07" * 16
+    registry.restore_tombstone(read, [1, 2])
+    assert list(registry.nameless) == [read]
+    registry.apply(TopicForgotten(topic_id=read))
+    assert list(registry.nameless) == []
+
+
+def test_the_oldest_name_is_not_known_any_more_where_too_many_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "GONE_NAMES_MAX_COUNT", 2)
+    registry = TopicRegistry(1_000)
+    gone = []
+    for number, name in enumerate("abac", 1):  # a goes twice
+        topic = registry.apply(_created(name, number, 2 * number))
+        assert topic is not None
+        registry.apply(TopicDeleted(topic_id=topic.id))
+        gone.append(topic.id)
+    assert [registry.last_gone(name) for name in "abc"] == [gone[2], None, gone[3]]
+    assert list(registry.nameless) == gone[:2]
 
 
 def test_what_grew_is_read_twice_and_means_the_same() -> None:
