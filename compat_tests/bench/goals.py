@@ -96,6 +96,24 @@ GOALS = (
         )
         for count, bound in (("1,000", 0.85), ("10,000", 0.75))
     ),
+    Goal(
+        "acks beside a reader of lone blocks, p99",
+        "lagging",
+        "p99_ms",
+        "beside a reader",
+        "alone",
+        AT_MOST,
+        2.0,
+    ),
+    Goal(
+        "that reader after a start, records/s",
+        "lagging",
+        "first_read_records_per_s",
+        "beside a reader",
+        "",
+        AT_LEAST,
+        60_000,
+    ),
     Goal("start, ms", "start", "start_ms", "file", "", AT_MOST, 350.0),
     Goal("idle, MB", "start", "idle_mb", "file", "", AT_MOST, 40.0),
 )

@@ -135,14 +135,19 @@ def fill(side: Side, load: Load, topic: str) -> None:
 
 
 def sender() -> Path:
-    """The program, built if it is older than its source."""
-    program = BUILD / "tiny"
-    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+    """The program."""
+    return built(SOURCE)
+
+
+def built(source: Path) -> Path:
+    """A program of one file of C, built if it is older than that."""
+    program = BUILD / source.stem
+    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
         return program
     compiler = shutil.which("cc")
     if compiler is None:
-        raise MissingClientError("no cc on PATH; the bench needs a C compiler for its sender")
+        raise MissingClientError("no cc on PATH; the bench needs a C compiler for its clients")
     BUILD.mkdir(parents=True, exist_ok=True)
-    words = (compiler, "-O2", "-Wall", "-Wextra", "-Werror", str(SOURCE), "-o", str(program))
+    words = (compiler, "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program))
     subprocess.run(words, check=True)
     return program

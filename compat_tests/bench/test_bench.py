@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from compat_tests.bench import figures, page, report
@@ -23,6 +24,7 @@ from compat_tests.bench.__main__ import ROOT, losses
 from compat_tests.bench.broker import gateway
 from compat_tests.bench.figures import Result
 from compat_tests.bench.goals import GOALS, Goal
+from compat_tests.bench.light_reader import reading
 from compat_tests.bench.rounds import Measure, Plan, Row, run
 from compat_tests.bench.rows import ROWS
 from compat_tests.bench.sender import Load, Sent, send, sender
@@ -135,6 +137,22 @@ def test_a_reply_without_its_records_is_noticed(tmp_path: Path) -> None:
             future.result()
         with pytest.raises(RuntimeError, match="20 replies, 0 records"):
             send(side, load, topic)
+
+
+@needs_sender
+def test_a_light_reader_reads_each_record_once_and_in_order(tmp_path: Path) -> None:
+    with gateway(tmp_path / "data", "file") as running:
+        side = Side("file", running)
+        topic = side.new_topic()
+        send(side, Load([b"x"] * 3, requests=1_000), topic)
+        with reading(side, topic, 3_000, passes=2) as seen:
+            pass
+        assert [(read.records, len(read.passes_s)) for read in seen] == [(6_000, 2)]
+        assert "first_read_records_per_s" in seen[0].figures(3_000)
+        admin = AdminClient({"bootstrap.servers": side.bootstrap})
+        admin.delete_records([TopicPartition(topic, 0, 1)])[TopicPartition(topic, 0)].result()
+        with pytest.raises(RuntimeError, match="a reader failed"), reading(side, topic, 3_000):
+            pass
 
 
 def test_a_broker_runs_from_the_sources_of_its_checkout(tmp_path: Path) -> None:
