@@ -33,6 +33,7 @@ from wal_core.stores.objects.memory import MemoryStore
 from wal_core.stores.off_loop import Lane, close_lanes
 from wal_core.stores.opening import examine_bucket, open_store, open_to_look, stored_mode
 from wal_core.stores.segments.base import SegmentStore
+from wal_core.stores.sharing import SHARING
 from wal_core.tally import (
     DURATION_BOUNDS_S,
     Histogram,
@@ -47,6 +48,7 @@ from wal_core.types import Changes, Entry, LogState
 __all__ = [
     "CHECKPOINT_STREAM_ID",
     "DURATION_BOUNDS_S",
+    "SHARING",
     "Budgets",
     "Candidate",
     "Changes",

@@ -7,7 +7,8 @@ are busy it wakes too late to use one. A write goes through four such waits: bes
 always had a request ready, it took ten times as long as the device.
 
 So while work is under way in threads the loop looks every millisecond: if nothing has come back
-since, and it has not waited for anything itself, it steps aside for a moment.
+since, and it has not waited for anything itself, it steps aside for a moment. If the next look
+finds the same, turns are short (`sharing.py`) until one does not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+
+from wal_core.stores.sharing import SHARING, Sharing
 
 try:
     import resource
@@ -48,9 +51,13 @@ class GiveWay:
         self,
         waits: Callable[[], int] = waits_count,
         step_aside: Callable[[], None] = _step_aside,
+        sharing: Sharing = SHARING,
     ) -> None:
         self._waits = waits
         self._step_aside = step_aside
+        self._sharing = sharing
+        self._is_sharing = False
+        self._stuck_count = 0  # looks, one after the other
         self._begun_count = 0
         self._ended_count = 0
         self._is_looking = False
@@ -71,8 +78,18 @@ class GiveWay:
 
     def _look(self) -> None:
         self._is_looking = self._begun_count > self._ended_count
-        if not self._is_looking:
-            return
-        if self._seen == (self._ended_count, self._waits()):
+        is_stuck = self._is_looking and self._seen == (self._ended_count, self._waits())
+        self._stuck_count = self._stuck_count + 1 if is_stuck else 0
+        self._share(self._stuck_count > 1)
+        if is_stuck:
             self._step_aside()
-        self._look_later()
+        if self._is_looking:
+            self._look_later()
+
+    def _share(self, is_needed: bool) -> None:
+        if is_needed != self._is_sharing:
+            self._is_sharing = is_needed
+            if is_needed:
+                self._sharing.begin()
+            else:
+                self._sharing.end()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from wal_core.stores.sharing import SHARING
+
 LARGE_ROWS_COUNT = 2_000
 """Going through so many rows takes some milliseconds. On the loop, sixty thousand tiny entries
 would hold up everybody for a sixth of a second, a thousand streams in each of 256 blocks for
@@ -33,13 +35,21 @@ class Lane:
         future does not stop work that has begun."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads_max_count, self._name)
-        return asyncio.get_running_loop().run_in_executor(self._pool, work)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        # What computes beside the loop and what the loop does take short turns.
+        SHARING.begin()
+        future.add_done_callback(_ended)
+        return future
 
     def close(self) -> None:
         """What has not begun is never done."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def _ended(_: asyncio.Future[T]) -> None:
+    SHARING.end()
 
 
 WRITER = Lane("wal-writer", 1)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from wal_core.stores.give_way import LOOK_S, GiveWay, waits_count
+from wal_core.stores.sharing import LONG_S, SHORT_S, Sharing
 from wal_core.testing import sim_loop
 
 LOOKS_COUNT = 10
@@ -18,7 +19,10 @@ class Loop:
     def __init__(self) -> None:
         self.waits_count = 0
         self.asides_count = 0
-        self.way = GiveWay(lambda: self.waits_count, self._step_aside)
+        self.turns_s: list[float] = []
+        sharing = Sharing(self.turns_s.append)
+        sharing.take_over()
+        self.way = GiveWay(lambda: self.waits_count, self._step_aside, sharing)
 
     def _step_aside(self) -> None:
         self.asides_count += 1
@@ -65,6 +69,25 @@ def test_nor_does_one_to_which_work_comes_back():
         assert loop.asides_count == 0
         await loop.looks()
         assert loop.asides_count == pytest.approx(LOOKS_COUNT, abs=1)
+
+    sim_loop.run(main)
+
+
+def test_turns_are_short_while_somebody_is_kept_waiting():
+    async def main() -> None:
+        loop = Loop()
+        loop.way.begin()
+        await loop.looks(1)
+        assert loop.turns_s == [LONG_S]  # once is no more than chance
+        await loop.looks(3)
+        assert loop.turns_s == [LONG_S, SHORT_S]
+        loop.waits_count += 1
+        await loop.looks(1)
+        assert loop.turns_s == [LONG_S, SHORT_S, LONG_S]
+        await loop.looks(3)
+        loop.way.end()
+        await loop.looks(1)
+        assert loop.turns_s == [LONG_S, SHORT_S] * 2 + [LONG_S]
 
     sim_loop.run(main)
 
