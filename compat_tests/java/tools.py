@@ -302,6 +302,8 @@ def _of_brokers(topic: str, folder: Path) -> Iterator[Step]:
     moved = [{"topic": topic, "partition": 0, "replicas": [1]}]
     plan.write_text(json.dumps({"version": 1, "partitions": moved}))
     yield Step("reassign", REASSIGN, ("--reassignment-json-file", str(plan), "--execute"))
+    throttled = ("--reassignment-json-file", str(plan), "--execute", "--throttle", "1000000")
+    yield Step("reassign with a throttle", REASSIGN, throttled)
     yield Step("verify reassignment", REASSIGN, ("--reassignment-json-file", str(plan), "--verify"))
     yield Step("transactions", TRANSACTIONS, ("list",), status_only=True)
     yield Step("hanging transactions", TRANSACTIONS, ("find-hanging", "--broker-id", "1"))

@@ -37,7 +37,7 @@ from wal_core import Fenced
 
 FIRST_VERSION_WITH_FLAG = 4
 FIRST_VERSION_WITH_IDS, FIRST_VERSION_BY_ID = 10, 12
-BROKERS_ENDPOINT = 1
+BROKERS_ENDPOINT, CONTROLLERS_ENDPOINT = 1, 2
 NO_LEADER = -1
 NO_NODE = -1
 
@@ -247,9 +247,7 @@ def metadata_error(request: MetadataRequest, code: ErrorCode) -> MetadataRespons
 
 async def describe_cluster(request: DescribeClusterRequest, call: Call) -> DescribeClusterResponse:
     if call.version >= 1 and request.endpoint_type != BROKERS_ENDPOINT:
-        raise BrokerError(
-            ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, "this gateway has no separate controllers"
-        )
+        return _other_endpoint(request.endpoint_type)
     return DescribeClusterResponse(
         cluster_id=call.broker.cluster_id,
         controller_id=_controller_id(call),
@@ -263,6 +261,17 @@ async def describe_cluster(request: DescribeClusterRequest, call: Call) -> Descr
             Resource.CLUSTER, request.include_cluster_authorized_operations
         ),
     )
+
+
+def _other_endpoint(kind: int) -> DescribeClusterResponse:
+    """As Kafka's AuthHelper; here no node is a controller and nothing else."""
+    if kind == CONTROLLERS_ENDPOINT:
+        code = ErrorCode.MISMATCHED_ENDPOINT_TYPE
+        message = "this listener is that of brokers: ask for endpoints of brokers"
+    else:
+        code = ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+        message = f"there is no endpoint type {kind}"
+    return DescribeClusterResponse(error_code=code, error_message=message, controller_id=-1)
 
 
 def describe_cluster_error(

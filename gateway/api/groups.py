@@ -50,6 +50,7 @@ FIRST_JOIN_WITH_MEMBER_ID_REQUIRED = 4
 FIRST_JOIN_WITH_NULL_PROTOCOL_NAME = 7
 FIRST_JOIN_WITH_SKIP_ASSIGNMENT = 9
 FIRST_LEAVE_WITH_BATCHES = 3
+FIRST_SYNC_WITH_PROTOCOL = 5  # KIP-559
 LEAVING_AT_ONCE_COUNT = 25
 
 
@@ -155,6 +156,9 @@ def join_group_error(request: JoinGroupRequest, code: ErrorCode) -> JoinGroupRes
 
 async def sync_group(request: SyncGroupRequest, call: Call) -> SyncGroupResponse:
     """Answers when the leader's assignment is durable."""
+    names = (request.protocol_type, request.protocol_name)
+    if call.version >= FIRST_SYNC_WITH_PROTOCOL and None in names:
+        return sync_group_error(request, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     result = await call.services.groups.of(request.group_id).sync(
         request.group_id,
         SyncRequest(

@@ -97,7 +97,7 @@ def elect_leaders_error(request: ElectLeadersRequest, code: ErrorCode) -> ElectL
             ReplicaElectionResult(
                 topic=topic.topic,
                 partition_result=[
-                    PartitionResult(partition_id=index, error_code=code)
+                    PartitionResult(partition_id=index, error_code=code, error_message=code.message)
                     for index in topic.partitions
                 ],
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.api.call import Call, error_code, failure_of, patience_s
@@ -21,7 +22,7 @@ from gateway.broker.topic_configs import SETTINGS, broker_name, config_problem
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
 from gateway.fairness.slices import Slices
-from protocol import ErrorCode
+from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfigs,
@@ -193,12 +194,15 @@ async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopic
         asked = [DeleteTopicState(name=name) for name in request.topic_names]
     else:
         asked = request.topics
-    begun: list[tuple[DeletableTopicResult, asyncio.Future[None] | None]] = []
     slices = Slices()
-    for topic in asked:
+    begun: list[tuple[DeletableTopicResult, asyncio.Future[None] | None]] = []
+    for topic, problem in _each_once(asked, call):
         if slices.is_over:
             await slices.pause()
-        begun.append(_begin_deletion(topic, call))
+        if problem is None:
+            begun.append(_begin_deletion(topic, call))
+        else:
+            begun.append((_refused(topic, problem), None))
     gone = [answer.name for answer, deleted in begun if deleted is not None and answer.name]
     # At once, not when the deletions are durable: the wait may end with a time-out.
     forgotten = call.services.groups.topics_deleted(gone)
@@ -210,6 +214,40 @@ async def delete_topics(request: DeleteTopicsRequest, call: Call) -> DeleteTopic
             if answer.error_code == ErrorCode.NONE:
                 answer.error_code, answer.error_message = failure_of(forgotten)
     return DeleteTopicsResponse(responses=[answer for answer, _ in begun])
+
+
+def _each_once(
+    asked: Sequence[DeleteTopicState], call: Call
+) -> Iterator[tuple[DeleteTopicState, str | None]]:
+    """Each way in which a topic is named, once, and what is wrong with it, in words, or None.
+
+    As in Kafka's ControllerApis: who names a topic twice may mean two, so none is deleted.
+    """
+    topics = call.broker.topics
+    names = Counter(t.name for t in asked if t.name is not None and t.topic_id == ZERO_UUID)
+    ids = Counter(t.topic_id for t in asked if t.name is None)
+    for name, topic_id in dict.fromkeys((t.name, t.topic_id) for t in asked):
+        state, problem = DeleteTopicState(name=name, topic_id=topic_id), None
+        known = topics.with_id(topic_id) if name is None else topics.named(name)
+        if (name is None) == (topic_id == ZERO_UUID):
+            problem = "a topic is named by its name or by its id"
+        elif name is None and known is not None and names[known.name] == 1:
+            continue  # what is said beside its name is for both
+        elif ids[topic_id] > 1 if name is None else names[name] > 1:
+            problem = "the topic is named twice in the request"
+        elif name is not None and known is not None and ids[known.id]:
+            state.topic_id = known.id
+            problem = "the topic is named twice in the request, once by its id"
+        yield state, problem
+
+
+def _refused(asked: DeleteTopicState, problem: str) -> DeletableTopicResult:
+    return DeletableTopicResult(
+        name=asked.name,
+        topic_id=asked.topic_id,
+        error_code=ErrorCode.INVALID_REQUEST,
+        error_message=problem,
+    )
 
 
 def _served(request: DeleteTopicsRequest, log_id: int, call: Call) -> DeleteTopicsResponse:

@@ -219,10 +219,14 @@ _NO_TIERS = "there is no second tier of storage"
 _NO_TLS = "there is no TLS yet"
 _NO_SASL = "there is no SASL yet"
 _NO_REPLICATION = "brokers do not replicate, the storage does"
+_NO_THROTTLE = (
+    f"{_NO_REPLICATION}: where a partition goes to another node nothing is copied; "
+    "reassign it without a throttle"
+)
 NO_EFFECT: Mapping[str, str] = {
     "background.threads": _ONE_LOOP,
-    "follower.replication.throttled.rate": _NO_REPLICATION,
-    "leader.replication.throttled.rate": _NO_REPLICATION,
+    "follower.replication.throttled.rate": _NO_THROTTLE,
+    "leader.replication.throttled.rate": _NO_THROTTLE,
     "listener.security.protocol.map": _NO_TLS,
     "max.connection.creation.rate": "connections are not counted by rate",
     "max.connections.per.ip": "connections are not counted by address; max.connections bounds all",

@@ -58,15 +58,18 @@ SO_ANYWAY: Mapping[str, str] = {
 _AS_SENT = "batches are stored as producers compress them"
 _NO_COMPACTION = "records are not compacted yet"
 _NO_TIERS = "there is no second tier of storage"
-_NO_REPLICATION = "brokers do not replicate, the storage does"
+_NO_THROTTLE = (
+    "brokers do not replicate, the storage does: where a partition goes to another node nothing "
+    "is copied; reassign it without a throttle"
+)
 DEFAULT_ONLY: Mapping[str, str] = {
     "compression.gzip.level": _AS_SENT,
     "compression.lz4.level": _AS_SENT,
     "compression.type": _AS_SENT,
     "compression.zstd.level": _AS_SENT,
     "file.delete.delay.ms": "the gateway's garbage_grace_ms holds for all topics",
-    "follower.replication.throttled.replicas": _NO_REPLICATION,
-    "leader.replication.throttled.replicas": _NO_REPLICATION,
+    "follower.replication.throttled.replicas": _NO_THROTTLE,
+    "leader.replication.throttled.replicas": _NO_THROTTLE,
     "local.retention.bytes": _NO_TIERS,
     "local.retention.ms": _NO_TIERS,
     "max.compaction.lag.ms": _NO_COMPACTION,

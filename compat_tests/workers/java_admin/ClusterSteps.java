@@ -54,6 +54,8 @@ final class ClusterSteps {
         program.step("listTransactions", () -> mine(new ListTransactionsOptions()));
         program.step("listTransactions: long ones", () ->
                 mine(new ListTransactionsOptions().filterOnDuration(1)));
+        program.step("listTransactions: by pattern", () ->
+                mine(new ListTransactionsOptions().filterOnTransactionalIdPattern("a.*")));
         program.step("metrics", () -> admin.metrics().isEmpty());
         program.step("registerMetricForSubscription", () -> {
             KafkaMetric metric = (KafkaMetric) admin.metrics().values().iterator().next();

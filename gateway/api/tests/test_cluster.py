@@ -281,9 +281,14 @@ async def test_describe_cluster() -> None:
         assert (reply.error_code, reply.controller_id) == (0, NODE.node_id)
         assert reply.cluster_id == world.gateway.broker.cluster_id
         assert [(b.broker_id, b.host, b.port, b.rack) for b in reply.brokers] == [NODE]
-    controllers = DescribeClusterRequest(endpoint_type=2)
-    reply = await client.call(ApiKey.DESCRIBE_CLUSTER, 1, controllers)
-    assert reply.error_code == ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+    for kind, code in (
+        (2, ErrorCode.MISMATCHED_ENDPOINT_TYPE),
+        (3, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE),
+    ):
+        other = DescribeClusterRequest(endpoint_type=kind)
+        reply = await client.call(ApiKey.DESCRIBE_CLUSTER, 1, other)
+        assert (reply.error_code, reply.brokers) == (code, [])
+        assert reply.error_message
 
 
 @virtual

@@ -102,6 +102,10 @@ async def test_a_member_lives_its_whole_life_in_every_version(version):
         min(version, 5),
     )
     assert (synced.error_code, synced.assignment) == (0, b"\x00opaque\xff")
+    nameless = await broker.ask(SyncGroupRequest(**who), min(version, 5))
+    # From version 5 on a member says what it believes the group to agree on (KIP-559).
+    expected = E.INCONSISTENT_GROUP_PROTOCOL if version >= 5 else E.NONE
+    assert nameless.error_code == expected
     assert (await broker.ask(HeartbeatRequest(**who), min(version, 4))).error_code == 0
     leave_version = min(version, 5)
     left = await broker.ask(

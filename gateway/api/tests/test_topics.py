@@ -165,15 +165,45 @@ async def test_deleting() -> None:
     body = DeleteTopicsRequest(
         topics=[
             DeleteTopicState(name=None, topic_id=topic.id),
-            DeleteTopicState(name=None, topic_id=topic.id),
             DeleteTopicState(name=None, topic_id=b"\x05" * 16),
         ],
         timeout_ms=9_000,
     )
     reply = await client.call(ApiKey.DELETE_TOPICS, 6, body)
-    assert [r.error_code for r in reply.responses] == [0, 100, 100]
-    assert [bool(r.error_message) for r in reply.responses] == [False, True, True]
+    assert [r.error_code for r in reply.responses] == [0, 100]
+    assert [bool(r.error_message) for r in reply.responses] == [False, True]
     assert reply.responses[0].name == "c"
+
+
+@virtual
+async def test_a_topic_that_is_named_twice_stays() -> None:
+    """Kafka's ControllerApis: by name, by id, by one of each, or by both at once."""
+    world, client = await started()
+    await client.create("a", "b", "c", "d")
+    topics = world.gateway.broker.topics
+    ids = {topic.name: topic.id for topic in topics}
+    for asked in (
+        [("a", ZERO_UUID), ("a", ZERO_UUID)],
+        [(None, ids["b"]), (None, ids["b"])],
+        [(None, ids["c"]), ("c", ZERO_UUID)],
+        [("d", ids["d"])],
+        [(None, ZERO_UUID)],
+    ):
+        body = DeleteTopicsRequest(
+            topics=[DeleteTopicState(name=name, topic_id=id_) for name, id_ in asked],
+            timeout_ms=9_000,
+        )
+        (answer,) = (await client.call(ApiKey.DELETE_TOPICS, 6, body)).responses
+        assert answer.error_code == ErrorCode.INVALID_REQUEST
+        assert answer.error_message
+        assert (answer.name, answer.topic_id) == asked[-1] or answer.topic_id == ids["c"]
+    assert {topic.name for topic in topics} >= set(ids)
+    body = DeleteTopicsRequest(topic_names=["a", "b", "a"], timeout_ms=9_000)
+    reply = await client.call(ApiKey.DELETE_TOPICS, 5, body)
+    assert {r.name: r.error_code for r in reply.responses} == {
+        "a": ErrorCode.INVALID_REQUEST,
+        "b": ErrorCode.NONE,
+    }
 
 
 async def _committed(client: Client) -> int:

@@ -65,6 +65,8 @@ def test_what_can_be_changed(name: str, value: str) -> None:
         ("message.max.bytes", "2000000000", "at most request_bytes_max"),
         ("no.such", "1", "there is no setting 'no.such'"),
         ("ssl.keystore.location", "x", "there is no TLS yet"),
+        ("leader.replication.throttled.rate", "1", "reassign it without a throttle"),
+        ("follower.replication.throttled.rate", "1", "reassign it without a throttle"),
         *((name, "1", "has no effect here, because") for name in NO_EFFECT),
     ],
 )
