@@ -124,6 +124,10 @@ def delete_oddly(side: Side) -> None:
     for offset in (2, 2, 1):
         asked = topics(topic, {"partition_index": 0, "offset": offset})
         side.ask("DeleteRecords", 1, topics=asked, timeout_ms=10_000)
+    side.fill(topic)
+    for offset, timeout_ms in ((3, 0), (4, -1)):
+        asked = topics(topic, {"partition_index": 0, "offset": offset})
+        side.ask("DeleteRecords", 1, topics=asked, timeout_ms=timeout_ms)
     compacted = side.topic(cleanup_policy="compact")
     asked = topics(compacted, {"partition_index": 0, "offset": 0})
     for version in side.served("DeleteRecords"):

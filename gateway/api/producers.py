@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateway.api.call import Call
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
+from gateway.broker.topic_rules import topic_name_problem
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.describe_producers import (
@@ -78,6 +79,9 @@ def describe_producers_weight(request: DescribeProducersRequest, call: Call) -> 
 def _find(topic: str, index: int, call: Call) -> Partition:
     partition = call.broker.partition(topic, index)
     if partition is None:
+        problem = topic_name_problem(topic)
+        if problem is not None:
+            raise BrokerError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
         raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if not partition.is_served:
         raise BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER)

@@ -30,6 +30,7 @@ async def test_producers_are_told_as_they_are_also_after_a_restart() -> None:
             topics=[
                 TopicRequest(name="t", partition_indexes=[0, 1, 2]),
                 TopicRequest(name="none", partition_indexes=[0]),
+                TopicRequest(name="no name", partition_indexes=[0]),
             ]
         )
         reply = await client.call(ApiKey.DESCRIBE_PRODUCERS, 0, body)
@@ -42,6 +43,7 @@ async def test_producers_are_told_as_they_are_also_after_a_restart() -> None:
         assert (empty.error_code, empty.active_producers) == (0, [])
         for answer in (missing, reply.topics[1].partitions[0]):
             assert answer.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        assert reply.topics[2].partitions[0].error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
         client = await world.restart()
 
 

@@ -225,6 +225,23 @@ async def test_a_deletion_that_is_late_times_out_and_happens_later() -> None:
     assert await _offset(client, EARLIEST) == 4
 
 
+@pytest.mark.parametrize("timeout_ms", [0, -1])
+def test_who_gives_no_time_is_told_when_it_is_durable(timeout_ms: int) -> None:
+    """As by Kafka, whose leader needs none; librdkafka's `operation_timeout` may be 0."""
+
+    @virtual
+    async def body() -> None:
+        world, client = await _filled()
+        world.objects.latency_s = 2.0
+        answer = await client.deleted("t", 4, timeout_ms=timeout_ms)
+        assert (answer.error_code, answer.low_watermark) == (ErrorCode.NONE, 4)
+        world.objects.latency_s = 20.0
+        answer = await client.deleted("t", 6, timeout_ms=timeout_ms)
+        assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+
+    body()
+
+
 @virtual
 async def test_a_second_request_for_the_same_is_answered_when_the_first_is_durable() -> None:
     world, client = await _filled()
