@@ -21,7 +21,7 @@ KAFKA_3 = "3.9.2"
 KAFKA_4 = "4.4.0"
 TOOLS_4 = "4.3.1"
 """Whose tools, and whose Connect, are compared."""
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 30.0
 CLUSTER_ID = "b3JhY2xlb3JhY2xlb3JhYw"
 NODE_ID = 1
@@ -128,11 +128,15 @@ class Kafka:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(
-            lambda: not self.running or self._answers(),
-            timeout_s=READY_TIMEOUT_S,
-            what="a Kafka that answers",
-        )
+        try:
+            wait_until(
+                lambda: not self.running or self._answers(),
+                timeout_s=READY_TIMEOUT_S,
+                what="a Kafka that answers",
+            )
+        except AssertionError:
+            self.kill()
+            raise
         assert self.running, f"Kafka ended before it was ready:\n{self.said()}"
         return self
 
