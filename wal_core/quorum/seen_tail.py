@@ -2,7 +2,7 @@
 
 Two of the three of each segment must tell what they have. What counts for whoever looks: blocks
 that are confirmed, as their writer says, and all blocks before an end that is chosen. It is chosen
-where two tell the same final, or where one tells it and a later segment has begun.
+where two tell the same final of the same term, or where one tells it and a later segment has begun.
 """
 
 from __future__ import annotations
@@ -55,20 +55,17 @@ class SeenPart:
     def __init__(self, number: int, told: Mapping[Member, _Told]) -> None:
         self.number = number
         self.ends = {member: rows[number].end for member, rows in told.items() if number in rows}
-        finals = [tail.final for rows in told.values() if (tail := rows.get(number)) is not None]
-        self.final = max(filter(None, finals), key=lambda final: final.term, default=None)
-        agreed_count = sum(map(self._is_same, finals))
+        finals = [
+            tail.final
+            for rows in told.values()
+            if (tail := rows.get(number)) is not None and tail.final is not None
+        ]
+        # What two were told under two terms is not chosen: the third may have been told another end
+        # between the two, and that one counts for an opener who does not meet the second.
+        agreed = [final for final in finals if finals.count(final) >= ACKS_COUNT]
+        self.final: Final | None = max(agreed or finals, key=_term, default=None)
         has_next = any(later > number for rows in told.values() for later in rows)
-        self.is_chosen = agreed_count >= ACKS_COUNT or (self.final is not None and has_next)
-
-    def _is_same(self, other: Final | None) -> bool:
-        """Under whichever term it was proposed."""
-        mine = self.final
-        return (
-            mine is not None
-            and other is not None
-            and (mine.end, bytes(mine.footer)) == (other.end, bytes(other.footer))
-        )
+        self.is_chosen = bool(agreed) or (self.final is not None and has_next)
 
     @property
     def readable_count(self) -> int:
@@ -82,6 +79,10 @@ class SeenPart:
         """The footer block."""
         assert self.final is not None
         return parse_ensemble(self.final.footer)[1]
+
+
+def _term(final: Final) -> int:
+    return final.term
 
 
 class SeenTail:
