@@ -61,7 +61,7 @@ def _fsck(quick: bool, as_json: bool, to_repair: bool, yes: bool, **flags: Any) 
         complain(str(error), "a copy of the data, if this goes on" if yes else remedy)
         return 2
     if as_json:
-        json.dump(_as_json(looks, quick=quick), sys.stdout, indent=2)
+        json.dump(_as_json(looks, stored_mode, quick=quick), sys.stdout, indent=2)
         click.echo()
     else:
         for line in _as_text(looks, config.data, quick=quick):
@@ -196,11 +196,13 @@ def _name(stream_id: int, names: Mapping[int, str]) -> str:
     return names.get(stream_id, f"stream {stream_id}")
 
 
-def _as_json(looks: Sequence[_Look], *, quick: bool) -> dict[str, Any]:
+def _as_json(looks: Sequence[_Look], mode: "Mode", *, quick: bool) -> dict[str, Any]:
     reports = [look.report for look in looks]
     return {
         "sound": _is_sound(looks),
         "quick": quick,
+        "mode": mode,
+        "not_looked_at": [UNSEEN] if mode == "quorum" else [],
         "findings": [
             {
                 "log": report.log_id,

@@ -160,6 +160,7 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said, _ = fsck(capsys, "--data", str(folder), "--json", "--quick")
     assert code == 1
     report = json.loads(said)
+    assert (report["mode"], report["not_looked_at"]) == ("object", [])
     catalog, log = report["logs"]
     assert (report["sound"], catalog["sound"], log["sound"]) == (False, True, False)
     assert (report["quick"], log["log"], log["segments"]["completed"]) == (True, 1, 2)

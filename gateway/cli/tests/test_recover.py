@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,10 @@ def test_two_lost_logstores_are_given_up_only_when_somebody_says_so(
     bucket = tmp_path / "bucket"
     assert run(["fsck", "--data", str(bucket)]) == 0
     assert "what is not uploaded yet lies on logstores" in capsys.readouterr().out
+    assert run(["fsck", "--data", str(bucket), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["sound"], report["mode"]) == (True, "quorum")
+    assert "lies on logstores, and was not looked at" in report["not_looked_at"][0]
     before = contents(bucket)
     code, said, _ = recover(capsys, "--data", str(bucket))
     assert code == 0
