@@ -235,8 +235,8 @@ class Catalog:
     def left_of(self, name: str) -> list[int]:
         """The logs that may still have something of a topic of that name that is gone, or of one
         whose name is not known, which may be that one."""
-        last = self.topics.last_gone(name)
-        topic_ids = [*self.topics.nameless, *(() if last is None else (last,))]
+        last = self.topics.gone.last(name)
+        topic_ids = [*self.topics.nameless, *(() if last is None else (last.topic_id,))]
         return [
             log
             for topic_id in topic_ids

@@ -2,7 +2,9 @@
 
 Partitions go round the logs that new ones are for: those of a new topic from where the last topic
 left off, so that whoever has few has some on each; further ones of a topic from where its own left
-off.
+off. A topic that is made again lies where the last one of its name did: among nodes a leader epoch
+is the term of a log, and clients that have not heard of the end of the old topic (librdkafka 2)
+take a partition's lower epoch for old news, and ask its old leader for ever.
 """
 
 from __future__ import annotations
@@ -30,21 +32,36 @@ class Placing:
         self._logs_for_new = logs_for_new
         self._max_count = partitions_max_count
 
-    def new(self, count: int, topic: Topic | None = None) -> list[Placement]:
+    def new(self, name: str, count: int, topic: Topic | None = None) -> list[Placement]:
         """Places for so many more partitions, of a topic or of one to come. Raises Unavailable."""
         logs = self._logs_for_new()
         if not logs:
             raise Unavailable("no log takes new partitions")
-        first = self._topics.partitions_count
+        turn = self._topics.partitions_count
         if topic is not None and topic.placed[-1].log_id in logs:
-            first = logs.index(topic.placed[-1].log_id) + 1
+            turn = logs.index(topic.placed[-1].log_id) + 1
+        at_of = {log_id: at for at, log_id in enumerate(logs)}
         ends = [self._topics.next_stream_id(log_id) for log_id in logs]
+        first = 0 if topic is None else len(topic.placed)
+        known = self._known(name, len(logs))[first : first + count]
         places = []
-        for number in range(first, first + count):
-            at = number % len(logs)
+        for index in range(count):
+            at = at_of.get(known[index]) if index < len(known) else None
+            if at is None:
+                at = turn % len(logs)
+            turn = at + 1
             places.append(Placement(logs[at], ends[at]))
             ends[at] += 1
         return places
+
+    def _known(self, name: str, logs_count: int) -> Sequence[int]:
+        """The logs of the last topic of that name, by partition; none where more logs have come
+        since, over which it was not spread."""
+        gone = self._topics.gone.last(name)
+        if gone is None:
+            return ()
+        is_spread = len(set(gone.log_ids)) >= min(len(gone.log_ids), logs_count)
+        return gone.log_ids if is_spread else ()
 
     def check_new(self, name: str, partitions_count: int) -> None:
         """Raise BrokerError: TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION for the gateway's own,

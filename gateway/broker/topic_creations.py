@@ -83,7 +83,7 @@ class TopicCreations:
         record = TopicCreated(
             name=name,
             topic_id=new_topic_id(self._rng),
-            placements=self._placing.new(partitions_count),
+            placements=self._placing.new(name, partitions_count),
             configs=dict(configs),
         )
         created = self._catalog.write(record)
@@ -99,7 +99,7 @@ class TopicCreations:
         settled, for that is durable then. Raises as `Placing.check_more`."""
         self.check_more(topic, count)
         before = topic.record.placements
-        new = self._placing.new(count - len(before), topic)
+        new = self._placing.new(topic.name, count - len(before), topic)
         record = PartitionsAdded(topic_id=topic.id, placements=[*before, *new])
         added = self._catalog.write(record)
         self._begin(topic)

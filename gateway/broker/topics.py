@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from gateway.broker import state_keys
+from gateway.broker.gone_topics import GoneTopics
 from gateway.broker.metadata_records import (
     FIRST_PARTITION_STREAM_ID,
     ClusterCreated,
@@ -31,9 +32,6 @@ from wal_core import Changes
 
 FIRST_DATA_LOG_ID = 1
 METADATA_STREAM_ID = 0
-GONE_NAMES_MAX_COUNT = 10_000
-"""Of deleted topics whose names are known. Larger: memory; smaller: where so many are deleted at
-once, new topics wait until all nodes have heard of the end of those whose names are forgotten."""
 _SMALL_BYTES = 64  # about what a short key and its value take
 
 
@@ -107,8 +105,7 @@ class TopicRegistry:
         """Per log: ids below it may be in use, or may have been before a deletion."""
         self.tombstones: dict[bytes, list[int]] = {}
         """Topics that are gone, and the logs that may have something of them."""
-        self._gone: dict[str, bytes] = {}
-        self._gone_ids: set[bytes] = set()
+        self.gone = GoneTopics()
         self.nameless: dict[bytes, None] = {}
         """Tombstones of topics whose names are not known: of what went before this process looked
         the catalog keeps the id alone."""
@@ -124,11 +121,6 @@ class TopicRegistry:
 
     def with_id(self, topic_id: bytes) -> Topic | None:
         return self._by_id.get(topic_id)
-
-    def last_gone(self, name: str) -> bytes | None:
-        """The id of the topic of that name that went last, among those that this process has seen
-        go."""
-        return self._gone.get(name)
 
     def partitions(self) -> Iterable[Partition]:
         """Those included that are there for nobody yet."""
@@ -232,7 +224,7 @@ class TopicRegistry:
     def restore_tombstone(self, topic_id: bytes, log_ids: list[int]) -> None:
         """That topic is gone, and these logs may have something of it."""
         self.tombstones[topic_id] = log_ids
-        if topic_id not in self._gone_ids:
+        if topic_id not in self.gone:
             self.nameless[topic_id] = None
         self.changes.note(state_keys.tombstone(topic_id), _SMALL_BYTES + len(log_ids))
 
@@ -244,21 +236,10 @@ class TopicRegistry:
         self.changes.note(state_keys.topic(topic_id), _SMALL_BYTES)
         if self._by_name.get(topic.name) is topic:
             del self._by_name[topic.name]
-        self._forget_name(topic.name)
-        self._gone[topic.name] = topic_id
-        self._gone_ids.add(topic_id)
-        if len(self._gone) > GONE_NAMES_MAX_COUNT:
-            self._forget_name(next(iter(self._gone)))
+        forgotten = self.gone.note(topic.name, topic_id, (at.log_id for at in topic.placed))
+        self.nameless |= {each: None for each in forgotten if each in self.tombstones}
         self.partitions_count -= len(topic.placed)
         for partition in topic.placed:
             partition.deleted = True
             partition.wake()
         return topic
-
-    def _forget_name(self, name: str) -> None:
-        """Which topic of that name went last is not known any more, or is about to be another."""
-        topic_id = self._gone.pop(name, None)
-        if topic_id is not None:
-            self._gone_ids.discard(topic_id)
-            if topic_id in self.tombstones:
-                self.nameless[topic_id] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.tests.cluster_world import ClusterWorld
 from gateway.tests.harness import batch_of, fetch_request, virtual
 from protocol import ApiKey, ErrorCode
@@ -161,6 +162,31 @@ async def test_epochs_rise_with_every_owner_and_old_ones_are_fenced() -> None:
         assert fetched.responses[0].partitions[0].error_code == code
     appended = await world.client(3).produced("t", batch_of(b"y"), index=1)
     assert (appended.error_code, appended.base_offset) == (0, 1)
+
+
+@virtual
+async def test_epochs_of_a_topic_that_is_made_again_do_not_go_back_with_any_controller() -> None:
+    """A client that has not seen it go takes a lower one for old news (librdkafka 2.16 does), and
+    goes on asking whoever led it before."""
+    world = await _world()
+    await world.move(2, 3)
+    await world.move(2, 2)
+    await world.look()
+    for other, controller in (("u", 1), ("v", 3), ("w", 2)):
+        before = await _epochs(world)
+        assert await world.client(2).deleted_topics("t") == [0]
+        await world.move(CATALOG_LOG_ID, controller)
+        assert await world.client(1).create(other) == [0]  # others come in between
+        assert await world.client(1).create("t", partitions=3) == [0]
+        await world.look()
+        after = await _epochs(world)
+        assert all(b <= a for b, a in zip(before, after, strict=True)), (before, after)
+
+
+async def _epochs(world: ClusterWorld) -> list[int]:
+    asked = MetadataRequest(topics=[MetadataRequestTopic(name="t")])
+    reply = await world.client(1).call(ApiKey.METADATA, 12, asked)
+    return [part.leader_epoch for part in reply.topics[0].partitions]
 
 
 def _join() -> JoinGroupRequest:

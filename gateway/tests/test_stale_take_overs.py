@@ -150,7 +150,7 @@ async def test_a_controller_that_never_heard_a_deleted_topics_name_makes_none_in
     world.add(4)
     await world.move(0, 4)
     topics = world.gateways[4].broker.topics
-    assert topics.named("t") is topics.last_gone("t") is None
+    assert topics.named("t") is topics.gone.last("t") is None
     assert len(topics.tombstones) == 1
     client = world.client(4)
     assert await client.create("t", partitions=2) == [ErrorCode.REQUEST_TIMED_OUT]

@@ -3,7 +3,7 @@ import base64
 
 import pytest
 
-from gateway.broker import topics
+from gateway.broker.gone_topics import GoneTopics
 from gateway.broker.metadata_records import (
     PartitionsAdded,
     Placement,
@@ -54,7 +54,8 @@ def test_of_a_tombstone_it_is_known_whether_its_name_is() -> None:
     topic = registry.apply(_created("a", 1, 1))
     assert topic is not None
     registry.apply(TopicDeleted(topic_id=topic.id))
-    assert (registry.last_gone("a"), list(registry.nameless)) == (topic.id, [])
+    assert topic.id in registry.gone
+    assert list(registry.nameless) == []
     registry.restore_tombstone(topic.id, [1])  # read once more
     read = b"\x07" * 16
     registry.restore_tombstone(read, [1, 2])
@@ -63,18 +64,16 @@ def test_of_a_tombstone_it_is_known_whether_its_name_is() -> None:
     assert list(registry.nameless) == []
 
 
-def test_the_oldest_name_is_not_known_any_more_where_too_many_are_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(topics, "GONE_NAMES_MAX_COUNT", 2)
+def test_the_oldest_name_is_not_known_any_more_where_too_many_are_gone() -> None:
     registry = TopicRegistry(1_000)
+    registry.gone = GoneTopics(names_max_count=2)
     gone = []
     for number, name in enumerate("abac", 1):  # a goes twice
         topic = registry.apply(_created(name, number, 2 * number))
         assert topic is not None
         registry.apply(TopicDeleted(topic_id=topic.id))
         gone.append(topic.id)
-    assert [registry.last_gone(name) for name in "abc"] == [gone[2], None, gone[3]]
+    assert [topic_id in registry.gone for topic_id in gone] == [False, False, True, True]
     assert list(registry.nameless) == gone[:2]
 
 
