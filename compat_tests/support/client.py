@@ -406,6 +406,11 @@ class Consumer:
     def assignment(self) -> set[tuple[str, int]]:
         return {(topic, partition) for topic, partition in self._call("assignment")}
 
+    def rebalances_count(self) -> int:
+        """Times that the library told of partitions given or taken; not of every library."""
+        count: int = self._call("rebalances_count")
+        return count
+
     def commit(self, *positions: tuple[str, int, int]) -> None:
         self._call("commit", positions=[list(item) for item in positions] or None)
 

@@ -6,7 +6,12 @@ import sys
 
 import aiokafka
 import rpc
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
@@ -21,6 +26,19 @@ def translate(error):
     return error
 
 
+class Rebalances(ConsumerRebalanceListener):
+    """How many there were, of one consumer."""
+
+    def __init__(self):
+        self.count = 0
+
+    def on_partitions_revoked(self, revoked):
+        self.count += 1
+
+    def on_partitions_assigned(self, assigned):
+        self.count += 1
+
+
 class Operations:
     """Named producers and consumers of one process."""
 
@@ -28,6 +46,7 @@ class Operations:
         self.bootstrap = bootstrap
         self.producers = {}
         self.consumers = {}
+        self.rebalances = {}
 
     async def info(self):
         return {"library": "aiokafka " + aiokafka.__version__}
@@ -102,7 +121,11 @@ class Operations:
         await self.consumers.pop(consumer).stop()
 
     async def subscribe(self, consumer, topics):
-        self.consumers[consumer].subscribe(topics)
+        noted = self.rebalances.setdefault(consumer, Rebalances())
+        self.consumers[consumer].subscribe(topics, listener=noted)
+
+    async def rebalances_count(self, consumer):
+        return self.rebalances[consumer].count
 
     async def assign(self, consumer, positions):
         client = self.consumers[consumer]

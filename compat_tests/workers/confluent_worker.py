@@ -3,6 +3,7 @@
 Clients run with their defaults; an operation's `extra` adds settings in librdkafka's own names.
 """
 
+import collections
 import sys
 import time
 
@@ -41,6 +42,8 @@ class Operations:
         self.bootstrap = bootstrap
         self.producers = {}
         self.consumers = {}
+        self.poll_errors = collections.defaultdict(list)
+        self.rebalances = collections.Counter()
         self.callback_errors = []
         self.administrator = None
 
@@ -140,7 +143,13 @@ class Operations:
         self.consumers.pop(consumer).close()
 
     def subscribe(self, consumer, topics):
-        self.consumers[consumer].subscribe(topics)
+        def note(*_):  # the library assigns and unassigns itself when this has not
+            self.rebalances[consumer] += 1
+
+        self.consumers[consumer].subscribe(topics, on_assign=note, on_revoke=note, on_lost=note)
+
+    def rebalances_count(self, consumer):
+        return self.rebalances[consumer]
 
     def unassign(self, consumer):
         self.consumers[consumer].unassign()
@@ -165,18 +174,22 @@ class Operations:
                 client.poll(0.05)
 
     def poll(self, consumer, count, timeout_s):
-        """Records until there are `count` of them or the time is over."""
+        """Records until there are `count` of them or the time is over, or an error comes."""
         client = self.consumers[consumer]
         deadline = time.monotonic() + timeout_s  # noqa: TID251 - a program of its own
         seen = []
-        while len(seen) < count:
+        errors = self.poll_errors[consumer]
+        while len(seen) < count and not errors:
             left_s = deadline - time.monotonic()  # noqa: TID251 - as above
             if left_s <= 0:
                 break
             for message in client.consume(count - len(seen), min(left_s, 0.2)):
                 if message.error():
-                    raise fail(message.error())
-                seen.append(self.as_record(message))
+                    errors.append(fail(message.error()))
+                else:
+                    seen.append(self.as_record(message))
+        if errors and not seen:  # else with the next poll: what was read is not lost
+            raise errors.pop(0)
         return seen
 
     def as_record(self, message):

@@ -180,6 +180,7 @@ class Member(Worker):
             operation.info(error)
             self._told.note(self.name, error)
             return
+        self._positions.polled(self._alone.rebalances_count())
         found: dict[str, list[tuple[int, str]]] = {}
         for record in records:
             place, name = (record.topic, record.partition), name_of(record.value)

@@ -129,6 +129,7 @@ class System:
         self.lease_s = LEASE_S
         self._recorder = recorder
         self._folder = folder
+        self._epochs: dict[tuple[str, int], int] = {}
         self._stack = ExitStack()
         self.server = self._stack.enter_context(S3Server())
         self.server.make_bucket("rounds")
@@ -229,10 +230,17 @@ class System:
     # What nodes say
 
     def leaders(self, topics: list[str]) -> dict[tuple[str, int], int] | None:
-        """Of each partition, once all nodes say the same and nothing is wrong anywhere."""
+        """Of each partition, once all nodes say the same and nothing is wrong anywhere. Raises
+        AssertionError for a leader epoch that has gone back, also with a topic made again: a client
+        that has not seen it go would not believe it."""
         told = [self._told(node, topics) for node in self.running]
-        agreed = told and all(each == told[0] for each in told)
-        return told[0] if agreed else None
+        if not told or told[0] is None or any(each != told[0] for each in told):
+            return None
+        for place, (_, epoch) in told[0].items():
+            before = self._epochs.get(place, -1)
+            assert epoch >= before, f"{place} had leader epoch {before}, and has {epoch} now"
+            self._epochs[place] = epoch
+        return {place: leader for place, (leader, _) in told[0].items()}
 
     def topic_id(self, topic: str) -> Any:
         """Of the topic that all nodes have under that name; None if not all say the same."""
@@ -248,7 +256,8 @@ class System:
             found.add(None if told.error_code else told.topic_id)
         return found.pop() if len(found) == 1 else None
 
-    def _told(self, node: Node, topics: list[str]) -> dict[tuple[str, int], int] | None:
+    def _told(self, node: Node, topics: list[str]) -> dict[tuple[str, int], tuple[int, int]] | None:
+        """The leader of each partition, and its epoch."""
         try:
             with Connection(node.gateway.bootstrap, timeout_s=ASK_TIMEOUT_S) as connection:
                 answer: Any = metadata(connection, topics)
@@ -261,7 +270,10 @@ class System:
         ids = {broker.node_id for broker in answer.brokers}
         if wrong or ids != {node.node_id for node in self.running}:
             return None
-        return {(topic.name, row.partition_index): row.leader_id for topic, row in rows}
+        return {
+            (topic.name, row.partition_index): (row.leader_id, row.leader_epoch)
+            for topic, row in rows
+        }
 
 
 def _each(things: Any, act: Any) -> None:

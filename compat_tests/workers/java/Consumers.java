@@ -101,6 +101,9 @@ final class Consumers {
             case "rebalances" -> {
                 return List.copyOf(member.events);
             }
+            case "rebalances_count" -> {
+                return member.events.size();
+            }
             case "commit" -> commit(client, arguments);
             case "committed" -> {
                 return committed(client, arguments.get("partitions"));
