@@ -20,6 +20,7 @@ from gateway.api.leader_hints import LeaderHints
 from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
+from gateway.broker.producer_state import SequenceError
 from gateway.broker.topic_rules import TopicRules
 from gateway.broker.topics import Topic
 from gateway.broker.waiting import wait_confirmed
@@ -38,6 +39,7 @@ from protocol.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
+from wal_core import WalError
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class _Appending:
             [_Part(topic, data) for data in topic.partition_data] for topic in request.topic_data
         ]
         self.waiting: Waiting = []
+        self.out_of_sequence: list[_Part] = []
 
     def _each(self) -> list[_Part]:
         """Those that have not failed."""
@@ -160,7 +163,24 @@ class _Appending:
             try:
                 self._append(part, now_ms, steady_ms)
             except Exception as error:
+                if isinstance(error, SequenceError):
+                    self.out_of_sequence.append(part)
                 _fail(part.answer, error)
+
+    async def be_sure(self) -> None:
+        """What is known here of a producer is old news where another node has the log by now, and
+        a client takes a wrong sequence for the end of its producer."""
+        refused, assurance = self.out_of_sequence, self._call.broker.logs.assurance
+        if assurance.is_sure:
+            return
+        is_known = True
+        try:
+            await assurance.until_sure()
+        except (WalError, TimeoutError):
+            is_known = False
+        for part in refused:
+            if not is_known or part.partition is None or not part.partition.is_served:
+                _fail(part.answer, BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER))
 
     def _append(self, part: _Part, now_ms: int, steady_ms: int) -> None:
         check, partition, answer = part.check, part.partition, part.answer
@@ -258,6 +278,8 @@ async def produce(request: ProduceRequest, call: Call) -> ProduceResponse | None
             if not appending.check_at_once():
                 await appending.check_rest()
             appending.append()
+    if appending.out_of_sequence:
+        await appending.be_sure()
     if appending.waiting:
         await _confirm(appending.waiting, _patience_s(request))
     response = appending.response()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api.produce import FIRST_VERSION_WITH_TOPIC_IDS, patience_of, refused
 from gateway.api.row import AtOnce
+from gateway.broker.producer_state import SequenceError
 from protocol import (
     BatchHeader,
     SmallProduce,
@@ -116,9 +117,15 @@ def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | Non
         set_max_timestamp(batch, latest_ms)
     begun = Begun(small, bytes(frame[said_at:said_end]), broker, partition)
     begun.append(batch, header)
-    if begun.confirmation is None and begun.error is None:
-        return None  # a repeat of what is durable
+    if begun.confirmation is None and _is_for_produce(begun.error, broker):
+        return None
     return begun
+
+
+def _is_for_produce(error: Exception | None, broker: Broker) -> bool:
+    """A repeat of what is durable; and what is refused for its sequence, if at all, after a look
+    whether the log is still this node's."""
+    return error is None or (isinstance(error, SequenceError) and not broker.logs.assurance.is_sure)
 
 
 AT_ONCE = AtOnce(read_small_produce, begin)

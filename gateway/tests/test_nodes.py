@@ -131,6 +131,29 @@ async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows(
 
 
 @virtual
+async def test_a_node_without_a_lease_looks_before_it_tells_of_a_wrong_sequence() -> None:
+    """The producer has gone on elsewhere meanwhile; librdkafka takes that answer for its end."""
+    _, nodes = await started(1, 2)
+    await with_topic(nodes)
+    cut, other = nodes
+    log_ids, mine = served_by(cut)
+
+    async def produced(node: OneGateway, index: int, sequence: int) -> int:
+        batch = batch_of(b"x", producer_id=7, producer_epoch=0, base_sequence=sequence)
+        return (await node.client().produced("t", batch, index=index)).error_code
+
+    assert {await produced(cut, index, 0) for index in mine} == {0}
+    cut.way.cut()
+    await until(lambda: log_ids <= set(other.terms))
+    assert {await produced(other, index, 1) for index in mine} == {0}
+    told = await asyncio.gather(*(produced(cut, index, 2) for index in mine))
+    assert set(told) == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+    wrong = await asyncio.gather(*(produced(other, index, 9) for index in mine))
+    assert set(wrong) == {ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER}
+    await end(*nodes)
+
+
+@virtual
 async def test_a_node_with_a_new_lease_looks_before_it_tells_what_it_had_under_the_old_one() -> (
     None
 ):
