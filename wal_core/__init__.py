@@ -15,7 +15,7 @@ from wal_core.format.versions import Format, version_in
 from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
 from wal_core.fsck import Kind as FindingKind
 from wal_core.log import Log
-from wal_core.logstore.remote import RemoteReplica, dial
+from wal_core.logstore.remote import Dial, RemoteReplica, dial
 from wal_core.logstore.serving import ServedLogstore
 from wal_core.quorum.members import Candidate, Logstores
 from wal_core.quorum.opening import open_quorum_store
@@ -57,6 +57,7 @@ __all__ = [
     "CopyReport",
     "Corrupt",
     "CutLog",
+    "Dial",
     "Entry",
     "Fenced",
     "Finding",

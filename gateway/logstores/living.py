@@ -23,7 +23,7 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.observe.logger import log_event
 from gateway.settings.config import Config
-from wal_core import Candidate, Logstores, RemoteReplica, Rng, dial
+from wal_core import Candidate, Dial, Logstores, RemoteReplica, Rng, dial
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,15 @@ async def reached_as_set(config: Config, rng: Rng) -> AsyncIterator[Reach]:
 class LivingLogstores:
     """`start`, then what `Logstores` says, then `close`."""
 
-    def __init__(self, store: CoordinationStore, prefix: str, cluster: str, rng: Rng) -> None:
+    def __init__(
+        self,
+        store: CoordinationStore,
+        prefix: str,
+        cluster: str,
+        rng: Rng,
+        *,
+        dial: Callable[[str, int], Dial] = dial,
+    ) -> None:
         self.records: dict[str, LogstoreRecord] = {}
         """By disk: those that are registered, whoever they belong to."""
         self._store = store
@@ -67,6 +75,7 @@ class LivingLogstores:
         self._prefix = f"{self._root}logstores/"
         self._cluster = cluster
         self._rng = rng
+        self._dial = dial
         self._ways: dict[str, tuple[tuple[str, int], RemoteReplica]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._seen = asyncio.Event()
@@ -105,7 +114,7 @@ class LivingLogstores:
             self._end(known[1])
         way = RemoteReplica(
             f"{record.host}:{record.port}",
-            dial(*address),
+            self._dial(*address),
             self._rng,
             cluster=self._cluster,
             disk=bytes.fromhex(store),

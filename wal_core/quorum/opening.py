@@ -8,6 +8,7 @@ from wal_core.clock import Clock, Rng, SystemRng
 from wal_core.config import CloudSettings
 from wal_core.quorum.members import Logstores
 from wal_core.quorum.store import QuorumSegmentStore
+from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.opening import open_objects
 
 
@@ -16,13 +17,16 @@ async def open_quorum_store(
     reach: Callable[[str], Awaitable[Logstores]],
     *,
     cloud: CloudSettings | None = None,
+    objects: ObjectStore | None = None,
     clock: Clock | None = None,
     rng: Rng | None = None,
 ) -> QuorumSegmentStore:
     """As `open_store`, in mode quorum. `reach` gets the logstores for the cluster that the
     location's marker names; who calls ends them, after the store."""
     rng = rng or SystemRng()
-    found = await open_objects(location, "quorum", cloud=cloud, clock=clock, rng=rng)
+    found = await open_objects(
+        location, "quorum", cloud=cloud, objects=objects, clock=clock, rng=rng
+    )
     try:
         logstores = await reach(found.cluster)
     except BaseException:

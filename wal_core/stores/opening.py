@@ -94,12 +94,15 @@ async def open_objects(
     mode: Mode,
     *,
     cloud: CloudSettings | None = None,
+    objects: ObjectStore | None = None,
     clock: Clock | None = None,
     rng: Rng | None = None,
 ) -> Opened:
-    """A folder or bucket for objects, made ready for a mode if it is new. Counted; raises as
-    `open_store`."""
+    """A folder or bucket for objects, made ready for a mode if it is new. Counted; `objects` and
+    what is raised: as `open_store`."""
     rng, tally = rng or SystemRng(), StoreTally()
+    if objects is not None:
+        return Opened(objects, Room(), tally, await _check_marker(objects, mode, rng))
     if is_cloud(location):
         settings = cloud or CloudSettings()
         bucket, cluster = await _open_bucket(location, mode, settings, clock or SystemClock(), rng)

@@ -103,10 +103,14 @@ class Disk:
         if self._doomed is not None and self._doomed[0] is process:
             self._doomed = None
 
-    def cut_power(self) -> None:
-        """Every process must be dead. Leaves what the device may then hold."""
-        self._fds.clear()
-        self._cut(self.root, set())
+    def cut_power(self, below: PurePosixPath | None = None) -> None:
+        """Every process must be dead, or those that use a folder `below` which alone the power
+        goes. Leaves what the device may then hold."""
+        if below is None:
+            self._fds.clear()
+            self._cut(self.root, set())
+        elif isinstance(folder := self._find(below), Folder):
+            self._cut(folder, set())
 
     def heal(self) -> None:
         self.faults.clear()

@@ -15,7 +15,9 @@ from gateway.testing.sim.simulate import Outcome, simulate
 SHOWN_MAX_COUNT = 3  # failures that are shrunk and printed in full
 PROGRESS_S = 30.0
 CLUSTER_EVERY = 8
-"""Of the seeds that are run in all modes: one takes ten times as long with several nodes."""
+"""Of the seeds that are run in all modes: one takes ten times as long with several nodes, or with
+logstores."""
+LONG_MODES = ("cluster", "quorum")
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
         Case(mode, seed, logs)
         for seed in seeds
         for mode in modes
-        if mode == options.mode or mode != "cluster" or seed % CLUSTER_EVERY == 0
+        if mode == options.mode or mode not in LONG_MODES or seed % CLUSTER_EVERY == 0
     ]
     return _run_many(cases, options)
 

@@ -69,7 +69,8 @@ class ClusterNode(Node):
 
         logs.open_one = opened  # type: ignore[method-assign]
         way = world.coordination.way(self.node_id)
-        settings = MembershipSettings(PREFIX, LEASE_S, MoveRules(tenure_ms_min=TENURE_MS_MIN))
+        rules, waits = MoveRules(tenure_ms_min=TENURE_MS_MIN), world.plan.mode == "quorum"
+        settings = MembershipSettings(PREFIX, LEASE_S, rules, waits=waits)
         await gateway.start_in_cluster(way, settings, rng)
         world.coordination.cluster_id = gateway.broker.cluster_id
 
@@ -129,7 +130,8 @@ class ClusterWorld(World):
 
     def __init__(self, plan: Plan, loop: SimLoop, trace: Trace) -> None:
         super().__init__(plan, loop, trace)
-        self.coordination = Coordination(LEASE_S)
+        is_quorum = plan.mode == "quorum"
+        self.coordination = self.quorum.coordination if is_quorum else Coordination(LEASE_S)
         self.openings_count = 0
         self._ids = list(range(1, plan.nodes_count + 1))
         self._restart_after_s: dict[int, float] = {}
@@ -302,6 +304,7 @@ class ClusterWorld(World):
     async def restart(self) -> None:
         for node in self.nodes:
             node.kill()
+        self.restart_logstores()
         self.boot()
         await self.settle()
 

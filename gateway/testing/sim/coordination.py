@@ -1,4 +1,4 @@
-"""The coordination store of a simulated cluster, each node's way to it, and what befalls it."""
+"""The coordination store of a simulated cluster, each node's ways to it, and what befalls it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ COPIES_MAX_COUNT = 100
 
 
 class Coordination:
-    """`way` for each process; a restart gets a new one, and is cut off if its node is."""
+    """`way` for each process, or several; a restart gets new ones, cut off if its node is."""
 
     def __init__(self, lease_s: int) -> None:
         self.cluster_id: str | None = None
         self._lease_s = lease_s
         self._store = StaticStore()
         self._stores_count = 1
-        self._ways: dict[int, SimCoordination] = {}
+        self._ways: dict[int, list[SimCoordination]] = {}
         self._all_ways: list[SimCoordination] = []
         self._cut: set[int] = set()
         self._copies: list[tuple[float, Snapshot]] = []
 
     def way(self, node_id: int) -> SimCoordination:
-        way = self._ways[node_id] = SimCoordination(self._store)
+        way = SimCoordination(self._store)
+        self._ways.setdefault(node_id, []).append(way)
         self._all_ways.append(way)
         if node_id in self._cut:
             way.cut()
@@ -37,23 +38,23 @@ class Coordination:
     def cut(self, node_ids: Iterable[int]) -> None:
         for node_id in node_ids:
             self._cut.add(node_id)
-            if node_id in self._ways:
-                self._ways[node_id].cut()
+            for way in self._ways.get(node_id, ()):
+                way.cut()
 
     def heal(self) -> None:
         """For all of them."""
         self._cut.clear()
-        for way in self._ways.values():
+        for way in self._all_ways:
             if way.is_cut:
                 way.heal()
 
     def delay(self, node_id: int, late_s: float) -> None:
-        if node_id in self._ways:
-            self._ways[node_id].watch_late_s = late_s
+        for way in self._ways.get(node_id, ()):
+            way.watch_late_s = late_s
 
     def hurry(self) -> None:
         """Nobody hears of anything late any more."""
-        for way in self._ways.values():
+        for way in self._all_ways:
             way.watch_late_s = 0.0
 
     def compact(self) -> None:

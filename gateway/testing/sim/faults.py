@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.testing.sim import cluster_faults
+from gateway.testing.sim import cluster_faults, logstore_faults
 from wal_core.testing.faulty_object_store import Fault as StoreFaultKind
 from wal_core.testing.seeds import Random, stream
 from wal_core.testing.sim_bucket import StoreFault
@@ -410,12 +410,20 @@ _DRAW: dict[str, Callable[[Random, float], Any]] = {
         at_s, rng.choice((-600_000, -5_000, 5_000, 3_600_000, 86_400_000))
     ),
     **cluster_faults.DRAW,
+    **logstore_faults.DRAW,
 }
 _ANYWHERE = ("crash", "stop", "pause", "takeover", "cut", "slow_network", "clock")
 _STORE = ("store_errors", "store_trouble", "slow_store")
-KINDS = {
+KINDS: dict[str, tuple[str, ...]] = {
     "object": (*_ANYWHERE, *_STORE),
     "cluster": ("cut", "slow_network", "clock", *_STORE, *cluster_faults.DRAW),
     "file": (*_ANYWHERE, "disk_errors", "disk_full", "die_in_call", "power_cut", "slow_disk"),
+    "quorum": (*_ANYWHERE, *_STORE, "slow_disk", *logstore_faults.DRAW),
+    "quorum cluster": (
+        *("cut", "slow_network", "clock"),
+        *_STORE,
+        *cluster_faults.DRAW,
+        *logstore_faults.DRAW,
+    ),
 }
 """What can be drawn in each mode."""

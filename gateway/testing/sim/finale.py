@@ -100,7 +100,7 @@ async def _check_store(world: World) -> None:
         node.kill()
     process = Process(world.loop, "fsck")
     rng = SeededRng(world.plan.seed, "fsck")
-    store = await world.storage.open(process, rng)
+    store = await world.storage.look(process, rng)
     findings = []
     for log_id in await stored_log_ids(store, world.log_config, rng):
         config = dataclasses.replace(world.log_config, log_id=log_id)

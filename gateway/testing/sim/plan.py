@@ -15,11 +15,12 @@ from gateway.testing.sim.faults import (
     draw_takings,
 )
 from gateway.testing.sim.history import Partition
+from gateway.testing.sim.logstore_faults import draw_wipe
 from gateway.testing.sim.producers import ProducerSpec
 from wal_core.testing.seeds import Random, stream
 
-Mode = Literal["object", "file", "cluster"]
-MODES: tuple[Mode, ...] = ("object", "file", "cluster")
+Mode = Literal["object", "file", "cluster", "quorum"]
+MODES: tuple[Mode, ...] = ("object", "file", "cluster", "quorum")
 LOGS_COUNTS, CLUSTER_LOGS_COUNTS = (1, 3), (2, 3, 4)
 NODES_COUNTS = (2, 2, 3, 3, 4)
 HORIZONS_S = (2.0, 4.0, 6.0)
@@ -27,6 +28,11 @@ CLUSTER_HORIZONS_S = (8.0, 14.0, 20.0)
 """It takes a lease and more before logs have their first owners."""
 CLUSTER_PRODUCERS_COUNT = 3
 FAULTS_COUNTS, CLUSTER_FAULTS_COUNTS = (0, 1, 2, 4, 7), (0, 2, 4, 8, 12)
+QUORUM_HORIZONS_S = (3.0, 6.0, 12.0)
+"""Who is silent is waited for, for five seconds and more."""
+QUORUM_FAULTS_COUNTS = (0, 2, 4, 8)
+QUORUM_CLUSTER_EVERY = 7
+"""Of the seeds of mode quorum: those with several nodes, which take ten times as long."""
 
 SHORT_GROUPS_SHARE = 0.3  # of the runs
 
@@ -59,7 +65,15 @@ class Plan:
     sealed_block_bytes_max: int
     reference_bytes_min: int
     garbage_grace_ms: int
+    logstores_count: int  # 0 but for mode quorum
+    logstore_bytes_max: int
+    upload_after_ms: int
     faults: tuple[Fault, ...]
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether there are several nodes."""
+        return self.nodes_count > 1
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -71,7 +85,7 @@ class Plan:
     def describe(self) -> str:
         """For people."""
         logs = "one log" if self.logs_count == 1 else f"{self.logs_count} logs"
-        nodes = f", {self.nodes_count} nodes" if self.mode == "cluster" else ""
+        nodes = f", {self.nodes_count} nodes" if self.is_cluster else ""
         rows = [f"seed {self.seed}, mode {self.mode}{nodes}, {logs}, {self.horizon_s} s"]
         rows += [f"  topic {name} with {count} partitions" for name, count in self.topics]
         rows += [f"  topic {name} has {retention}" for name, retention in self.retention]
@@ -91,6 +105,11 @@ class Plan:
             f"merged, blocks of {self.sealed_block_bytes_max}, referenced from "
             f"{self.reference_bytes_min}, garbage goes after {self.garbage_grace_ms} ms"
         )
+        if self.logstores_count:
+            rows.append(
+                f"  {self.logstores_count} logstores of {self.logstore_bytes_max} bytes, uploaded "
+                f"after {self.upload_after_ms} ms"
+            )
         rows += [f"  fault {fault}" for fault in self.faults] or ["  no faults"]
         return "\n".join(rows)
 
@@ -98,19 +117,26 @@ class Plan:
 def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
     """The plan of a seed; how many data logs there are is drawn as well unless given."""
     rng = stream(seed, "plan", mode)
-    is_cluster = mode == "cluster"
-    horizon_s = rng.choice(CLUSTER_HORIZONS_S if is_cluster else HORIZONS_S)
+    is_quorum = mode == "quorum"
+    is_cluster = mode == "cluster" or (is_quorum and seed % QUORUM_CLUSTER_EVERY == 0)
+    horizons_s = QUORUM_HORIZONS_S if is_quorum else HORIZONS_S
+    horizon_s = rng.choice(CLUSTER_HORIZONS_S if is_cluster else horizons_s)
     topics = tuple((f"t{n}", rng.choice((1, 1, 2, 3))) for n in range(rng.choice((1, 2))))
     partitions = tuple((name, index) for name, count in topics for index in range(count))
     # A few kinds at a time: what each does alone would be drowned by all of them together.
-    kinds = rng.sample(KINDS[mode], rng.choice((1, 2, 3, len(KINDS[mode]))))
-    counts = CLUSTER_FAULTS_COUNTS if is_cluster else FAULTS_COUNTS
+    possible = KINDS["quorum cluster" if is_quorum and is_cluster else mode]
+    kinds = rng.sample(possible, rng.choice((1, 2, 3, len(possible))))
+    counts = QUORUM_FAULTS_COUNTS if is_quorum else FAULTS_COUNTS
+    counts = CLUSTER_FAULTS_COUNTS if is_cluster else counts
     faults = [draw_fault(seed, number, horizon_s, kinds) for number in range(rng.choice(counts))]
     if logs_count is None:
         logs_count = stream(seed, "plan", mode, "logs").choice(
             CLUSTER_LOGS_COUNTS if is_cluster else LOGS_COUNTS
         )
-    faults += draw_takings(seed, mode, logs_count, horizon_s)
+    faults += draw_takings(seed, "cluster" if is_cluster else mode, logs_count, horizon_s)
+    tail = stream(seed, "plan", mode, "logstores")
+    if is_quorum:
+        faults += draw_wipe(seed, horizon_s)
     retention, deleter = _draw_deletions(seed, mode, topics, horizon_s)
     members_count, short_lived = 0, False
     if retention or deleter or is_cluster:
@@ -142,6 +168,9 @@ def draw_plan(seed: int, mode: Mode, logs_count: int | None = None) -> Plan:
         sealed_block_bytes_max=rng.choice((500, 4_000, 1 << 20)),
         reference_bytes_min=rng.choice((1, 1_000, 1 << 20)),
         garbage_grace_ms=rng.choice((2_000, 600_000)),
+        logstores_count=tail.choice((3, 3, 4)) if is_quorum else 0,
+        logstore_bytes_max=tail.choice((1 << 30, 1 << 30, 200_000)),
+        upload_after_ms=tail.choice((500, 2_000, 10_000)),
         faults=tuple(sorted(faults, key=lambda fault: (fault.at_s, repr(fault)))),
     )
 

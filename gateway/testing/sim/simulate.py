@@ -37,7 +37,7 @@ def simulate(plan: Plan) -> Outcome:
     loop.set_exception_handler(lambda _, context: _unhandled(trace, context))
     logs = _listen(trace)
     asyncio.set_event_loop(None)
-    world = (ClusterWorld if plan.mode == "cluster" else World)(plan, loop, trace)
+    world = (ClusterWorld if plan.is_cluster else World)(plan, loop, trace)
     collecting = gc.isenabled()
     gc.disable()  # what is collected when must not depend on what ran before
     installed = world.storage.in_place()
@@ -91,6 +91,9 @@ def _take_apart(world: World, loop: SimLoop) -> None:
     """Free everything; nothing that still happens on the way counts."""
     loop.end()
     processes = [holder.process for holder in world.holders]
+    if world.plan.mode == "quorum":
+        world.quorum.is_over = True
+        processes += world.quorum.processes
     for process in processes:
         process.kill()
     for task in asyncio.all_tasks(loop):

@@ -26,6 +26,10 @@ class Storage(Protocol):
     """What a world asks of it."""
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore: ...
+    async def look(self, process: Process, rng: Rng) -> SegmentStore:
+        """For who checks what is stored."""
+        ...
+
     def process_died(self, process: Process) -> None: ...
     def heal(self) -> None:
         """Nothing fails any more."""
@@ -49,6 +53,9 @@ class ObjectStorage:
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
         client = BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
         return await open_store("sim:", "object", objects=client, rng=rng)
+
+    async def look(self, process: Process, rng: Rng) -> SegmentStore:
+        return await self.open(process, rng)
 
     def process_died(self, process: Process) -> None:
         """Requests on the wire arrive all the same."""
@@ -78,6 +85,9 @@ class FileStorage:
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
         return await open_store("/data", "file", rng=rng)
+
+    async def look(self, process: Process, rng: Rng) -> SegmentStore:
+        return await self.open(process, rng)
 
     def process_died(self, process: Process) -> None:
         self.disk.process_died(process)

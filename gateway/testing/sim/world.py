@@ -17,6 +17,7 @@ from gateway.testing.sim.deletions import KEEPS_ALL, Deleter, Permission
 from gateway.testing.sim.finale import judge
 from gateway.testing.sim.group_admin import GroupAdmin, KnownGroup
 from gateway.testing.sim.history import History
+from gateway.testing.sim.logstores import QuorumStorage
 from gateway.testing.sim.members import Generations, Member
 from gateway.testing.sim.network import Network
 from gateway.testing.sim.node import ADDRESS, Holder, Node
@@ -53,6 +54,13 @@ RETENTION_CHECK_MS = 400  # where a topic has a retention
 NEWEST_SHARE = 0.8  # of the connections that go to the newest gateway where there are several
 
 
+def _place(plan: Plan) -> dict[str, Any]:
+    """The settings that say where data are."""
+    if plan.mode == "quorum":
+        return {"data": "s3://simulated/quorum", "mode": "quorum", "etcd": "http://etcd.test:2379"}
+    return {"data": "./simulated" if plan.mode == "file" else "memory:"}
+
+
 class MachineClock:
     """The machine's wall clock: it jumps when a fault says so."""
 
@@ -75,7 +83,7 @@ class World:
         self.trace = trace
         self.history = History()
         self.config = Config(
-            data="./simulated" if plan.mode == "file" else "memory:",
+            **_place(plan),
             gather_ms=plan.gather_ms,
             offsets_partitions_count=2,
             logs_count=plan.logs_count,
@@ -89,6 +97,8 @@ class World:
             self.config = dataclasses.replace(
                 self.config, retention_check_interval_ms=RETENTION_CHECK_MS
             )
+        if plan.mode == "quorum":
+            self.config = dataclasses.replace(self.config, upload_after_ms=plan.upload_after_ms)
         self.log_config = dataclasses.replace(
             log_config(self.config),
             segment_blocks_max=plan.segment_blocks_max,
@@ -110,8 +120,12 @@ class World:
         )
         stored = StoredLog(trace)
         stored.metadata.deleted = Permission(self, stored).check
-        self._bucket_storage = self._disk_storage = None
-        if plan.mode != "file":
+        self._bucket_storage: ObjectStorage | None = None
+        self._disk_storage: FileStorage | None = None
+        if plan.mode == "quorum":
+            storage = self._bucket_storage = QuorumStorage(plan, loop, trace, stored)
+            storage.later, storage.coordination_id = self.later, self._coordination_id
+        elif plan.mode != "file":
             self._bucket_storage = ObjectStorage(plan.seed, trace, stored)
         else:
             self._disk_storage = FileStorage(plan.seed, trace, stored, self._died_in_call)
@@ -147,6 +161,16 @@ class World:
     def disk(self) -> Disk:
         assert self._disk_storage is not None, "mode object has no disk"
         return self._disk_storage.disk
+
+    @property
+    def quorum(self) -> QuorumStorage:
+        assert isinstance(self._bucket_storage, QuorumStorage), "there are no logstores"
+        return self._bucket_storage
+
+    def _coordination_id(self, process: Process) -> int:
+        """Of a process that opens logs, where the coordination store is concerned; 0: of nobody who
+        could be cut off from it."""
+        return next((node.node_id for node in self.nodes if node.process is process), 0)
 
     def _died_in_call(self, process: Process) -> None:
         for node in self.nodes:
@@ -255,6 +279,8 @@ class World:
     async def run(self) -> None:
         for fault in self.plan.faults:
             self.later(fault.at_s, self._beginning(fault))
+        if self.plan.mode == "quorum":
+            self.quorum.boot()
         self.boot()
         supervisor = asyncio.ensure_future(self._supervise())
         try:
@@ -350,7 +376,14 @@ class World:
         """From what is stored alone (I5)."""
         for node in self.nodes:
             node.kill()
+        self.restart_logstores()
         self.boot()
+
+    def restart_logstores(self) -> None:
+        """They hold what they need on their disks."""
+        if self.plan.mode == "quorum":
+            for logstore in self.quorum.logstores:
+                logstore.kill(power=True)
 
     def served_logs(self) -> list[tuple[Node, Log]]:
         """Empty before the gateway has started."""
