@@ -182,13 +182,14 @@ async def test_a_topic_that_is_named_twice_stays() -> None:
     await client.create("a", "b", "c", "d")
     topics = world.gateway.broker.topics
     ids = {topic.name: topic.id for topic in topics}
-    for asked in (
+    oddly: list[list[tuple[str | None, bytes]]] = [
         [("a", ZERO_UUID), ("a", ZERO_UUID)],
         [(None, ids["b"]), (None, ids["b"])],
         [(None, ids["c"]), ("c", ZERO_UUID)],
         [("d", ids["d"])],
         [(None, ZERO_UUID)],
-    ):
+    ]
+    for asked in oddly:
         body = DeleteTopicsRequest(
             topics=[DeleteTopicState(name=name, topic_id=id_) for name, id_ in asked],
             timeout_ms=9_000,
