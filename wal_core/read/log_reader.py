@@ -29,9 +29,13 @@ from wal_core.stores.segments.base import SegmentStore
 from wal_core.tally import ReadTally
 from wal_core.types import Entry
 
-_TURN_ENTRIES_COUNT = 500
-"""A read that has found so many lets others have the loop: it and whoever answers with them take a
-millisecond or two."""
+_TURN_ENTRIES_COUNT = 256
+"""A read that has found so many lets others have the loop, which takes it a third of a millisecond
+and up to twice that: acknowledgements cross the loop twice while somebody catches up."""
+
+_ENOUGH_ENTRIES_COUNT = 500
+"""A read that has found so many, and bytes enough, is done. More would be few replies and much work
+for one of them, fewer would cost a client that catches up more requests."""
 
 _LOOKS_MAX_COUNT = 3
 """So often at most something is looked for that a compaction has moved meanwhile."""
@@ -81,7 +85,7 @@ class LogReader:
         stream = self.live(stream_id)
         if stream is None or offset >= stream.confirmed:
             return []
-        found = stream.tail_from(offset, bytes_max, _TURN_ENTRIES_COUNT)
+        found = stream.tail_from(offset, bytes_max, _ENOUGH_ENTRIES_COUNT)
         if found is None:
             self.tail_reads.missed_count += 1
         else:
@@ -104,7 +108,7 @@ class LogReader:
                 raise self._truncated(stream_id, offset)
             enough = bool(found) and room <= least_room
             if turn_count >= _TURN_ENTRIES_COUNT:
-                if enough:
+                if enough and len(found) >= _ENOUGH_ENTRIES_COUNT:
                     break
                 turn_count = 0
                 await asyncio.sleep(0)
