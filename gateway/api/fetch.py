@@ -121,13 +121,18 @@ async def _prepare(
     """An answer for every partition, what can be read, and whether any of them failed."""
     topics = []
     parts: list[_Part] = []
-    failed = False
+    failed = has_looked = False
     for topic in wanted_topics:
         answers = []
         for asked in topic.partitions:
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
+            if code is ErrorCode.OFFSET_OUT_OF_RANGE and not has_looked:
+                # Who has read further elsewhere would begin anew: see `assurance`.
+                await call.broker.logs.assurance.look()
+                has_looked = True
+                partition, code = _find(topic, asked, call)
             if partition is not None and code not in SAY_NO_OFFSETS:
                 _set_offsets(answer, partition)
             if partition is not None and code is ErrorCode.NONE:

@@ -125,7 +125,9 @@ def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | Non
 def _is_for_produce(error: Exception | None, broker: Broker) -> bool:
     """A repeat of what is durable; and what is refused for its sequence, if at all, after a look
     whether the log is still this node's."""
-    return error is None or (isinstance(error, SequenceError) and not broker.logs.assurance.is_sure)
+    return error is None or (
+        isinstance(error, SequenceError) and not broker.logs.assurance.is_alone
+    )
 
 
 AT_ONCE = AtOnce(read_small_produce, begin)

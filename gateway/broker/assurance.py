@@ -4,6 +4,10 @@ What it writes the store decides, by fences. What it reads nobody decides: a nod
 or is cut off from the others, would show an end that has moved on long ago. While its lease is good
 nobody takes its logs. Without, it looks at the store first, at all its logs together; and all who
 ask meanwhile share the next look, which begins after they came.
+
+A lease that was lost and is good again says less than it seems: who began to take a log over
+meanwhile may end that later. So what a client takes for the end of something, and what hints at a
+newer owner (an offset beyond the end here, a sequence from after it), is never told from memory.
 """
 
 from __future__ import annotations
@@ -21,12 +25,15 @@ class Assurance:
     def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
         self._look = look
         self._is_sure: Callable[[], bool] = lambda: True
+        self.is_alone = True
+        """Whether no other node takes logs from this one."""
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
     def rests_on(self, is_sure: Callable[[], bool]) -> None:
         """While that is true there is nothing to look for. A node by itself is always sure."""
         self._is_sure = is_sure
+        self.is_alone = False
 
     @property
     def is_sure(self) -> bool:
@@ -35,7 +42,12 @@ class Assurance:
     async def until_sure(self) -> None:
         """What is served here when this returns was so after the call. Raises WalError, or
         TimeoutError where the store does not answer."""
-        if self._is_sure():
+        if not self._is_sure():
+            await self.look()
+
+    async def look(self) -> None:
+        """The same whatever the lease says; not for a node by itself. Raises the same."""
+        if self.is_alone:
             return
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._after(self._running))

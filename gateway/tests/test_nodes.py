@@ -130,26 +130,58 @@ async def test_a_node_without_a_lease_looks_before_it_tells_what_an_owner_knows(
     await end(*nodes)
 
 
-@virtual
-async def test_a_node_without_a_lease_looks_before_it_tells_of_a_wrong_sequence() -> None:
-    """The producer has gone on elsewhere meanwhile; librdkafka takes that answer for its end."""
+async def produced(node: OneGateway, index: int, sequence: int) -> int:
+    """By an idempotent producer, always the same; the code."""
+    batch = batch_of(b"x", producer_id=7, producer_epoch=0, base_sequence=sequence)
+    return (await node.client().produced("t", batch, index=index)).error_code
+
+
+async def gone_on_elsewhere() -> tuple[list[OneGateway], list[int]]:
+    """Two nodes, of which the second has taken the first one's logs, and partitions that have a
+    record of the producer from each."""
     _, nodes = await started(1, 2)
     await with_topic(nodes)
     cut, other = nodes
     log_ids, mine = served_by(cut)
-
-    async def produced(node: OneGateway, index: int, sequence: int) -> int:
-        batch = batch_of(b"x", producer_id=7, producer_epoch=0, base_sequence=sequence)
-        return (await node.client().produced("t", batch, index=index)).error_code
-
     assert {await produced(cut, index, 0) for index in mine} == {0}
     cut.way.cut()
     await until(lambda: log_ids <= set(other.terms))
     assert {await produced(other, index, 1) for index in mine} == {0}
+    return nodes, mine
+
+
+@virtual
+async def test_a_node_without_a_lease_looks_before_it_tells_of_a_wrong_sequence() -> None:
+    """The producer has gone on elsewhere meanwhile; librdkafka takes that answer for its end."""
+    nodes, mine = await gone_on_elsewhere()
+    cut, other = nodes
     told = await asyncio.gather(*(produced(cut, index, 2) for index in mine))
     assert set(told) == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
     wrong = await asyncio.gather(*(produced(other, index, 9) for index in mine))
     assert set(wrong) == {ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER}
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_that_is_wrong_about_its_lease_ends_no_producer() -> None:
+    """It has one again, and who began to take its logs over before that has ended it since."""
+    nodes, mine = await gone_on_elsewhere()
+    nodes[0].gateway.broker.logs.assurance.rests_on(lambda: True)
+    told = await asyncio.gather(*(produced(nodes[0], index, 2) for index in mine))
+    assert set(told) == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+    await end(*nodes)
+
+
+@virtual
+async def test_a_node_that_is_wrong_about_its_lease_sends_no_consumer_back() -> None:
+    """One that is told that its offset is not there begins anew at the first record."""
+    nodes, mine = await gone_on_elsewhere()
+    cut, other = nodes
+    cut.gateway.broker.logs.assurance.rests_on(lambda: True)
+    told = await asyncio.gather(*(cut.client().fetched("t", 2, index=index) for index in mine))
+    assert {each.error_code for each in told} == {ErrorCode.NOT_LEADER_OR_FOLLOWER}
+    beyond = await other.client().fetched("t", 3, index=mine[0])
+    assert beyond.error_code == ErrorCode.OFFSET_OUT_OF_RANGE
     await end(*nodes)
 
 
