@@ -169,6 +169,7 @@ def test_a_broker_runs_from_the_sources_of_its_checkout(tmp_path: Path) -> None:
 
 
 @needs_sender
+@pytest.mark.timeout(300)  # beside the first tests of all clients, whose tools are installed then
 def test_rows_run(tmp_path: Path) -> None:
     """One of each kind, beside a Kafka, as short as can be."""
     try:
