@@ -26,7 +26,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PASSES_MAX = 100000, BATCH_LENGTH_AT = 8, BATCH_HEAD_BYTES = 12, LAST_DELTA_AT = 23 };
+enum {
+    PASSES_MAX = 100000,
+    EMPTY_MAX = 10, /* replies without a record, each after the request's longest wait */
+    BATCH_LENGTH_AT = 8,
+    BATCH_HEAD_BYTES = 12,
+    LAST_DELTA_AT = 23
+};
 
 static unsigned char *request, *reply;
 static size_t request_bytes, offset_at, reply_room;
@@ -152,12 +158,15 @@ int main(int count, char **words) {
     load(words[2]);
     offset_at = (size_t)atol(words[3]);
     uint64_t records = strtoull(words[4], NULL, 10), offset = 0, read_count = 0, requests = 0;
-    int wanted = atoi(words[5]), passes = 0, is_begun = 0;
+    int wanted = atoi(words[5]), passes = 0, is_begun = 0, empty_count = 0;
     int most = wanted == 0 || wanted > PASSES_MAX ? PASSES_MAX : wanted;
     start(atoi(words[1]));
     double used_s = cpu_s(), began_s = now_s(), pass_s = began_s;
     while (passes < most && (wanted > 0 || !is_stopped())) {
         uint64_t next = end_of(fetch(offset), offset);
+        empty_count = next > offset ? 0 : empty_count + 1;
+        if (empty_count == EMPTY_MAX)
+            refuse("there are fewer records");
         requests++;
         read_count += next - offset;
         offset = next;
