@@ -121,18 +121,21 @@ async def _prepare(
     """An answer for every partition, what can be read, and whether any of them failed."""
     topics = []
     parts: list[_Part] = []
-    failed = has_looked = False
+    failed = False
+    is_known: bool | None = None
+    """Whose the logs are, if that was looked at."""
     for topic in wanted_topics:
         answers = []
         for asked in topic.partitions:
             answer = _empty(asked.partition, request.isolation_level)
             answers.append(answer)
             partition, code = _find(topic, asked, call)
-            if code is ErrorCode.OFFSET_OUT_OF_RANGE and not has_looked:
+            if code is ErrorCode.OFFSET_OUT_OF_RANGE and is_known is None:
                 # Who has read further elsewhere would begin anew: see `assurance`.
-                await call.broker.logs.assurance.look()
-                has_looked = True
+                is_known = await call.broker.logs.assurance.look()
                 partition, code = _find(topic, asked, call)
+            if code is ErrorCode.OFFSET_OUT_OF_RANGE and not is_known:
+                code = ErrorCode.NOT_LEADER_OR_FOLLOWER
             if partition is not None and code not in SAY_NO_OFFSETS:
                 _set_offsets(answer, partition)
             if partition is not None and code is ErrorCode.NONE:

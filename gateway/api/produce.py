@@ -39,7 +39,6 @@ from protocol.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
-from wal_core import WalError
 
 logger = logging.getLogger(__name__)
 
@@ -170,12 +169,8 @@ class _Appending:
     async def be_sure(self) -> None:
         """What is known here of a producer is old news where another node has the log by now, and
         a client takes a wrong sequence for the end of its producer."""
-        refused, is_known = self.out_of_sequence, True
-        try:
-            await self._call.broker.logs.assurance.look()
-        except (WalError, TimeoutError):
-            is_known = False
-        for part in refused:
+        is_known = await self._call.broker.logs.assurance.look()
+        for part in self.out_of_sequence:
             if not is_known or part.partition is None or not part.partition.is_served:
                 _fail(part.answer, BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER))
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from wal_core import WalError
+
 LOOK_S_MAX = 10.0
 """Longer: a slow store is waited for; shorter: clients are told sooner to come again."""
 
@@ -43,12 +45,19 @@ class Assurance:
         """What is served here when this returns was so after the call. Raises WalError, or
         TimeoutError where the store does not answer."""
         if not self._is_sure():
-            await self.look()
+            await self._until_looked()
 
-    async def look(self) -> None:
-        """The same whatever the lease says; not for a node by itself. Raises the same."""
+    async def look(self) -> bool:
+        """The same whatever the lease says, but for a node by itself; whether it is known now."""
         if self.is_alone:
-            return
+            return True
+        try:
+            await self._until_looked()
+        except (WalError, TimeoutError):
+            return False
+        return True
+
+    async def _until_looked(self) -> None:
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._after(self._running))
             self._next.add_done_callback(_seen)

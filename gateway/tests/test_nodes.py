@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 
 from gateway.cluster.allotment import FOREIGN_S
-from gateway.tests.client import batch_of
+from gateway.tests.client import batch_of, fetch_request
 from gateway.tests.nodes import LEASE_S, Nodes, OneGateway
 from gateway.tests.virtual import until, virtual
 from protocol import ApiKey, ErrorCode
@@ -183,6 +183,25 @@ async def test_a_node_that_is_wrong_about_its_lease_sends_no_consumer_back() -> 
     beyond = await other.client().fetched("t", 3, index=mine[0])
     assert beyond.error_code == ErrorCode.OFFSET_OUT_OF_RANGE
     await end(*nodes)
+
+
+@virtual
+async def test_an_offset_that_is_in_doubt_keeps_nothing_else_from_being_read() -> None:
+    """The store does not answer the look: what is asked for beside it is served all the same."""
+    _, (node,) = await started(1)
+    await with_topic([node])
+    assert {await produced(node, index, 0) for index in (0, 1)} == {0}
+
+    async def silent() -> None:
+        raise TimeoutError
+
+    node.gateway.broker.logs.assurance._look = silent
+    asked = fetch_request({("t", 0): 0, ("t", 1): 7})
+    told = await node.client().call(ApiKey.FETCH, 12, asked)
+    rows = {row.partition_index: row for topic in told.responses for row in topic.partitions}
+    assert (rows[0].error_code, bool(rows[0].records)) == (ErrorCode.NONE, True)
+    assert rows[1].error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    await end(node)
 
 
 @virtual
