@@ -22,7 +22,13 @@ from gateway.broker.setting_types import (
     Setting,
     shown,
 )
-from gateway.broker.topic_configs import SETTINGS, TOPIC_NAMES, value_problem
+from gateway.broker.topic_configs import (
+    NO_REPLICATION,
+    NO_THROTTLE,
+    SETTINGS,
+    TOPIC_NAMES,
+    value_problem,
+)
 from gateway.settings.config import Config, default_of
 
 if TYPE_CHECKING:
@@ -218,15 +224,10 @@ _NO_CLEANER = "records are not compacted yet"
 _NO_TIERS = "there is no second tier of storage"
 _NO_TLS = "there is no TLS yet"
 _NO_SASL = "there is no SASL yet"
-_NO_REPLICATION = "brokers do not replicate, the storage does"
-_NO_THROTTLE = (
-    f"{_NO_REPLICATION}: where a partition goes to another node nothing is copied; "
-    "reassign it without a throttle"
-)
 NO_EFFECT: Mapping[str, str] = {
     "background.threads": _ONE_LOOP,
-    "follower.replication.throttled.rate": _NO_THROTTLE,
-    "leader.replication.throttled.rate": _NO_THROTTLE,
+    "follower.replication.throttled.rate": NO_THROTTLE,
+    "leader.replication.throttled.rate": NO_THROTTLE,
     "listener.security.protocol.map": _NO_TLS,
     "max.connection.creation.rate": "connections are not counted by rate",
     "max.connections.per.ip": "connections are not counted by address; max.connections bounds all",
@@ -235,9 +236,9 @@ NO_EFFECT: Mapping[str, str] = {
     "num.io.threads": _ONE_LOOP,
     "num.network.threads": _ONE_LOOP,
     "num.recovery.threads.per.data.dir": _ONE_LOOP,
-    "num.replica.fetchers": _NO_REPLICATION,
+    "num.replica.fetchers": NO_REPLICATION,
     "principal.builder.class": "there are no plug-ins",
-    "replica.alter.log.dirs.io.max.bytes.per.second": _NO_REPLICATION,
+    "replica.alter.log.dirs.io.max.bytes.per.second": NO_REPLICATION,
     "transaction.partition.verification.enable": "there are no transactions yet",
 }
 _NO_EFFECT_BY_PREFIX = (

@@ -58,9 +58,10 @@ SO_ANYWAY: Mapping[str, str] = {
 _AS_SENT = "batches are stored as producers compress them"
 _NO_COMPACTION = "records are not compacted yet"
 _NO_TIERS = "there is no second tier of storage"
-_NO_THROTTLE = (
-    "brokers do not replicate, the storage does: where a partition goes to another node nothing "
-    "is copied; reassign it without a throttle"
+NO_REPLICATION = "brokers do not replicate, the storage does"
+NO_THROTTLE = (
+    f"{NO_REPLICATION}: where a partition goes to another node nothing is copied; "
+    "reassign it without a throttle"
 )
 DEFAULT_ONLY: Mapping[str, str] = {
     "compression.gzip.level": _AS_SENT,
@@ -68,8 +69,8 @@ DEFAULT_ONLY: Mapping[str, str] = {
     "compression.type": _AS_SENT,
     "compression.zstd.level": _AS_SENT,
     "file.delete.delay.ms": "the gateway's garbage_grace_ms holds for all topics",
-    "follower.replication.throttled.replicas": _NO_THROTTLE,
-    "leader.replication.throttled.replicas": _NO_THROTTLE,
+    "follower.replication.throttled.replicas": NO_THROTTLE,
+    "leader.replication.throttled.replicas": NO_THROTTLE,
     "local.retention.bytes": _NO_TIERS,
     "local.retention.ms": _NO_TIERS,
     "max.compaction.lag.ms": _NO_COMPACTION,

@@ -26,7 +26,6 @@ from wal_core.stores.segments.file_writer import SystemFileOps
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.seeds import SeededRng, stream
-from wal_core.testing.sim_bucket import BucketClient
 from wal_core.testing.sim_disk import Disk
 from wal_core.testing.sim_loop import SimLoop
 from wal_core.testing.sim_process import Process
@@ -178,7 +177,6 @@ class QuorumStorage(ObjectStorage):
             logstore.boot()
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
-        client = BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
         way = self.coordination.way(self.coordination_id(process))
 
         async def reach(cluster: str) -> LivingLogstores:
@@ -187,11 +185,10 @@ class QuorumStorage(ObjectStorage):
             await living.start()
             return living
 
-        return await open_quorum_store("sim:", reach, objects=client, rng=rng)
+        return await open_quorum_store("sim:", reach, objects=self.client(process), rng=rng)
 
     async def look(self, process: Process, rng: Rng) -> SegmentStore:
-        client = BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
-        return ObjectSegmentStore(client, mode="quorum")
+        return ObjectSegmentStore(self.client(process), mode="quorum")
 
     def process_died(self, process: Process) -> None:
         self.wires.process_died(process)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from gateway.testing.sim.durable_blocks import durable_blocks
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
-from wal_core import Corrupt, Rng, SegmentStore, open_store
-from wal_core.format.block import HEADER_BYTES, parse_block, parse_header
+from wal_core import Rng, SegmentStore, open_store
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_bucket import Bucket, BucketClient
 from wal_core.testing.sim_disk import Disk, Inode
@@ -51,8 +51,11 @@ class ObjectStorage:
         )
 
     async def open(self, process: Process, rng: Rng) -> SegmentStore:
-        client = BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
-        return await open_store("sim:", "object", objects=client, rng=rng)
+        return await open_store("sim:", "object", objects=self.client(process), rng=rng)
+
+    def client(self, process: Process) -> BucketClient:
+        """That process' way to the bucket."""
+        return BucketClient(self.bucket, stream(self._seed, "bucket", process.name))
 
     async def look(self, process: Process, rng: Rng) -> SegmentStore:
         return await self.open(process, rng)
@@ -113,17 +116,8 @@ class FileStorage:
         known, blocks_count, position = self._read.get((log_id, segment), (inode, 0, 0))
         if known is not inode:  # the number of a file that never held a whole block
             blocks_count = position = 0
-        view = memoryview(bytes(inode.durable))[position:]
-        at = 0
-        while at + HEADER_BYTES <= len(view):
-            try:
-                header = parse_header(view[at : at + HEADER_BYTES])
-                block = parse_block(view[at : at + header.total_bytes])
-            except Corrupt:
-                break
-            if header.block != blocks_count:
-                break
+        blocks, position = durable_blocks(inode, blocks_count, position)
+        for block in blocks:
             self._stored.add(log_id, segment, blocks_count, block)
             blocks_count += 1
-            at += header.total_bytes
-        self._read[log_id, segment] = (inode, blocks_count, position + at)
+        self._read[log_id, segment] = (inode, blocks_count, position)

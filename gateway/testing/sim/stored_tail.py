@@ -11,10 +11,10 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from gateway.testing.sim.durable_blocks import durable_blocks
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
-from wal_core import Corrupt
-from wal_core.format.block import HEADER_BYTES, Block, parse_block, parse_header
+from wal_core.format.block import Block, parse_block, parse_header
 from wal_core.format.logstore_records import Final, parse_final
 from wal_core.quorum.members import ACKS_COUNT, parse_ensemble
 from wal_core.testing.sim_disk import Disk, Inode
@@ -69,22 +69,11 @@ class StoredTail:
         known, count, position = self._read.get((folder, segment), (inode, 0, 0))
         if known is not inode:
             count = position = 0
-        if position + HEADER_BYTES > len(inode.durable):
-            return
-        view = memoryview(bytes(inode.durable[position:]))
-        at = 0
-        while at + HEADER_BYTES <= len(view):
-            try:
-                header = parse_header(view[at : at + HEADER_BYTES])
-                block = parse_block(view[at : at + header.total_bytes])
-            except Corrupt:
-                break
-            if header.block != count:
-                break
+        blocks, position = durable_blocks(inode, count, position)
+        for block in blocks:
             self._held(folder, _Slot(int(folder.name), segment, count), block)
             count += 1
-            at += header.total_bytes
-        self._read[folder, segment] = (inode, count, position + at)
+        self._read[folder, segment] = (inode, count, position)
 
     def _held(self, folder: PurePosixPath, slot: _Slot, block: Block) -> None:
         if slot in self._counted:
