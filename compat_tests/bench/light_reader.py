@@ -59,14 +59,19 @@ def reading(side: Side, topic: str, count: int, passes: int = 0) -> Iterator[lis
         process = subprocess.Popen(
             [*map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
         try:
             has_begun = process.stdout.readline() == "begun\n"
             if has_begun:
                 yield seen
         finally:
-            said = process.communicate()[0]
-        if process.returncode or not has_begun:
+            process.stdin.close()
+            # Not `communicate`: it reads past the buffer that a line was read through, in which all
+            # the rest already lies where the reader has ended by then.
+            said = process.stdout.read()
+            process.stdout.close()
+            failed = process.wait()
+        if failed or not has_begun:
             raise RuntimeError(f"{side.name}: a reader failed, see above")
         seen.append(Read(**json.loads(said)))
 

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from compat_tests.bench import figures, page, report
+from compat_tests.bench import figures, light_reader, page, report
 from compat_tests.bench.__main__ import ROOT, losses
 from compat_tests.bench.broker import gateway
 from compat_tests.bench.figures import Result
@@ -157,6 +157,23 @@ def test_a_light_reader_reads_each_record_once_and_in_order(tmp_path: Path) -> N
         admin.delete_records([TopicPartition(topic, 0, 1)])[TopicPartition(topic, 0)].result()
         with pytest.raises(RuntimeError, match="a reader failed"), reading(side, topic, 300):
             pass
+
+
+def test_a_reader_that_has_ended_before_it_is_looked_at_is_heard_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"records": 3, "seconds": 1.0, "cpu_s": 0.0, "requests": 1, "passes_s": [1.0]}
+    script = tmp_path / "reader"
+    script.write_text(f"#!/bin/sh\nprintf '%s\\n' begun '{json.dumps(said)}'\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(light_reader, "built", lambda source: script)
+    with gateway(tmp_path / "data", "file") as running:
+        side = Side("file", running)
+        topic = side.new_topic()
+        for _ in range(20):
+            with reading(side, topic, 3, passes=1) as seen:
+                pass
+            assert [read.records for read in seen] == [3]
 
 
 def test_a_broker_runs_from_the_sources_of_its_checkout(tmp_path: Path) -> None:
