@@ -45,11 +45,21 @@ class Result(NamedTuple):
         return spread(self.rounds.get(contender, {}).get(metric, ()))
 
     def ratio(self, contender: str, metric: str, reference: str = "") -> Spread | None:
-        """Of each round's pair. None where one of both was not measured."""
-        own = self.rounds.get(contender, {}).get(metric, ())
-        others = self.rounds.get(reference or self.reference, {}).get(metric, ())
-        pairs = zip(own, others, strict=False)
+        """Of each round's pair; who was measured twice a round, before and after the others, counts
+        with the mean of both, so that what the machine changes from one measurement to the next
+        cancels out. None where one of both was not measured."""
+        compared = reference or self.reference
+        if contender.endswith(AGAIN):
+            others: Sequence[float] = self.rounds.get(compared, {}).get(metric, ())
+        else:
+            others = self._each_round(compared, metric)
+        pairs = zip(self._each_round(contender, metric), others, strict=False)
         return spread([a / b for a, b in pairs if b > 0])
+
+    def _each_round(self, who: str, metric: str) -> Sequence[float]:
+        once = self.rounds.get(who, {}).get(metric, ())
+        again = self.rounds.get(who + AGAIN, {}).get(metric)
+        return once if again is None else [(a + b) / 2 for a, b in zip(once, again, strict=True)]
 
 
 def spread(values: Sequence[float]) -> Spread | None:

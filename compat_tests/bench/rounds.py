@@ -3,7 +3,8 @@
 A machine's disk and cores do not stand still, so figures of two runs say little about each other.
 Each round measures every contender of a row once, the next round in the opposite order; what counts
 is the median of the ratios of each round. The contender that others are compared with is measured
-twice a round: how far it is from itself is the noise.
+twice a round, before and after the others: how far it is from itself is the noise, and the mean of
+both is what the others are compared with.
 """
 
 from __future__ import annotations

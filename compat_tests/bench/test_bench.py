@@ -52,7 +52,10 @@ def test_rounds_alternate_and_ratios_are_of_pairs(tmp_path: Path) -> None:
     assert asked == ["a", "b", *("a", "b", "a"), *("a", "b", "a")]
     seen = {name: values["requests_per_s"] for name, values in result.rounds.items()}
     assert seen == {"a": [3, 8], "b": [4, 7], "a again": [5, 6]}
-    assert result.ratio("b", "requests_per_s") == (statistics.mean((4 / 3, 7 / 8)), 7 / 8, 4 / 3)
+    assert result.ratio("b", "requests_per_s") == (1, 1, 1)  # of what grows, as if it did not
+    assert result.ratio("a", "requests_per_s", "b") == (1, 1, 1)
+    noise = result.ratio("a again", "requests_per_s")
+    assert noise == (statistics.mean((5 / 3, 6 / 8)), 6 / 8, 5 / 3)
     assert [row[1] for row in report.table(result, row.metrics)] == ["a", "b", "a again"]
     figures.write(tmp_path / "figures", {"a": result})
     assert figures.read(tmp_path / "figures") == {"a": result}
