@@ -9,9 +9,9 @@ the slowest rate that is put up with.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
+from types import TracebackType
 
 BYTES_PER_S_MIN = 512 * 1024
 """A store that is slower is taken for one that does not answer. Larger: what hangs is tried again
@@ -30,40 +30,63 @@ class Attempts:
         self.timeout_ms = timeout_ms
         self.flying_bytes = 0
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Raises TimeoutError when what is awaited inside takes too long."""
-        async with asyncio.timeout(deadline_s(self.timeout_ms, self.flying_bytes)) as timeout:
-            attempt = _Attempt(self, timeout, _current.get())
-            token = _current.set(attempt)
-            try:
-                yield
-            finally:
-                attempt.end()
-                with suppress(ValueError):  # closed by somebody else, in a context of theirs
-                    _current.reset(token)
+    def one(self) -> _Attempt:
+        """To enter with `async with`; raises TimeoutError when what is awaited inside takes too
+        long."""
+        return _Attempt(self)
 
 
 class _Attempt:
-    def __init__(self, owner: Attempts, timeout: asyncio.Timeout, outer: _Attempt | None) -> None:
+    """`asyncio.timeout` makes a new timer whenever its deadline moves. Most attempts move theirs
+    once and are over long before: only a timer that goes off looks whether there is more time."""
+
+    def __init__(self, owner: Attempts) -> None:
         self._owner = owner
-        self._timeout: asyncio.Timeout | None = timeout
+        self._timeout: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
         self._bytes_count = 0
-        self.outer = outer
+        self.outer: _Attempt | None = None
+
+    async def __aenter__(self) -> None:
+        owner, timeout = self._owner, asyncio.timeout(None)
+        await timeout.__aenter__()
+        self._timeout = timeout
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + deadline_s(owner.timeout_ms, owner.flying_bytes)
+        self._timer = loop.call_at(self._due_s, self._due)
+        self.outer = _current.get()
+        self._token = _current.set(self)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        timeout, self._timeout = self._timeout, None
+        self._owner.flying_bytes -= self._bytes_count
+        assert timeout is not None and self._timer is not None
+        self._timer.cancel()
+        with suppress(ValueError):  # closed by somebody else, in a context of theirs
+            _current.reset(self._token)
+        await timeout.__aexit__(kind, error, trace)
 
     def grow(self, bytes_count: int) -> None:
-        timeout = self._timeout
-        if timeout is None or timeout.expired():
+        if self._timeout is None or self._timeout.expired():
             return  # told too late: it is over
         self._owner.flying_bytes += bytes_count
         self._bytes_count += bytes_count
-        due_s = timeout.when()
-        assert due_s is not None
-        timeout.reschedule(due_s + deadline_s(0, bytes_count))
+        self._due_s += deadline_s(0, bytes_count)
 
-    def end(self) -> None:
-        self._owner.flying_bytes -= self._bytes_count
-        self._timeout = None
+    def _due(self) -> None:
+        """It was, unless more bytes have been told of since the timer was set."""
+        assert self._timeout is not None  # who leaves cancels the timer
+        loop = asyncio.get_running_loop()
+        if self._due_s > loop.time():
+            self._timer = loop.call_at(self._due_s, self._due)
+        else:
+            self._timeout.reschedule(self._due_s)
 
 
 _current: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
