@@ -6,9 +6,10 @@ switch interval, but each of these moments wakes it and begins its wait again; w
 are busy it wakes too late to use one. A write goes through four such waits: beside one client that
 always had a request ready, it took ten times as long as the device.
 
-So while work is under way in threads the loop looks every millisecond: if nothing has come back
-since, and it has not waited for anything itself, it steps aside for a moment. If the next look
-finds the same, turns are short (`sharing.py`) until one does not.
+So while work is under way in threads the loop looks every millisecond, and later where the device
+needs longer for what is written: if nothing has come back since, and it has not waited for anything
+itself, it steps aside for a moment. If the next look finds the same, turns are short (`sharing.py`)
+until one does not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from wal_core.config import MIB
 from wal_core.stores.sharing import SHARING, Sharing
 
 try:
@@ -25,6 +27,10 @@ except ImportError:  # not on this system
     resource = None  # type: ignore[assignment]
 
 LOOK_S = 0.001
+BYTES_PER_S = 512 * MIB
+"""Work that brings so many bytes is given so long in addition. Slower: a loop that steps aside for
+nobody while a device writes; faster: what waits for the interpreter waits longer."""
+LOOK_S_MAX = 0.01
 MOMENT_S = 0.000_001
 """With what the system adds some 60 us: long enough to wake up, a sixteenth of the loop's time."""
 
@@ -45,7 +51,7 @@ def _step_aside() -> None:
 
 
 class GiveWay:
-    """`begin` when work goes to a thread, `end` when it is back; both on the loop."""
+    """`begin` when work on so many bytes goes to a thread, `end` when it is back; on the loop."""
 
     def __init__(
         self,
@@ -60,21 +66,25 @@ class GiveWay:
         self._stuck_count = 0  # looks, one after the other
         self._begun_count = 0
         self._ended_count = 0
+        self._bytes_count = 0  # under way
         self._is_looking = False
         self._seen = (0, 0)  # how many had ended, how often the loop had waited
 
-    def begin(self) -> None:
+    def begin(self, bytes_count: int = 0) -> None:
         self._begun_count += 1
+        self._bytes_count += bytes_count
         if not self._is_looking:
             self._is_looking = True
             self._look_later()
 
-    def end(self, count: int = 1) -> None:
+    def end(self, count: int = 1, bytes_count: int = 0) -> None:
         self._ended_count += count
+        self._bytes_count -= bytes_count
 
     def _look_later(self) -> None:
         self._seen = (self._ended_count, self._waits())
-        asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        wait_s = min(LOOK_S + self._bytes_count / BYTES_PER_S, LOOK_S_MAX)
+        asyncio.get_running_loop().call_later(wait_s, self._look)
 
     def _look(self) -> None:
         self._is_looking = self._begun_count > self._ended_count

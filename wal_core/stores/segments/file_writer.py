@@ -117,7 +117,7 @@ class SegmentFile:
 class WriteJob:
     """One block for one file."""
 
-    __slots__ = ("file", "final", "future", "pieces", "position")
+    __slots__ = ("bytes_count", "file", "final", "future", "pieces", "position")
 
     def __init__(
         self,
@@ -131,6 +131,7 @@ class WriteJob:
         self.file = file
         self.position = position
         self.pieces = pieces
+        self.bytes_count = sum(map(len, pieces))
         self.future = future
         self.final = final
 
@@ -165,7 +166,7 @@ def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
     pieces: list[Buffer] = []
     end = file.end
     for job in sorted(jobs, key=lambda job: job.position):
-        length = sum(map(len, job.pieces))
+        length = job.bytes_count
         if job.position + length <= file.end:
             continue  # a repetition whose first attempt succeeded
         if job.position != end:
@@ -269,7 +270,7 @@ class ThreadFileWriter:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
             self._thread.start()
-        self._way.begin()
+        self._way.begin(job.bytes_count)
         self._queue.put(job)
 
     def close(self) -> None:
@@ -295,9 +296,10 @@ class ThreadFileWriter:
             del group, error  # do not pin the last block's memory until the next one
 
     def _back(self, jobs: Sequence[WriteJob], error: OSError | None, took_s: float) -> None:
-        self._way.end(len(jobs))
+        bytes_count = sum(job.bytes_count for job in jobs)
+        self._way.end(len(jobs), bytes_count)
         if error is None:
-            self._synced.add(took_s, sum(len(piece) for job in jobs for piece in job.pieces))
+            self._synced.add(took_s, bytes_count)
         settle(jobs, error)
 
 

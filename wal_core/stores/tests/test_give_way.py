@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wal_core.stores.give_way import LOOK_S, GiveWay, waits_count
+from wal_core.stores.give_way import BYTES_PER_S, LOOK_S, LOOK_S_MAX, GiveWay, waits_count
 from wal_core.stores.sharing import LONG_S, SHORT_S, Sharing
 from wal_core.testing import sim_loop
 
@@ -69,6 +69,23 @@ def test_nor_does_one_to_which_work_comes_back():
         assert loop.asides_count == 0
         await loop.looks()
         assert loop.asides_count == pytest.approx(LOOKS_COUNT, abs=1)
+
+    sim_loop.run(main)
+
+
+def test_what_a_device_needs_long_for_is_not_kept_waiting_by_the_loop():
+    async def main() -> None:
+        loop = Loop()
+        loop.way.begin(int(BYTES_PER_S * 4 * LOOK_S))
+        await loop.looks(4)
+        assert loop.asides_count == 0
+        await loop.looks(1)
+        assert loop.asides_count == 1
+        loop.way.end(1, int(BYTES_PER_S * 4 * LOOK_S))
+        loop.way.begin(1 << 40)  # however much
+        await asyncio.sleep(LOOK_S_MAX)
+        await asyncio.sleep(LOOK_S_MAX)
+        assert loop.asides_count == 2
 
     sim_loop.run(main)
 

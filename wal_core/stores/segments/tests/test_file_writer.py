@@ -28,6 +28,20 @@ class Device(SystemFileOps):
             raise OSError("the loop never stepped aside")
 
 
+class Way(GiveWay):
+    """What it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, int, int]] = []
+
+    def begin(self, bytes_count: int = 0) -> None:
+        self.seen.append(("begin", 1, bytes_count))
+
+    def end(self, count: int = 1, bytes_count: int = 0) -> None:
+        self.seen.append(("end", count, bytes_count))
+
+
 async def test_a_loop_that_is_never_idle_steps_aside_for_a_write(tmp_path):
     device = Device()
     writer = ThreadFileWriter(device, GiveWay(lambda: 0, device.stepped_aside.set))
@@ -38,3 +52,14 @@ async def test_a_loop_that_is_never_idle_steps_aside_for_a_write(tmp_path):
     writer.close()
     assert (tmp_path / "f").read_bytes() == b"x"
     await durable
+
+
+async def test_large_blocks_are_given_the_time_that_a_device_needs(tmp_path):
+    way = Way()
+    writer = ThreadFileWriter(SystemFileOps(direct=False), way)
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    pieces = [b"x" * 10, b"y" * 1_000_000]
+    writer.submit(WriteJob(SegmentFile(tmp_path / "f", 0, -1), 0, pieces, durable, final=False))
+    await durable
+    writer.close()
+    assert way.seen == [("begin", 1, 1_000_010), ("end", 1, 1_000_010)]
