@@ -7,6 +7,7 @@ that whoever reads knows nothing of logstores.
 
 from __future__ import annotations
 
+import asyncio
 from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
@@ -90,6 +91,9 @@ class QuorumSegmentStore:
             await tail.release()
 
     # -- writing ---------------------------------------------------------------------------
+
+    async def let_writes_pass(self) -> None:
+        await asyncio.sleep(0)  # a write waits for two others' devices
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
         tail = self._claimed(slot.log_id)

@@ -107,6 +107,27 @@ def test_the_next_blocks_are_read_ahead():
     run(main)
 
 
+def test_a_long_read_from_the_store_lets_writes_pass_before_each_piece_and_its_end():
+    async def main() -> None:
+        config = dataclasses.replace(CONFIG, segment_blocks_max=1_000)
+        h, _ = await written(600, config)
+        await h.log.close()
+        passes_count = 0
+
+        async def let_writes_pass() -> None:
+            nonlocal passes_count
+            passes_count += 1
+
+        h.store.let_writes_pass = let_writes_pass
+        h = await Harness.open(h.store, config)
+        found = await h.log.read(0, 0, 1 << 20, 1)
+        assert len(found) < 600  # enough: the client comes back for the rest
+        assert passes_count == 1 + len(found) // (MOST_OF_A_TURN_COUNT // 4)
+        await h.log.close()
+
+    run(main)
+
+
 def test_old_footers_are_found_by_bisection():
     async def main() -> None:
         config = dataclasses.replace(

@@ -101,6 +101,12 @@ class SegmentStore(Protocol):
         """
         ...
 
+    async def let_writes_pass(self) -> None:
+        """For a read that has much to do on the loop, between two pieces of it: let everybody who
+        is ready take a step. Where a write takes no longer than some steps of the loop, what is
+        being written comes back and is answered first, or some time passes that is as short."""
+        ...
+
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The footer block, None when the segment has none (yet)."""
         ...

@@ -52,6 +52,13 @@ from wal_core.types import Buffer
 _SEGMENT_NAME = re.compile(r"(\d{20})\.seg")
 _READ_THREADS_MAX_COUNT = 4
 _TERM_BYTES = 64
+REST_S = 0.001
+"""Of a read, between two of its pieces, while others write: a thread that writes needs the
+interpreter some times and the loop when it is done, and gets both at once where nobody computes.
+Longer: catching up takes longer; shorter than a loop's clock counts there is nothing but spinning.
+"""
+ANSWER_TURNS_COUNT = 4
+"""Of the loop, from a write that is back to the reply of who waited for it."""
 _TERM_END = 1 << 63
 """No log was opened so often: a lock file that says so is damaged."""
 
@@ -88,6 +95,7 @@ class FileSegmentStore:
         self._lock_fds: dict[int, int] = {}
         self._open_files: dict[tuple[int, int], SegmentFile] = {}
         self._writing: dict[Slot, asyncio.Future[None]] = {}
+        self._submitted_s = -1.0  # when that grew, by the loop's clock
 
     # -- the only writer -------------------------------------------------------------------
 
@@ -151,6 +159,7 @@ class FileSegmentStore:
             pieces = [*pieces, encode_trailer(slot.position, sum(map(len, pieces)))]
         future = asyncio.get_running_loop().create_future()
         self._writing[slot] = future
+        self._submitted_s = future.get_loop().time()
 
         def done(future: asyncio.Future[None]) -> None:
             del self._writing[slot]
@@ -160,6 +169,14 @@ class FileSegmentStore:
         future.add_done_callback(done)
         self._writer.submit(WriteJob(file, slot.position, pieces, future, final=final))
         return future
+
+    async def let_writes_pass(self) -> None:
+        lately = asyncio.get_running_loop().time() - self._submitted_s < REST_S
+        await asyncio.sleep(REST_S if lately or self._writing else 0)
+        if self._writing:
+            await asyncio.wait((next(iter(self._writing.values())),), timeout=REST_S)
+            for _ in range(ANSWER_TURNS_COUNT):
+                await asyncio.sleep(0)
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         path = self._path(log_id, segment)
