@@ -35,6 +35,9 @@ class FrameLane:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        # Fields, for they are asked for with each read of a socket.
+        self.is_full = False  # more is used than the limit
+        self.is_turn_spent = False  # so much was brought in this turn of the loop
         self.frames: dict[IncomingFrame, None] = {}
         # A plain dict looks for its first key behind all that were deleted there.
         self.waiting: OrderedDict[IncomingFrame, None] = OrderedDict()
@@ -46,22 +49,15 @@ class FrameLane:
         self._resumed_count = 0
         self._is_turning = False
 
-    @property
-    def is_full(self) -> bool:
-        return self.used_bytes > self.limit_bytes
-
-    @property
-    def is_turn_spent(self) -> bool:
-        return self._brought_bytes >= LOOP_TURN_BYTES_MAX
-
     def brought(self, count_bytes: int) -> None:
         self.used_bytes += count_bytes
         self._brought_bytes += count_bytes
+        self.is_full = self.used_bytes > self.limit_bytes
+        self.is_turn_spent = self._brought_bytes >= LOOP_TURN_BYTES_MAX
         self._see_the_turns_end()
 
-    def may_go_on(self, frame: IncomingFrame) -> bool:
-        if not self.is_full:
-            return True
+    def is_turn_of(self, frame: IncomingFrame) -> bool:
+        """Once it is full: the first who asks while it is nobody's turn gets it."""
         if self.finisher is None:
             self.finisher = frame
         return self.finisher is frame
@@ -96,6 +92,7 @@ class FrameLane:
     def left(self, frame: IncomingFrame, count_bytes: int) -> None:
         self.used_bytes -= count_bytes
         assert self.used_bytes >= 0
+        self.is_full = self.used_bytes > self.limit_bytes
         self.frames.pop(frame, None)
         self.waiting.pop(frame, None)
         if not self.yielded(frame):
@@ -110,7 +107,7 @@ class FrameLane:
         return True
 
     def _wake(self) -> None:
-        if self.is_turn_spent:
+        if self.is_turn_spent or not self.waiting:
             return
         # In the order of their coming; each asks again, and waits again if it has to.
         left_count = max(0, RESUMED_AT_ONCE_COUNT - self._resumed_count)
@@ -132,6 +129,7 @@ class FrameLane:
     def _turn(self) -> None:
         self._is_turning = False
         self._brought_bytes = self._resumed_count = 0
+        self.is_turn_spent = False
         self._wake()
 
 
@@ -194,7 +192,8 @@ class IncomingFrame:
         self.resume, self.let_go = _nothing, _nothing
 
     def may_go_on(self) -> bool:
-        return self._lane is None or self._lane.may_go_on(self)
+        lane = self._lane
+        return lane is None or not lane.is_full or lane.is_turn_of(self)
 
     @property
     def is_late(self) -> bool:
