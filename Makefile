@@ -40,7 +40,7 @@ help:
 
 # A stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
 # The compiled help is built on the way, if there is a compiler.
-$(VENV)/.run: requirements.lock pyproject.toml $(wildcard protocol/*.c wal_core/format/*.c)
+$(VENV)/.run: requirements.lock pyproject.toml $(wildcard protocol/*.c wal_core/*/*.c)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; make PYTHON=/path/to/python names one"; exit 1; }
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --require-hashes -r requirements.lock

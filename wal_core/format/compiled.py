@@ -16,7 +16,10 @@ PURE_ENV = "WOODPECKER_PURE_PYTHON"
 """Set to anything, it keeps compiled code from being used."""
 
 
-_PARTS = {"blocks that are read": "wal_core.format._blocks"}
+_PARTS = {
+    "blocks that are read": "wal_core.format._blocks",
+    "blocks that are written": "wal_core.stores._durable",
+}
 
 
 def compiled_parts() -> dict[str, bool]:

@@ -41,7 +41,7 @@ class Staging:
 
     def __init__(self, size_bytes: int = STAGING_BYTES) -> None:
         assert size_bytes % PAGE_BYTES == 0
-        self._memory = memoryview(mmap.mmap(-1, size_bytes))
+        self.memory = memoryview(mmap.mmap(-1, size_bytes))
 
     def write(
         self,
@@ -56,7 +56,7 @@ class Staging:
         filled: the head of the next write.
         """
         assert position % PAGE_BYTES == 0 and len(head) < PAGE_BYTES
-        memory = self._memory
+        memory = self.memory
         room = len(memory)
         memory[: len(head)] = head
         filled = len(head)

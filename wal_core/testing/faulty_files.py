@@ -29,6 +29,8 @@ class FaultyFileOps:
     `direct` makes it insist on whole pages, whatever the file system of the tests can do.
     """
 
+    at_once = False
+
     def __init__(self, seed: int = 0, fault_rate: float = 0.0, *, direct: bool = True) -> None:
         self._direct = direct
         self.fail_next: list[str] = []

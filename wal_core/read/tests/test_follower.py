@@ -14,7 +14,7 @@ import pytest
 
 from wal_core import Follower, LogConfig, MemoryStore, SegmentStore, open_store, open_to_look
 from wal_core.format.block import BlockIds, encode_entries, parse_block, parse_header
-from wal_core.stores.segments.end_note import read_end_note, write_end_note
+from wal_core.stores.segments.end_note import encode_end_note, read_end_note, write_end_note
 from wal_core.stores.segments.file import FileSegmentStore
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_files import ExecutorFileWriter, FaultyFileOps
@@ -221,7 +221,7 @@ async def test_what_is_in_a_file_and_was_not_synced_is_not_shown(tmp_path: Path)
     await h.add(1, b"not yet")
     # As if that sync were still under way: the bytes are there, and nobody has said so.
     with (tmp_path / "logs" / "0" / "lock").open("r+b") as lock:
-        write_end_note(lock.fileno(), note)
+        write_end_note(lock.fileno(), encode_end_note(note))
     reader = await open_to_look(str(tmp_path))
     seen = Seen(reader, LogConfig.preset("file"))
     assert await _rows(seen) == [b"synced"]

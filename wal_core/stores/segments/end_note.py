@@ -56,6 +56,6 @@ def read_end_note(lock_file: Path) -> EndNote | None:
         return None
 
 
-def write_end_note(lock_fd: int, note: EndNote) -> None:
+def write_end_note(lock_fd: int, note: bytes) -> None:
     """Blocking. Not made durable: an older note says less, but nothing wrong."""
-    os.pwrite(lock_fd, encode_end_note(note), NOTE_AT)
+    os.pwrite(lock_fd, note, NOTE_AT)

@@ -20,16 +20,23 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
+from wal_core.format.compiled import compiled
 from wal_core.stores import files
 from wal_core.stores.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
 from wal_core.stores.give_way import GiveWay
-from wal_core.stores.segments.end_note import EndNote, write_end_note
+from wal_core.stores.segments.end_note import NOTE_AT, EndNote, encode_end_note, write_end_note
 from wal_core.tally import Written
 from wal_core.types import Buffer
+
+COMPILED = compiled("wal_core.stores._durable")
+"""None: all is done here."""
 
 
 class FileOps(Protocol):
     """The system calls a writer makes; tests put a failing layer here."""
+
+    at_once: bool
+    """Whether compiled code may make those of a write in one go, behind the back of this."""
 
     def open(self, path: Path) -> tuple[int, bool]:
         """(descriptor, whether it takes whole pages only)."""
@@ -48,8 +55,9 @@ class FileOps(Protocol):
 class SystemFileOps:
     """The real ones. `direct` False keeps to the page cache, as every write then may."""
 
-    def __init__(self, *, direct: bool = True) -> None:
+    def __init__(self, *, direct: bool = True, at_once: bool = COMPILED is not None) -> None:
         self._direct = direct
+        self.at_once = at_once
 
     def open(self, path: Path) -> tuple[int, bool]:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -149,8 +157,14 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
             _open(ops, file)
         pieces = _next_pieces(file, jobs)
         if pieces:
-            _write_durably(ops, file, pieces, staging, final=any(job.final for job in jobs))
-            _note_end(file, jobs[-1])
+            end = file.end + sum(map(len, pieces))
+            note = _note(file, jobs[-1], end)
+            final = any(job.final for job in jobs)
+            if ops.at_once and file.named and not file.doubtful and not final:
+                _write_at_once(file, pieces, staging, end, note)
+            else:
+                _write_durably(ops, file, pieces, staging, end, final=final)
+                _write_note(file, note)
     except OSError as error:
         file.doubtful = True
         if file.direct and error.errno == errno.EINVAL:
@@ -176,10 +190,26 @@ def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
     return pieces
 
 
-def _write_durably(
-    ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, *, final: bool
+def _write_at_once(
+    file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, end: int, note: bytes
 ) -> None:
-    end = file.end + sum(map(len, pieces))
+    """As `_write_durably` and `_write_note`, for blocks of a file that is in order."""
+    assert COMPILED is not None
+    memory, start = (staging.memory, file.end - len(file.tail)) if file.direct else (None, file.end)
+    at_end = file.note_fd, note, NOTE_AT
+    file.tail = COMPILED.durable(file.fd, memory, file.tail, pieces, start, *at_end)
+    file.end = end
+
+
+def _write_durably(
+    ops: FileOps,
+    file: SegmentFile,
+    pieces: Sequence[Buffer],
+    staging: Staging,
+    end: int,
+    *,
+    final: bool,
+) -> None:
     tail = _write(ops, file, pieces, staging)
     if final:
         # A finished file ends with its trailer, not with the padding of a direct write (which
@@ -198,12 +228,16 @@ def _write_durably(
         file.close()
 
 
-def _note_end(file: SegmentFile, job: WriteJob) -> None:
+def _note(file: SegmentFile, job: WriteJob, end: int) -> bytes:
+    """What to note once the file is durable up to `end`, where `job` ends."""
     header = bytes(job.pieces[0][:HEADER_BYTES])
     nonce = header[NONCE_AT : NONCE_AT + NONCE_BYTES]
+    return encode_end_note(EndNote(file.segment, job.position if job.final else end, nonce))
+
+
+def _write_note(file: SegmentFile, note: bytes) -> None:
     try:
-        blocks_end = job.position if job.final else file.end
-        write_end_note(file.note_fd, EndNote(file.segment, blocks_end, nonce))
+        write_end_note(file.note_fd, note)
     except OSError:
         pass  # what it is for can do without; the blocks are durable
 

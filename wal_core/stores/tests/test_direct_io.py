@@ -52,7 +52,7 @@ class RefusesDirect(SystemFileOps):
     """A file system that opens with O_DIRECT and then wants another alignment."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(at_once=False)
         self.refused = 0
 
     def open(self, path: Path) -> tuple[int, bool]:

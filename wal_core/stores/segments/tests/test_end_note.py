@@ -48,8 +48,8 @@ def test_the_newest_note_stands_beside_the_term(tmp_path: Path):
     lock_file.write_bytes(b"term")
     assert read_end_note(lock_file) is None
     with opened(lock_file, os.O_RDWR) as fd:
-        write_end_note(fd, NOTE)
-        write_end_note(fd, NOTE._replace(bytes_count=5))
+        write_end_note(fd, encode_end_note(NOTE))
+        write_end_note(fd, encode_end_note(NOTE._replace(bytes_count=5)))
     assert read_end_note(lock_file) == NOTE._replace(bytes_count=5)
     assert lock_file.read_bytes()[:4] == b"term"
     assert lock_file.stat().st_size > NOTE_AT

@@ -20,7 +20,7 @@ class Device(SystemFileOps):
     """A sync ends when the loop has stepped aside."""
 
     def __init__(self) -> None:
-        super().__init__(direct=False)
+        super().__init__(direct=False, at_once=False)
         self.stepped_aside = threading.Event()
 
     def fdatasync(self, fd: int) -> None:
