@@ -20,6 +20,7 @@ from protocol.framing import (
 from protocol.messages import MessageClasses
 from protocol.primitives import ZERO_UUID, Buffer, Message, Records, Writer
 from protocol.record_batch import (
+    CRC_START,
     HEADER_BYTES,
     BatchError,
     BatchHeader,
@@ -30,6 +31,7 @@ from protocol.record_batch import (
     find_offset_for_timestamp,
     iter_records,
     read_header,
+    said_crc,
     set_log_append_time,
     set_max_timestamp,
     stamp,
@@ -39,6 +41,7 @@ from protocol.record_check import RecordCheck, RecordRules, check_records, plain
 from protocol.small_produce import SmallProduce, read_small_produce, small_answer, small_batch
 
 __all__ = [
+    "CRC_START",
     "HEADER_BYTES",
     "ZERO_UUID",
     "ApiKey",
@@ -75,6 +78,7 @@ __all__ = [
     "plain_records",
     "read_header",
     "read_small_produce",
+    "said_crc",
     "set_log_append_time",
     "set_max_timestamp",
     "small_answer",

@@ -138,6 +138,12 @@ def crc_of(batch: Buffer) -> int:
     return crc32.iscsi(memoryview(batch)[CRC_START:])
 
 
+def said_crc(batch: Buffer) -> int:
+    """What a batch says that it is; of one that was validated, and stamped only, it is."""
+    crc: int = _CRC.unpack_from(batch, CRC_AT)[0]
+    return crc
+
+
 def validate_batch(records: Buffer) -> BatchHeader:
     """Check what a producer sent for one partition: exactly one sound batch. No per-record work.
 

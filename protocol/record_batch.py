@@ -15,6 +15,7 @@ import msgspec
 from protocol.batch_header import (
     CONTROL,
     CRC_AT,
+    CRC_START,
     HEADER,
     HEADER_BYTES,
     LENGTH_END,
@@ -25,6 +26,7 @@ from protocol.batch_header import (
     BatchHeader,
     crc_of,
     read_header,
+    said_crc,
     set_log_append_time,
     set_max_timestamp,
     stamp,
@@ -36,6 +38,7 @@ from protocol.errors import DecodeError
 from protocol.primitives import Buffer, write_uvarint
 
 __all__ = [
+    "CRC_START",
     "HEADER_BYTES",
     "BatchError",
     "BatchHeader",
@@ -46,6 +49,7 @@ __all__ = [
     "find_offset_for_timestamp",
     "iter_records",
     "read_header",
+    "said_crc",
     "set_log_append_time",
     "set_max_timestamp",
     "stamp",

@@ -9,6 +9,7 @@ from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
 from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
+from wal_core.format.block import KnownCrc
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.compiled import compiled_parts
 from wal_core.format.versions import Format, version_in
@@ -69,6 +70,7 @@ __all__ = [
     "GivenUpTail",
     "Histogram",
     "Invalid",
+    "KnownCrc",
     "Lane",
     "Log",
     "LogConfig",

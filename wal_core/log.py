@@ -9,7 +9,7 @@ from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng
 from wal_core.config import LogConfig
 from wal_core.errors import Fenced, Invalid, Unavailable
-from wal_core.format.block import NONCE_BYTES
+from wal_core.format.block import NONCE_BYTES, KnownCrc
 from wal_core.format.chain import Completed
 from wal_core.format.footer import Footer
 from wal_core.read.log_reader import LogReader, check_read
@@ -176,9 +176,11 @@ class Log:
         payload: bytes | memoryview,
         *,
         offset_span: int | None = None,
+        crc: KnownCrc | None = None,
     ) -> asyncio.Future[None]:
         """Add an entry to the open block; never waits. It covers as many offsets as it has records,
-        or `offset_span`, where some of its records are left out.
+        or `offset_span`, where some of its records are left out. `crc` saves the block's checksum
+        to go through a large payload that was verified just now.
 
         Returns the confirmation of the whole block, shared by everybody in it: shield it, never
         await it bare in a task that may be cancelled. It resolves once the block and all before
@@ -194,6 +196,7 @@ class Log:
             max_timestamp_ms,
             payload,
             offset_span=offset_span,
+            crc=crc,
         )
 
     def complete_segment(self) -> None:

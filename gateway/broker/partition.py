@@ -15,8 +15,8 @@ from gateway.broker.journal_records import StreamOpened
 from gateway.broker.metadata_records import Placement
 from gateway.broker.producer_state import KeptBatch, ProducerStates
 from gateway.observe.logger import log_event
-from protocol import BatchHeader, ErrorCode, set_log_append_time, stamp
-from wal_core import Corrupt
+from protocol import CRC_START, BatchHeader, ErrorCode, said_crc, set_log_append_time, stamp
+from wal_core import Corrupt, KnownCrc
 
 if TYPE_CHECKING:
     from gateway.broker.stream_state import StreamState
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LARGE_BATCH_BYTES = 64 * 1024
+"""From here on its checksum, which was verified, is worth more than what it takes to pass it on."""
 NO_OFFSET = -1
 NO_EPOCH = -1
 NO_TIMESTAMP = -1
@@ -212,8 +214,11 @@ class Partition:
         base_offset = log.end_offset(self.stream_id)
         leader_epoch = self.leader_epoch
         stamp(batch, base_offset, leader_epoch)
+        crc = None
+        if len(batch) >= LARGE_BATCH_BYTES:
+            crc = KnownCrc(CRC_START, said_crc(batch))
         confirmation = log.append(
-            self.stream_id, base_offset, header.record_count, max_timestamp_ms, batch
+            self.stream_id, base_offset, header.record_count, max_timestamp_ms, batch, crc=crc
         )
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, steady_ms, confirmation)

@@ -1,4 +1,5 @@
-/* Data blocks that lie side by side, verified and taken apart: the compiled help of stretches.py.
+/* Data blocks that lie side by side, verified and taken apart: the compiled help of stretches.py; and
+ * the checksum of two pieces from those of each: that of block.py.
  *
  * All or nothing: where anything is not as FORMAT.md has it, the answer is None, and the Python code,
  * which looks at the same bytes, says what is wrong. No byte is read before its position was compared
@@ -66,6 +67,45 @@ static void choose_crc(void)
     if (__builtin_cpu_supports("sse4.2"))
         crc_of = crc_by_instruction;
 #endif
+}
+
+/* Bit 31 is x^0, as in the checksum itself. */
+static uint32_t times(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (uint32_t bit = 0x80000000; bit != 0; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b >> 1 ^ (b & 1 ? 0x82F63B78 : 0);
+    }
+    return product;
+}
+
+static uint32_t shift_by_bytes[64]; /* x to the power of 8, 16, 32 ... */
+
+static void choose_shifts(void)
+{
+    shift_by_bytes[0] = 0x00800000;
+    for (int i = 1; i < 64; i++)
+        shift_by_bytes[i] = times(shift_by_bytes[i - 1], shift_by_bytes[i - 1]);
+}
+
+PyDoc_STRVAR(combine_doc,
+"combine(first, second, length)\n\n"
+"The CRC-32C of two pieces from that of each, the second of which has so many bytes.");
+
+static PyObject *combine(PyObject *module, PyObject *args)
+{
+    (void)module;
+    unsigned int first, second;
+    unsigned long long length;
+    if (!PyArg_ParseTuple(args, "IIK", &first, &second, &length))
+        return NULL;
+    uint32_t crc = first;
+    for (int i = 0; length != 0; i++, length >>= 1)
+        if (length & 1)
+            crc = times(shift_by_bytes[i], crc);
+    return PyLong_FromUnsignedLong(crc ^ second);
 }
 
 /* --- blocks ------------------------------------------------------------------------------------- */
@@ -236,17 +276,19 @@ static PyObject *entries(PyObject *module, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
+    {"combine", combine, METH_VARARGS, combine_doc},
     {"entries", entries, METH_VARARGS, entries_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "wal_core.format._blocks", "See stretches.py.", 0, methods,
+    PyModuleDef_HEAD_INIT, "wal_core.format._blocks", "See stretches.py and block.py.", 0, methods,
     NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__blocks(void)
 {
     choose_crc();
+    choose_shifts();
     return PyModule_Create(&definition);
 }

@@ -1,5 +1,6 @@
 from wal_core.types import Buffer, Entry
 
+def combine(first: int, second: int, length: int, /) -> int: ...
 def entries(
     buffer: Buffer,
     entry_type: type[Entry],

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from fastcrc import crc32
 
 from wal_core.errors import Corrupt
+from wal_core.format.compiled import compiled
 from wal_core.format.versions import BLOCK
 from wal_core.types import Buffer, Entry
 
 crc32c = crc32.iscsi
 """CRC-32C (Castagnoli); a second argument continues an earlier value."""
+COMPILED = compiled("wal_core.format._blocks")
+"""None: all is done here."""
 
 BLOCK_MAGIC = b"WPB1"
 NONCE_BYTES = 16
@@ -80,6 +84,16 @@ class BlockHeader(NamedTuple):
         return HEADER_BYTES + self.index_bytes + self.data_bytes
 
 
+class KnownCrc(NamedTuple):
+    """Of a payload: the CRC-32C of its bytes from `start` on, which somebody has verified."""
+
+    start: int
+    crc: int
+
+
+NOTHING_KNOWN: Mapping[int, KnownCrc] = MappingProxyType({})
+
+
 class BlockIds(NamedTuple):
     """Where a block belongs and who writes it."""
 
@@ -107,8 +121,14 @@ class EncodedBlock(NamedTuple):
         return INDEX_ENTRY.iter_unpack(memoryview(self.pieces[0])[HEADER_BYTES:])
 
 
-def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
-    """A data block. Large payloads are handed on as they are, neighbouring small ones joined."""
+def encode_entries(
+    ids: BlockIds, entries: Sequence[Entry], known: Mapping[int, KnownCrc] = NOTHING_KNOWN
+) -> EncodedBlock:
+    """A data block. Large payloads are handed on as they are, neighbouring small ones joined.
+
+    `known` by number of the entry: so much of a large payload is not gone through once more. Were
+    it wrong, nobody could read the block.
+    """
     index = bytearray(INDEX_ENTRY.size * len(entries))
     pieces: list[Buffer] = []
     holders: list[Buffer] = []
@@ -116,7 +136,8 @@ def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
     small: list[Buffer] = []
     position = at = 0
     pack_into = INDEX_ENTRY.pack_into
-    for entry in entries:
+    known_pieces: dict[int, KnownCrc] = {}
+    for number, entry in enumerate(entries):
         stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload = entry
         length = len(payload)
         pack_into(
@@ -138,12 +159,14 @@ def encode_entries(ids: BlockIds, entries: Sequence[Entry]) -> EncodedBlock:
         if small:
             _join_small(small, pieces, holders, starts)
             small = []
+        if number in known:
+            known_pieces[len(pieces)] = known[number]
         pieces.append(payload)
         holders.append(payload)
         starts.append(0)
     if small:
         _join_small(small, pieces, holders, starts)
-    header = _build_header(BlockKind.DATA, ids, index, pieces, data_bytes=position)
+    header = _build_header(BlockKind.DATA, ids, index, pieces, known_pieces, data_bytes=position)
     length = HEADER_BYTES + len(index) + position
     return EncodedBlock([header + index, *pieces], length, position, holders, starts)
 
@@ -169,7 +192,13 @@ def encode_payload(kind: BlockKind, ids: BlockIds, payload: bytes) -> EncodedBlo
 
 
 def _build_header(
-    kind: BlockKind, ids: BlockIds, index: Buffer, pieces: Sequence[Buffer], *, data_bytes: int
+    kind: BlockKind,
+    ids: BlockIds,
+    index: Buffer,
+    pieces: Sequence[Buffer],
+    known: Mapping[int, KnownCrc] = NOTHING_KNOWN,
+    *,
+    data_bytes: int,
 ) -> bytes:
     head = _HEADER.pack(
         BLOCK_MAGIC,
@@ -188,9 +217,19 @@ def _build_header(
         0,
     )[:CRC_AT]
     crc = crc32c(index, crc32c(head))
-    for piece in pieces:
-        crc = crc32c(piece, crc)
+    for number, piece in enumerate(pieces):
+        part = known.get(number)
+        crc = crc32c(piece, crc) if part is None else _crc_with(crc, piece, part)
     return head + _CRC_FIELD.pack(crc)
+
+
+def _crc_with(crc: int, piece: Buffer, known: KnownCrc) -> int:
+    """Of what came before and a piece of which most is known."""
+    if COMPILED is None:
+        return crc32c(piece, crc)
+    start = known.start
+    whole: int = COMPILED.combine(crc32c(piece[:start], crc), known.crc, len(piece) - start)
+    return whole
 
 
 class Block:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from wal_core.errors import Corrupt, WalError
-from wal_core.format.block import HEADER_BYTES, EncodedBlock
+from wal_core.format.block import HEADER_BYTES, EncodedBlock, KnownCrc
 from wal_core.format.places import Slot
 from wal_core.state.streams import Stream
 from wal_core.types import Entry
@@ -16,10 +16,11 @@ from wal_core.types import Entry
 class Gathering:
     """A block that takes entries or waits for its turn."""
 
-    __slots__ = ("bytes_count", "entries", "future", "owners", "since_s")
+    __slots__ = ("bytes_count", "crcs", "entries", "future", "owners", "since_s")
 
     def __init__(self, future: asyncio.Future[None], since_s: float) -> None:
         self.entries: list[Entry] = []
+        self.crcs: dict[int, KnownCrc] = {}  # by number of the entry, where one is known
         self.owners: list[Stream] = []
         self.bytes_count = HEADER_BYTES  # as it will be stored
         self.future = future

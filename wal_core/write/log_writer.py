@@ -21,6 +21,7 @@ from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.format.block import (
     HEADER_BYTES,
     INDEX_ENTRY,
+    KnownCrc,
 )
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
@@ -104,6 +105,7 @@ class LogWriter:
         payload: bytes | memoryview,
         *,
         offset_span: int | None = None,
+        crc: KnownCrc | None = None,
     ) -> asyncio.Future[None]:
         """See Log.append."""
         if offset_span is None:
@@ -124,20 +126,24 @@ class LogWriter:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._allowance.part_bytes:
             self._check_allowance(stored_bytes)
-        future = self._add(entry, stream, stored_bytes)
+        future = self._add(entry, stream, stored_bytes, crc)
         if not self._pump_scheduled:
             # At the end of this turn of the loop: what arrives together rides together.
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
         return future
 
-    def _add(self, entry: Entry, stream: Stream, stored_bytes: int) -> asyncio.Future[None]:
+    def _add(
+        self, entry: Entry, stream: Stream, stored_bytes: int, crc: KnownCrc | None = None
+    ) -> asyncio.Future[None]:
         stream.assign(entry)
         block = self._waiting.open
         if block is None or (
             block.bytes_count + stored_bytes > self._config.block_bytes_max and block.entries
         ):
             block = self._next_open()
+        if crc is not None:
+            block.crcs[len(block.entries)] = crc
         block.entries.append(entry)
         block.owners.append(stream)
         block.bytes_count += stored_bytes

@@ -76,7 +76,7 @@ class Roll:
             self._age_timer = self._loop.call_later(config.segment_age_max_ms / 1000, self._too_old)
         number = self._cut_count
         ids = BlockIds(own.log_id, active.segment, number, own.term, active.block_count, own.nonce)
-        encoded = encode_entries(ids, block.entries)
+        encoded = encode_entries(ids, block.entries, block.crcs)
         slot = Slot(own.log_id, active.segment, number, self._cut_bytes)
         self._cut_count += 1
         self._cut_bytes += encoded.length

@@ -4,16 +4,18 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.broker.journal_records import StreamOpened
 from gateway.broker.metadata_records import TopicCreated, consecutive
-from gateway.broker.partition import Partition
+from gateway.broker.partition import LARGE_BATCH_BYTES, Partition
 from gateway.broker.stream_state import SavedStream, StreamState
 from gateway.broker.topic_configs import TopicDefaults
 from gateway.broker.topics import Topic
 from gateway.tests.harness import batch_of, virtual
 from protocol import ErrorCode, read_header
-from wal_core import Changes, Entry, Fenced
+from wal_core import Changes, Entry, Fenced, KnownCrc
+from wal_core.format.block import crc32c
 from wal_core.stores.room import Room
 
 
@@ -25,9 +27,16 @@ class FakeLog:
         self.start = self.end = self.confirmed = 0
         self.room = Room()
         self.futures: list[asyncio.Future[None]] = []
+        self.crcs: list[KnownCrc | None] = []
 
-    def append(self, stream_id: int, base: int, count: int, ts: int, payload: Any) -> Any:
+    def append(
+        self, stream_id: int, base: int, count: int, ts: int, payload: Any, crc: KnownCrc | None
+    ) -> Any:
         assert base == self.end
+        if crc is not None:
+            assert crc32c(payload[crc.start :]) == crc.crc
+            assert crc.start < 61
+        self.crcs.append(crc)
         self.end += count
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]
@@ -104,6 +113,20 @@ async def test_offsets_are_assigned_at_once_and_seen_when_durable() -> None:
     assert (partition.log_start_offset, partition.high_watermark) == (0, 0)
     log.confirm()
     assert partition.high_watermark == 6
+
+
+@pytest.mark.parametrize("stamps", [False, True])
+@virtual
+async def test_a_large_batch_brings_along_what_it_was_verified_by(stamps: bool) -> None:
+    partition, log = _partition()
+    if stamps:
+        configs = {"message.timestamp.type": "LogAppendTime"}
+        partition.topic.configure(replace(partition.topic.record, configs=configs))
+    for size in (10, LARGE_BATCH_BYTES):
+        batch = memoryview(batch_of(b"x" * size, times=(5,)))
+        appended = partition.append(batch, read_header(batch), 1_000, 0)
+        assert appended.log_append_time_ms == (1_000 if stamps else -1)
+    assert [crc is not None for crc in log.crcs] == [False, True]
 
 
 @virtual

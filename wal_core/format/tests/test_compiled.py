@@ -10,7 +10,15 @@ from types import ModuleType
 import pytest
 
 from wal_core import Corrupt, Invalid
-from wal_core.format.block import CRC_AT, HEADER_BYTES, BlockIds, crc32c, encode_entries
+from wal_core.format import block as block_module
+from wal_core.format.block import (
+    CRC_AT,
+    HEADER_BYTES,
+    BlockIds,
+    KnownCrc,
+    crc32c,
+    encode_entries,
+)
 from wal_core.format.compiled import PURE_ENV, compiled, compiled_parts, is_stale
 from wal_core.format.versions import BLOCK
 from wal_core.stores import stretches
@@ -144,3 +152,35 @@ def test_other_things_are_refused(blocks: ModuleType) -> None:
     for buffer, kind in (("text", Entry), (b"", int), (b"", "Entry")):
         with pytest.raises((TypeError, BufferError)):
             blocks.entries(buffer, kind, *of)
+
+
+@NEEDS_BUILD
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 4_096, 65_537, 1_000_003])
+def test_checksums_of_pieces_make_that_of_the_whole(blocks: ModuleType, length: int) -> None:
+    rng = random.Random(length)
+    first, second = rng.randbytes(1 + length % 1_000), rng.randbytes(length)
+    assert blocks.combine(crc32c(first), crc32c(second), length) == crc32c(first + second)
+
+
+@NEEDS_BUILD
+def test_a_checksum_of_what_is_longer_than_memory_is_that_of_its_halves(blocks: ModuleType) -> None:
+    half = blocks.combine(1, 2, 1 << 61)
+    assert blocks.combine(half, 3, 5) == blocks.combine(1, blocks.combine(2, 3, 5), (1 << 61) + 5)
+
+
+@pytest.mark.parametrize("is_built", [False, pytest.param(True, marks=NEEDS_BUILD)])
+def test_what_is_known_of_payloads_changes_no_block(
+    is_built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_built:
+        monkeypatch.setattr(block_module, "COMPILED", None)
+    rng = random.Random(7)
+    payloads = [rng.randbytes(size) for size in (10_000, 100, 4_096, 200, 300, 70_000)]
+    entries = [Entry(1, n, 1, 1, n, memoryview(each)) for n, each in enumerate(payloads)]
+    ids = BlockIds(LOG, SEGMENT, FIRST, 1, 0, bytes(16))
+    known = {n: KnownCrc(n + 3, crc32c(payloads[n][n + 3 :])) for n in (0, 1, 2, 5)}
+    expected = b"".join(encode_entries(ids, entries).pieces)
+    assert b"".join(encode_entries(ids, entries, known).pieces) == expected
+    wrong = known | {5: KnownCrc(3, known[5].crc)}
+    if is_built:  # it is not gone through once more
+        assert b"".join(encode_entries(ids, entries, wrong).pieces) != expected
