@@ -217,6 +217,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
         (file, "fcntl", _Fcntl(disk)),
         (logstore, "fcntl", _Fcntl(disk)),
         (file, "ThreadFileWriter", ExecutorFileWriter),
+        (file_writer, "COMPILED", None),  # it would go to the machine's own
         (file_recovery, "mmap", _Mmap(disk)),
         (store_opening, "Path", path_type),
     ]

@@ -97,6 +97,7 @@ class FakeBroker:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join(10)  # it may just have accepted one more
         self.drop_connections()
         for thread in self._threads:
             thread.join(10)

@@ -78,7 +78,7 @@ class SimLogstore:
     async def _main(self) -> None:
         storage = self._all
         rng = SeededRng(storage.seed, self.name, self._starts_count)
-        writer = ExecutorFileWriter(SystemFileOps(at_once=False))
+        writer = ExecutorFileWriter(SystemFileOps())
         root: Any = storage.path(self._folder)
         store = _Watched(root, writer, rng, bytes_max=storage.plan.logstore_bytes_max)
         store.tail = storage.tail

@@ -26,7 +26,7 @@ def logstore(
     seed: int = 1,
     **room: int,
 ) -> Logstore:
-    writer = writer or ExecutorFileWriter(SystemFileOps(at_once=False))
+    writer = writer or ExecutorFileWriter(SystemFileOps())
     return Logstore(root, writer, _Rng(seed), bytes_max=bytes_max, **room)
 
 

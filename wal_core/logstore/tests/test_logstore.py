@@ -75,7 +75,7 @@ class StuckWriter(ExecutorFileWriter):
     """A device that takes its time."""
 
     def __init__(self) -> None:
-        super().__init__(SystemFileOps(at_once=False))
+        super().__init__(SystemFileOps())
         self.waiting: list[WriteJob] = []
         self.is_stuck = True
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Protocol
 
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
@@ -55,7 +56,7 @@ class FileOps(Protocol):
 class SystemFileOps:
     """The real ones. `direct` False keeps to the page cache, as every write then may."""
 
-    def __init__(self, *, direct: bool = True, at_once: bool = COMPILED is not None) -> None:
+    def __init__(self, *, direct: bool = True, at_once: bool = True) -> None:
         self._direct = direct
         self.at_once = at_once
 
@@ -160,8 +161,9 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
             end = file.end + sum(map(len, pieces))
             note = _note(file, jobs[-1], end)
             final = any(job.final for job in jobs)
-            if ops.at_once and file.named and not file.doubtful and not final:
-                _write_at_once(file, pieces, staging, end, note)
+            is_in_order = file.named and not file.doubtful and not final
+            if is_in_order and ops.at_once and COMPILED is not None:
+                _write_at_once(COMPILED, file, pieces, staging, note)
             else:
                 _write_durably(ops, file, pieces, staging, end, final=final)
                 _write_note(file, note)
@@ -191,14 +193,17 @@ def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
 
 
 def _write_at_once(
-    file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, end: int, note: bytes
+    compiled_help: ModuleType,
+    file: SegmentFile,
+    pieces: Sequence[Buffer],
+    staging: Staging,
+    note: bytes,
 ) -> None:
     """As `_write_durably` and `_write_note`, for blocks of a file that is in order."""
-    assert COMPILED is not None
     memory, start = (staging.memory, file.end - len(file.tail)) if file.direct else (None, file.end)
     at_end = file.note_fd, note, NOTE_AT
-    file.tail = COMPILED.durable(file.fd, memory, file.tail, pieces, start, *at_end)
-    file.end = end
+    file.tail = compiled_help.durable(file.fd, memory, file.tail, pieces, start, *at_end)
+    file.end += sum(map(len, pieces))
 
 
 def _write_durably(
