@@ -5,9 +5,10 @@ or is cut off from the others, would show an end that has moved on long ago. Whi
 nobody takes its logs. Without, it looks at the store first, at all its logs together; and all who
 ask meanwhile share the next look, which begins after they came.
 
-A lease that was lost and is good again says less than it seems: who began to take a log over
-meanwhile may end that later. So what a client takes for the end of something, and what hints at a
-newer owner (an offset beyond the end here, a sequence from after it), is never told from memory.
+After a lease that was lost its logs stay in doubt until nobody is about to take them any more
+(`Member._look_at`). All the same what a client takes for the end of something, and what hints at a
+newer owner (an offset beyond the end here, a sequence from after it), is never told from memory:
+somebody without a view of the coordination store may have taken the log.
 """
 
 from __future__ import annotations

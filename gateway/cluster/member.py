@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
@@ -316,7 +316,7 @@ class Member:
         mine = record if is_mine else None
         if term is not None:
             if log in self._doubted or term < self._roster.sight.term_of(log):
-                return partial(self._check, log)
+                return self._look_at(log, term)
             if mine is None or mine.ended or mine.term != term or log in self._roster.void:
                 return partial(self._publish, log, term)
             return self._move(mine, plan, now_s)
@@ -326,6 +326,17 @@ class Member:
             if self._allotment.may_claim(log, plan, now_s):
                 return partial(self._claim, log)
         return None
+
+    def _look_at(self, log: int, term: int) -> Step | None:
+        """At what may be another's. That nobody has taken it is no answer while somebody may still
+        fence it who began before we were back; who begins later has seen that we are."""
+        registered = self._registration
+        my_key = key_of(self._settings.root, registered.record)
+        has_caught_up = self._roster.revision(my_key) >= registered.revision
+        is_claimed = self._roster.claimer(log) not in (None, self.node_id)
+        if term >= self._roster.sight.term_of(log) and (is_claimed or not has_caught_up):
+            return None
+        return partial(self._check, log)
 
     def _move(self, mine: OwnerRecord, plan: Plan, now_s: float) -> Step | None:
         """Whether to hand over what is written down as ours."""
@@ -361,7 +372,7 @@ class Member:
     async def _claim(self, log: int) -> None:
         lease, root = self._registration.lease, self._settings.root
         claim = ClaimRecord(log, self.node_id, self._incarnation)
-        if lease is None or not await self._transact(log, claim, lease):
+        if lease is None or not await self._transact(log, claim, lease, seen=self._absent(log)):
             return
         began_s = asyncio.get_running_loop().time()
         try:
@@ -378,6 +389,15 @@ class Member:
         log_event(logger, logging.INFO, "log opened", log=log, term=term, took_ms=took_ms)
         self.view.changed()
         await self._publish(log, term)
+
+    def _absent(self, log: int) -> list[Unchanged]:
+        """That the node which had the log has not come back meanwhile: it would look at its logs
+        once, find none of them taken, and believe in its lease from then on."""
+        owner = self._roster.owners.get(log)
+        if owner is None or owner.node_id == self.node_id:
+            return []
+        key = key_of(self._settings.root, NodeRecord(owner.node_id, "", "", 0))
+        return [Unchanged(key, self._roster.revision(key))]
 
     async def _tell_unable(self, logs: tuple[int, ...]) -> None:
         record = msgspec.structs.replace(self._registration.record, unable=logs)
@@ -427,14 +447,21 @@ class Member:
         log_event(logger, logging.INFO, "log handed over", log=log, to=target, took_ms=took_ms)
 
     async def _transact(
-        self, log: int, record: Record, lease: int = 0, *, unclaim: bool = False
+        self,
+        log: int,
+        record: Record,
+        lease: int = 0,
+        *,
+        unclaim: bool = False,
+        seen: Sequence[Unchanged] = (),
     ) -> bool:
-        """Write, if owner and claim of the log are still what was seen; what was written is seen
-        at once."""
+        """Write, if owner and claim of the log, and what else was seen, are still so; what was
+        written is seen at once."""
         root = self._settings.root
         claim_key = key_of(root, ClaimRecord(log, 0, ""))
         owner_key = key_of(root, OwnerRecord(log, 0, "", 0))
-        seen = [Unchanged(key, self._roster.revision(key)) for key in (claim_key, owner_key)]
+        both = (Unchanged(key, self._roster.revision(key)) for key in (claim_key, owner_key))
+        seen = [*both, *seen]
         put = Put(key_of(root, record), encode(record), lease)
         claims = [claim_key] if unclaim and self._roster.revision(claim_key) else []
         done = await self._store.transact(seen, [put, *map(Delete, claims)])

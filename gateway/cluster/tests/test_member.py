@@ -21,7 +21,7 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out
-from gateway.testing.sim_coordination import replaced
+from gateway.testing.sim_coordination import at_once, replaced
 from gateway.tests.virtual import until, virtual
 
 
@@ -262,6 +262,64 @@ async def test_whoever_was_away_for_a_lease_looks_at_what_it_holds() -> None:
     await asyncio.sleep(TTL_S)
     assert log not in nodes[0].terms
     await end(*nodes)
+
+
+async def _is_never_sure_of_what_it_lost(node: OneNode, for_s: float) -> None:
+    for _ in range(round(for_s / 0.01)):
+        lost = [log for log in node.terms if node.bucket.writers[log] is not node]
+        assert not (lost and node.member.has_lease)
+        await asyncio.sleep(0.01)
+
+
+@virtual
+async def test_a_log_that_another_is_taking_over_is_in_doubt_until_that_has_ended() -> None:
+    """A look before the other has fenced it finds nothing, whatever comes after."""
+    bucket, _, (first, second) = await started(2)
+    second.open_s = 3.0
+    first.way.cut()
+    await until(lambda: second.member._roster.claims)
+    first.way.heal()
+    await until(lambda: first.member._registration.lease)
+    await _is_never_sure_of_what_it_lost(first, 5)
+    second.open_s = 0.1
+    await until(lambda: shared_out(bucket, first, second))
+    assert first.member.has_lease
+    await end(first, second)
+
+
+@virtual
+async def test_a_take_over_that_fails_leaves_nothing_in_doubt() -> None:
+    bucket, _, (first, second) = await started(2)
+    kept = dict(first.terms)
+    second.open_s, second.fails = 3.0, set(bucket.logs)
+    first.way.cut()
+    await until(lambda: second.member._roster.claims)
+    first.way.heal()
+    await until(lambda: first.member._registration.lease)
+    await _is_never_sure_of_what_it_lost(first, 5)
+    assert first.member.has_lease
+    assert first.terms == kept
+    await end(first, second)
+
+
+@virtual
+async def test_nobody_claims_the_logs_of_a_node_that_has_come_back_unseen() -> None:
+    bucket, store, (first, second) = await started(2)
+    kept, my_key = dict(first.terms), key_of(ROOT, first.member._registration.record)
+
+    def is_there() -> bool:
+        return any(pair.key == my_key for pair in at_once(store.read(ROOT)).keys)
+
+    second.way.watch_late_s = 2.0
+    first.way.cut()
+    await until(lambda: not is_there())
+    first.way.heal()
+    await until(is_there)
+    await _is_never_sure_of_what_it_lost(first, 10)
+    assert first.terms == kept
+    assert first.member.has_lease
+    assert shared_out(bucket, first, second)
+    await end(first, second)
 
 
 @virtual

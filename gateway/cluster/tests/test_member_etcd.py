@@ -169,8 +169,17 @@ async def test_a_node_whose_lease_has_ended_loses_its_logs_and_gets_its_share_ag
     paused, other = fleet.nodes
     lease = paused.member._registration.lease
     assert lease is not None
+    grant, goes_on = paused.way.grant, asyncio.Event()
+
+    async def grant_later(ttl_s: int) -> int:
+        await goes_on.wait()
+        granted: int = await grant(ttl_s)
+        return granted
+
+    paused.way.grant = grant_later
     await other.way.revoke(lease)
     await until(lambda: len(other.terms) == len(fleet.bucket.logs))
+    goes_on.set()
     await until(lambda: shared_out(fleet.bucket, *fleet.nodes))
     await fleet.until_written_down()
 
