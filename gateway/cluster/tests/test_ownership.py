@@ -80,6 +80,14 @@ def test_everybody_has_its_share_and_no_log_moves_that_need_not(
     assert len(plan.claims) + len(plan.moves) == max(homeless + surplus, lacking)
 
 
+@pytest.mark.parametrize("first", range(50))
+def test_a_share_that_comes_out_even_is_not_exceeded(first: int) -> None:
+    """Of ten logs the heaviest of these gets five, and who gets the odd one is another."""
+    nodes = [LiveNode(1), LiveNode(2), LiveNode(3, weight=2)]
+    plan = plan_owners(range(first, first + 10), nodes, {}, RULES)
+    assert counts(plan, nodes)[3] == 5
+
+
 @given(clusters())
 def test_done_what_it_says_it_says_nothing_more(
     cluster: tuple[set[int], list[LiveNode], dict[int, Holding]],

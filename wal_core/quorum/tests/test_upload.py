@@ -104,6 +104,30 @@ def test_whoever_has_nothing_but_the_bucket_reads_a_whole_log() -> None:
     in_virtual_time(main)
 
 
+def test_whoever_follows_goes_on_behind_what_was_uploaded_meanwhile() -> None:
+    """That happens to each segment seconds after its end: to begin anew would cost the whole log."""
+
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C")
+        h = await opened(place)
+        await written(h, 3)
+        follower = Follower(place.store(), Recorder, CONFIG, rng=CountingRng())
+        await follower.catch_up()
+        state = follower.state
+        await asyncio.sleep(SEALED_S)
+        assert h.log._contents.chain.links  # sealed, and in the bucket
+        await written(h, 2)
+        await asyncio.sleep(0.05)
+        await follower.catch_up()
+        assert follower.end_offset(1) == 5
+        assert follower.state is state
+        await h.log.close()
+        await place.close()
+
+    in_virtual_time(main)
+
+
 def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
     async def main(root: Any) -> None:
         place = Place(root)

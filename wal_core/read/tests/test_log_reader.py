@@ -284,16 +284,16 @@ def test_blocks_that_lie_alone_are_found_at_a_cost_that_read_ahead_does_not_mult
             blocks_count, dataclasses.replace(CONFIG, segment_blocks_max=blocks_count)
         )
         blocks = h.log._reader.blocks
-        find, looks = blocks.place, []
+        find, looks = blocks._largest, []
 
-        def place(view, number):
-            looks.append(number)
-            return find(view, number)
+        def largest(view, runs, at):
+            looks.append(at)
+            return find(view, runs, at)
 
-        blocks.place = place
+        blocks._largest = largest
         found = await h.log.read(0, 0, 10**9)
         assert len(found) == blocks_count
-        assert len(looks) <= 16 * blocks_count
+        assert len(looks) <= 6 * blocks_count
         await h.log.close()
 
     run(main)
