@@ -301,6 +301,7 @@ class LogWriter:
 
     def _start_roll(self) -> None:
         """Everything appended up to here is this segment's, and the checkpoint is its sum."""
+        self._idle.clear()  # until the footer is durable, whether or not anything waits before it
         while self._write_piece():
             pass
         self._roll.begin(self._waiting)
@@ -348,8 +349,7 @@ class LogWriter:
         """Accept nothing more, confirm everything, complete the segment."""
         self._closing = True
         while self._error is None and not (self._idle.is_set() and self._roll.is_over):
-            if self._idle.is_set() and not self._roll.is_begun:
-                self._idle.clear()
+            if self._idle.is_set():
                 self._start_roll()
                 self._after_progress()
             await self._wait_idle()

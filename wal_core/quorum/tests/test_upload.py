@@ -105,7 +105,7 @@ def test_whoever_has_nothing_but_the_bucket_reads_a_whole_log() -> None:
 
 
 def test_whoever_follows_goes_on_behind_what_was_uploaded_meanwhile() -> None:
-    """That happens to each segment seconds after its end: to begin anew would cost the whole log."""
+    """It happens to each segment seconds after its end: to begin anew would cost the whole log."""
 
     async def main(root: Any) -> None:
         place = Place(root)

@@ -14,6 +14,7 @@ from wal_core.format.segment_index import SegmentIndex
 from wal_core.testing.faulty_object_store import Fault, FaultyObjectStore, Planned
 from wal_core.testing.sim_loop import run
 from wal_core.tests.harness import Harness
+from wal_core.write.log_writer import LogWriter
 
 OBJECT = LogConfig.preset("object")
 
@@ -241,6 +242,28 @@ def test_a_footers_checkpoint_is_the_sum_of_its_segment(crash_after_ms):
         assert again.state.entries == appended[: len(again.state.entries)]
         assert again.state.applied_count < len(again.state.entries) or crash_after_ms < 400
 
+    run(main)
+
+
+def test_a_close_during_the_end_of_an_idle_segment_waits_for_it_without_spinning(monkeypatch):
+    waits_count = 0
+    wait_idle = LogWriter._wait_idle
+
+    async def counted(self: LogWriter) -> None:
+        nonlocal waits_count
+        waits_count += 1
+        assert waits_count < 10, "it asks again and again"
+        await wait_idle(self)
+
+    async def main() -> None:
+        h, _ = await opened(latency_s=1.0)
+        await h.add(0, b"x")
+        h.log.complete_segment()  # as its age does, while nothing is under way
+        await asyncio.sleep(0.5)
+        await h.log.close()
+        assert h.log._contents.active is None
+
+    monkeypatch.setattr(LogWriter, "_wait_idle", counted)
     run(main)
 
 
