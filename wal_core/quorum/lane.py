@@ -111,9 +111,17 @@ class Lane:
             await _in_time(self.replica.promise(self.asker))
         except Promised as error:
             self.refused_by = error.term
-        except (WalError, TimeoutError):
+        except (WalError, TimeoutError) as error:
+            self._begin_again(error)
             return False
         return not self.refused_by
+
+    def _begin_again(self, error: Exception) -> None:
+        """The way to it may be gone for good, and one with nothing to send does not see that: ask
+        for the promise anew, by what leads there then."""
+        if self.is_up:
+            self._error = self._error or error
+            self._wake.set()
 
     async def forget(self, before: int) -> None:
         """Remove segments. Who does not hear of it hears of it with the next promise."""
@@ -121,6 +129,7 @@ class Lane:
         try:
             await _in_time(self.replica.forget(self.asker, before))
         except (WalError, TimeoutError) as error:
+            self._begin_again(error)
             _logger.warning("logstore %s keeps old segments: %s", self.member.store, error)
 
     # -- coming and going ------------------------------------------------------------------

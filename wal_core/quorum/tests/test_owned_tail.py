@@ -174,3 +174,25 @@ async def test_an_earlier_opener_that_tells_the_same_place_late_is_in_nobodys_wa
     for tail in (first, second):
         await tail.release()
     await place.close()
+
+
+async def test_a_logstore_that_is_back_by_another_way_is_asked_there(tmp_path: Path):
+    """One with nothing to send does not see that the way it has leads nowhere any more."""
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    tail = await claimed(place)
+    await tail.check()
+    await place.stop("C")  # both others are needed
+    before = place.registered.wires.pop("B")
+    place.wire("B").logstore, before.logstore = before.logstore, None
+    with pytest.raises(Unavailable):
+        await tail.check()
+    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
+    async with asyncio.timeout(10):
+        while lane.replica is before or not lane.is_up:
+            tail._changed.clear()
+            await tail._changed.wait()
+    await tail.check()
+    await tail.append(0, 0, block(0))
+    await tail.release()
+    await place.close()
