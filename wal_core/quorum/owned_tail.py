@@ -15,6 +15,7 @@ from functools import partial
 import msgspec
 
 from wal_core.clock import Rng
+from wal_core.config import LogConfig
 from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.format.block import NONCE_BYTES
 from wal_core.format.logstore_records import Final
@@ -36,6 +37,7 @@ from wal_core.quorum.part import Part
 from wal_core.quorum.pointers import Pointer, Pointers
 from wal_core.quorum.seen_tail import Reader
 from wal_core.stores.objects.base import ObjectStore
+from wal_core.stores.persistence import Persistence
 from wal_core.types import Buffer
 
 CLAIM_S = 10.0
@@ -62,6 +64,7 @@ class OwnedTail:
         self._rng = rng
         self._nonce = rng.random_bytes(NONCE_BYTES)
         self._pointers = Pointers(objects, log_id, self._nonce)
+        self._persist = Persistence(LogConfig.preset("quorum"), rng)
         self._pointer: Pointer | None = None  # the newest, as far as we know
         self._moving = asyncio.Lock()
         self._lanes: dict[Member, Lane] = {}
@@ -76,7 +79,7 @@ class OwnedTail:
     async def claim(self, term_seen: int) -> None:
         """Take the log over under a term above that one and all that were promised, and find what
         is there. Raises Unavailable without two of three."""
-        found = await self._pointers.newest()
+        found = await self._persist(self._pointers.newest)
         if found is None or not found.ensemble:
             found = await self._first_pointer(term_seen, found)
         self._pointer = found
@@ -118,9 +121,9 @@ class OwnedTail:
                 before, number=before.number + 1, ensemble=pointer.ensemble
             )
         try:
-            await self._pointers.commit(pointer)
+            await self._persist(lambda: self._pointers.commit(pointer))
         except Fenced:
-            found = await self._pointers.newest()
+            found = await self._persist(self._pointers.newest)
             if found is None:
                 raise
             return found

@@ -170,3 +170,25 @@ async def test_too_few_logstores_are_named(tmp_path: Path):
     with pytest.raises(Unavailable, match="needs 3 logstores, 2 are registered"):
         await store.lock(0)
     await place.close()
+
+
+def test_a_bucket_that_does_not_answer_once_is_asked_again_by_who_claims():
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C")
+        names, hung = place.bucket.list, []
+
+        async def hang_once(prefix: str, start_after: str = "") -> Any:
+            if prefix.startswith("tails/") and not hung:
+                hung.append(prefix)
+                await asyncio.get_running_loop().create_future()
+            return await names(prefix, start_after)
+
+        place.bucket.list = hang_once  # type: ignore[method-assign]
+        h = await Harness.open(place.store())
+        await h.add(1, b"x")
+        assert hung
+        await h.log.close()
+        await place.close()
+
+    in_virtual_time(main)
