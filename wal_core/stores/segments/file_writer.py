@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from types import ModuleType
 from typing import Protocol
 
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
@@ -163,7 +162,7 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
             final = any(job.final for job in jobs)
             is_in_order = file.named and not file.doubtful and not final
             if is_in_order and ops.at_once and COMPILED is not None:
-                _write_at_once(COMPILED, file, pieces, staging, note)
+                _write_at_once(file, pieces, staging, end, note)
             else:
                 _write_durably(ops, file, pieces, staging, end, final=final)
                 _write_note(file, note)
@@ -193,17 +192,15 @@ def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
 
 
 def _write_at_once(
-    compiled_help: ModuleType,
-    file: SegmentFile,
-    pieces: Sequence[Buffer],
-    staging: Staging,
-    note: bytes,
+    file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, end: int, note: bytes
 ) -> None:
     """As `_write_durably` and `_write_note`, for blocks of a file that is in order."""
-    memory, start = (staging.memory, file.end - len(file.tail)) if file.direct else (None, file.end)
-    at_end = file.note_fd, note, NOTE_AT
-    file.tail = compiled_help.durable(file.fd, memory, file.tail, pieces, start, *at_end)
-    file.end += sum(map(len, pieces))
+    assert COMPILED is not None
+    # Only a direct write repeats what its first page holds already.
+    memory, head = (staging.memory, file.tail) if file.direct else (None, b"")
+    noted = file.note_fd, note, NOTE_AT
+    file.tail = COMPILED.durable(file.fd, memory, head, pieces, file.end - len(head), *noted)
+    file.end = end
 
 
 def _write_durably(
