@@ -17,7 +17,7 @@ PURE_ENV = "WOODPECKER_PURE_PYTHON"
 
 
 _PARTS = {
-    "blocks that are read, and their checksums": "wal_core.format._blocks",
+    "blocks that are read and their checksums": "wal_core.format._blocks",
     "blocks that are written": "wal_core.stores._durable",
 }
 
