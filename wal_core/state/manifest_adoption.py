@@ -7,6 +7,7 @@ newest manifest that is left, of which a source is gone, was committed.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -27,9 +28,14 @@ _INDEX = "/index"
 
 
 async def adopt(
-    store: SegmentStore, log_id: int, manifest: Manifest, persist: Persistence
+    store: SegmentStore,
+    log_id: int,
+    manifest: Manifest,
+    persist: Persistence,
+    confirm: Callable[[], Awaitable[None]],
 ) -> Manifest:
-    """`manifest`, with what must have been committed after it; itself if that is nothing."""
+    """`manifest`, with what must have been committed after it; itself if that is nothing. `confirm`
+    raises if it is not the newest any more, as for whoever was paused behind reading it."""
     prefix = f"sealed/{log_id}/"
     # The stand-in for one that is damaged has sealed what the one it really is had.
     start_after = f"{prefix}{_made_until(manifest) + 1:020d}"
@@ -51,6 +57,7 @@ async def adopt(
         if _fits(manifest, sealed) and await _source_is_gone(
             store, log_id, manifest, sealed, persist
         ):
+            await confirm()
             _logger.error(
                 "%s is named by no manifest, and what it stands for is gone: it counts%s",
                 row.key,

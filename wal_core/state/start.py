@@ -74,7 +74,7 @@ class Start:
         self.manifest = await self._manifests.newest()
         self.term = max(self.term, self.manifest.term)
         adopted, names = await asyncio.gather(
-            adopt(self._store, self._log_id, self.manifest, self._persist),
+            adopt(self._store, self._log_id, self.manifest, self._persist, self.check_owner),
             self._persist(lambda: self._store.segments(self._log_id, self.manifest.covered)),
         )
         if adopted is not self.manifest:

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import pytest
 
 from wal_core import LogConfig, MemoryStore, SegmentStore, open_store
+from wal_core.errors import Fenced, WalError
 from wal_core.format.block import parse_block
 from wal_core.state.manifest_adoption import adopt
-from wal_core.stores.manifests import Manifest, decode_manifest
+from wal_core.state.start import Start
+from wal_core.stores.manifests import Manifest, Manifests, decode_manifest
 from wal_core.stores.persistence import Persistence
 from wal_core.testing.sim_loop import run
 from wal_core.tests.compaction_load import SMALL, VirtualClock
-from wal_core.tests.harness import CountingRng, Harness
+from wal_core.tests.harness import CountingRng, Harness, Recorder
 from wal_core.types import Buffer
 
 AN_HOUR_MS = 3_600_000
@@ -52,7 +54,10 @@ async def compacted(config: LogConfig, bucket: Remembering) -> SegmentStore:
 
 
 async def completed(store: SegmentStore, manifest: Manifest) -> Manifest:
-    return await adopt(store, 0, manifest, Persistence(SMALL, CountingRng()))
+    async def confirm() -> None:
+        """It is the newest that is left."""
+
+    return await adopt(store, 0, manifest, Persistence(SMALL, CountingRng()), confirm)
 
 
 def names(manifest: Manifest) -> list[str]:
@@ -123,5 +128,36 @@ def test_an_index_that_cannot_be_read_counts_for_nothing(body: bytes):
             bucket.objects[key] = body
         for older in helped:
             assert await completed(store, older) is older
+
+    run(main)
+
+
+def test_whoever_was_paused_tells_no_damage_where_others_went_on(
+    caplog: pytest.LogCaptureFixture,
+):
+    """It has read a manifest, and what that names is gone by the time it looks."""
+
+    async def main() -> None:
+        bucket = Remembering()
+        store = await compacted(dataclasses.replace(SMALL, garbage_grace_ms=0), bucket)
+        helped = [one for one in bucket.manifests if await completed(store, one) is not one]
+        caplog.clear()
+        manifests = Manifests(bucket, 0, Persistence(SMALL, CountingRng()), b"")
+
+        async def behind(newest: Manifest) -> WalError:
+            assert newest.number == bucket.manifests[-1].number
+            return Fenced("others went on")
+
+        newest, seen = manifests.newest, helped[:1]
+
+        async def one_that_was_newest() -> Manifest:
+            return seen.pop() if seen else await newest()
+
+        manifests.newest = one_that_was_newest  # type: ignore[method-assign]
+        persist = Persistence(SMALL, CountingRng())
+        start = Start(store, Recorder(), SMALL, manifests, persist, overtaken=behind)
+        with pytest.raises(Fenced, match="others went on"):
+            await start.run()
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
     run(main)
