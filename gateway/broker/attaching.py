@@ -21,7 +21,10 @@ def attach(topic: Topic, logs: LogSet) -> list[Partition]:
     new = [partition for partition in topic.placed if not partition.is_served]
     for partition in new:
         owned = logs.get(partition.log_id)
-        if owned is not None and owned.may_serve(partition) and not partition.attach(owned):
+        if owned is None or not owned.may_serve(partition) or partition.attach(owned):
+            continue
+        # Before that, what is known may be what this node wrote and somebody else's took its place.
+        if owned.has_read_catalog:
             log_event(
                 logger,
                 logging.ERROR,
