@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import msgspec
@@ -43,6 +43,8 @@ from wal_core.types import Buffer
 CLAIM_S = 10.0
 """How long two of three are waited for, at each step of a claim."""
 _CLAIMS_MAX_COUNT = 20
+_OUTBIDS_MAX_COUNT = 3
+"""So often a claim that has two of three begins again for the third one's sake."""
 _PAUSE_S = 0.1
 _TEND_S = 1.0
 _MISSED_S = 5.0
@@ -85,9 +87,11 @@ class OwnedTail:
         self._pointer = found
         self.first = self._pointer.segment
         self.term = max(self._pointer.term, term_seen) + 1
-        for _ in range(_CLAIMS_MAX_COUNT):
+        for number in range(_CLAIMS_MAX_COUNT):
             try:
                 await self._recover(self._pointer)
+                if number < _OUTBIDS_MAX_COUNT:
+                    self._check_refused()
                 self._claimed = True
                 self._tending = asyncio.get_running_loop().create_task(self._tend())
                 return
@@ -199,6 +203,13 @@ class OwnedTail:
                 log_id=self.log_id,
             )
 
+    def _check_refused(self) -> None:
+        """Who was promised the log by one alone has gone, or will outbid us: while we stay below
+        its term, that logstore takes nothing from us. Raises Promised."""
+        refused = max((lane.refused_by for lane in self._lanes_of(self._ensemble)), default=0)
+        if refused:
+            raise Promised("one logstore is promised", log_id=self.log_id, term=refused)
+
     async def own(self) -> None:
         """Tell our term where no lower one comes behind it: the last step of an opening. Raises
         Fenced if the tail begins elsewhere since: what seemed missing was trimmed. One of a lower
@@ -283,6 +294,8 @@ class OwnedTail:
         """Have a spare for a logstore that is away before the segment ends."""
         while True:
             await asyncio.sleep(_TEND_S)
+            for ensemble in self._needed():
+                self._check_hope(self._lanes_of(ensemble))
             try:
                 await self._look_for_spare()
             except WalError as error:
@@ -306,6 +319,18 @@ class OwnedTail:
             spare = await self._joined(row.store, self.term)
             self._spares[lane.member] = spare
             self._begin_lane(spare)
+
+    def _check_hope(self, lanes: list[Lane]) -> None:
+        """One logstore refuses our term for good and another does not come back: two of three take
+        nothing from us, but may from whoever claims the log above that term. So give it up."""
+        refused = [lane for lane in lanes if lane.refused_by]
+        gone = [lane for lane in lanes if self._is_missed(lane) and not lane.refused_by]
+        if refused and gone and len(refused) + len(gone) >= COVERAGE_COUNT:
+            text = (
+                f"logstore {refused[0].member.store} is promised to term {refused[0].refused_by}"
+                f" and {gone[0].member.store} is away: the log has to be claimed anew"
+            )
+            self._fail(Fenced(text, log_id=self.log_id))
 
     def _is_missed(self, lane: Lane) -> bool:
         since_s = lane.down_since_s
@@ -414,12 +439,17 @@ class OwnedTail:
         self._changed.set()
         if not self._claimed:
             return
-        needed = {part.ensemble for part in self.parts.values() if not part.is_chosen}
-        for ensemble in {self._ensemble, *needed}:
+        for ensemble in self._needed():
             refused = [lane.refused_by for lane in self._lanes_of(ensemble) if lane.refused_by]
             if len(refused) >= COVERAGE_COUNT:
                 text = f"the log is promised to term {max(refused)}"
                 self._fail(Fenced(text, log_id=self.log_id))
+
+    def _needed(self) -> Iterable[Ensemble]:
+        """Of all segments that are not over."""
+        parts = self.parts.values()
+        needed = (part.ensemble for part in parts if not part.is_chosen)
+        return dict.fromkeys((self._ensemble, *needed))
 
     def _fail(self, error: WalError) -> None:
         if self.error is None:

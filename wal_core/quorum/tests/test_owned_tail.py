@@ -73,6 +73,66 @@ async def test_a_claim_by_whom_one_logstore_alone_refuses_goes_on_with_two(tmp_p
     await place.close()
 
 
+async def test_who_is_refused_by_one_gives_up_when_another_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing more comes of its term, while a higher one has two of three."""
+    monkeypatch.setattr(owned_tail, "_TEND_S", 0.05)
+    monkeypatch.setattr(owned_tail, "_MISSED_S", 0.2)
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    tail = await claimed(place)
+    await tail.append(0, 0, block(0))
+    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
+    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await place.stop("C")
+    with pytest.raises(Fenced, match="B is promised to term 40"):
+        async with asyncio.timeout(10):
+            await tail.append(0, 1, block(1))
+    after = await claimed(place)
+    assert after.term == 41
+    assert after.parts[0].count >= 1
+    for each in (tail, after):
+        await each.release()
+    await place.close()
+
+
+async def test_who_waits_for_one_that_was_away_a_moment_does_not_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(owned_tail, "_TEND_S", 0.01)
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    tail = await claimed(place)
+    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
+    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await place.stop("C")
+    appending = asyncio.ensure_future(tail.append(0, 0, block(0)))
+    async with asyncio.timeout(10):
+        while not lane.refused_by or all(lane.is_up for lane in tail._lanes.values()):
+            await asyncio.sleep(0.01)
+    await place.start("C")
+    async with asyncio.timeout(10):
+        await appending
+    await tail.release()
+    await place.close()
+
+
+async def test_a_claim_outbids_one_that_got_no_further(tmp_path: Path):
+    """A logstore that promised the log to somebody who has gone would take nothing from us."""
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    first = await claimed(place)
+    lane = next(lane for lane in first._lanes.values() if lane.member.store == "B")
+    await first.release()
+    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    second = await claimed(place, first.term)
+    assert second.term == 41
+    assert not any(lane.refused_by for lane in second._lanes.values())
+    await second.release()
+    await place.close()
+
+
 async def test_who_is_refused_by_two_is_fenced(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")
