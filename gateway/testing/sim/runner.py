@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,11 +30,17 @@ class Result(NamedTuple):
 def run_cases(cases: list[Case], jobs_count: int) -> Iterator[Result]:
     """The result of each, in the order of their ends."""
     if jobs_count == 1:
+        _prepare()
         yield from map(_run_one, cases)
         return
     # Spawned, not forked: a worker is a fresh interpreter, as the replay of a seed is.
-    with multiprocessing.get_context("spawn").Pool(jobs_count) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs_count, _prepare) as pool:
         yield from pool.imap_unordered(_run_one, cases, chunksize=CHUNK_COUNT)
+
+
+def _prepare() -> None:
+    """What is loaded by now is not gone through at the end of each run: a sixth of its time."""
+    gc.freeze()
 
 
 def _run_one(case: Case) -> Result:
