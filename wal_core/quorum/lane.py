@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.format.block import parse_header
@@ -29,6 +29,7 @@ _CONFIRM_S = 0.02
 """Between two words of what is confirmed, where no block says it. Longer: fewer of them; shorter:
 who reads the log elsewhere sees its end sooner."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ class Lane:
             full = len(self._flights) >= _FLIGHTS_MAX_COUNT
             if full or (self._flights and self._flying_bytes + len(stored) > _FLIGHTS_BYTES_MAX):
                 return
-            task = loop.create_task(_as_task(self.replica.append(self.asker, stored)))
+            task = loop.create_task(_called(self.replica.append, self.asker, stored))
             self._flights[task] = len(stored)
             self._flying_bytes += len(stored)
             number = self._sent
@@ -276,7 +277,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         self._told_count = count
         self._confirm_not_before_s = loop.time() + _CONFIRM_S
-        task = loop.create_task(_as_task(replica.confirm(self.asker, part.number, count)))
+        task = loop.create_task(_called(replica.confirm, self.asker, part.number, count))
         self._saying.add(task)
         task.add_done_callback(self._said)
 
@@ -322,8 +323,9 @@ def _tell(task: asyncio.Task[None]) -> None:
         _logger.error("a lane has stopped", exc_info=error)
 
 
-async def _as_task(reply: Awaitable[T]) -> T:
-    return await reply
+async def _called(ask: Callable[P, Awaitable[T]], *args: P.args, **words: P.kwargs) -> T:
+    """As a task; one that is cancelled before its first step has asked nothing."""
+    return await ask(*args, **words)
 
 
 async def _in_time(reply: Awaitable[T]) -> T:

@@ -36,6 +36,7 @@ from wal_core.quorum.members import (
 from wal_core.quorum.part import Part
 from wal_core.quorum.pointers import Pointer, Pointers
 from wal_core.quorum.seen_tail import Reader
+from wal_core.quorum.spares import Spares, is_missed
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.types import Buffer
@@ -47,10 +48,16 @@ _OUTBIDS_MAX_COUNT = 3
 """So often a claim that has two of three begins again for the third one's sake."""
 _PAUSE_S = 0.1
 _TEND_S = 1.0
-_MISSED_S = 5.0
-"""Who is away for longer gives its place to a spare, where the next segment begins."""
 
 _logger = logging.getLogger(__name__)
+
+
+class _Moved(Exception):
+    """The tail begins elsewhere since."""
+
+    def __init__(self, pointer: Pointer) -> None:
+        super().__init__(f"the tail begins at segment {pointer.segment}")
+        self.pointer = pointer
 
 
 class OwnedTail:
@@ -73,7 +80,7 @@ class OwnedTail:
         self._ensemble: Ensemble = ()  # of the next segment that begins
         self._changed = asyncio.Event()
         self._claimed = False
-        self._spares: dict[Member, Member] = {}  # who has joined, by whose place it may take
+        self._spares = Spares(log_id, logstores, self._lanes, self._begin_spare)
         self._tending: asyncio.Task[None] | None = None
 
     # -- claiming --------------------------------------------------------------------------
@@ -84,24 +91,30 @@ class OwnedTail:
         found = await self._persist(self._pointers.newest)
         if found is None or not found.ensemble:
             found = await self._first_pointer(term_seen, found)
-        self._pointer = found
-        self.first = self._pointer.segment
-        self.term = max(self._pointer.term, term_seen) + 1
+        self._begin_at(found, term_seen)
         for number in range(_CLAIMS_MAX_COUNT):
             try:
-                await self._recover(self._pointer)
+                await self._recover(found)
                 if number < _OUTBIDS_MAX_COUNT:
                     self._check_refused()
                 self._claimed = True
                 self._tending = asyncio.get_running_loop().create_task(self._tend())
                 return
             except Promised as error:
-                await self._stop_lanes()
-                self.parts.clear()
                 self.term = max(self.term, error.term) + 1
+            except _Moved as moved:
+                found = moved.pointer
+                self._begin_at(found, self.term)
+            await self._stop_lanes()
+            self.parts.clear()
             # Two who outbid each other must not do so in step.
             await asyncio.sleep(_PAUSE_S * (0.5 + self._rng.random()))
         raise Unavailable("others go on claiming the log", log_id=self.log_id)
+
+    def _begin_at(self, pointer: Pointer, term_seen: int) -> None:
+        self._pointer = pointer
+        self.first = pointer.segment
+        self.term = max(pointer.term, term_seen) + 1
 
     async def _first_pointer(self, term_seen: int, before: Pointer | None) -> Pointer:
         """Nobody has opened the log yet, or since its tail was given up: choose three, who join
@@ -156,6 +169,8 @@ class OwnedTail:
             await self._promised(ensemble)
             lanes = [lane for lane in self._lanes_of(ensemble) if lane.is_up]
             replies = [lane.tails.get(number, Tail(number, 0, None)) for lane in lanes]
+            if number == pointer.segment and not all(number in lane.tails for lane in lanes):
+                await self._check_pointer(pointer)
             self._ensemble = ensemble
             end, seen = decide(replies)
             part = self._begin_part(number, end)
@@ -166,6 +181,16 @@ class OwnedTail:
             await self._until(partial(_is_chosen, part), ensemble)
             ensemble, _ = parse_ensemble(seen.footer)
             number += 1
+
+    async def _check_pointer(self, before: Pointer) -> None:
+        """Somebody does not have its segment: nobody has written it yet, or it was trimmed, and the
+        pointer moved before. From the promise on nobody else trims. Raises _Moved."""
+        newest = await self._persist(self._pointers.newest)
+        if newest is None or (newest.segment, newest.ensemble) == (before.segment, before.ensemble):
+            return
+        if not newest.ensemble:
+            raise Unavailable("its tail was given up while it was claimed", log_id=self.log_id)
+        raise _Moved(newest)
 
     async def _promised(self, ensemble: Ensemble) -> None:
         for member in ensemble:
@@ -249,8 +274,9 @@ class OwnedTail:
         await self._stop_lanes()
 
     async def _stop_lanes(self) -> None:
-        lanes, self._lanes = self._lanes, {}
-        await asyncio.gather(*(lane.stop() for lane in lanes.values()))
+        lanes = list(self._lanes.values())
+        self._lanes.clear()
+        await asyncio.gather(*(lane.stop() for lane in lanes))
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -266,7 +292,7 @@ class OwnedTail:
         final is chosen on return. May be repeated."""
         part = self._part(segment)
         if part.final is None:
-            named = self._next_ensemble(part)
+            named = self._spares.next_ensemble(part.ensemble)
             stored = encode_ensemble(named) + bytes(footer)
             final = Final(self.log_id, segment, self.term, end, stored)
             self._ensemble = named
@@ -288,7 +314,7 @@ class OwnedTail:
                 part.heard(lane.member, lane.tails[segment].end)
         return part
 
-    # -- who takes whose place -------------------------------------------------------------
+    # -- tending ---------------------------------------------------------------------------
 
     async def _tend(self) -> None:
         """Have a spare for a logstore that is away before the segment ends."""
@@ -297,34 +323,15 @@ class OwnedTail:
             for ensemble in self._needed():
                 self._check_hope(self._lanes_of(ensemble))
             try:
-                await self._look_for_spare()
+                await self._spares.look(self._ensemble)
             except WalError as error:
                 _logger.warning("no logstore can take another's place yet: %s", error)
-
-    async def _look_for_spare(self) -> None:
-        lanes = self._lanes_of(self._ensemble)
-        absent = [lane for lane in lanes if self._is_missed(lane)]
-        if not absent or any(self._replacing(self._ensemble, lane.member) for lane in absent):
-            return
-        lane = absent[0]
-        rows = list(self._logstores.candidates())
-        racks = {row.store: row for row in rows}
-        others = [racks.get(m.store, Candidate(m.store)) for m in self._ensemble]
-        if lane.is_lost:  # it lost its disk and may come anew, if nobody else can
-            rest = [row for row in others if row.store != lane.member.store]
-            row = chosen(rows, others) or chosen(rows, rest)
-        else:
-            row = chosen(rows, others)
-        if row is not None:
-            spare = await self._joined(row.store, self.term)
-            self._spares[lane.member] = spare
-            self._begin_lane(spare)
 
     def _check_hope(self, lanes: list[Lane]) -> None:
         """One logstore refuses our term for good and another does not come back: two of three take
         nothing from us, but may from whoever claims the log above that term. So give it up."""
         refused = [lane for lane in lanes if lane.refused_by]
-        gone = [lane for lane in lanes if self._is_missed(lane) and not lane.refused_by]
+        gone = [lane for lane in lanes if is_missed(lane) and not lane.refused_by]
         if refused and gone and len(refused) + len(gone) >= COVERAGE_COUNT:
             text = (
                 f"logstore {refused[0].member.store} is promised to term {refused[0].refused_by}"
@@ -332,38 +339,10 @@ class OwnedTail:
             )
             self._fail(Fenced(text, log_id=self.log_id))
 
-    def _is_missed(self, lane: Lane) -> bool:
-        since_s = lane.down_since_s
-        if lane.is_lost or lane.refused_by:
-            return True
-        return since_s is not None and asyncio.get_running_loop().time() - since_s > _MISSED_S
-
-    def _is_up(self, member: Member) -> bool:
-        lane = self._lanes.get(member)
-        return lane is not None and lane.is_up
-
-    def _next_ensemble(self, part: Part) -> Ensemble:
-        """The same, but for one that is away and whose place a spare can take."""
-        for member in part.ensemble:
-            spare = self._replacing(part.ensemble, member)
-            if spare is not None and not self._is_up(member):
-                _logger.warning(
-                    "logstore %s takes the place of %s in log %d",
-                    spare.store,
-                    member.store,
-                    self.log_id,
-                )
-                return tuple(spare if other == member else other for other in part.ensemble)
-        return part.ensemble
-
-    def _replacing(self, ensemble: Ensemble, member: Member) -> Member | None:
-        """Who can take the place of a member. Not who has another's already, whose spare it was,
-        too: a log is kept by three."""
-        spare = self._spares.get(member)
-        others = {other.store for other in ensemble if other != member}
-        if spare is None or spare.store in others or not self._is_up(spare):
-            return None
-        return spare
+    async def _begin_spare(self, store: str) -> Member:
+        member = await self._joined(store, self.term)
+        self._begin_lane(member)
+        return member
 
     def _begin_lane(self, member: Member) -> None:
         if member not in self._lanes:
@@ -384,7 +363,7 @@ class OwnedTail:
         self.first = before
         lanes = [lane for lane in self._lanes.values() if lane.is_up]
         await asyncio.gather(*(lane.forget(before) for lane in lanes))
-        used = {*self._ensemble, *self._spares.values()}
+        used = {*self._ensemble, *self._spares}
         for part in self.parts.values():
             used.update(part.ensemble)
         left = [self._lanes.pop(member) for member in self._lanes.keys() - used]

@@ -13,8 +13,9 @@ from wal_core.format.logstore_records import Final
 from wal_core.format.places import Slot
 from wal_core.logstore.replica import Asker, Tail
 from wal_core.logstore.tests.logstores import block
-from wal_core.quorum import owned_tail
+from wal_core.quorum import owned_tail, spares
 from wal_core.quorum.owned_tail import OwnedTail, decide
+from wal_core.quorum.pointers import Pointer
 from wal_core.quorum.tests.places import Place
 from wal_core.testing.quorum_model import recovery, values
 from wal_core.tests.harness import CountingRng
@@ -78,7 +79,7 @@ async def test_who_is_refused_by_one_gives_up_when_another_is_gone(
 ):
     """Nothing more comes of its term, while a higher one has two of three."""
     monkeypatch.setattr(owned_tail, "_TEND_S", 0.05)
-    monkeypatch.setattr(owned_tail, "_MISSED_S", 0.2)
+    monkeypatch.setattr(spares, "MISSED_S", 0.2)
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     tail = await claimed(place)
@@ -173,6 +174,34 @@ async def test_who_began_before_the_pointer_moved_does_not_serve(tmp_path: Path)
     await place.close()
 
 
+async def test_who_read_the_pointer_before_it_moved_begins_where_the_tail_does(tmp_path: Path):
+    """What it says is there was trimmed before the promise: that is not the end of the log."""
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    owner = await claimed(place)
+    await owner.own()
+    await owner.append(0, 0, block(0))
+    await owner.end(0, 1, b"footer")
+    await owner.append(1, 0, block(0, segment=1))
+    late = OwnedTail(LOG, place.registered, place.bucket, CountingRng())
+    newest = late._pointers.newest
+    seen = [await newest()]
+    await owner.trim(1)
+
+    async def one_that_was_newest() -> Pointer | None:
+        return seen.pop() if seen else await newest()
+
+    late._pointers.newest = one_that_was_newest  # type: ignore[method-assign]
+    await late.claim(0)
+    assert late.first == 1
+    assert {number: part.count for number, part in late.parts.items()} == {1: 1}
+    await late.own()
+    await late.append(1, 1, block(1, segment=1))
+    for tail in (owner, late):
+        await tail.release()
+    await place.close()
+
+
 async def test_two_who_open_a_new_log_agree_on_its_logstores(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C", "D", "E", "F")
@@ -206,9 +235,8 @@ async def test_a_spare_takes_one_place_alone(tmp_path: Path):
     await place.start("A", "B", "C", "D")
     tail = await claimed(place)
     a, _, c = sorted(tail._ensemble)
-    spare = await tail._joined("D", tail.term)
-    tail._begin_lane(spare)
-    tail._spares = {a: spare, c: spare}  # each was away once, at another time
+    spare = await tail._begin_spare("D")
+    tail._spares._by_place.update({a: spare, c: spare})  # each was away once, at another time
     for segment, gone in enumerate((a, c)):
         await place.stop(gone.store)
         await tail.append(segment, 0, block(0, segment=segment))
