@@ -230,25 +230,6 @@ async def test_two_lost_disks_are_told(tmp_path: Path):
     await place.close()
 
 
-async def test_a_spare_takes_one_place_alone(tmp_path: Path):
-    place = Place(tmp_path)
-    await place.start("A", "B", "C", "D")
-    tail = await claimed(place)
-    a, _, c = sorted(tail._ensemble)
-    spare = await tail._begin_spare("D")
-    tail._spares._by_place.update({a: spare, c: spare})  # each was away once, at another time
-    for segment, gone in enumerate((a, c)):
-        await place.stop(gone.store)
-        await tail.append(segment, 0, block(0, segment=segment))
-        async with asyncio.timeout(10):
-            while tail._lanes[gone].is_up or not tail._lanes[spare].is_up:
-                await asyncio.sleep(0.01)
-        await tail.end(segment, 1, b"footer")
-        assert sorted(member.store for member in tail._ensemble) == ["B", "C", "D"]
-    await tail.release()
-    await place.close()
-
-
 async def test_an_earlier_opener_that_tells_the_same_place_late_is_in_nobodys_way(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")
