@@ -132,6 +132,10 @@ class Operations:
         client.assign([TopicPartition(topic, partition) for topic, partition, _ in positions])
         for topic, partition, offset in positions:
             key = TopicPartition(topic, partition)
+            if offset in ("beginning", "end"):
+                # Once it has a position: the answer to a look for the default one that is still
+                # under way would be taken for that of the seek.
+                await client.position(key)
             if offset == "beginning":
                 await client.seek_to_beginning(key)
             elif offset == "end":
