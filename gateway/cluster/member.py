@@ -240,6 +240,7 @@ class Member:
                 "coordination store is not what it was",
                 reason=course.value,
             )
+            self._registration.forgotten()
         self._settling.begin(loop.time())
         my_key = key_of(self._settings.root, self._registration.record)
         if not self._roster.revision(my_key):

@@ -94,6 +94,13 @@ class Registration(Generic[R]):
             self._lease, self._good_until_s = None, float("-inf")
             self._hurried.set()
 
+    def forgotten(self) -> None:
+        """The store is another one, or is as it was once: what was written there says nothing of
+        what is there now, nor does its revision. There must be another lease."""
+        self.revision = self._gone_revision = 0
+        self._lease, self._good_until_s = None, float("-inf")
+        self._hurried.set()
+
     async def _renew(self) -> None:
         began_s = asyncio.get_running_loop().time()
         if self._lease is not None:

@@ -229,6 +229,29 @@ async def test_a_store_restored_from_an_old_copy_does_not_bring_an_old_owner_bac
 
 
 @virtual
+async def test_the_record_of_a_process_of_before_in_an_old_copy_is_no_second_process() -> None:
+    """Revisions of two stores, or of two pasts of one, say nothing of what came first."""
+    bucket, store, nodes = await started(2)
+    old = await store.read(ROOT)
+    await nodes[0].die()
+    again = OneNode(bucket, store, 1)
+    await until(lambda: shared_out(bucket, again, nodes[1]))
+    wiped = replaced(store, (), 2, TTL_S)
+    again.way.lead_to(wiped)
+    my_key = key_of(ROOT, again.member._registration.record)
+    await until(lambda: any(pair.key == my_key for pair in at_once(wiped.read(ROOT)).keys))
+    await until(lambda: again.member.has_lease)
+    restored = replaced(wiped, [*old.keys] * 9, old.store_id, TTL_S)
+    for node in (again, nodes[1]):
+        node.way.lead_to(restored)
+    await asyncio.sleep(60)
+    assert not again.member.failed.done()
+    assert again.member.has_lease
+    assert shared_out(bucket, again, nodes[1])
+    await end(again, nodes[1])
+
+
+@virtual
 async def test_a_log_that_a_stranger_takes_is_left_to_it_for_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
