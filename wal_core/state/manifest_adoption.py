@@ -7,7 +7,6 @@ newest manifest that is left, of which a source is gone, was committed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -28,14 +27,10 @@ _INDEX = "/index"
 
 
 async def adopt(
-    store: SegmentStore,
-    log_id: int,
-    manifest: Manifest,
-    persist: Persistence,
-    confirm: Callable[[], Awaitable[None]],
+    store: SegmentStore, log_id: int, manifest: Manifest, persist: Persistence
 ) -> Manifest:
-    """`manifest`, with what must have been committed after it; itself if that is nothing. `confirm`
-    raises if it is not the newest any more, as for whoever was paused behind reading it."""
+    """`manifest`, with what must have been committed after it; itself if that is nothing. Where
+    it is still the newest by then, that is damage: `tell` it."""
     prefix = f"sealed/{log_id}/"
     # The stand-in for one that is damaged has sealed what the one it really is had.
     start_after = f"{prefix}{_made_until(manifest) + 1:020d}"
@@ -57,16 +52,22 @@ async def adopt(
         if _fits(manifest, sealed) and await _source_is_gone(
             store, log_id, manifest, sealed, persist
         ):
-            await confirm()
-            _logger.error(
-                "%s is named by no manifest, and what it stands for is gone: it counts%s",
-                row.key,
-                REMEDY,
-            )
             others = [one for one in manifest.sealed if one.last < sealed.first]
             others += [sealed, *(one for one in manifest.sealed if one.first > sealed.last)]
             manifest = msgspec.structs.replace(manifest, sealed=others, swept=manifest.number)
     return manifest
+
+
+def tell(manifest: Manifest, adopted: Manifest) -> None:
+    """What `adopt` has completed it with."""
+    named = {row.index for row in manifest.sealed}
+    for row in adopted.sealed:
+        if row.index not in named:
+            _logger.error(
+                "%s is named by no manifest, and what it stands for is gone: it counts%s",
+                row.index,
+                REMEDY,
+            )
 
 
 def _made_until(manifest: Manifest) -> int:

@@ -21,7 +21,7 @@ from wal_core.format.segment_index import SegmentIndex
 from wal_core.state.checkpoint import Checkpoint
 from wal_core.state.checkpoint_loading import CheckpointLoader
 from wal_core.state.contents import Contents
-from wal_core.state.manifest_adoption import adopt
+from wal_core.state.manifest_adoption import adopt, tell
 from wal_core.state.rebuild import Rebuild
 from wal_core.state.replay import Replay
 from wal_core.state.streams import Stream
@@ -71,15 +71,7 @@ class Start:
     async def run(self, *, may_end_sealed: bool = False) -> int | None:
         """Returns the segment behind all finished ones, if there is one. `may_end_sealed`: nothing
         has to be behind the sealed ones; then records stand in for the newest state."""
-        self.manifest = await self._manifests.newest()
-        self.term = max(self.term, self.manifest.term)
-        adopted, names = await asyncio.gather(
-            adopt(self._store, self._log_id, self.manifest, self._persist, self.check_owner),
-            self._persist(lambda: self._store.segments(self._log_id, self.manifest.covered)),
-        )
-        if adopted is not self.manifest:
-            self.manifest = adopted
-            names = [name for name in names if name > adopted.covered]
+        names = await self._begin()
         for sealed in self.manifest.sealed:
             self.chain.append(sealed)
         await self._check_end(names)
@@ -87,6 +79,25 @@ class Start:
             await self._start_from(None, may_lose_state=may_end_sealed)
             return None
         return await self._restore(names)
+
+    async def _begin(self) -> list[int]:
+        """Find what everything is read by, and the segments behind what that covers."""
+        newest = await self._manifests.newest()
+        while True:
+            self.manifest = newest
+            self.term = max(self.term, newest.term)
+            adopted, names = await asyncio.gather(
+                adopt(self._store, self._log_id, self.manifest, self._persist),
+                self._persist(lambda: self._store.segments(self._log_id, self.manifest.covered)),
+            )
+            if adopted is self.manifest:
+                return names
+            # Others may have gone on behind what we have read, as where we were paused.
+            newest = await self._manifests.newest()
+            if newest.number <= self.manifest.number:
+                tell(self.manifest, adopted)
+                self.manifest = adopted
+                return [name for name in names if name > adopted.covered]
 
     async def _restore(self, names: list[int]) -> int | None:
         """Start from the newest footer. What is damaged or missing between it and the last segment

@@ -54,10 +54,7 @@ async def compacted(config: LogConfig, bucket: Remembering) -> SegmentStore:
 
 
 async def completed(store: SegmentStore, manifest: Manifest) -> Manifest:
-    async def confirm() -> None:
-        """It is the newest that is left."""
-
-    return await adopt(store, 0, manifest, Persistence(SMALL, CountingRng()), confirm)
+    return await adopt(store, 0, manifest, Persistence(SMALL, CountingRng()))
 
 
 def names(manifest: Manifest) -> list[str]:
@@ -132,32 +129,43 @@ def test_an_index_that_cannot_be_read_counts_for_nothing(body: bytes):
     run(main)
 
 
-def test_whoever_was_paused_tells_no_damage_where_others_went_on(
-    caplog: pytest.LogCaptureFixture,
-):
-    """It has read a manifest, and what that names is gone by the time it looks."""
+def _started_from(caplog: pytest.LogCaptureFixture, *, loses_newer: bool) -> list[int]:
+    """Start where a manifest was read behind which others went on, or newer ones are gone: the
+    number of the manifest that is read, and of the one that everything is read by."""
 
-    async def main() -> None:
+    async def main() -> list[int]:
         bucket = Remembering()
         store = await compacted(dataclasses.replace(SMALL, garbage_grace_ms=0), bucket)
         helped = [one for one in bucket.manifests if await completed(store, one) is not one]
-        caplog.clear()
         manifests = Manifests(bucket, 0, Persistence(SMALL, CountingRng()), b"")
-
-        async def behind(newest: Manifest) -> WalError:
-            assert newest.number == bucket.manifests[-1].number
-            return Fenced("others went on")
-
         newest, seen = manifests.newest, helped[:1]
 
-        async def one_that_was_newest() -> Manifest:
-            return seen.pop() if seen else await newest()
+        async def read() -> Manifest:
+            return seen[0] if loses_newer else seen.pop() if seen else await newest()
 
-        manifests.newest = one_that_was_newest  # type: ignore[method-assign]
+        async def overtaken(newest: Manifest) -> WalError:
+            return Fenced("others went on")
+
+        first = helped[0].number
+        manifests.newest = read  # type: ignore[method-assign]
         persist = Persistence(SMALL, CountingRng())
-        start = Start(store, Recorder(), SMALL, manifests, persist, overtaken=behind)
-        with pytest.raises(Fenced, match="others went on"):
-            await start.run()
-        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        start = Start(store, Recorder(), SMALL, manifests, persist, overtaken=overtaken)
+        await start.run(may_end_sealed=True)
+        assert names(start.manifest) == names(bucket.manifests[-1])
+        return [first, start.manifest.number]
 
-    run(main)
+    return run(main)
+
+
+def test_whoever_was_paused_goes_by_what_is_newest_by_then_and_tells_no_damage(
+    caplog: pytest.LogCaptureFixture,
+):
+    first, number = _started_from(caplog, loses_newer=False)
+    assert number > first
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_where_no_newer_manifest_is_left_that_is_told(caplog: pytest.LogCaptureFixture):
+    first, number = _started_from(caplog, loses_newer=True)
+    assert number == first
+    assert "is named by no manifest" in caplog.text
