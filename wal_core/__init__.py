@@ -8,7 +8,16 @@ from wal_core.budgets import Budgets
 from wal_core.clock import Clock, Rng, SteadyClock, SystemClock, SystemRng
 from wal_core.config import CloudSettings, LogConfig, Mode, is_cloud
 from wal_core.copy import CopyReport, copy_log, open_to_copy
-from wal_core.errors import Corrupt, Fenced, Invalid, NoRoom, Truncated, Unavailable, WalError
+from wal_core.errors import (
+    Corrupt,
+    Fenced,
+    Invalid,
+    NoRoom,
+    Resigned,
+    Truncated,
+    Unavailable,
+    WalError,
+)
 from wal_core.format.block import KnownCrc
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.compiled import compiled_parts
@@ -86,6 +95,7 @@ __all__ = [
     "RemoteReplica",
     "Repaired",
     "Requests",
+    "Resigned",
     "Rng",
     "SegmentStore",
     "ServedLogstore",

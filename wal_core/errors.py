@@ -41,6 +41,10 @@ class Fenced(WalError):
     """Stop: the log has a newer writer, nothing this one appends can ever become durable."""
 
 
+class Resigned(Fenced):
+    """Nothing comes of the term any more, and nobody has the log instead: it has to be claimed."""
+
+
 class Unavailable(WalError):
     """Try again later: the store does not answer, is locked or full, or a bound was reached."""
 

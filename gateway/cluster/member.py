@@ -60,7 +60,7 @@ from gateway.cluster.roster import Roster
 from gateway.cluster.settling import Settling
 from gateway.cluster.unable import Unable
 from gateway.observe.logger import log_event
-from wal_core import Clock, Fenced, SystemClock, WalError
+from wal_core import Clock, Fenced, Resigned, SystemClock, WalError
 
 logger = logging.getLogger(__name__)
 
@@ -198,9 +198,12 @@ class Member:
     def lost(self, log_id: int, error: BaseException) -> None:
         """A log was let go of because it had to be."""
         self._doubted.discard(log_id)
-        self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
-        by = self._roster.taker(log_id, self.node_id)
-        log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=error)
+        if isinstance(error, Resigned):
+            self._ends[log_id] = RELEASED  # nobody else has it: it may be claimed at once
+        else:
+            self._ends[log_id] = FENCED if isinstance(error, Fenced) else FAILED
+            by = self._roster.taker(log_id, self.node_id)
+            log_event(logger, logging.WARNING, "log taken", log=log_id, by=by, reason=error)
         self._wake()
 
     def _wake(self) -> None:

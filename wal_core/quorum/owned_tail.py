@@ -16,7 +16,7 @@ import msgspec
 
 from wal_core.clock import Rng
 from wal_core.config import LogConfig
-from wal_core.errors import Fenced, Unavailable, WalError
+from wal_core.errors import Fenced, Resigned, Unavailable, WalError
 from wal_core.format.block import NONCE_BYTES
 from wal_core.format.logstore_records import Final
 from wal_core.logstore.replica import Asker, Promised, Tail
@@ -337,7 +337,7 @@ class OwnedTail:
                 f"logstore {refused[0].member.store} is promised to term {refused[0].refused_by}"
                 f" and {gone[0].member.store} is away: the log has to be claimed anew"
             )
-            self._fail(Fenced(text, log_id=self.log_id))
+            self._fail(Resigned(text, log_id=self.log_id))
 
     async def _begin_spare(self, store: str) -> Member:
         member = await self._joined(store, self.term)

@@ -23,6 +23,7 @@ from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, shared_out
 from gateway.testing.sim_coordination import at_once, replaced
 from gateway.tests.virtual import until, virtual
+from wal_core import Resigned
 
 
 async def started(
@@ -249,6 +250,20 @@ async def test_the_record_of_a_process_of_before_in_an_old_copy_is_no_second_pro
     assert again.member.has_lease
     assert shared_out(bucket, again, nodes[1])
     await end(again, nodes[1])
+
+
+@virtual
+async def test_a_log_whose_owner_resigned_is_claimed_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bucket, _, nodes = await started(2)
+    log = min(nodes[0].terms)
+    del nodes[0].terms[log]
+    nodes[0].member.lost(log, Resigned("nothing comes of its term", log_id=log))
+    await asyncio.sleep(FOREIGN_S / 10)
+    assert shared_out(bucket, *nodes)
+    assert "log taken" not in caplog.messages
+    await end(*nodes)
 
 
 @virtual

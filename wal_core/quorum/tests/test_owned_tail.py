@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wal_core.errors import Fenced, Unavailable
+from wal_core.errors import Fenced, Resigned, Unavailable
 from wal_core.format.logstore_records import Final
 from wal_core.format.places import Slot
 from wal_core.logstore.replica import Asker, Tail
@@ -87,7 +87,7 @@ async def test_who_is_refused_by_one_gives_up_when_another_is_gone(
     lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
     await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
     await place.stop("C")
-    with pytest.raises(Fenced, match="B is promised to term 40"):
+    with pytest.raises(Resigned, match="B is promised to term 40"):
         async with asyncio.timeout(10):
             await tail.append(0, 1, block(1))
     after = await claimed(place)
