@@ -120,10 +120,10 @@ class TcpProxy:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._pairs.discard(pair)
+            pair.abort()  # before anything is waited for: the proxy may be closing, too
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            pair.abort()
 
     async def _pump(
         self,

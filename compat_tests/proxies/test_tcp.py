@@ -1,12 +1,13 @@
 """The proxy before a gateway, against a server that sends everything back."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from compat_tests.proxies.looping import Listener
-from compat_tests.proxies.tcp import TcpProxy, Way
+from compat_tests.proxies.tcp import TcpProxy, Way, _Pair
 from compat_tests.support.deadline import now_s, wait_until
 
 TIMEOUT_S = 10.0
@@ -133,6 +134,29 @@ def test_slow(proxy: TcpProxy, peer: socket.socket) -> None:
     started_s = now_s()
     assert len(back(peer, bytes(40_000))) == 40_000
     assert now_s() - started_s >= 0.15  # 0.2 s at that rate
+
+
+def test_a_connection_that_ends_while_the_proxy_closes_is_closed_there_too(
+    echo: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending: list[_Pair] = []
+
+    async def pump(self: TcpProxy, pair: _Pair, way: Way, *_: object) -> None:
+        if way is Way.THERE:
+            return  # the client has gone
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.append(pair)
+            await asyncio.sleep(TIMEOUT_S)  # until the proxy closes
+
+    monkeypatch.setattr(TcpProxy, "_pump", pump)
+    with (
+        TcpProxy(echo.port) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_S),
+    ):
+        wait_until(lambda: bool(ending), what="the end of a connection")
+    assert all(writer.transport.is_closing() for writer in ending[0].writers)
 
 
 def test_another_target(proxy: TcpProxy, peer: socket.socket) -> None:
