@@ -66,7 +66,7 @@ class Registration(Generic[R]):
                 await self._renew()
             except LeaseLost:
                 log_event(logger, logging.WARNING, "lease lost", node=self._name)
-                self._lease, self._good_until_s = None, float("-inf")
+                self._drop_lease()
                 continue
             except StoreAway as error:
                 if self.lease is None:
@@ -91,15 +91,19 @@ class Registration(Generic[R]):
         from now on the lease keeps nobody from our logs, and there must be another one."""
         self._gone_revision = max(self._gone_revision, revision)
         if self.revision and self._gone_revision > self.revision:
-            self._lease, self._good_until_s = None, float("-inf")
+            self._drop_lease()
             self._hurried.set()
 
     def forgotten(self) -> None:
         """The store is another one, or is as it was once: what was written there says nothing of
         what is there now, nor does its revision. There must be another lease."""
         self.revision = self._gone_revision = 0
-        self._lease, self._good_until_s = None, float("-inf")
+        self._drop_lease()
         self._hurried.set()
+
+    def _drop_lease(self) -> None:
+        """It keeps nobody from anything any more."""
+        self._lease, self._good_until_s = None, float("-inf")
 
     async def _renew(self) -> None:
         began_s = asyncio.get_running_loop().time()
@@ -127,8 +131,8 @@ class Registration(Generic[R]):
 
     async def end(self) -> None:
         """Be gone at once, not only when the lease runs out; if the store answers."""
-        lease, self._lease = self._lease, None
-        self._good_until_s = float("-inf")
+        lease = self._lease
+        self._drop_lease()
         if lease is None:
             return
         try:

@@ -12,6 +12,7 @@ from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.member import Member, MemberSettings
 from gateway.cluster.ownership import MoveRules
 from gateway.testing.sim_coordination import SimCoordination
+from gateway.tests.virtual import until
 from wal_core import Fenced, Unavailable
 
 ROOT = root("/woodpecker", "cluster")
@@ -127,3 +128,19 @@ def agree(bucket: Bucket, node: OneNode, nodes: Collection[OneNode]) -> bool:
     told = {log: node.member.view.owner(log) for log in bucket.logs}
     true = {log: (n.node_id, term) for n in nodes for log, term in n.terms.items()}
     return told == true
+
+
+async def started(
+    count: int, logs_count: int = 7, **fields: object
+) -> tuple[Bucket, StaticStore, list[OneNode]]:
+    """So many nodes, once they have shared out the logs."""
+    bucket, store = Bucket(logs_count), StaticStore()
+    nodes = [OneNode(bucket, store, node_id, **fields) for node_id in range(1, count + 1)]
+    await until(lambda: shared_out(bucket, *nodes))
+    await asyncio.sleep(1)  # all is written down
+    return bucket, store, nodes
+
+
+async def end(*nodes: OneNode) -> None:
+    for node in nodes:
+        await node.member.stop()

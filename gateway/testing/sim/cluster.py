@@ -13,7 +13,7 @@ from gateway.cluster.view import CATALOG_LOG_ID
 from gateway.cluster.view import Node as Address
 from gateway.server import Gateway
 from gateway.testing.sim.coordination import PREFIX, Coordination
-from gateway.testing.sim.node import IDLE_S, Holder, Node
+from gateway.testing.sim.node import Holder, Node
 from gateway.testing.sim.node_wire import NodeLink, NodeWire, connected
 from gateway.testing.sim.world import SUPERVISOR_S, World
 from wal_core import Log, Rng, WalError
@@ -118,13 +118,10 @@ class ClusterNode(Node):
             return any(term < other.terms.get(log_id, 0) for log_id, term in own)
         return super().is_behind(other, log_id)
 
-    async def idle(self) -> None:
+    def _is_busy(self, gateway: Gateway) -> bool:
         """Requests of nodes never end, but what was appended is durable in the end."""
-        while self.process.alive and self.gateway is not None:
-            opened = [log for _, log in self.gateway.broker.logs.opened()]
-            if not any(log.unconfirmed_bytes for log in opened if not log.failed.done()):
-                return
-            await asyncio.sleep(IDLE_S)
+        opened = [log for _, log in gateway.broker.logs.opened()]
+        return any(log.unconfirmed_bytes for log in opened if not log.failed.done())
 
     @property
     def is_able(self) -> bool:

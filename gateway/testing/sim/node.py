@@ -207,13 +207,15 @@ class Node:
     async def idle(self) -> None:
         """Until it has nothing left to do, or is gone."""
         while self.process.alive and self.gateway is not None:
-            broker = self.gateway.broker
-            logs = [owned.log for owned in broker.logs.serving()]
-            if self._catalog is not None:
-                logs.append(self._catalog)
-            if not self.gateway.hub.tasks and not any(log.unconfirmed_bytes for log in logs):
+            if not self._is_busy(self.gateway):
                 return
             await asyncio.sleep(IDLE_S)
+
+    def _is_busy(self, gateway: Gateway) -> bool:
+        logs = [owned.log for owned in gateway.broker.logs.serving()]
+        if self._catalog is not None:
+            logs.append(self._catalog)
+        return bool(gateway.hub.tasks) or any(log.unconfirmed_bytes for log in logs)
 
     def stop_retention(self) -> None:
         """What is read in the end is to stay the same, whatever the clock says."""

@@ -45,13 +45,19 @@ async def claimed(place: Place, term_seen: int = 0) -> OwnedTail:
     return tail
 
 
+async def promised_elsewhere(place: Place, tail: OwnedTail, *stores: str) -> None:
+    """Somebody of term 40 is promised the log there, and comes no further."""
+    for member in tail._ensemble:
+        if member.store in stores:
+            await place.wire(member.store).promise(Asker(LOG, member.birth, 40, b"x" * 16))
+
+
 async def test_a_claim_goes_above_all_that_was_promised(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     first = await claimed(place)
     assert first.term == 1
-    for lane in first._lanes.values():
-        await place.wire(lane.member.store).promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await promised_elsewhere(place, first, "A", "B", "C")
     second = await claimed(place, 7)
     assert second.term == 41
     with pytest.raises(Fenced):
@@ -66,8 +72,7 @@ async def test_a_claim_by_whom_one_logstore_alone_refuses_goes_on_with_two(tmp_p
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     tail = await claimed(place)
-    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
-    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await promised_elsewhere(place, tail, "B")
     await tail.append(0, 0, block(0))
     await tail.check()
     await tail.release()
@@ -84,8 +89,7 @@ async def test_who_is_refused_by_one_gives_up_when_another_is_gone(
     await place.start("A", "B", "C")
     tail = await claimed(place)
     await tail.append(0, 0, block(0))
-    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
-    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await promised_elsewhere(place, tail, "B")
     await place.stop("C")
     with pytest.raises(Resigned, match="B is promised to term 40"):
         async with asyncio.timeout(10):
@@ -105,10 +109,10 @@ async def test_who_waits_for_one_that_was_away_a_moment_does_not_give_up(
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     tail = await claimed(place)
-    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
-    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await promised_elsewhere(place, tail, "B")
     await place.stop("C")
     appending = asyncio.ensure_future(tail.append(0, 0, block(0)))
+    lane = next(lane for lane in tail._lanes.values() if lane.member.store == "B")
     async with asyncio.timeout(10):
         while not lane.refused_by or all(lane.is_up for lane in tail._lanes.values()):
             await asyncio.sleep(0.01)
@@ -124,9 +128,8 @@ async def test_a_claim_outbids_one_that_got_no_further(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     first = await claimed(place)
-    lane = next(lane for lane in first._lanes.values() if lane.member.store == "B")
     await first.release()
-    await place.wire("B").promise(Asker(LOG, lane.member.birth, 40, b"x" * 16))
+    await promised_elsewhere(place, first, "B")
     second = await claimed(place, first.term)
     assert second.term == 41
     assert not any(lane.refused_by for lane in second._lanes.values())
@@ -138,10 +141,7 @@ async def test_who_is_refused_by_two_is_fenced(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")
     tail = await claimed(place)
-    for lane in tail._lanes.values():
-        if lane.member.store != "B":
-            asker = Asker(LOG, lane.member.birth, 40, b"x" * 16)
-            await place.wire(lane.member.store).promise(asker)
+    await promised_elsewhere(place, tail, "A", "C")
     with pytest.raises(Fenced, match="term 40"):
         async with asyncio.timeout(5):
             await tail.append(0, 0, block(0))
