@@ -468,9 +468,11 @@ class Member:
         seen = [*both, *seen]
         put = Put(key_of(root, record), encode(record), lease)
         claims = [claim_key] if unclaim and self._roster.revision(claim_key) else []
+        readings_count = self._roster.readings_count
         done = await self._store.transact(seen, [put, *map(Delete, claims)])
         if done.succeeded:
             written = Change(put.key, put.value, done.revision)
             gone = [Change(key, None, done.revision) for key in claims]
-            self._roster.take([written, *gone], asyncio.get_running_loop().time())
+            now_s = asyncio.get_running_loop().time()
+            self._roster.wrote([written, *gone], now_s, readings_count=readings_count)
         return done.succeeded

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Roster:
-    """`take_all`, then `take` what a watch brings."""
+    """`take_all`, then `take` what a watch brings, and what one `wrote`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -47,6 +47,10 @@ class Roster:
         self.is_paused = False
         """Whether somebody wants no log to move that need not."""
         self._standings: dict[int, StandingOrder] = {}
+        self.readings_count = 0
+        """So often all was read anew."""
+        self._seen_revision = 0
+        """All that was changed up to then is in here, by the last reading and the watch since."""
         self._since_s: dict[int, float] = {}
         self._revisions: dict[str, int] = {}
 
@@ -56,20 +60,34 @@ class Roster:
         before = self.owners
         self.nodes, self.claims, self.owners, self._revisions = {}, {}, {}, {}
         self.moves, self._standings, self.is_paused = {}, {}, False
+        self.readings_count += 1
+        self._seen_revision = snapshot.revision
         for pair in snapshot.keys:
             self._put(pair.key, pair.value, pair.changed_revision, now_s, before)
         return course
 
     def take(self, changes: Sequence[Change], now_s: float) -> None:
-        """What has changed since."""
+        """What a watch has brought."""
         for change in changes:
-            self.sight.saw_revision(change.revision)
-            if change.revision < self.revision(change.key):
-                continue  # before what we have written there ourselves
-            if change.value is None:
-                self._delete(change.key)
-            else:
-                self._put(change.key, change.value, change.revision, now_s, self.owners)
+            self._seen_revision = max(self._seen_revision, change.revision)
+            self._take(change, now_s)
+
+    def wrote(self, changes: Sequence[Change], now_s: float, *, readings_count: int) -> None:
+        """What was written here and asked for when so many readings were done. An answer may come
+        late: what a reading or the watch has overtaken may be gone again."""
+        if readings_count == self.readings_count:
+            for change in changes:
+                if change.revision > self._seen_revision:
+                    self._take(change, now_s)
+
+    def _take(self, change: Change, now_s: float) -> None:
+        self.sight.saw_revision(change.revision)
+        if change.revision < self.revision(change.key):
+            return  # before what we have written there ourselves
+        if change.value is None:
+            self._delete(change.key)
+        else:
+            self._put(change.key, change.value, change.revision, now_s, self.owners)
 
     def _put(
         self, key: str, value: bytes, revision: int, now_s: float, before: dict[int, OwnerRecord]

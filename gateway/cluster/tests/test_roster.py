@@ -73,9 +73,30 @@ def test_a_lower_term_is_void_and_known_to_be_there() -> None:
 def test_what_is_older_than_our_own_writing_is_passed_over() -> None:
     roster = Roster(ROOT)
     roster.take_all(snapshot(7, NODE), 10.0)
-    roster.take([changed(OWNER, 9)], 11.0)
+    roster.wrote([changed(OWNER, 9)], 11.0, readings_count=1)
     roster.take([gone(OWNER, 8)], 12.0)
     assert roster.living_owner(3) == OWNER
+
+
+def test_an_answer_that_comes_after_the_news_brings_nothing_back() -> None:
+    roster = Roster(ROOT)
+    claim = ClaimRecord(3, 1, "a")
+    roster.take_all(snapshot(7, NODE), 10.0)
+    roster.take([changed(claim, 8), gone(claim, 9)], 11.0)  # its lease has ended
+    roster.wrote([changed(claim, 8)], 12.0, readings_count=1)
+    assert roster.claims == {}
+    assert roster.revision(key_of(ROOT, claim)) == 0
+
+
+def test_an_answer_of_before_a_reading_says_nothing_of_what_was_read() -> None:
+    roster = Roster(ROOT)
+    claim = ClaimRecord(3, 1, "a")
+    roster.take_all(snapshot(7, NODE), 10.0)
+    roster.take_all(snapshot(2, NODE), 11.0)  # the store was restored
+    roster.wrote([changed(claim, 8)], 12.0, readings_count=1)
+    assert roster.claims == {}
+    roster.wrote([changed(claim, 3)], 13.0, readings_count=2)
+    assert roster.claims == {3: claim}
 
 
 def test_a_new_reading_replaces_everything_but_the_highest_terms() -> None:
