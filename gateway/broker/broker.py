@@ -115,6 +115,7 @@ class Broker:
         if merged.gone:
             self.when_gone(merged.gone)
             self.deletions.abandon(merged.gone)
+        self.deletions.read_again()
         self.deletions.serve_tombstones()
 
     async def open_log(self, log_id: int) -> int:

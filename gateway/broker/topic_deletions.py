@@ -36,7 +36,7 @@ class TopicDeletions:
     def __init__(self, catalog: Catalog, logs: LogSet, view: Callable[[], ClusterView]) -> None:
         self._catalog = catalog
         self._logs = logs
-        self._deleting: set[bytes] = set()  # topics whose tombstones are not durable
+        self._deleting: set[bytes] = set()  # topics whose tombstones need not be durable
         self.news = TombstoneNews(catalog, logs, view)
         self._dropping: set[tuple[bytes, int]] = set()  # topics, and logs that write that down
 
@@ -60,6 +60,11 @@ class TopicDeletions:
 
         deleted.add_done_callback(drop)
         return deleted
+
+    def read_again(self) -> None:
+        """What is known of the catalog is what lies there: all tombstones are durable, also those
+        of whoever was overtaken while this node wrote its own."""
+        self._deleting.clear()
 
     def check_gone(self, name: str) -> None:
         """Raise BrokerError while another node may not have heard that a topic of that name is

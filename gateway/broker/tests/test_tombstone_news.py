@@ -7,6 +7,7 @@ import asyncio
 
 from gateway.tests.cluster_world import ClusterWorld
 from gateway.tests.harness import batch_of, virtual
+from wal_core import Fenced
 from wal_core.testing.faulty_object_store import Fault, Planned
 
 SWEEP_S = 400.0
@@ -100,6 +101,28 @@ async def test_the_next_controller_is_told_again() -> None:
     await asyncio.sleep(10)
     assert _unserved(world, 2) == []
     assert await _forgotten(world, 2, "u")
+    await world.stop()
+
+
+@virtual
+async def test_who_was_overtaken_while_writing_a_tombstone_serves_that_of_the_next() -> None:
+    world = await _world()
+    topic = world.gateways[1].broker.topics.named("t")
+    assert topic is not None
+    world.objects.plan += [Planned("create", "logs/0/", Fault.HANG)]
+    deletions = world.gateways[1].broker.deletions
+    overtaken = deletions.delete(topic)
+    await asyncio.sleep(0.1)
+    deletions.serve_tombstones()
+    assert 1 in _left(world, topic.id)  # what may come back is not given up
+    await world.give(0, 2)
+    await asyncio.sleep(20)
+    assert isinstance(overtaken.exception(), Fenced)
+    assert await world.client(2).deleted_topics("t") == [0]  # asked again
+    await world.look()
+    await asyncio.sleep(10)
+    assert _left(world, topic.id) == []
+    assert _unserved(world, 2) == []
     await world.stop()
 
 
