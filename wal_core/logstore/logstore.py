@@ -29,7 +29,8 @@ from wal_core.logstore.replica import Asker, Tail, Unknown
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder
 from wal_core.stores.room import FolderDisk, Room
-from wal_core.stores.segments.file_writer import FileWriter, SegmentFile, WriteJob
+from wal_core.stores.segments.file_writer import FileWriter
+from wal_core.stores.segments.jobs import SegmentFile, WriteJob
 from wal_core.types import Buffer
 
 _THREADS_MAX_COUNT = 4

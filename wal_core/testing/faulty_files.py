@@ -15,7 +15,8 @@ from pathlib import Path
 
 from wal_core.stores import files
 from wal_core.stores.direct_io import PAGE_BYTES, Staging
-from wal_core.stores.segments.file_writer import FileOps, WriteJob, settle, write_group
+from wal_core.stores.segments.file_writer import FileOps, write_group
+from wal_core.stores.segments.jobs import WriteJob, settle
 from wal_core.tally import Written
 from wal_core.types import Buffer
 

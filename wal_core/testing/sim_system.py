@@ -19,7 +19,7 @@ from wal_core.logstore import logstore
 from wal_core.stores import direct_io, files, room
 from wal_core.stores import opening as store_opening
 from wal_core.stores.objects import local_folder
-from wal_core.stores.segments import end_note, file, file_recovery, file_writer
+from wal_core.stores.segments import end_note, file, file_recovery, file_writer, jobs
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.sim_disk import Disk, Folder, Inode
 from wal_core.types import Buffer
@@ -206,6 +206,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
             file,
             file_recovery,
             file_writer,
+            jobs,
             local_folder,
             logstore,
             logstore_folder,

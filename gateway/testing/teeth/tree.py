@@ -16,6 +16,9 @@ from gateway.testing.teeth.mutation import Mutation
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("gateway", "protocol", "wal_core", "compat_tests", "conftest.py", "pyproject.toml")
+HIDING = ("_records.*.so", "_produce.*.so", "_blocks.*.so")
+"""Compiled help that does what Python code says, and would hide a mistake there. The other one
+(`_durable`) writes what Python code gives it, which makes mistakes of its own."""
 TEST_S_MAX = 60
 """A mistake may make a test wait for ever; it then has noticed, in its way."""
 RUN_S_MAX = 600
@@ -36,8 +39,7 @@ class Tree:
 
     def __init__(self, folder: Path, root: Path = ROOT, copied: Sequence[str] = COPIED) -> None:
         self.folder = folder
-        # Without what was compiled: a mistake in Python code must not be hidden by it.
-        skipped = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.egg-info", "*.so")
+        skipped = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.egg-info", *HIDING)
         for name in copied:
             if (root / name).is_dir():
                 shutil.copytree(root / name, folder / name, ignore=skipped)

@@ -20,7 +20,8 @@ from wal_core.logstore.tests.logstores import (
     logstore,
     opened_by_a,
 )
-from wal_core.stores.segments.file_writer import SystemFileOps, WriteJob
+from wal_core.stores.segments.file_writer import SystemFileOps
+from wal_core.stores.segments.jobs import WriteJob
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.seeds import stream
 from wal_core.testing.sim_disk import Disk, DiskFault

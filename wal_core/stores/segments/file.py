@@ -41,11 +41,10 @@ from wal_core.stores.segments.file_tail import FileTail
 from wal_core.stores.segments.file_writer import (
     FileOps,
     FileWriter,
-    SegmentFile,
     SystemFileOps,
     ThreadFileWriter,
-    WriteJob,
 )
+from wal_core.stores.segments.jobs import SegmentFile, WriteJob
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 

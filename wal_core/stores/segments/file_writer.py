@@ -19,24 +19,21 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
-from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
-from wal_core.format.compiled import compiled
 from wal_core.stores import files
 from wal_core.stores.direct_io import FILE_MODE, PAGE_BYTES, Staging, open_direct
 from wal_core.stores.give_way import GiveWay
-from wal_core.stores.segments.end_note import NOTE_AT, EndNote, encode_end_note, write_end_note
+from wal_core.stores.segments.compiled_writer import COMPILED, CompiledWriter
+from wal_core.stores.segments.end_note import write_end_note
+from wal_core.stores.segments.jobs import SegmentFile, WriteJob, note_of, settle
 from wal_core.tally import Written
 from wal_core.types import Buffer
-
-COMPILED = compiled("wal_core.stores._durable")
-"""None: all is done here."""
 
 
 class FileOps(Protocol):
     """The system calls a writer makes; tests put a failing layer here."""
 
     at_once: bool
-    """Whether compiled code may make those of a write in one go, behind the back of this."""
+    """Whether compiled code may make those of ordinary writes, behind the back of this."""
 
     def open(self, path: Path) -> tuple[int, bool]:
         """(descriptor, whether it takes whole pages only)."""
@@ -83,67 +80,6 @@ class SystemFileOps:
         files.sync_folder(path)
 
 
-class SegmentFile:
-    """An open segment file; touched by the writing thread only, once created."""
-
-    __slots__ = (
-        "direct",
-        "doubtful",
-        "end",
-        "fd",
-        "named",
-        "note_fd",
-        "note_path",
-        "path",
-        "segment",
-        "tail",
-    )
-
-    def __init__(
-        self, path: Path, segment: int, note_fd: int = -1, note_path: Path | None = None
-    ) -> None:
-        self.path = path
-        self.segment = segment
-        self.note_fd = note_fd  # where its end is noted
-        self.note_path = note_path  # to open for that, if the file has a note of its own
-        self.fd = -1
-        self.direct = False  # the descriptor takes whole pages only
-        self.end = -1  # once opened: all bytes before it stay, none behind it counts
-        self.tail = b""  # direct: the bytes before `end` that share a page with what comes
-        self.named = False  # its name is durable in the folder
-        self.doubtful = False  # a write or sync failed and none has succeeded since
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        if self.note_path is not None and self.note_fd >= 0:
-            os.close(self.note_fd)
-            self.note_fd = -1
-
-
-class WriteJob:
-    """One block for one file."""
-
-    __slots__ = ("bytes_count", "file", "final", "future", "pieces", "position")
-
-    def __init__(
-        self,
-        file: SegmentFile,
-        position: int,
-        pieces: Sequence[Buffer],
-        future: asyncio.Future[None],
-        *,
-        final: bool,
-    ) -> None:
-        self.file = file
-        self.position = position
-        self.pieces = pieces
-        self.bytes_count = sum(map(len, pieces))
-        self.future = future
-        self.final = final
-
-
 def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSError | None:
     """Make a run of blocks of one file durable; on an error none of them counts.
 
@@ -158,14 +94,9 @@ def write_group(ops: FileOps, jobs: Sequence[WriteJob], staging: Staging) -> OSE
         pieces = _next_pieces(file, jobs)
         if pieces:
             end = file.end + sum(map(len, pieces))
-            note = _note(file, jobs[-1], end)
-            final = any(job.final for job in jobs)
-            is_in_order = file.named and not file.doubtful and not final
-            if is_in_order and ops.at_once and COMPILED is not None:
-                _write_at_once(file, pieces, staging, end, note)
-            else:
-                _write_durably(ops, file, pieces, staging, end, final=final)
-                _write_note(file, note)
+            note = note_of(jobs[-1], end)
+            _write_durably(ops, file, pieces, staging, end, final=any(job.final for job in jobs))
+            _write_note(file, note)
     except OSError as error:
         file.doubtful = True
         if file.direct and error.errno == errno.EINVAL:
@@ -189,18 +120,6 @@ def _next_pieces(file: SegmentFile, jobs: Sequence[WriteJob]) -> list[Buffer]:
         pieces += job.pieces
         end += length
     return pieces
-
-
-def _write_at_once(
-    file: SegmentFile, pieces: Sequence[Buffer], staging: Staging, end: int, note: bytes
-) -> None:
-    """As `_write_durably` and `_write_note`, for blocks of a file that is in order."""
-    assert COMPILED is not None
-    # Only a direct write repeats what its first page holds already.
-    memory, head = (staging.memory, file.tail) if file.direct else (None, b"")
-    noted = file.note_fd, note, NOTE_AT
-    file.tail = COMPILED.durable(file.fd, memory, head, pieces, file.end - len(head), *noted)
-    file.end = end
 
 
 def _write_durably(
@@ -228,13 +147,6 @@ def _write_durably(
     file.end, file.tail = end, tail
     if final:
         file.close()
-
-
-def _note(file: SegmentFile, job: WriteJob, end: int) -> bytes:
-    """What to note once the file is durable up to `end`, where `job` ends."""
-    header = bytes(job.pieces[0][:HEADER_BYTES])
-    nonce = header[NONCE_AT : NONCE_AT + NONCE_BYTES]
-    return encode_end_note(EndNote(file.segment, job.position if job.final else end, nonce))
 
 
 def _write_note(file: SegmentFile, note: bytes) -> None:
@@ -271,16 +183,6 @@ def _write(ops: FileOps, file: SegmentFile, pieces: Sequence[Buffer], staging: S
     )
 
 
-def settle(jobs: Sequence[WriteJob], error: OSError | None) -> None:
-    """Tell the waiters; on the event loop."""
-    for job in jobs:
-        if not job.future.done():
-            if error is None:
-                job.future.set_result(None)
-            else:
-                job.future.set_exception(error)
-
-
 class FileWriter(Protocol):
     """Runs write jobs in order, off the event loop."""
 
@@ -289,7 +191,7 @@ class FileWriter(Protocol):
 
 
 class ThreadFileWriter:
-    """The dedicated thread. Started by the first job."""
+    """The dedicated thread, and one in C for what that does. Each is started by its first job."""
 
     def __init__(
         self, ops: FileOps, way: GiveWay | None = None, *, synced: Written | None = None
@@ -300,9 +202,17 @@ class ThreadFileWriter:
         self._staging = Staging()  # its pages cost nothing until they are written to
         # In C: each block is handed over by it, and a semaphore in Python takes several locks.
         self._queue: SimpleQueue[WriteJob | None] = SimpleQueue()
+        self._queued_count = 0  # with the thread, or not told of yet
         self._thread: threading.Thread | None = None
+        is_helped = ops.at_once and COMPILED is not None
+        self._compiled = CompiledWriter(self._staging, self._done) if is_helped else None
 
     def submit(self, job: WriteJob) -> None:
+        compiled = self._compiled
+        if compiled is not None and self._queued_count == 0 and compiled.takes(job):
+            compiled.submit(job)
+            return
+        self._queued_count += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
             self._thread.start()
@@ -315,6 +225,8 @@ class ThreadFileWriter:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        if self._compiled is not None:
+            self._compiled.close()
 
     def _run(self) -> None:
         taken: deque[WriteJob | None] = deque()  # out of the queue, and not begun
@@ -324,6 +236,8 @@ class ThreadFileWriter:
             group = _group(taken)
             if not group:
                 return
+            if self._compiled is not None:
+                self._compiled.hand_back(group[0].file)
             # The loop's clock may count whole milliseconds: a sync is often shorter.
             began_s = time.perf_counter()
             error = write_group(self._ops, group, self._staging)
@@ -332,10 +246,13 @@ class ThreadFileWriter:
             del group, error  # do not pin the last block's memory until the next one
 
     def _back(self, jobs: Sequence[WriteJob], error: OSError | None, took_s: float) -> None:
-        bytes_count = sum(job.bytes_count for job in jobs)
-        self._way.end(len(jobs), bytes_count)
+        self._queued_count -= len(jobs)
+        self._way.end(len(jobs), sum(job.bytes_count for job in jobs))
+        self._done(jobs, error, took_s)
+
+    def _done(self, jobs: Sequence[WriteJob], error: OSError | None, took_s: float) -> None:
         if error is None:
-            self._synced.add(took_s, bytes_count)
+            self._synced.add(took_s, sum(job.bytes_count for job in jobs))
         settle(jobs, error)
 
 

@@ -11,12 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wal_core.stores.direct_io import PAGE_BYTES, Staging, open_direct
-from wal_core.stores.segments.file_writer import (
-    SegmentFile,
-    SystemFileOps,
-    ThreadFileWriter,
-    WriteJob,
-)
+from wal_core.stores.segments.file_writer import SystemFileOps, ThreadFileWriter
+from wal_core.stores.segments.jobs import SegmentFile, WriteJob
 
 
 @given(

@@ -1,10 +1,12 @@
-"""Writes in one go against the Python code that makes the same calls."""
+"""The thread in C against the Python code that writes the same."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,145 +15,206 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wal_core.stores.direct_io import PAGE_BYTES, Staging
-from wal_core.stores.segments import file_writer
-from wal_core.stores.segments.end_note import NOTE_AT, read_end_note
-from wal_core.stores.segments.file_writer import (
-    SegmentFile,
-    SystemFileOps,
-    WriteJob,
-    write_group,
-)
+from wal_core.stores.segments.compiled_writer import COMPILED
+from wal_core.stores.segments.end_note import NOTE_AT
 
-NEEDS_BUILD = pytest.mark.skipif(file_writer.COMPILED is None, reason="it was not built")
-NOTHING = (-1, b"", 0)
-"""To be noted."""
+DEADLINE_S = 30.0
+pytestmark = pytest.mark.skipif(COMPILED is None, reason="it was not built")
 
 
-def durable(*args: Any) -> bytes:
-    assert file_writer.COMPILED is not None
-    written: bytes = file_writer.COMPILED.durable(*args)
-    return written
+class Thread:
+    """A writer, and what it has said."""
+
+    def __init__(self, pages: int = 1) -> None:
+        assert COMPILED is not None
+        self.read_fd, self.signal_fd = os.pipe()
+        self.writer = COMPILED.Writer(self.signal_fd, Staging(pages * PAGE_BYTES).memory)
+
+    def done(self, count: int) -> list[tuple[int, int]]:
+        """So many jobs, once they are done: how many each time, and with what error."""
+        found: list[tuple[int, int]] = []
+        while sum(jobs_count for jobs_count, _ in found) < count:
+            assert select.select([self.read_fd], [], [], DEADLINE_S)[0], "nothing is told"
+            os.read(self.read_fd, 8)
+            found += [(jobs_count, code) for jobs_count, code, _ in self.writer.collect()]
+        return found
+
+
+@contextmanager
+def thread(pages: int = 1) -> Iterator[Thread]:
+    one = Thread(pages)
+    yield one
+    one.writer.close()
+    os.close(one.read_fd)
+    os.close(one.signal_fd)
+
+
+@contextmanager
+def stuck(folder: Path) -> Iterator[Thread]:
+    """It has written one job and cannot tell: nothing else begins before the end of this."""
+    with thread() as one:
+        os.set_blocking(one.signal_fd, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(one.signal_fd, bytes(1 << 16))
+        os.set_blocking(one.signal_fd, True)
+        fd = open_new(folder / "first")
+        one.writer.submit(one.writer.open(fd, False, 0, b"", -1, 0), 0, [b"first"], b"")
+        while not one.writer.collect():
+            pass
+        yield one
+        os.close(fd)
 
 
 def open_new(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
 
 
-@NEEDS_BUILD
 @given(
     groups=st.lists(st.lists(st.integers(0, 3 * PAGE_BYTES), max_size=4), max_size=5),
     pages=st.integers(1, 3),
-    is_staged=st.booleans(),
+    is_direct=st.booleans(),
+    waits=st.booleans(),
 )
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_files_are_the_same(
-    tmp_path_factory: Any, groups: Any, pages: int, is_staged: bool
+    tmp_path_factory: Any, groups: Any, pages: int, is_direct: bool, waits: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("files")
-    fd = open_new(folder / "at-once")
-    staging, memory = Staging(pages * PAGE_BYTES), Staging(pages * PAGE_BYTES).memory
-    disk = bytearray()
+    fd, staging, disk = open_new(folder / "f"), Staging(pages * PAGE_BYTES), bytearray()
 
     def pwrite(view: memoryview, position: int) -> None:
         disk.extend(bytes(max(0, position - len(disk))))
         disk[position : position + len(view)] = view
 
-    end, tail, expected_tail = 0, b"", b""
-    for number, group in enumerate(groups):
-        pieces = [memoryview(bytes([65 + number]) * size) for size in group]
-        if is_staged:
-            expected_tail = staging.write(pwrite, tail, pieces, end - len(tail))
-            tail = durable(fd, memory, tail, pieces, end - len(tail), *NOTHING)
-        else:
-            pwrite(memoryview(b"".join(pieces)), end)
-            tail = durable(fd, None, b"", pieces, end, *NOTHING)
-        assert tail == expected_tail
-        end += sum(group)
+    end, tail = 0, b""
+    with thread(pages) as ours:
+        file = ours.writer.open(fd, is_direct, 0, b"", -1, 0)
+        for number, sizes in enumerate(groups):
+            pieces = [memoryview(bytes([65 + number]) * size) for size in sizes]
+            if is_direct:
+                tail = staging.write(pwrite, tail, pieces, end - len(tail))
+            else:
+                pwrite(memoryview(b"".join(pieces)), end)
+            ours.writer.submit(file, end, pieces, b"")
+            end += sum(sizes)
+            if waits:
+                assert ours.done(1) == [(1, 0)]
+                assert ours.writer.look(file) == (end, tail, False)
+        if not waits:
+            assert {code for _, code in ours.done(len(groups))} <= {0}
+            ours.writer.drain()
+            assert ours.writer.look(file) == (end, tail, False)
     os.close(fd)
-    assert (folder / "at-once").read_bytes() == disk
+    assert (folder / "f").read_bytes() == disk
 
 
-@NEEDS_BUILD
-def test_errors_are_those_of_the_system_and_keep_nothing(tmp_path: Path) -> None:
-    piece = bytearray(b"x" * 10)
+def test_what_waits_together_shares_a_sync_as_far_as_it_is_one_files(tmp_path: Path) -> None:
+    with stuck(tmp_path) as ours:
+        fds = [open_new(tmp_path / name) for name in ("a", "b")]
+        a, b = (ours.writer.open(fd, False, 0, b"", -1, 0) for fd in fds)
+        for file, position in ((a, 0), (a, 5), (b, 0), (a, 10), (a, 15), (a, 99), (a, 20)):
+            ours.writer.submit(file, position, [b"block"], b"")
+        assert ours.writer.collect() == []
+        while select.select([ours.read_fd], [], [], 0)[0]:
+            os.read(ours.read_fd, 1 << 16)
+        ours.writer.drain()
+        found = [(count, code) for count, code, _ in ours.writer.collect()]
+        # In 99 something is missing before it; and what comes behind a failure fails.
+        assert found == [(2, 0), (1, 0), (2, 0), (1, errno.EAGAIN), (1, errno.EAGAIN)]
+        assert ours.writer.look(a) == (20, b"", True)
+        assert ours.writer.look(b) == (5, b"", False)
+        for fd in fds:
+            os.close(fd)
+    assert (tmp_path / "a").read_bytes() == b"block" * 4
+    assert (tmp_path / "b").read_bytes() == b"block"
+
+
+@pytest.mark.parametrize("is_direct", [False, True])
+def test_after_an_error_nothing_is_written_any_more(tmp_path: Path, is_direct: bool) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    for memory in (None, Staging().memory):
-        with pytest.raises(OSError, match="No space left") as raised:
-            durable(full, memory, b"", [piece], 0, *NOTHING)
-        assert raised.value.errno == errno.ENOSPC
+    with thread() as ours:
+        file = ours.writer.open(full, is_direct, 5, b"begun" if is_direct else b"", -1, 0)
+        ours.writer.submit(file, 5, [b"x" * 10], b"")
+        assert ours.done(1) == [(1, errno.ENOSPC)]
+        ours.writer.submit(file, 5, [b"x" * 10], b"")
+        assert ours.done(1) == [(1, errno.EAGAIN)]
+        assert ours.writer.look(file) == (5, b"begun" if is_direct else b"", True)
+        gone = ours.writer.open(-1, is_direct, 0, b"", -1, 0)
+        ours.writer.submit(gone, 0, [b"x"], b"")
+        assert ours.done(1) == [(1, errno.EBADF)]
     os.close(full)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        durable(-1, None, b"", [piece], 0, *NOTHING)
-    fd = open_new(tmp_path / "file")
-    for memory, head, pieces, position, error in (
-        (Staging().memory, b"", [piece], 1, ValueError),
-        (Staging().memory, b"h" * PAGE_BYTES, [piece], 0, ValueError),
-        (memoryview(bytearray(100)), b"", [piece], 0, ValueError),
-        (b"read only", b"", [piece], 0, BufferError),
-        (None, b"", [piece, 7], 0, TypeError),
-        (None, b"", 7, 0, TypeError),
-    ):
-        with pytest.raises(error):
-            durable(fd, memory, head, pieces, position, *NOTHING)
-    os.close(fd)
-    assert (tmp_path / "file").read_bytes() == b""
-    piece.append(1)  # nobody looks at it any more
 
 
-@NEEDS_BUILD
-def test_what_cannot_be_noted_is_durable_all_the_same(tmp_path: Path) -> None:
-    fd = open_new(tmp_path / "file")
-    assert durable(fd, None, b"", [b"block"], 0, -1, b"note", 0) == b""
-    os.close(fd)
-    assert (tmp_path / "file").read_bytes() == b"block"
-
-
-@pytest.mark.parametrize("direct", [False, True])
-@pytest.mark.parametrize("at_once", [False, pytest.param(True, marks=NEEDS_BUILD)])
-async def test_a_writer_does_the_same_either_way(
-    tmp_path: Path, direct: bool, at_once: bool
-) -> None:
-    """Blocks one by one and together, one that comes again, one that fails, and the last."""
-    ops, staging = SystemFileOps(direct=direct, at_once=at_once), Staging(PAGE_BYTES)
-    lock = tmp_path / "lock"
-    file = SegmentFile(tmp_path / "f", 5, -1, lock)
-    written = b""
-
-    def job(size: int, *, position: int | None = None, final: bool = False) -> WriteJob:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        at = len(written) if position is None else position
-        return WriteJob(file, at, [b"n" * 80, b"x" * size], future, final=final)
-
-    for sizes in ((1,), (5_000, 3), (PAGE_BYTES - 80,), (100_000, 7)):
-        jobs = []
-        for size in sizes:
-            jobs.append(job(size))
-            written += b"n" * 80 + b"x" * size
-        assert write_group(ops, jobs, staging) is None
-        assert write_group(ops, jobs[:1], staging) is None  # again
-        note = read_end_note(lock)
-        assert note is not None
-        assert note[:2] == (5, len(written))
-        with (tmp_path / "f").open("rb") as seen:
-            assert seen.read()[: len(written)] == written
-    kept, file.fd = file.fd, os.open(tmp_path / "f", os.O_RDONLY)
-    failed = write_group(ops, [job(9)], staging)
-    assert failed is not None
-    assert failed.errno == errno.EBADF
-    assert file.doubtful
-    os.close(file.fd)
-    file.fd = kept
-    assert write_group(ops, [job(9)], staging) is None
-    assert not file.doubtful
-    written += b"n" * 80 + b"x" * 9
-    assert write_group(ops, [job(4, final=True)], staging) is None
-    assert (tmp_path / "f").read_bytes() == written + b"n" * 80 + b"x" * 4
-
-
-@NEEDS_BUILD
-def test_the_note_lies_where_it_is_looked_for(tmp_path: Path) -> None:
-    fd, noted = open_new(tmp_path / "file"), open_new(tmp_path / "lock")
-    durable(fd, None, b"", [b"block"], 0, noted, b"a note", NOTE_AT)
+def test_a_note_is_written_where_it_is_looked_for_and_need_not_be(tmp_path: Path) -> None:
+    fd, noted = open_new(tmp_path / "f"), open_new(tmp_path / "lock")
+    with thread() as ours:
+        for note_fd in (noted, -1):
+            file = ours.writer.open(fd, False, 0, b"", note_fd, NOTE_AT)
+            ours.writer.submit(file, 0, [b"block"], b"a note")
+            assert ours.done(1) == [(1, 0)]
     os.close(fd)
     os.close(noted)
     assert (tmp_path / "lock").read_bytes() == bytes(NOTE_AT) + b"a note"
+
+
+def test_what_cannot_be_is_refused_and_nobody_looks_at_it_any_more(tmp_path: Path) -> None:
+    assert COMPILED is not None
+    for staging, error in (
+        (memoryview(bytearray(100)), ValueError),
+        (memoryview(bytearray()), ValueError),
+        (b"read only", BufferError),
+        (7, TypeError),
+    ):
+        with pytest.raises(error):
+            COMPILED.Writer(-1, staging)
+    fd, piece = open_new(tmp_path / "f"), bytearray(b"piece")
+    with thread() as ours:
+        for is_direct, end, tail in (
+            (True, 5, b""),
+            (True, 5, b"x" * PAGE_BYTES),
+            (False, 5, b"x"),
+        ):
+            with pytest.raises(ValueError, match="tail"):
+                ours.writer.open(fd, is_direct, end, tail, -1, 0)
+        file = ours.writer.open(fd, False, 0, b"", -1, 0)
+        for pieces, note, error in (
+            ([piece, 7], b"", TypeError),
+            (7, b"", TypeError),
+            ([piece], b"n" * 65, ValueError),
+        ):
+            with pytest.raises(error):
+                ours.writer.submit(file, 0, pieces, note)
+        with pytest.raises(ValueError, match="PyCapsule"):
+            ours.writer.submit(object(), 0, [piece], b"")
+        piece.append(1)
+        ours.writer.submit(file, 0, [piece], b"")
+        with pytest.raises(BufferError):
+            piece.append(2)
+        assert ours.done(1) == [(1, 0)]
+        piece.append(2)
+    with pytest.raises(ValueError, match="closed"):
+        ours.writer.submit(file, 6, [piece], b"")
+    os.close(fd)
+    assert (tmp_path / "f").read_bytes() == b"piece\x01"
+
+
+def test_who_ends_waits_for_what_was_submitted(tmp_path: Path) -> None:
+    fd = open_new(tmp_path / "f")
+    ours = Thread()
+    file = ours.writer.open(fd, False, 0, b"", -1, 0)
+    for number in range(20):
+        ours.writer.submit(file, number, [b"x"], b"")
+    ours.writer.close()
+    ours.writer.close()
+    assert sum(count for count, _, _ in ours.writer.collect()) == 20
+    assert (tmp_path / "f").read_bytes() == b"x" * 20
+    forgotten = Thread()
+    file = forgotten.writer.open(fd, False, 0, b"", -1, 0)
+    forgotten.writer.submit(file, 0, [b"y" * 20], b"")
+    del forgotten.writer, file  # as at the end of a process
+    assert (tmp_path / "f").read_bytes() == b"y" * 20
+    os.close(fd)
+    for one in (ours, forgotten):
+        os.close(one.read_fd)
+        os.close(one.signal_fd)

@@ -6,12 +6,8 @@ import asyncio
 import threading
 
 from wal_core.stores.give_way import GiveWay
-from wal_core.stores.segments.file_writer import (
-    SegmentFile,
-    SystemFileOps,
-    ThreadFileWriter,
-    WriteJob,
-)
+from wal_core.stores.segments.file_writer import SystemFileOps, ThreadFileWriter
+from wal_core.stores.segments.jobs import SegmentFile, WriteJob
 
 DEADLINE_S = 10.0
 

@@ -10,7 +10,7 @@ import pytest
 
 from wal_core.format.places import Slot
 from wal_core.stores.segments.file import REST_S, FileSegmentStore
-from wal_core.stores.segments.file_writer import WriteJob, settle
+from wal_core.stores.segments.jobs import WriteJob, settle
 from wal_core.testing.sim_loop import run
 
 BLOCK = b"x" * 100
