@@ -82,8 +82,11 @@ class QuorumSegmentStore:
             raise Fenced(f"term {term} was not claimed, term {tail.term} was", log_id=log_id)
         await tail.own()
 
-    async def check_claim(self, log_id: int) -> None:
-        await self._claimed(log_id).check()
+    async def check_claim(self, log_id: int, term: int) -> None:
+        tail = self._tails.get(log_id)
+        if tail is None or tail.term != term:
+            raise Fenced(f"the log was let go of after term {term}", log_id=log_id)
+        await tail.check()
 
     async def unlock(self, log_id: int) -> None:
         tail = self._tails.pop(log_id, None)

@@ -29,7 +29,7 @@ async def check(
     if store.locks:
         return
     if store.claims:
-        await persist(lambda: store.check_claim(tenure.log_id))
+        await persist(lambda: store.check_claim(tenure.log_id, tenure.term))
         return
     active, chain = contents.active, contents.chain
     # An opener's fence goes into the first free slot; what we write meanwhile may be there first.

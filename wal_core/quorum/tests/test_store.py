@@ -92,6 +92,29 @@ async def test_who_claims_the_log_fences_its_writer(tmp_path: Path):
     await place.close()
 
 
+@pytest.mark.parametrize("is_claimed_again", [False, True])
+async def test_who_asks_whose_a_log_is_while_it_is_let_go_of_is_answered(
+    tmp_path: Path, is_claimed_again: bool
+):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    h = await Harness.open(place.store())
+    await written(h, 1)
+    await place.stop("B")
+    await place.stop("C")
+    asking = asyncio.ensure_future(h.log.check_owner())
+    await asyncio.sleep(0)
+    await h.crash()
+    await place.start("B", "C")
+    again = await Harness.open(h.store) if is_claimed_again else None
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(asking, 30)
+    if again is not None:
+        await again.log.check_owner()
+        await again.log.close()
+    await place.close()
+
+
 async def test_sealed_segments_leave_the_logstores(tmp_path: Path):
     place = Place(tmp_path)
     await place.start("A", "B", "C")

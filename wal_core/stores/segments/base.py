@@ -74,9 +74,9 @@ class SegmentStore(Protocol):
         claim: the opening is over, and nobody of a lower term may come behind it; raises Fenced."""
         ...
 
-    async def check_claim(self, log_id: int) -> None:
-        """Raises Fenced if another had claimed the log before the call. Where nobody claims, it
-        does nothing."""
+    async def check_claim(self, log_id: int, term: int) -> None:
+        """Raises Fenced if another had claimed the log before the call, or if it is not claimed
+        here under that term any more. Where nobody claims, it does nothing."""
         ...
 
     async def unlock(self, log_id: int) -> None:

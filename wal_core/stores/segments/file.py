@@ -119,7 +119,7 @@ class FileSegmentStore:
         fd = self._lock_fds[log_id]
         await self._run(lambda: _note_term(fd, term))
 
-    async def check_claim(self, log_id: int) -> None:
+    async def check_claim(self, log_id: int, term: int) -> None:
         """The lock keeps others out."""
 
     async def unlock(self, log_id: int) -> None:

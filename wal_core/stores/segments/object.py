@@ -57,7 +57,7 @@ class ObjectSegmentStore:
     async def note_term(self, log_id: int, term: int) -> None:
         """Terms are noted by the fence every open leaves behind."""
 
-    async def check_claim(self, log_id: int) -> None:
+    async def check_claim(self, log_id: int, term: int) -> None:
         """There is none: who fills a slot first owns it."""
 
     async def unlock(self, log_id: int) -> None:
