@@ -269,7 +269,7 @@ class Generation:
     known_s: float
     topic_id: Any
     is_doubtful: bool
-    """A request to delete the one before was given up by the client, and may still arrive."""
+    """A request to delete one of that name was given up by the client, and may still arrive."""
     acked: list[Sent] = field(default_factory=list)
 
 
@@ -288,6 +288,9 @@ class Generations(Worker):
         self._acks_lock = threading.Lock()
         self._acked_s: dict[tuple[Place, str], float] = {}
         self._present: dict[str, Generation] = {}
+        self._doubted: set[str] = set()
+        """Topics of which a request was given up since the last look. Who is stopped for a minute
+        does what he was asked for when it goes on, whatever others have done since."""
 
     def acked(self, sent: Sent) -> None:
         with self._acks_lock:
@@ -303,18 +306,18 @@ class Generations(Worker):
         topic = SUBSCRIBED if is_subscribed else self._random.choice(others)
         with self._lock:
             self._present.pop(topic, None)
-            doubt = self._until_done(lambda: self._admin.delete_topics([topic])[topic], _GONE)
-            self._make(topic, is_doubtful=doubt)
+            self._until_done(topic, lambda: self._admin.delete_topics([topic])[topic], _GONE)
+            self._make(topic)
             self.changes_count += 1
         pause(CHANGE_INTERVAL_S)
 
-    def _make(self, topic: str, *, is_doubtful: bool = False) -> None:
+    def _make(self, topic: str) -> None:
         begun_s = now_s()
         wanted = NewTopic(topic, {**STEADY, **COMING}[topic], 1)
-        doubt = self._until_done(lambda: self._admin.create_topics([wanted])[topic], _THERE)
+        self._until_done(topic, lambda: self._admin.create_topics([wanted])[topic], _THERE)
         topic_id = self._known(topic, KNOWN_TIMEOUT_S)
         known_s = math.inf if topic_id is None else now_s()
-        self._present[topic] = Generation(begun_s, known_s, topic_id, is_doubtful or doubt)
+        self._present[topic] = Generation(begun_s, known_s, topic_id, topic in self._doubted)
 
     def _known(self, topic: str, timeout_s: float) -> Any:
         """Its id, once all nodes say the same; None if they do not in time."""
@@ -331,7 +334,7 @@ class Generations(Worker):
             return
         if topic_id is None:
             assert before.is_doubtful, f"{topic} is not there any more, and nobody deleted it"
-            self._make(topic, is_doubtful=True)
+            self._make(topic)
         elif before.topic_id is None:
             before.topic_id = topic_id
         else:
@@ -339,9 +342,8 @@ class Generations(Worker):
             self._present[topic] = Generation(before.begun_s, now_s(), topic_id, True)
         self.late_count += before.topic_id not in (None, topic_id)
 
-    def _until_done(self, ask: Any, also_done: int) -> bool:
-        """Whether it was asked more than once, and so may be done once more."""
-        is_doubtful = False
+    def _until_done(self, topic: str, ask: Any, also_done: int) -> None:
+        """What is asked more than once may be done once more."""
         while not self._stop.is_set():
             try:
                 ask().result(CHANGE_TIMEOUT_S * 2)
@@ -349,13 +351,12 @@ class Generations(Worker):
                 error: KafkaError = raised.args[0]
                 if error.code() == also_done:
                     break
-                is_doubtful = True
+                self._doubted.add(topic)
                 wire = {"name": error.name(), "code": error.code(), "text": error.str()}
                 self._told.note("confluent admin", ClientError(wire))
                 pause(0.1)
             else:
                 break
-        return is_doubtful
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -363,6 +364,7 @@ class Generations(Worker):
         with self._lock:
             for topic in COMING:
                 self._see_late_requests(topic)
+            self._doubted.clear()
             with self._acks_lock:
                 acks, self._acks = self._acks, []
             for sent in acks:
