@@ -325,8 +325,12 @@ class Member:
                 return partial(self._publish, log, term)
             return self._move(mine, plan, now_s)
         if self._roster.claimer(log) in (None, self.node_id):
-            if mine is not None and mine.ended is None:
-                return partial(self._write_end, mine)
+            if record is None and self._settling.is_over(now_s):
+                # Void here, and whoever has not seen the higher term takes us for the owner. The
+                # one of that term has had its time to say so.
+                record = self._roster.void.get(log)
+            if record and record.incarnation == self._incarnation and record.ended is None:
+                return partial(self._write_end, record)
             if self._allotment.may_claim(log, plan, now_s):
                 return partial(self._claim, log)
         return None

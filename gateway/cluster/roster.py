@@ -41,8 +41,8 @@ class Roster:
         self.claims: dict[int, ClaimRecord] = {}
         self.owners: dict[int, OwnerRecord] = {}
         """By log, those that are not void, ended ones and those of dead nodes included."""
-        self.void: set[int] = set()
-        """Logs whose owner's record is of a lower term than seen: it is as good as none."""
+        self.void: dict[int, OwnerRecord] = {}
+        """By log, those of a lower term than seen: as good as none here, maybe not elsewhere."""
         self.moves: dict[int, MoveOrder] = {}
         self.is_paused = False
         """Whether somebody wants no log to move that need not."""
@@ -58,7 +58,7 @@ class Roster:
         """These keys, and no others."""
         course = self.sight.course(snapshot)
         before = self.owners
-        self.nodes, self.claims, self.owners, self._revisions = {}, {}, {}, {}
+        self.nodes, self.claims, self.owners, self.void, self._revisions = {}, {}, {}, {}, {}
         self.moves, self._standings, self.is_paused = {}, {}, False
         self.readings_count += 1
         self._seen_revision = snapshot.revision
@@ -114,9 +114,9 @@ class Roster:
             if _tenure(before.get(record.log)) != _tenure(record):
                 self._since_s[record.log] = now_s
             self.owners[record.log] = record
-            self.void.discard(record.log)
+            self.void.pop(record.log, None)
         else:
-            self.void.add(record.log)
+            self.void[record.log] = record
 
     def _delete(self, key: str) -> None:
         self._revisions.pop(key, None)
@@ -132,6 +132,8 @@ class Roster:
             self.is_paused = False
         elif folder in kept and number.isdecimal():
             kept[folder].pop(int(number), None)
+            if folder == "owners":
+                self.void.pop(int(number), None)
 
     def revision(self, key: str) -> int:
         """When the key was last changed; 0: it is not there."""

@@ -10,6 +10,7 @@ import pytest
 from gateway.cluster.allotment import FOREIGN_S
 from gateway.cluster.coordination.base import Put, Refused
 from gateway.cluster.coordination.records import (
+    MoveOrder,
     OwnerRecord,
     decode,
     encode,
@@ -92,6 +93,26 @@ async def test_a_store_restored_from_an_old_copy_does_not_bring_an_old_owner_bac
             assert owner is not None
             assert owner.node_id != dead.node_id
     await end(*others)
+
+
+@virtual
+async def test_who_is_taken_for_the_owner_by_an_old_copy_says_that_it_is_not() -> None:
+    """It knows of a later term, and so does everybody but the node that should have the log."""
+    bucket, store, nodes = await started(3)
+    log = min(nodes[1].terms)
+    for node in (nodes[0], nodes[1]):
+        old = await store.read(ROOT)
+        move = MoveOrder(log, node.node_id)
+        await store.transact([], [Put(key_of(ROOT, move), encode(move))])
+        await until(lambda node=node: log in node.terms)
+        await asyncio.sleep(1)
+    await nodes[1].die()
+    restored = replaced(store, old.keys, old.store_id, TTL_S)
+    for node in (nodes[0], nodes[2]):
+        node.way.lead_to(restored)
+    nodes[1] = OneNode(bucket, restored, 2)
+    await until(lambda: shared_out(bucket, *nodes), FOREIGN_S)
+    await end(*nodes)
 
 
 @virtual

@@ -1,5 +1,7 @@
 """What is read is what is known: void and unreadable records are as good as none."""
 
+from functools import partial
+
 from gateway.cluster.coordination.base import Change, KeyValue, Snapshot
 from gateway.cluster.coordination.records import (
     RELEASED,
@@ -64,10 +66,16 @@ def test_a_lower_term_is_void_and_known_to_be_there() -> None:
     roster.take_all(snapshot(7, NODE, OWNER), 10.0)
     roster.take([changed(OwnerRecord(3, 2, "z", 4), 8)], 11.0)
     assert roster.living_owner(3) == OWNER
-    assert roster.void == {3}
+    assert roster.void == {3: OwnerRecord(3, 2, "z", 4)}
     assert roster.revision(key_of(ROOT, OWNER)) == 8
     roster.take([changed(OWNER, 9)], 12.0)
-    assert roster.void == set()
+    assert roster.void == {}
+    ways = partial(roster.take, [gone(OWNER, 11)]), partial(roster.take_all, snapshot(12))
+    for gone_by in ways:
+        roster.take([changed(OwnerRecord(3, 2, "z", 4), 10)], 13.0)
+        assert roster.void
+        gone_by(14.0)
+        assert roster.void == {}
 
 
 def test_what_is_older_than_our_own_writing_is_passed_over() -> None:
