@@ -79,6 +79,7 @@ class Membership:
             rack=node.rack,
             weight=settings.weight,
             logs_count=len(broker.logs.for_new),
+            started_ms=broker.now_ms(),
         )
         timing = MemberSettings(
             root=root(settings.prefix, broker.cluster_id),

@@ -264,19 +264,29 @@ class Member:
                 self._saw()
 
     def _saw(self) -> None:
-        registration, me = self._registration, self._roster.nodes.get(self.node_id)
-        if me is not None and me.incarnation != self._incarnation and registration.revision:
-            newer = self._roster.revision(key_of(self._settings.root, me)) > registration.revision
-            if newer and not self.failed.done():
-                self.failed.set_exception(
-                    Refused(
-                        f"another process, advertised as {me.host}:{me.port}, has registered as "
-                        f"node {me.node_id}: give each node a --node-id of its own"
-                    )
-                )
-                self.failed.exception()  # seen: not everybody waits
+        me = self._roster.nodes.get(self.node_id)
+        if me is not None and me.incarnation != self._incarnation:
+            self._saw_another(me)
         self._wake()
         self.view.changed()
+
+    def _saw_another(self, me: NodeRecord) -> None:
+        """Somebody is, or was, registered as this node."""
+        registration, key = self._registration, key_of(self._settings.root, me)
+        if not 0 < registration.revision < self._roster.revision(key):
+            return  # ours takes its place
+        if 0 < me.started_ms < registration.record.started_ms:
+            # A copy of the store of before we came, which is not always told apart from what was
+            # there since.
+            registration.gone(self._roster.revision(key))
+        elif not self.failed.done():
+            self.failed.set_exception(
+                Refused(
+                    f"another process, advertised as {me.host}:{me.port}, has registered as "
+                    f"node {me.node_id}: give each node a --node-id of its own"
+                )
+            )
+            self.failed.exception()  # seen: not everybody waits
 
     async def end(self, node: NodeRecord) -> None:
         """Take a node's record away, as its lease would: nothing runs there any more. Not if it has

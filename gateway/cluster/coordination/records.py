@@ -30,6 +30,8 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Of data logs that the node was told to spread partitions over; 0: an earlier release."""
     unable: tuple[int, ...] = ()
     """Logs that it has tried to open in vain."""
+    started_ms: int = 0
+    """By its clock; 0: an earlier release."""
 
 
 class LogstoreRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=False):

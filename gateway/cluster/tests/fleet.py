@@ -57,7 +57,10 @@ class OneNode:
         self.way: Any = SimCoordination(store, lost_replies=lost_replies) if is_memory else store
         self.open_s = 0.1
         self.fails: set[int] = set()
-        record = NodeRecord(node_id, f"i{OneNode._starts}", f"n{node_id}", 9092, weight=weight)
+        incarnation, host = f"i{OneNode._starts}", f"n{node_id}"
+        record = NodeRecord(
+            node_id, incarnation, host, 9092, weight=weight, started_ms=OneNode._starts
+        )
         settings = settings or MemberSettings(ROOT, TTL_S, SETTLE_S, rules)
         self.member = Member(self.way, settings, record, self)
         self.member.start()

@@ -139,6 +139,24 @@ async def test_the_record_of_a_process_of_before_in_an_old_copy_is_no_second_pro
 
 
 @virtual
+async def test_nor_is_it_where_nothing_tells_that_the_store_went_back() -> None:
+    """It was restored twice, from copies of different age, and has come further than before."""
+    bucket, store, nodes = await started(2)
+    old = await store.read(ROOT)
+    await nodes[0].die()
+    again = OneNode(bucket, replaced(store, (), old.store_id, TTL_S), 1)
+    await until(lambda: again.member.has_lease)
+    restored = replaced(store, [*old.keys] * 9, old.store_id, TTL_S)
+    for node in (again, nodes[1]):
+        node.way.lead_to(restored)
+    await asyncio.sleep(60)
+    assert not again.member.failed.done()
+    assert again.member.has_lease
+    assert shared_out(bucket, again, nodes[1])
+    await end(again, nodes[1])
+
+
+@virtual
 async def test_a_log_whose_owner_resigned_is_claimed_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -27,7 +27,9 @@ from gateway.cluster.coordination.records import (
 
 DOCUMENT = (Path(__file__).parents[2] / "COORDINATION.md").read_text()
 ROOT = root("/woodpecker", "AQIDBAUGRwiJCgsMDQ4PEA")
-NODE = NodeRecord(2, "b7c1f0a2", "gw-2.example", 9092, rack="eu-1b", logs_count=12)
+NODE = NodeRecord(
+    2, "b7c1f0a2", "gw-2.example", 9092, rack="eu-1b", logs_count=12, started_ms=1_796_000_000_000
+)
 OWNER = OwnerRecord(
     7,
     2,
