@@ -27,6 +27,8 @@ class Running(NamedTuple):
     bootstrap: str
     process: psutil.Process
     started_s: float
+    others: tuple[psutil.Process, ...] = ()
+    """Of a cluster."""
 
     def cpu_s(self) -> float:
         return sum(sum(each.cpu_times()[:2]) for each in self._processes())
@@ -35,7 +37,8 @@ class Running(NamedTuple):
         return sum(each.memory_info().rss for each in self._processes()) / 1e6
 
     def _processes(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)]
+        first = [self.process, *self.others]
+        return first + [child for each in first for child in each.children(recursive=True)]
 
 
 @contextmanager

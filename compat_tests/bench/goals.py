@@ -8,6 +8,8 @@ from typing import NamedTuple
 from compat_tests.bench.figures import Result, Spread
 
 AT_LEAST, AT_MOST = "at least", "at most"
+UPSTREAM_APPENDS_PER_S = 28_992
+"""Of 1 KB, on one machine with three replicas, as upstream's pull requests 211 and 212 tell."""
 
 
 class Goal(NamedTuple):
@@ -113,6 +115,35 @@ GOALS = (
         "",
         AT_LEAST,
         60_000,
+    ),
+    Goal(
+        "three logstores, p50, of bare ones",
+        "quorum",
+        "p50_ms",
+        "quorum",
+        "three bare",
+        AT_MOST,
+        1.5,
+    ),
+    Goal("three logstores, p50, ms", "quorum", "p50_ms", "quorum", "", AT_MOST, 5.0),
+    Goal("three logstores, p99, ms", "quorum", "p99_ms", "quorum", "", AT_MOST, 15.0),
+    Goal(
+        "three logstores, batches of 60 a second",
+        "quorum-batches",
+        "requests_per_s",
+        "quorum",
+        "",
+        AT_LEAST,
+        2 * UPSTREAM_APPENDS_PER_S / 60,
+    ),
+    Goal(
+        "three logstores, 16 ticks beside a backfill, p99, ms",
+        "quorum-ticks",
+        "p99_ms",
+        "beside 50 MB/s",
+        "",
+        AT_MOST,
+        50.0,
     ),
     Goal("start, ms", "start", "start_ms", "file", "", AT_MOST, 350.0),
     Goal("idle, MB", "start", "idle_mb", "file", "", AT_MOST, 40.0),

@@ -36,6 +36,7 @@ FRAME_BYTES = 100
 """About what a frame and a block add to a record."""
 _ANSWER = b"12345678"
 LOG, NONCE = 1, b"n" * 16
+WARM_S = 0.5
 
 Append = Callable[[int], Awaitable[None]]
 
@@ -213,12 +214,15 @@ async def at_a_rate(append: Append, first: int, seconds: float, per_s: float) ->
         due_s = began_s + number / per_s
         if (left_s := due_s - time.perf_counter()) > 0:
             await asyncio.sleep(left_s)
+        # A timer of the loop counts milliseconds, and may come early.
+        from_s = min(due_s, time.perf_counter())
+
+        def done(flight: asyncio.Future[None], from_s: float = from_s) -> None:
+            flying.discard(flight)
+            took_ms.append((time.perf_counter() - from_s) * 1000)
+
         flight = asyncio.ensure_future(append(first + number))
         flying.add(flight)
-
-        def done(flight: asyncio.Future[None], due_s: float = due_s) -> None:
-            flying.discard(flight)
-            took_ms.append((time.perf_counter() - due_s) * 1000)
 
         flight.add_done_callback(done)
     while flying:
@@ -257,7 +261,7 @@ async def compare(folder: Path, rounds: int, seconds: float) -> None:
             kind: Side(running[kind], await make(running[kind])) for kind, make in kinds.items()
         }
         for side in sides.values():  # warm
-            await side.round(0.5)
+            await side.round(WARM_S)
         _say("one at a time")
         figures: dict[str, Figures] = {}
         for _ in range(rounds):
@@ -270,6 +274,27 @@ async def compare(folder: Path, rounds: int, seconds: float) -> None:
     finally:
         for processes in running.values():
             processes.end()
+
+
+def bare_at_a_rate(folder: Path, seconds: float, per_s: float) -> dict[str, float]:
+    """How long three bare processes take for such appends: shares of the waits, in ms."""
+
+    async def measured() -> list[float]:
+        append = await bare(processes)
+        await one_by_one(append, 0, WARM_S)
+        return sorted(await at_a_rate(append, 0, seconds, per_s))
+
+    folder = folder / f"bare-{os.getpid()}"
+    processes = Processes("bare", folder)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            took_ms = runner.run(measured())
+    finally:
+        processes.end()
+        shutil.rmtree(folder)
+    shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
+    found = {name: took_ms[int(len(took_ms) * share)] for name, share in shares.items()}
+    return {**found, "max_ms": took_ms[-1]}
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compat_tests.bench.rounds import Row
-from compat_tests.bench.rows import beside, clients, consume, distant, partitions, produce, start
+from compat_tests.bench.rows import (
+    beside,
+    clients,
+    consume,
+    distant,
+    partitions,
+    produce,
+    quorum,
+    start,
+)
 
 ROWS: Mapping[str, Row] = {
     **produce.ROWS,
@@ -15,4 +24,5 @@ ROWS: Mapping[str, Row] = {
     **start.ROWS,
     **beside.ROWS,
     **distant.ROWS,
+    **quorum.ROWS,
 }

@@ -49,11 +49,11 @@ def ticks(sides: Sides) -> Iterator[Mapping[str, Measure]]:
             puts = partial(isolated, device.puts, environ, TICK_BLOCK_BYTES, seconds, 1)
             found: dict[str, Measure] = {"one PUT": puts}
             for library, how, settings in CLIENTS:
-                found[f"{library}, {how}"] = partial(_ticks, library, side, settings, seconds)
+                found[f"{library}, {how}"] = partial(ticked, library, side, settings, seconds)
             yield found
 
 
-def _ticks(
+def ticked(
     library: str, side: Side, settings: Mapping[str, object], seconds: float
 ) -> dict[str, float]:
     arguments = {

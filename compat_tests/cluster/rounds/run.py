@@ -97,13 +97,17 @@ class Run:
         """Until all of it has ended."""
         begun_s = now_s()
         due: list[tuple[float, Callable[[], None]]] = []
+
+        def begin_and_end() -> None:
+            while due and due[0][0] <= now_s() - begun_s:
+                due.pop(0)[1]()
+
         for fault in faults:
-            due.append((fault.at_s, partial(self.system.begin, fault)))
+            due.append((fault.at_s, partial(self.system.begin, fault, begin_and_end)))
             due.append((fault.at_s + fault.for_s, partial(self.system.end, fault)))
         due.sort(key=lambda step: step[0])
         while due:
-            while due and due[0][0] <= now_s() - begun_s:
-                due.pop(0)[1]()
+            begin_and_end()
             self.system.tick()
             self.load.check()
             pause(TICK_S)

@@ -5,6 +5,7 @@ was away is started again; one that ends after it was ready has failed.
 """
 
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -172,11 +173,12 @@ class System:
             if node.look_after():
                 self.counts["failed starts"] += 1
 
-    def wait_ready(self) -> None:
-        """All who are wanted accept connections."""
+    def wait_ready(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """All who are wanted accept connections. `meanwhile` is called often."""
 
         def ready() -> bool:
             self.tick()
+            meanwhile()
             return all(node.is_ready for node in self.nodes.values() if node.is_wanted)
 
         wait_until(ready, timeout_s=SETTLE_TIMEOUT_S, what="nodes that are ready")
@@ -184,7 +186,9 @@ class System:
 
     # Faults
 
-    def begin(self, fault: Fault) -> None:
+    def begin(self, fault: Fault, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """`meanwhile`: whatever else is due, where this takes its time. A node that starts may wait
+        for the end of another fault."""
         self._recorder.event(fault.kind.value, str(fault))
         self.counts[fault.kind.value] += 1
         nodes = [self.nodes[node_id] for node_id in fault.nodes]
@@ -207,7 +211,7 @@ class System:
                 for node in nodes:
                     node.stop()
                     node.spawn()
-                    self.wait_ready()
+                    self.wait_ready(meanwhile)
             case Kind.ETCD_DIES:
                 self.etcd.stop()
 
