@@ -223,11 +223,16 @@ async def at_a_rate(append: Append, first: int, seconds: float, per_s: float) ->
 
         flight = asyncio.ensure_future(append(first + number))
         flying.add(flight)
-
         flight.add_done_callback(done)
     while flying:
         await asyncio.wait(flying)
     return took_ms
+
+
+def not_longer(took_ms: list[float], *shares: float) -> list[float]:
+    """So long these shares of all waits took at most."""
+    ordered = sorted(took_ms)
+    return [ordered[int(len(ordered) * share)] for share in shares]
 
 
 class Side:
@@ -248,8 +253,7 @@ class Side:
         cpu_s = self._processes.cpu_s() + time.process_time() - before_s
         count = len(took_ms)
         self._count += count
-        took_ms.sort()
-        p10_ms, p50_ms, p99_ms = (took_ms[int(count * share)] for share in (0.1, 0.5, 0.99))
+        p10_ms, p50_ms, p99_ms = not_longer(took_ms, 0.1, 0.5, 0.99)
         return Figures(p10_ms, p50_ms, p99_ms, count / seconds, cpu_s * 1e6 / count)
 
 
@@ -282,7 +286,7 @@ def bare_at_a_rate(folder: Path, seconds: float, per_s: float) -> dict[str, floa
     async def measured() -> list[float]:
         append = await bare(processes)
         await one_by_one(append, 0, WARM_S)
-        return sorted(await at_a_rate(append, 0, seconds, per_s))
+        return await at_a_rate(append, 0, seconds, per_s)
 
     folder = folder / f"bare-{os.getpid()}"
     processes = Processes("bare", folder)
@@ -292,9 +296,9 @@ def bare_at_a_rate(folder: Path, seconds: float, per_s: float) -> dict[str, floa
     finally:
         processes.end()
         shutil.rmtree(folder)
-    shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
-    found = {name: took_ms[int(len(took_ms) * share)] for name, share in shares.items()}
-    return {**found, "max_ms": took_ms[-1]}
+    names = ("p50_ms", "p90_ms", "p99_ms", "p999_ms")
+    found = zip(names, not_longer(took_ms, 0.5, 0.9, 0.99, 0.999), strict=True)
+    return {**dict(found), "max_ms": max(took_ms)}
 
 
 def _say(line: str) -> None:

@@ -10,9 +10,9 @@ from functools import partial
 from compat_tests.bench.isolated import isolated
 from compat_tests.bench.rounds import Measure, Row
 from compat_tests.bench.rows.distant import CLIENTS, TICKS_S, ticked
-from compat_tests.bench.rows.produce import BYTES_METRICS, WAITS, row
+from compat_tests.bench.rows.produce import BYTES_METRICS, WAITS, of_all, row
 from compat_tests.bench.sender import Load, send
-from compat_tests.bench.sides import Side, Sides
+from compat_tests.bench.sides import Sides
 from wal_core.testing.bench_logstores import bare_at_a_rate
 
 RECORD = [b"x" * 1024]
@@ -28,16 +28,9 @@ BACKFILL = Load([b"x" * 100_000] * 10, connections=2, in_flight=8, rate=50)
 def steady(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """Beside three processes that do no more than receive, write, sync and answer."""
     seconds = STEADY.seconds * sides.scale
-    load = STEADY._replace(seconds=seconds)
-
-    def sent(side: Side) -> dict[str, float]:
-        return send(side, load).figures(load)
-
-    found = sides.named("quorum", "file")
-    yield {
-        "three bare": partial(isolated, bare_at_a_rate, sides.folder, seconds, STEADY.rate),
-        **{name: partial(sent, side) for name, side in found.items()},
-    }
+    bare = partial(isolated, bare_at_a_rate, sides.folder, seconds, STEADY.rate)
+    with of_all(STEADY, "quorum", "file", sides=sides) as found:
+        yield {"three bare": bare, **found}
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from gateway.cluster.coordination.records import (
     encode,
     key_of,
 )
-from gateway.cluster.tests.fleet import ROOT, TTL_S, OneNode, end, shared_out, started
+from gateway.cluster.coordination.static import StaticStore
+from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, end, shared_out, started
 from gateway.testing.sim_coordination import at_once, replaced
 from gateway.tests.virtual import until, virtual
 from wal_core import Resigned
@@ -115,6 +116,17 @@ async def test_who_is_taken_for_the_owner_by_an_old_copy_says_that_it_is_not() -
     await end(*nodes)
 
 
+async def _both_stay(bucket: Bucket, restored: StaticStore, again: OneNode, other: OneNode) -> None:
+    """What was restored has a record of the process before `again`, which ends nobody."""
+    for node in (again, other):
+        node.way.lead_to(restored)
+    await asyncio.sleep(60)
+    assert not again.member.failed.done()
+    assert again.member.has_lease
+    assert shared_out(bucket, again, other)
+    await end(again, other)
+
+
 @virtual
 async def test_the_record_of_a_process_of_before_in_an_old_copy_is_no_second_process() -> None:
     """Revisions of two stores, or of two pasts of one, say nothing of what came first."""
@@ -129,13 +141,7 @@ async def test_the_record_of_a_process_of_before_in_an_old_copy_is_no_second_pro
     await until(lambda: any(pair.key == my_key for pair in at_once(wiped.read(ROOT)).keys))
     await until(lambda: again.member.has_lease)
     restored = replaced(wiped, [*old.keys] * 9, old.store_id, TTL_S)
-    for node in (again, nodes[1]):
-        node.way.lead_to(restored)
-    await asyncio.sleep(60)
-    assert not again.member.failed.done()
-    assert again.member.has_lease
-    assert shared_out(bucket, again, nodes[1])
-    await end(again, nodes[1])
+    await _both_stay(bucket, restored, again, nodes[1])
 
 
 @virtual
@@ -147,13 +153,7 @@ async def test_nor_is_it_where_nothing_tells_that_the_store_went_back() -> None:
     again = OneNode(bucket, replaced(store, (), old.store_id, TTL_S), 1)
     await until(lambda: again.member.has_lease)
     restored = replaced(store, [*old.keys] * 9, old.store_id, TTL_S)
-    for node in (again, nodes[1]):
-        node.way.lead_to(restored)
-    await asyncio.sleep(60)
-    assert not again.member.failed.done()
-    assert again.member.has_lease
-    assert shared_out(bucket, again, nodes[1])
-    await end(again, nodes[1])
+    await _both_stay(bucket, restored, again, nodes[1])
 
 
 @virtual
