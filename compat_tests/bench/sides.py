@@ -18,8 +18,8 @@ import psutil
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
+from compat_tests.bench import quorum
 from compat_tests.bench.broker import Running, gateway
-from compat_tests.cluster.running import cluster
 from compat_tests.support.deadline import wait_until
 from compat_tests.support.kafka import KAFKA_4, Kafka
 from wal_core.testing.s3_server import S3Server
@@ -184,7 +184,10 @@ class Sides:
         if name == "kafka":
             return Side(name, self._stack.enter_context(kafka(self.folder / "kafka")))
         if name == "quorum":
-            return Side(name, self._stack.enter_context(quorum(self.folder / name)), workers=3)
+            running = self._stack.enter_context(quorum.together(self.folder / name, *_PARTITIONS))
+            return Side(name, running, workers=quorum.COUNT)
+        if name == "quorum-apart":
+            return Side(name, self._stack.enter_context(quorum.apart(self.folder / name)))
         running = self._stack.enter_context(self.serve(name))
         return Side(name, running, workers=2 if name.endswith("-2") else 1)
 
@@ -222,23 +225,6 @@ class Sides:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         shutil.rmtree(self.folder)
-
-
-@contextmanager
-def quorum(folder: Path) -> Iterator[Running]:
-    """Three brokers, each with a logstore, once all logs are served."""
-    folder.mkdir()
-    begun = time.perf_counter()
-    with cluster(folder, 1, 2, 3, flags=_PARTITIONS, quorum=True) as nodes:
-        nodes.create("first")
-        wait_until(
-            lambda: len(nodes.led_by("first")) == len(nodes.nodes),
-            timeout_s=SETTLE_TIMEOUT_S,
-            what="logs shared out",
-        )
-        started_s = time.perf_counter() - begun
-        first, *others = (psutil.Process(node.pid) for node in nodes.nodes.values())
-        yield Running(nodes.bootstrap, first, started_s, tuple(others))
 
 
 @contextmanager

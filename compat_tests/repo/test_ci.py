@@ -15,13 +15,26 @@ from compat_tests.support.client import LIBRARIES
 ALL = sorted([*LIBRARIES, "apache-kafka-3", "apache-kafka-4", "kcat", "azurite"])
 
 
+INSTALLED = ("kcat", "javac", "mvn")
+"""Those that it would install: what a system has is not for a test to change."""
+
+
 def run_with(folder: Path, recipe: str) -> subprocess.CompletedProcess[str]:
     """Run a copy of .ci/run beside a Makefile whose `test` does what `recipe` says."""
     (folder / ".ci").mkdir()
+    (folder / "bin").mkdir()
+    for name in INSTALLED:
+        (folder / "bin" / name).touch(0o755)
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci")
     (folder / "Makefile").write_text(f"test:\n\t@{recipe}\n")
     return subprocess.run(
-        [folder / ".ci" / "run"], cwd="/", capture_output=True, text=True, check=False, timeout=60
+        [folder / ".ci" / "run"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
     )
 
 

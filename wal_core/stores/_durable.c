@@ -21,11 +21,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE_BYTES = 4096, NOTE_BYTES_MAX = 64 };
+enum {
+    PAGE_BYTES = 4096,
+    NOTE_BYTES_MAX = 64,
+    /* Of a group: one that is larger waits for its bytes rather than for what a sync costs. */
+    SMALL_BYTES_MAX = 64 * 1024,
+    /* Some hundred small groups fit in; writing it takes about as long as one sync. */
+    AHEAD_BYTES = 256 * 1024,
+};
 
 typedef struct {
     int fd, note_fd, is_direct, is_failed;
     off_t note_at, end;
+    off_t ready; /* up to here the file has blocks of the device, and is that long */
     size_t tail_bytes; /* direct: so much before `end` shares a page with what comes */
     uint8_t tail[PAGE_BYTES];
 } File;
@@ -118,6 +126,16 @@ static int put_rest(const Target *to)
     return write_all(to->fd, to->memory, end, to->position);
 }
 
+/* Zeros behind what is written, for what comes next: a sync of bytes that are in place already has
+ * nothing to tell the file system's journal, and takes two thirds of the time. Recovery takes the
+ * zeros for a torn tail, and a finished file is cut. Without them it goes as well. */
+static void write_ahead(File *file, off_t position)
+{
+    static _Alignas(4096) uint8_t zeros[AHEAD_BYTES];
+    if (file->ready < position)
+        file->ready = position + (write_all(file->fd, zeros, AHEAD_BYTES, position) < 0 ? 0 : AHEAD_BYTES);
+}
+
 static int sync_data(int fd)
 {
 #if defined(__linux__)
@@ -141,7 +159,11 @@ static int write_group(const Writer *self, const Job *job)
         for (Py_ssize_t i = 0; i < job->count; i++)
             if (put(&to, job->pieces[i].buf, (size_t)job->pieces[i].len) < 0)
                 return -1;
-    if (put_rest(&to) < 0 || sync_data(file->fd) < 0)
+    if (put_rest(&to) < 0)
+        return -1;
+    if (last->end - start <= SMALL_BYTES_MAX)
+        write_ahead(file, (last->end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES);
+    if (sync_data(file->fd) < 0)
         return -1;
     file->end = last->end;
     if (file->is_direct) {
@@ -264,7 +286,7 @@ static PyObject *writer_open(PyObject *object, PyObject *args)
         PyMem_Free(file);
     else {
         file->fd = fd, file->note_fd = note_fd, file->is_direct = is_direct;
-        file->note_at = (off_t)note_at, file->end = (off_t)end;
+        file->note_at = (off_t)note_at, file->end = file->ready = (off_t)end;
         file->tail_bytes = (size_t)tail.len;
         memcpy(file->tail, tail.buf, file->tail_bytes);
     }

@@ -7,16 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
+from compat_tests.bench import quorum
 from compat_tests.bench.isolated import isolated
 from compat_tests.bench.rounds import Measure, Row
 from compat_tests.bench.rows.distant import CLIENTS, TICKS_S, ticked
-from compat_tests.bench.rows.produce import BYTES_METRICS, WAITS, of_all, row
+from compat_tests.bench.rows.produce import BYTES_METRICS, WAITS, of_all, row, sent
 from compat_tests.bench.sender import Load, send
-from compat_tests.bench.sides import Sides
+from compat_tests.bench.sides import Side, Sides
 from wal_core.testing.bench_logstores import bare_at_a_rate
 
 RECORD = [b"x" * 1024]
 STEADY = Load(RECORD, seconds=5.0, rate=1_000)
+FULL = Load(RECORD, connections=64)
 BATCHES = Load(RECORD * 60, partitions=6, connections=6, in_flight=2)
 """About what a client makes of 64 KiB."""
 START_S = 2.0
@@ -31,6 +33,26 @@ def steady(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     bare = partial(isolated, bare_at_a_rate, sides.folder, seconds, STEADY.rate)
     with of_all(STEADY, "quorum", "file", sides=sides) as found:
         yield {"three bare": bare, **found}
+
+
+@contextmanager
+def half(sides: Sides) -> Iterator[Mapping[str, Measure]]:
+    """Half as many requests as it can take, with all logstores and with one that stands still."""
+    side = sides.get("quorum-apart")
+    load = STEADY._replace(rate=sent(side, FULL, sides.scale)["requests_per_s"] / 2)
+    seconds = load.seconds * sides.scale
+    alive = partial(_at_rate, side, load, sides.scale)
+
+    def without_one() -> dict[str, float]:
+        with quorum.stopped(side.running.others[0]):
+            return alive()
+
+    bare = partial(isolated, bare_at_a_rate, sides.folder, seconds, load.rate)
+    yield {"three bare": bare, "all logstores": alive, "one stopped": without_one}
+
+
+def _at_rate(side: Side, load: Load, scale: float) -> dict[str, float]:
+    return {**sent(side, load, scale), "offered_per_s": load.rate}
 
 
 @contextmanager
@@ -55,6 +77,11 @@ ROWS: Mapping[str, Row] = {
         "1,000 requests a second of a record of 1 KiB, three brokers with a logstore each",
         (*WAITS, "cpu_us_per_request"),
         steady,
+    ),
+    "quorum-half": Row(
+        "half as many requests of a record of 1 KiB as one broker with three logstores takes",
+        ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "offered_per_s"),
+        half,
     ),
     "quorum-batches": row(
         "batches of 60 records of 1 KiB, 6 partitions and connections, 2 in flight on each",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from wal_core.stores.segments.compiled_writer import COMPILED
 from wal_core.stores.segments.end_note import NOTE_AT
 
 DEADLINE_S = 30.0
+SMALL_BYTES_MAX, AHEAD_BYTES = 64 * 1024, 256 * 1024  # as in _durable.c
 pytestmark = pytest.mark.skipif(COMPILED is None, reason="it was not built")
 
 
@@ -66,6 +68,14 @@ def stuck(folder: Path) -> Iterator[Thread]:
         os.close(fd)
 
 
+def content(path: Path) -> bytes:
+    """Without what is written ahead, which is zeros."""
+    found = path.read_bytes()
+    written = found.rstrip(b"\0")
+    assert len(found) - len(written) <= AHEAD_BYTES + PAGE_BYTES
+    return written
+
+
 def open_new(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
 
@@ -106,7 +116,50 @@ def test_files_are_the_same(
             ours.writer.drain()
             assert ours.writer.look(file) == (end, tail, False)
     os.close(fd)
-    assert (folder / "f").read_bytes() == disk
+    assert content(folder / "f") == disk.rstrip(b"\0")
+
+
+@pytest.mark.parametrize("is_direct", [False, True])
+def test_small_groups_find_the_file_as_long_as_it_was(tmp_path: Path, is_direct: bool) -> None:
+    path = tmp_path / "f"
+    fd = open_new(path)
+    with thread() as ours:
+        file = ours.writer.open(fd, is_direct, 0, b"", -1, 0)
+        end, lengths = 0, set()
+        for size in (1, 100, PAGE_BYTES, AHEAD_BYTES // 16, *[SMALL_BYTES_MAX] * 3, 1, PAGE_BYTES):
+            ours.writer.submit(file, end, [b"x" * size], b"")
+            end += size
+            assert ours.done(1) == [(1, 0)]
+            lengths.add(path.stat().st_size)
+        assert lengths == {PAGE_BYTES + AHEAD_BYTES}
+        ours.writer.submit(file, end, [b"x" * AHEAD_BYTES], b"")  # large: passes what is there
+        end += AHEAD_BYTES
+        assert ours.done(1) == [(1, 0)]
+        assert path.stat().st_size - end < PAGE_BYTES
+        ours.writer.submit(file, end, [b"x"], b"")
+        assert ours.done(1) == [(1, 0)]
+        pages = -(-(end + 1) // PAGE_BYTES) * PAGE_BYTES
+        assert path.stat().st_size == pages + AHEAD_BYTES
+        assert content(path) == b"x" * (end + 1)
+    os.close(fd)
+
+
+def test_what_cannot_be_written_ahead_is_left_away(tmp_path: Path) -> None:
+    """A limit that the zeros would pass."""
+    fd = open_new(tmp_path / "f")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE_BYTES, before[1]))
+    try:
+        with thread() as ours:
+            file = ours.writer.open(fd, False, 0, b"", -1, 0)
+            for number in range(3):
+                ours.writer.submit(file, number, [b"x"], b"")
+                assert ours.done(1) == [(1, 0)]
+            assert ours.writer.look(file) == (3, b"", False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    os.close(fd)
+    assert content(tmp_path / "f") == b"xxx"
 
 
 def test_what_waits_together_shares_a_sync_as_far_as_it_is_one_files(tmp_path: Path) -> None:
@@ -126,8 +179,8 @@ def test_what_waits_together_shares_a_sync_as_far_as_it_is_one_files(tmp_path: P
         assert ours.writer.look(b) == (5, b"", False)
         for fd in fds:
             os.close(fd)
-    assert (tmp_path / "a").read_bytes() == b"block" * 4
-    assert (tmp_path / "b").read_bytes() == b"block"
+    assert content(tmp_path / "a") == b"block" * 4
+    assert content(tmp_path / "b") == b"block"
 
 
 @pytest.mark.parametrize("is_direct", [False, True])
@@ -196,7 +249,7 @@ def test_what_cannot_be_is_refused_and_nobody_looks_at_it_any_more(tmp_path: Pat
     with pytest.raises(ValueError, match="closed"):
         ours.writer.submit(file, 6, [piece], b"")
     os.close(fd)
-    assert (tmp_path / "f").read_bytes() == b"piece\x01"
+    assert content(tmp_path / "f") == b"piece\x01"
 
 
 def test_who_ends_waits_for_what_was_submitted(tmp_path: Path) -> None:
@@ -208,12 +261,12 @@ def test_who_ends_waits_for_what_was_submitted(tmp_path: Path) -> None:
     ours.writer.close()
     ours.writer.close()
     assert sum(count for count, _, _ in ours.writer.collect()) == 20
-    assert (tmp_path / "f").read_bytes() == b"x" * 20
+    assert content(tmp_path / "f") == b"x" * 20
     forgotten = Thread()
     file = forgotten.writer.open(fd, False, 0, b"", -1, 0)
     forgotten.writer.submit(file, 0, [b"y" * 20], b"")
     del forgotten.writer, file  # as at the end of a process
-    assert (tmp_path / "f").read_bytes() == b"y" * 20
+    assert content(tmp_path / "f") == b"y" * 20
     os.close(fd)
     for one in (ours, forgotten):
         os.close(one.read_fd)
