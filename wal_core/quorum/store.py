@@ -28,7 +28,7 @@ from wal_core.stores.objects.base import NotFound, ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import verified
 from wal_core.stores.room import Room
-from wal_core.stores.segments.base import SegmentTail
+from wal_core.stores.segments.base import SegmentTail, Told
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
@@ -94,6 +94,9 @@ class QuorumSegmentStore:
             await tail.release()
 
     # -- writing ---------------------------------------------------------------------------
+
+    def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
+        return False
 
     async def let_writes_pass(self) -> None:
         await asyncio.sleep(0)  # a write waits for two others' devices

@@ -87,7 +87,16 @@ class Waiting:
 class Flight:
     """A block on its way to the store."""
 
-    __slots__ = ("bytes_count", "durable", "encoded", "future", "owners", "since_s", "slot")
+    __slots__ = (
+        "bytes_count",
+        "durable",
+        "encoded",
+        "future",
+        "owners",
+        "since_s",
+        "slot",
+        "timer",
+    )
 
     def __init__(self, gathered: Gathering, slot: Slot, encoded: EncodedBlock) -> None:
         self.slot = slot
@@ -97,6 +106,7 @@ class Flight:
         self.bytes_count = gathered.bytes_count
         self.since_s = gathered.since_s
         self.durable = False
+        self.timer: asyncio.TimerHandle | None = None  # while no task waits for it
 
 
 def as_fatal(error: BaseException) -> WalError:

@@ -2,7 +2,8 @@
 
 Life of a block: *open* (takes entries) -> *queued* (full, or frozen by a roll) -> *in flight*
 (numbered, encoded, with the store) -> *durable* -> *confirmed* (it and every earlier one durable).
-Everything runs on the event loop; the only tasks are one per block in flight and one per footer.
+Everything runs on the event loop; the only tasks are one per footer, and one per block in flight
+where the store takes its time or has failed.
 
 A store that fails does not fail the log: the same bytes go to the same slot again until they are
 durable or a newer writer is met. Nothing is skipped and nothing is rolled back, so offsets handed
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from wal_core.budgets import Budgets
@@ -29,6 +31,7 @@ from wal_core.state.checkpoint import Checkpoint
 from wal_core.state.contents import Contents
 from wal_core.state.streams import STREAM_ID_MAX, Stream
 from wal_core.state.tail import Tail
+from wal_core.stores.deadline import deadline_s
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tally import Written
@@ -229,9 +232,42 @@ class LogWriter:
         flight = self._roll.cut(block)
         self._flights.append(flight)
         self._in_flight_count += 1
-        self._spawn(self._flush(flight))
+        if not self._begin(flight):
+            self._spawn(self._flush(flight))
         if self._listener is not None and self._listener.is_due():
             self._spawn(self._listen(self._listener))
+
+    def _begin(self, flight: Flight) -> bool:
+        """Have it written without a task, which would be half of what a small block costs; False:
+        that cannot be."""
+        encoded = flight.encoded
+        if self._term_check is not None or not self._store.begin(
+            flight.slot, encoded.pieces, partial(self._landed, flight)
+        ):
+            return False
+        patience_s = deadline_s(self._config.store_timeout_ms, encoded.length)
+        flight.timer = self._loop.call_later(patience_s, self._overdue, flight)
+        return True
+
+    def _landed(self, flight: Flight, error: OSError | None) -> None:
+        timer, flight.timer = flight.timer, None
+        if timer is None:
+            return  # a task waits for it
+        timer.cancel()
+        if self._error is not None:
+            return
+        if error is not None:
+            self._spawn(self._flush(flight))
+            return
+        try:
+            self._is_durable(flight)
+        except Exception as wrong:
+            self.fail(as_fatal(wrong))
+
+    def _overdue(self, flight: Flight) -> None:
+        """From here on it goes as where the store takes its time."""
+        flight.timer = None
+        self._spawn(self._flush(flight))
 
     async def _listen(self, listener: Listener) -> None:
         await listener.listen()
@@ -243,6 +279,9 @@ class LogWriter:
         await self._persist(lambda: self._store.append(flight.slot, pieces, final=False))
         if self._term_check is not None and self._term_check.is_due:
             await self._term_check.until_sure()
+        self._is_durable(flight)
+
+    def _is_durable(self, flight: Flight) -> None:
         flight.durable = True
         self._in_flight_count -= 1
         while self._flights and self._flights[0].durable and self._error is None:
@@ -404,8 +443,9 @@ class LogWriter:
 
     def _stop_timers(self) -> None:
         self._roll.stop()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, *(flight.timer for flight in self._flights)):
+            if timer is not None:
+                timer.cancel()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

@@ -8,7 +8,7 @@ somebody else filled is never overwritten.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Protocol
 
 from wal_core.config import Mode
@@ -20,6 +20,9 @@ from wal_core.stores.room import Room
 from wal_core.stores.segments.end_note import EndNote
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
+
+Told = Callable[[OSError | None], None]
+"""What became of a block, on the loop; None: it is durable."""
 
 
 class SegmentTail(Protocol):
@@ -99,6 +102,13 @@ class SegmentStore(Protocol):
         done with them, which may be later than an error. Raises Fenced when the slot is another
         writer's, Unavailable when a repetition may succeed.
         """
+        ...
+
+    def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
+        """An `append` of a data block, without a task to wait in; True: `told` will be called, in
+        another turn of the loop and without a deadline, and after an error it takes an `append`.
+        False: nothing has been done, it takes that at once. What `append` says of pieces and
+        repetitions holds here too."""
         ...
 
     async def let_writes_pass(self) -> None:

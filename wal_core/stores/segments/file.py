@@ -31,6 +31,7 @@ from wal_core.stores.files import make_folder, sync_folder
 from wal_core.stores.objects.local_folder import LocalFolderStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.room import Room
+from wal_core.stores.segments.base import Told
 from wal_core.stores.segments.end_note import EndNote, read_end_note
 from wal_core.stores.segments.file_recovery import (
     FileScan,
@@ -146,7 +147,15 @@ class FileSegmentStore:
             where = str(self._path(slot.log_id, slot.segment))
             raise self.room.refused(where, error) from error
 
-    def _submit(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> asyncio.Future[None]:
+    def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
+        if slot in self._writing or slot.log_id not in self._lock_fds:
+            return False
+        self._submit(slot, pieces, final=False, told=told)
+        return True
+
+    def _submit(
+        self, slot: Slot, pieces: Sequence[Buffer], *, final: bool, told: Told | None = None
+    ) -> asyncio.Future[None]:
         if slot.log_id not in self._lock_fds:
             raise Unavailable("the log is not locked by this store", log_id=slot.log_id)
         key = (slot.log_id, slot.segment)
@@ -166,7 +175,8 @@ class FileSegmentStore:
                 self._open_files.pop(key, None)
 
         future.add_done_callback(done)
-        self._writer.submit(WriteJob(file, slot.position, pieces, future, final=final))
+        job = WriteJob(file, slot.position, pieces, future, final=final, told=told)
+        self._writer.submit(job)
         return future
 
     async def let_writes_pass(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wal_core.format.block import HEADER_BYTES, NONCE_AT, NONCE_BYTES
@@ -61,7 +61,7 @@ class SegmentFile:
 class WriteJob:
     """One block for one file."""
 
-    __slots__ = ("bytes_count", "file", "final", "future", "pieces", "position")
+    __slots__ = ("bytes_count", "file", "final", "future", "pieces", "position", "told")
 
     def __init__(
         self,
@@ -71,13 +71,17 @@ class WriteJob:
         future: asyncio.Future[None],
         *,
         final: bool,
+        told: Callable[[OSError | None], None] | None = None,
     ) -> None:
+        """`told` is called when `future` is settled, without the turn of the loop that its own
+        callbacks take."""
         self.file = file
         self.position = position
         self.pieces = pieces
         self.bytes_count = sum(map(len, pieces))
         self.future = future
         self.final = final
+        self.told = told
 
 
 def note_of(job: WriteJob, end: int) -> bytes:
@@ -95,3 +99,5 @@ def settle(jobs: Sequence[WriteJob], error: OSError | None) -> None:
                 job.future.set_result(None)
             else:
                 job.future.set_exception(error)
+            if job.told is not None:
+                job.told(error)

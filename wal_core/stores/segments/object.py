@@ -20,6 +20,7 @@ from wal_core.stores.places import create_own, read_block, verified
 from wal_core.stores.read_each import read_each
 from wal_core.stores.read_window import ReadWindow
 from wal_core.stores.room import Room
+from wal_core.stores.segments.base import Told
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
@@ -62,6 +63,9 @@ class ObjectSegmentStore:
 
     async def unlock(self, log_id: int) -> None:
         """There is no lock: the next opener fences."""
+
+    def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
+        return False  # what it waits for takes much longer than a task
 
     async def let_writes_pass(self) -> None:
         await asyncio.sleep(0)  # a write takes much longer than what a read does in one go

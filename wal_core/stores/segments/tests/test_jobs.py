@@ -30,6 +30,20 @@ async def test_a_note_says_where_the_data_end_and_whose_they_are(
     assert parse_end_note(note_of(one, 9_000)) == (7, bytes_count, NONCE)
 
 
+async def test_who_is_called_hears_in_the_same_turn_after_the_future_is_settled(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[OSError | None, bool]] = []
+    jobs = [job(SegmentFile(tmp_path / "f", 7), final=False) for _ in range(2)]
+    for one in jobs:
+        one.told = lambda error, one=one: told.append((error, one.future.done()))
+    broken = OSError(5, "it broke")
+    settle(jobs[:1], None)
+    settle(jobs, broken)  # the first is settled
+    assert told == [(None, True), (broken, True)]
+    assert jobs[1].future.exception() is broken
+
+
 async def test_who_waits_is_told_once_and_who_does_not_is_left_alone(tmp_path: Path) -> None:
     file = SegmentFile(tmp_path / "f", 7)
     good, bad, gone = (job(file, final=False) for _ in range(3))

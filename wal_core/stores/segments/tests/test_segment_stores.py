@@ -115,6 +115,24 @@ async def test_a_repeated_append_has_one_effect(store):
     assert await recovered(store, 0) == [0]
 
 
+async def test_a_block_that_is_begun_is_told_of_once_and_may_be_appended_all_the_same(store):
+    told, slots = asyncio.Queue(), [Slot(0, 0, 0, 0), Slot(0, 0, 1, len(b"".join(data(0, 0))))]
+    for slot in slots:
+        pieces = data(0, slot.block)
+        begun = store.begin(slot, pieces, told.put_nowait)
+        assert begun == (store.mode == "file")
+        assert told.empty()
+        assert not store.begin(slot, pieces, told.put_nowait)
+        await store.append(slot, pieces, final=False)
+        if begun:
+            assert await told.get() is None
+    assert await recovered(store, 0) == [0, 1]
+    assert told.empty()
+    await store.unlock(0)
+    assert not store.begin(Slot(0, 0, 2, 900), data(0, 2), told.put_nowait)
+    await store.lock(0)
+
+
 async def test_a_cancelled_append_may_be_repeated(store):
     pieces = data(0, 0, payload=bytes(100_000))
     slot = Slot(0, 0, 0, 0)
