@@ -90,6 +90,7 @@ class Log:
         )
         self._upload_lag = UploadLag(store, self._contents, self._writer)
         self._maintenance.start()
+        store.when_spare(config.log_id, self._writer.end_empty_segment)
         self.room = store.room
         self._unwatch_room = self.room.watch(
             lambda: self._writer.unconfirmed_bytes, self._maintenance.poke
@@ -304,6 +305,7 @@ class Log:
             waiting_s=writer.waiting_s,
             upload_lag_s=lag_s,
             upload_lag_bytes=lag_bytes,
+            logstores_away_count=self._store.away_count(self._config.log_id),
             segments_count=len(contents.chain.links) + (contents.active is not None),
             tail_reads=reader.tail_reads,
             block_reads=reader.blocks.reads,

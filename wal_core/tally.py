@@ -96,6 +96,7 @@ class LogTally(NamedTuple):
     waiting_s: float  # how long the oldest entry that is not confirmed has waited; 0: there is none
     upload_lag_s: float  # how old the oldest record is that the bucket does not have; 0: none
     upload_lag_bytes: int  # that it does not have
+    logstores_away_count: int  # of those that keep its end
     segments_count: int
     tail_reads: ReadTally
     block_reads: ReadTally

@@ -26,9 +26,10 @@ class Selector(NamedTuple):
     matchers: list[tuple[str, str, str]]
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str, timeout_s: float = 20) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        url = f"http://127.0.0.1:{port}{path}"
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

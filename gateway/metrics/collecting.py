@@ -125,6 +125,7 @@ def _logs(sources: Sources) -> Iterator[Sample]:
         yield Sample("woodpecker_log_waiting_seconds", tally.waiting_s, labels)
         yield Sample("woodpecker_upload_lag_seconds", tally.upload_lag_s, labels)
         yield Sample("woodpecker_upload_lag_bytes", tally.upload_lag_bytes, labels)
+        yield Sample("woodpecker_log_logstores_away", tally.logstores_away_count, labels)
         yield Sample("woodpecker_flushes_in_flight", tally.in_flight_count, labels)
         yield Sample("woodpecker_flush_seconds", tally.flushed.seconds, labels)
         yield Sample("woodpecker_flush_bytes", tally.flushed.sizes, labels)

@@ -106,6 +106,12 @@ _ROWS = (
         "Mode quorum: bytes on logstores that the bucket does not have",
         ("log",),
     ),
+    Metric(
+        "woodpecker_log_logstores_away",
+        "gauge",
+        "Mode quorum: logstores that do not answer, of those that keep the end of the log",
+        ("log",),
+    ),
     Metric("woodpecker_flushes_in_flight", "gauge", "Blocks under way to the store", ("log",)),
     Metric(
         "woodpecker_flush_seconds",

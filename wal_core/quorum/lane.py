@@ -104,6 +104,12 @@ class Lane:
             at_s = max(loop.time(), self._confirm_not_before_s)
             self._confirming = loop.call_at(at_s, self._say_confirmed)
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Nothing is asked of it at the moment, and it is not registered any more."""
+        quiet = self.is_up and not self._flights
+        return quiet and self._logstores.replica(self.member.store) is None
+
     async def still_promised(self) -> bool:
         """Ask whether it is; False as well if there is no answer."""
         if self.replica is None:

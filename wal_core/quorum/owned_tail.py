@@ -82,6 +82,8 @@ class OwnedTail:
         self._claimed = False
         self._spares = Spares(log_id, logstores, self._lanes, self._begin_spare)
         self._tending: asyncio.Task[None] | None = None
+        self.when_spare: Callable[[], None] = lambda: None
+        """Called now and then while another ensemble would come next."""
 
     # -- claiming --------------------------------------------------------------------------
 
@@ -317,15 +319,20 @@ class OwnedTail:
     # -- tending ---------------------------------------------------------------------------
 
     async def _tend(self) -> None:
-        """Have a spare for a logstore that is away before the segment ends."""
+        """Have a spare for a logstore that is away before the segment ends, and where none has
+        begun have one end: who writes nothing must not be left with one of three."""
         while True:
             await asyncio.sleep(_TEND_S)
+            doubtful = [lane for lane in self._lanes.values() if lane.is_doubtful]
+            await asyncio.gather(*(lane.still_promised() for lane in doubtful))
             for ensemble in self._needed():
                 self._check_hope(self._lanes_of(ensemble))
             try:
                 await self._spares.look(self._ensemble)
             except WalError as error:
                 _logger.warning("no logstore can take another's place yet: %s", error)
+            if self._spares.is_ready(self._ensemble):
+                self.when_spare()
 
     def _check_hope(self, lanes: list[Lane]) -> None:
         """One logstore refuses our term for good and another does not come back: two of three take
@@ -423,6 +430,12 @@ class OwnedTail:
             if len(refused) >= COVERAGE_COUNT:
                 text = f"the log is promised to term {max(refused)}"
                 self._fail(Fenced(text, log_id=self.log_id))
+
+    def away_count(self) -> int:
+        """Logstores that do not answer, of those that have what the bucket may not have, or get
+        what comes next."""
+        kept = {*self._ensemble, *(m for part in self.parts.values() for m in part.ensemble)}
+        return sum(not (lane := self._lanes.get(m)) or not lane.is_up for m in kept)
 
     def _needed(self) -> Iterable[Ensemble]:
         """Of all segments that are not over."""

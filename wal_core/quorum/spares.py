@@ -60,6 +60,13 @@ class Spares:
         if row is not None:
             self._by_place[member] = await self._begin(row.store)
 
+    def is_ready(self, ensemble: Ensemble) -> bool:
+        """Whether another ensemble would come next."""
+        return any(
+            self._replacing(ensemble, member) is not None and not self._is_up(member)
+            for member in ensemble
+        )
+
     def next_ensemble(self, ensemble: Ensemble) -> Ensemble:
         """The same, but for one that is away and whose place a spare can take."""
         for member in ensemble:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -92,6 +92,13 @@ class QuorumSegmentStore:
         tail = self._tails.pop(log_id, None)
         if tail is not None:
             await tail.release()
+
+    def when_spare(self, log_id: int, call: Callable[[], None]) -> None:
+        self._claimed(log_id).when_spare = call
+
+    def away_count(self, log_id: int) -> int:
+        tail = self._tails.get(log_id)
+        return 0 if tail is None else tail.away_count()
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -356,6 +356,17 @@ class LogWriter:
                 self.fail(as_fatal(error))
             self._after_progress()
 
+    def end_empty_segment(self) -> None:
+        """Where nothing is written: the next segment is kept elsewhere. See
+        SegmentStore.when_spare."""
+        is_idle = self._contents.active is None and not self._waiting and not self._roll.is_begun
+        if is_idle and self._error is None and not self._closing:
+            try:
+                self._roll.begin_segment()
+            except Exception as error:
+                self.fail(as_fatal(error))
+            self.complete_segment()
+
     async def _finish_segment(self) -> None:
         footer = await self._roll.write_footer()
         if self._error is not None:

@@ -17,6 +17,7 @@ from wal_core.format.block import BlockIds, BlockKind, encode_entries, encode_pa
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.footer import Footer
 from wal_core.format.places import Slot
+from wal_core.format.segment_index import SegmentIndex
 from wal_core.state.checkpoint import Checkpoint, with_start
 from wal_core.state.contents import Contents
 from wal_core.stores.off_loop import WRITER, off_loop_if_large
@@ -67,13 +68,10 @@ class Roll:
 
     def cut(self, block: Gathering) -> Flight:
         """Give a block the next slot, in a new segment if there is none."""
-        own, config = self._tenure, self._tenure.config
+        own = self._tenure
         active = self._contents.active
         if active is None:
-            active = self._contents.begin_segment()
-            self._cut_count = self._cut_bytes = 0
-            self.since_s = self._loop.time()
-            self._age_timer = self._loop.call_later(config.segment_age_max_ms / 1000, self._too_old)
+            active = self.begin_segment()
         number = self._cut_count
         ids = BlockIds(own.log_id, active.segment, number, own.term, active.block_count, own.nonce)
         encoded = encode_entries(ids, block.entries, block.crcs)
@@ -84,6 +82,15 @@ class Roll:
             self._left_count -= 1
             assert self._left_count >= 0
         return Flight(block, slot, encoded)
+
+    def begin_segment(self) -> SegmentIndex:
+        """There is none."""
+        active = self._contents.begin_segment()
+        self._cut_count = self._cut_bytes = 0
+        self.since_s = self._loop.time()
+        age_max_s = self._tenure.config.segment_age_max_ms / 1000
+        self._age_timer = self._loop.call_later(age_max_s, self._too_old)
+        return active
 
     def check(self, in_flight_count: int) -> None:
         """What has a number is confirmed or on its way."""

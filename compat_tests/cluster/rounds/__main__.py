@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 from compat_tests.cluster.rounds.away import etcd_goes_away
+from compat_tests.cluster.rounds.disks import may_mount
 from compat_tests.cluster.rounds.run import STANDARD, Run, run
-from compat_tests.cluster.rounds.schedule import Kind
+from compat_tests.cluster.rounds.schedule import ALWAYS, OF_LOGSTORES, Kind
 from compat_tests.support.client import LIBRARIES
 
 
@@ -21,7 +22,13 @@ def main() -> None:
     away = "seconds; etcd then comes back empty, and as an old copy"
     parser.add_argument("--etcd-away-seconds", type=float, default=0.0, help=away)
     asked = parser.parse_args()
-    kinds = tuple(Kind(word) for word in asked.kinds.split(",") if word) or tuple(Kind)
+    kinds = tuple(Kind(word) for word in asked.kinds.split(",") if word) or ALWAYS
+    has_small_disks = asked.quorum and may_mount("compat_tests.cluster.rounds")
+    if asked.quorum and not asked.kinds:
+        kinds += OF_LOGSTORES
+    if asked.quorum and not has_small_disks:
+        print("no disk is filled: nothing can be mounted here", flush=True)
+        kinds = tuple(kind for kind in kinds if kind is not Kind.FULL)
     with tempfile.TemporaryDirectory() as made:
         folder = asked.folder or Path(made)
 
@@ -37,6 +44,7 @@ def main() -> None:
             names=asked.clients.split(","),
             kinds=kinds,
             is_quorum=asked.quorum,
+            has_small_disks=has_small_disks,
             then=then,
         )
 

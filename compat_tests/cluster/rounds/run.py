@@ -25,7 +25,7 @@ from compat_tests.cluster.rounds.load import (
     Told,
     Writer,
 )
-from compat_tests.cluster.rounds.schedule import NODES, Fault, Kind, rounds
+from compat_tests.cluster.rounds.schedule import ALWAYS, NODES, Fault, Kind, rounds
 from compat_tests.cluster.rounds.system import DATA, FLAGS, System
 from compat_tests.cluster.rounds.truth import Reading, Truth
 from compat_tests.support.client import Client, Library
@@ -102,10 +102,17 @@ class Run:
             while due and due[0][0] <= now_s() - begun_s:
                 due.pop(0)[1]()
 
+        def plan(at_s: float, act: Callable[[], None]) -> None:
+            due.append((at_s, act))
+            due.sort(key=lambda step: step[0])
+
+        def begin(fault: Fault) -> None:
+            self.system.begin(fault, begin_and_end)
+            # It may have had to wait for something, and what has not begun has no end.
+            plan(now_s() - begun_s + fault.for_s, partial(self.system.end, fault, begin_and_end))
+
         for fault in faults:
-            due.append((fault.at_s, partial(self.system.begin, fault, begin_and_end)))
-            due.append((fault.at_s + fault.for_s, partial(self.system.end, fault)))
-        due.sort(key=lambda step: step[0])
+            plan(fault.at_s, partial(begin, fault))
         while due:
             begin_and_end()
             self.system.tick()
@@ -204,16 +211,19 @@ def run(
     rounds_count: int,
     library: Callable[[str], Library],
     names: Sequence[str] = STANDARD,
-    kinds: tuple[Kind, ...] = tuple(Kind),
+    kinds: tuple[Kind, ...] = ALWAYS,
     is_quorum: bool = False,
+    has_small_disks: bool = False,
     then: Callable[[Run], None] = lambda going: None,
 ) -> None:
-    """Rounds, and `then` something else. Raises AssertionError for what should not have been."""
+    """Rounds, and `then` something else; `has_small_disks`: where they can be mounted, for
+    Kind.FULL. Raises AssertionError for what should not have been."""
     recorder = Recorder(folder / f"history-{seed}.jsonl")
     begun_s = now_s()
     with ExitStack() as stack:
         stack.callback(recorder.close)
-        system = stack.enter_context(System(folder, recorder, is_quorum=is_quorum))
+        made = System(folder, recorder, is_quorum=is_quorum, has_small_disks=has_small_disks)
+        system = stack.enter_context(made)
         going = Run(system, _load(system, recorder, seed, library, names, stack), recorder)
         for worker in going.load.workers:
             worker.start()

@@ -21,6 +21,8 @@ AWAY_S = (0.0, 6.0)
 PAUSE_S = (0.5, 8.0)
 LONG_PAUSE_S = (12.0, 60.0)
 TWO_SHARE = 0.5
+KILLED_COUNTS = (1, 1, 2, 3)
+"""How many at once, each as often as it stands here."""
 EVERYBODY_SHARE = 0.25
 
 
@@ -37,8 +39,13 @@ class Kind(enum.Enum):
     JOIN = "join"
     ROLL = "rolling restart"
     ETCD_DIES = "etcd killed"
+    WIPE = "disk lost"
+    FULL = "disk full"
 
 
+OF_LOGSTORES = (Kind.WIPE, Kind.FULL)
+"""In mode quorum: in others nodes have no disks."""
+ALWAYS = tuple(kind for kind in Kind if kind not in OF_LOGSTORES)
 CUTS = (Kind.ETCD, Kind.STORE, Kind.FRONT)
 
 
@@ -67,7 +74,7 @@ class Fault:
         return f"{self.kind.value} {nodes}{how} {self.for_s:.1f} s"
 
 
-def rounds(seed: int, kinds: tuple[Kind, ...] = tuple(Kind)) -> Iterator[tuple[Fault, ...]]:
+def rounds(seed: int, kinds: tuple[Kind, ...] = ALWAYS) -> Iterator[tuple[Fault, ...]]:
     """Without end."""
     random = seeded(seed)
     cards = Cards(random, tuple(kind.value for kind in kinds))
@@ -80,11 +87,14 @@ def _fault(random: Random, kind: Kind) -> Fault:
     nodes: tuple[int, ...] = (random.choice(NODES),)
     if kind is Kind.JOIN:
         nodes = (GUEST,)
+    elif kind is Kind.KILL:
+        nodes = tuple(sorted(random.sample(NODES, random.choice(KILLED_COUNTS))))
     elif kind in (Kind.ROLL, Kind.ETCD_DIES) or (
-        kind in CUTS and random.random() < EVERYBODY_SHARE
+        kind in (*CUTS, Kind.FULL) and random.random() < EVERYBODY_SHARE
     ):
         nodes = NODES
-    lasting = {Kind.PAUSE: PAUSE_S, Kind.LONG_PAUSE: LONG_PAUSE_S, **dict.fromkeys(CUTS, CUT_S)}
+    lasting = {Kind.PAUSE: PAUSE_S, Kind.LONG_PAUSE: LONG_PAUSE_S}
+    lasting |= dict.fromkeys((*CUTS, Kind.FULL), CUT_S)
     at_s = random.uniform(0, START_S_MAX)
     for_s = random.uniform(*lasting.get(kind, AWAY_S))
     return Fault(kind, nodes, at_s, for_s, random.choice(list(Manner)))

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from compat_tests.chaos.recorder import Recorder
+from compat_tests.cluster.rounds.disks import Disk
 from compat_tests.cluster.rounds.schedule import GUEST, NODES, Fault, Kind, Manner
+from compat_tests.monitoring.scrape import get, values_in
 from compat_tests.proxies.tcp import TcpProxy, Way
 from compat_tests.support.deadline import now_s, wait_until
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import metadata
 from gateway.testing.etcd_server import EtcdCluster
+from wal_core.testing.ports import free_ports
 from wal_core.testing.s3_server import S3Server
 
 LEASE_S = 5
@@ -26,6 +29,7 @@ DATA = "s3://rounds/cluster"
 ASK_TIMEOUT_S = 5.0
 RESTART_PAUSE_S = 0.3
 SETTLE_TIMEOUT_S = 90.0
+SAFE_TIMEOUT_S = 120.0
 LOG_LINES_KEPT_COUNT = 10_000
 FLAGS = {
     "--logs-count": str(LOGS_COUNT),
@@ -45,12 +49,14 @@ class Node:
         server: S3Server,
         etcd: EtcdCluster,
         stack: ExitStack,
-        logstore: Path | None,
+        disk: Disk | None,
     ) -> None:
         def link(port: int) -> TcpProxy:
             return stack.enter_context(TcpProxy(port))
 
         self.node_id = node_id
+        self.disk = disk
+        self.metrics_port = 0
         self.etcd = [link(int(each.rpartition(":")[2])) for each in etcd.endpoints]
         self.store = link(int(server.endpoint.rpartition(":")[2]))
         self.front = link(0)
@@ -62,13 +68,16 @@ class Node:
             "--advertised": self.front.bootstrap,
             **FLAGS,
         }
-        if logstore is not None:
-            options["--logstore-data"] = str(logstore)
+        if disk is not None:
+            (self.metrics_port,) = free_ports(1)
+            options["--metrics-listen"] = f"127.0.0.1:{self.metrics_port}"
+            options["--logstore-data"] = str(disk.logstore)
             options["--logstore-listen"] = "127.0.0.1:0"
             options["--rack"] = f"rack-{node_id}"
+            options |= disk.flags
         words = ("--no-auto-create", *(word for pair in options.items() for word in pair))
         environ = {**server.environ(), "AWS_ENDPOINT_URL": f"http://{self.store.bootstrap}"}
-        mode = "s3" if logstore is None else "quorum"
+        mode = "s3" if disk is None else "quorum"
         self.gateway = Gateway(DATA, mode=mode, options=words, environ=environ)
         self.gateway.log = deque(maxlen=LOG_LINES_KEPT_COUNT)
 
@@ -100,6 +109,31 @@ class Node:
         if self.gateway.running:
             self.gateway.kill()
 
+    def wipe(self) -> None:
+        """Its disk is lost; there is an empty one in its place."""
+        assert self.disk is not None
+        self.kill()
+        self.disk.wipe()
+
+    def thin(self, since_s: float) -> list[str]:
+        """Which of its logs may have less than three copies of what is not in the bucket: those
+        that are behind that moment there, or lack a logstore."""
+        asked_s = now_s()
+        try:
+            _, page = get(self.metrics_port, "/metrics", ASK_TIMEOUT_S)
+        except OSError:
+            return [f"node {self.node_id} does not say"]
+        lags_s = values_in(page, "woodpecker_upload_lag_seconds", "log")
+        away = values_in(page, "woodpecker_log_logstores_away", "log")
+        late = [
+            f"log {log} is {lag_s} s behind"
+            for log, lag_s in lags_s.items()
+            if lag_s >= asked_s - since_s
+        ]
+        return late + [
+            f"log {log} lacks {count:.0f} logstores" for log, count in away.items() if count
+        ]
+
     def look_after(self) -> bool:
         """Starts it again where it could not start; whether that was so."""
         gateway = self.gateway
@@ -123,9 +157,20 @@ class Node:
 class System:
     """Use as a context manager. Everything is done in the caller's thread."""
 
-    def __init__(self, folder: Path, recorder: Recorder, *, is_quorum: bool = False) -> None:
-        """`is_quorum`: in that mode, each node with a logstore."""
+    def __init__(
+        self,
+        folder: Path,
+        recorder: Recorder,
+        *,
+        is_quorum: bool = False,
+        has_small_disks: bool = False,
+    ) -> None:
+        """`is_quorum`: in that mode, each node with a logstore, on a disk that can be filled if it
+        is small."""
         self.is_quorum = is_quorum
+        self._has_small_disks = has_small_disks
+        self._thinned_s: float | None = None
+        """When a disk was lost or left: what lay on it then is on two others, or in the bucket."""
         self.counts: Counter[str] = Counter()
         self.lease_s = LEASE_S
         self._recorder = recorder
@@ -136,7 +181,7 @@ class System:
         self.server.make_bucket("rounds")
         self.etcd = self._stack.enter_context(EtcdCluster(folder, 1))
         self.nodes = {
-            node_id: Node(node_id, self.server, self.etcd, self._stack, self._logstore(node_id))
+            node_id: Node(node_id, self.server, self.etcd, self._stack, self._disk(node_id))
             for node_id in (*NODES, GUEST)
         }
 
@@ -155,8 +200,12 @@ class System:
             for node in self.nodes.values():
                 node.gateway.__exit__()
 
-    def _logstore(self, node_id: int) -> Path | None:
-        return self._folder / f"logstore-{node_id}" if self.is_quorum else None
+    def _disk(self, node_id: int) -> Disk | None:
+        if not self.is_quorum:
+            return None
+        disk = Disk(self._folder / f"disk-{node_id}", is_small=self._has_small_disks)
+        self._stack.callback(disk.end)
+        return disk
 
     @property
     def bootstrap(self) -> str:
@@ -183,6 +232,26 @@ class System:
 
         wait_until(ready, timeout_s=SETTLE_TIMEOUT_S, what="nodes that are ready")
         self.tick()
+
+    def wait_safe(self, meanwhile: Callable[[], None]) -> None:
+        """Before another disk goes: one may, of the three of a record that only lies there."""
+        since_s, self._thinned_s = self._thinned_s, None
+        if since_s is None:
+            return
+
+        thin: list[str] = []
+
+        def safe() -> bool:
+            self.tick()
+            meanwhile()
+            wanted = [node for node in self.nodes.values() if node.is_wanted]
+            thin[:] = [text for node in wanted for text in node.thin(since_s)]
+            return not thin
+
+        try:
+            wait_until(safe, timeout_s=SAFE_TIMEOUT_S, what="three copies, or one in the bucket")
+        except AssertionError as error:
+            raise AssertionError("; ".join(thin)) from error
 
     # Faults
 
@@ -214,20 +283,31 @@ class System:
                     self.wait_ready(meanwhile)
             case Kind.ETCD_DIES:
                 self.etcd.stop()
+            case Kind.WIPE:
+                self.wait_safe(meanwhile)
+                _each(nodes, Node.wipe)
+                self._thinned_s = now_s()
+            case Kind.FULL:
+                _each([node.disk for node in nodes], Disk.fill)
 
-    def end(self, fault: Fault) -> None:
+    def end(self, fault: Fault, meanwhile: Callable[[], None] = lambda: None) -> None:
         nodes = [self.nodes[node_id] for node_id in fault.nodes]
         match fault.kind:
-            case Kind.KILL | Kind.LEAVE:
+            case Kind.KILL | Kind.LEAVE | Kind.WIPE:
                 _each([node for node in nodes if not node.is_wanted], Node.spawn)
             case Kind.PAUSE | Kind.LONG_PAUSE:
                 _each([n for n in nodes if n.gateway.running], lambda node: node.gateway.resume())
             case Kind.ETCD | Kind.STORE | Kind.FRONT:
                 _each([link for node in nodes for link in node.links], TcpProxy.heal)
             case Kind.JOIN:
+                if self.is_quorum:
+                    self.wait_safe(meanwhile)
+                    self._thinned_s = now_s()
                 _each(nodes, Node.stop)
             case Kind.ETCD_DIES:
                 self.etcd.start()
+            case Kind.FULL:
+                _each([node.disk for node in nodes], Disk.clear)
             case Kind.ROLL:
                 pass
 

@@ -62,6 +62,8 @@ async def test_another_stands_by_once_and_takes_the_place_where_the_next_segment
         await standing.spares.look(THREE)
     assert standing.begun == ["D"]
     (spare,) = standing.spares
+    assert standing.spares.is_ready(THREE)
+    assert not standing.spares.is_ready((A, spare, C))
     assert standing.spares.next_ensemble(THREE) == (A, spare, C)
 
 

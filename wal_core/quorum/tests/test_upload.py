@@ -162,6 +162,41 @@ def test_logstores_forget_what_the_bucket_has_and_nothing_else() -> None:
     in_virtual_time(main)
 
 
+def test_a_log_that_nobody_writes_moves_away_from_disks_that_are_lost_one_after_the_other() -> None:
+    """Else the second would take it down, though all of it is in the bucket."""
+
+    async def main(root: Any) -> None:
+        place = Place(root)
+        await place.start("A", "B", "C")
+        h = await opened(place)
+        payloads = await written(h, 3)
+        await asyncio.sleep(SEALED_S + GONE_S)
+        for lost, new in ("AD", "BE", "CF"):
+            await place.stop(lost)
+            await asyncio.sleep(60)
+            assert h.log.tally().logstores_away_count == 1  # nobody takes its place
+            await place.start(new)
+            await asyncio.sleep(SEALED_S + GONE_S)
+            assert h.log.tally().logstores_away_count == 0
+        assert max(place.held_bytes()) == 0
+        segments_count = h.log.tally().segments_count
+        await asyncio.sleep(600)
+        assert h.log.tally().segments_count == segments_count  # that was all
+        await h.crash()
+        again = await opened(place)
+        assert await payloads_of(again) == payloads
+        payloads += await written(again, 2)
+        await asyncio.sleep(SEALED_S + GONE_S)
+        assert await payloads_of(await in_bucket(place.bucket)) == payloads
+        bucket = ObjectSegmentStore(place.bucket, mode="quorum")
+        report = await check_log(bucket, CONFIG, CountingRng(), new_state=Recorder)
+        assert report.findings == []
+        await again.log.close()
+        await place.close()
+
+    in_virtual_time(main)
+
+
 def test_an_outage_is_bridged_until_logstores_are_full_and_then_ends_by_itself() -> None:
     # What is not finished must fit in there: else nothing would ever make room.
     config = dataclasses.replace(

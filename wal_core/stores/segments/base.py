@@ -86,6 +86,16 @@ class SegmentStore(Protocol):
         """Let others write. Appends still in flight are waited for first."""
         ...
 
+    def when_spare(self, log_id: int, call: Callable[[], None]) -> None:
+        """Until it is unlocked: `call` on the loop, now and then, while one of the places that keep
+        the next segment is away and the one behind that would have another instead. Who writes
+        nothing for long should end a segment then. Nothing, where there is one place."""
+        ...
+
+    def away_count(self, log_id: int) -> int:
+        """Places that do not answer, of those that keep the unfinished end of a log locked here."""
+        ...
+
     async def segments(self, log_id: int, after: int = -1) -> list[int]:
         """Numbers of all segments above `after`, ascending; the cost depends on these alone."""
         ...

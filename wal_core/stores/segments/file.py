@@ -134,6 +134,12 @@ class FileSegmentStore:
         if fd >= 0:
             os.close(fd)  # gives the lock back
 
+    def when_spare(self, log_id: int, call: Callable[[], None]) -> None:
+        """There is one place."""
+
+    def away_count(self, log_id: int) -> int:
+        return 0
+
     # -- writing ---------------------------------------------------------------------------
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:

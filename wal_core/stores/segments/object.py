@@ -6,7 +6,7 @@ The conditional create is the whole fencing: two writers cannot fill one slot.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 
 from wal_core.config import Mode
@@ -63,6 +63,12 @@ class ObjectSegmentStore:
 
     async def unlock(self, log_id: int) -> None:
         """There is no lock: the next opener fences."""
+
+    def when_spare(self, log_id: int, call: Callable[[], None]) -> None:
+        """There is one place."""
+
+    def away_count(self, log_id: int) -> int:
+        return 0
 
     def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
         return False  # what it waits for takes much longer than a task

@@ -267,6 +267,33 @@ def test_a_close_during_the_end_of_an_idle_segment_waits_for_it_without_spinning
     run(main)
 
 
+def test_a_segment_ends_empty_only_where_nothing_is_written():
+    async def main() -> None:
+        h, _ = await opened(latency_s=0.1)
+        writer, chain = h.log._writer, h.log._contents.chain
+        count = len(chain.links)
+        writer.end_empty_segment()
+        writer.end_empty_segment()  # the first is under way
+        before = h.add(0, b"waits for the next")
+        await before
+        assert len(chain.links) == count + 1
+        writer.end_empty_segment()  # there is one with something in it
+        assert h.log._contents.active is not None
+        again = h.add(0, b"y")
+        await h.log.close()
+        await again
+        assert len(chain.links) == count + 2
+        writer.end_empty_segment()  # closed
+        assert h.log._contents.active is None
+        after = await Harness.open(h.store)
+        assert await after.read_all(0) == [(0, b"waits for the next"), (1, b"y")]
+        await after.crash()
+        after.log._writer.end_empty_segment()
+        assert after.log._contents.active is None
+
+    run(main)
+
+
 def test_a_late_store_makes_close_give_up_and_fail_the_rest():
     async def main() -> None:
         h, faulty = await opened()
