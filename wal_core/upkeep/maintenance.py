@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Sequence
 
 import msgspec
@@ -71,6 +72,8 @@ class Maintenance:
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
         self._deleted: list[Garbage] = []  # but not forgotten yet: the manifest still lists it
+        self._due_s: dict[int, float] = {}  # by the loop's time; by id of what the manifest lists
+        self._note_garbage()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -254,6 +257,7 @@ class Maintenance:
         )
         await self._manifests.commit(manifest)
         self.manifest = manifest
+        self._note_garbage()
 
     def _log_sealed(self, run: Sequence[Link], sealed: Sealed, written_bytes: int) -> None:
         _logger.info(
@@ -284,8 +288,19 @@ class Maintenance:
         now_ms = self._clock.now_ms()
         return [row for row in self.manifest.garbage if self._when_due_ms(row) <= now_ms]
 
+    def _note_garbage(self) -> None:
+        """When each row is due that was not known before, if the clock on the wall is right now. It
+        may be set back later: what was to wait for seconds must not wait for as long as that."""
+        known, now_s, now_ms = self._due_s, self._loop.time(), self._clock.now_ms()
+        self._due_s = {
+            id(row): known.get(id(row), now_s + (row.due_ms - now_ms) / 1000)
+            for row in self.manifest.garbage
+        }
+
     def _when_due_ms(self, row: Garbage) -> int:
-        return when_due_ms(row, self._config, in_want=self._store.room.is_low)
+        left_ms = math.ceil((self._due_s[id(row)] - self._loop.time()) * 1000)
+        back_ms = max(0, row.due_ms - (self._clock.now_ms() + left_ms))
+        return when_due_ms(row, self._config, in_want=self._store.room.is_low) - back_ms
 
     async def _beside_deletion(self, work: Coroutine[None, None, None]) -> None:
         """Do what may take long, and meanwhile delete what becomes due.

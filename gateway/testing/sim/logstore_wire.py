@@ -129,8 +129,11 @@ class _Link:
         return self.here.is_over and self.there.is_over
 
     def _accept(self, listener: Listener) -> None:
-        self.there.protocol = listener.accept()
-        self.there.protocol.connection_made(self.there)
+        if self.there.is_over:
+            return  # reset while it waited to be accepted
+        self.there.protocol = protocol = listener.accept()
+        protocol.connection_made(self.there)
+        self.there.deliver()
 
     def arrived(self, end: _End, piece: bytes | None) -> None:
         """A step of the world."""
@@ -156,7 +159,8 @@ class _End(asyncio.Transport):
     """One end's view. `None` on the wire is the connection's end."""
 
     peer: _End
-    protocol: asyncio.BufferedProtocol
+    protocol: asyncio.BufferedProtocol | None = None
+    """None: it is not accepted yet, by a process that stands still."""
 
     def __init__(self, link: _Link, process: Process) -> None:
         super().__init__()
@@ -195,7 +199,7 @@ class _End(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self.process.call(self._deliver)
+        self.process.call(self.deliver)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -226,16 +230,18 @@ class _End(asyncio.Transport):
 
     def _arrive(self, piece: bytes) -> None:
         self._inbox += piece
-        self._deliver()
+        self.deliver()
 
-    def _deliver(self) -> None:
-        while self._inbox and not self._is_paused and not self.is_over:
-            room = memoryview(self.protocol.get_buffer(-1))
+    def deliver(self) -> None:
+        protocol = self.protocol
+        while protocol is not None and self._inbox and not self._is_paused and not self.is_over:
+            room = memoryview(protocol.get_buffer(-1))
             count = min(len(room), len(self._inbox))
             room[:count] = self._inbox[:count]
             del self._inbox[:count]
-            self.protocol.buffer_updated(count)
+            protocol.buffer_updated(count)
 
     def _lost(self, error: Exception | None) -> None:
         self._inbox.clear()
-        self.protocol.connection_lost(error)
+        if self.protocol is not None:
+            self.protocol.connection_lost(error)

@@ -60,6 +60,36 @@ def damage(objects: dict[str, bytes], key: str) -> None:
     objects[key] = bytes(body)
 
 
+@pytest.mark.parametrize("back_s", [0, 3_600, 86_400])
+def test_garbage_does_not_wait_longer_because_a_clock_was_set_back(back_s: int) -> None:
+    class Jumping(VirtualClock):
+        back_ms = 0
+
+        def now_ms(self) -> int:
+            return super().now_ms() - self.back_ms
+
+    async def main() -> None:
+        clock, bucket = Jumping(), MemoryStore()
+        await asyncio.sleep(2 * 86_400)
+        grace_s = SMALL.garbage_grace_ms / 1000
+        h = await Harness.open(await open_store("", "object", objects=bucket), SMALL, clock=clock)
+        while all(row.is_fence for row in h.log._maintenance.manifest.garbage):
+            await h.add(1, b"x" * 200)
+            await h.log.until_quiet()
+        before = h.log._maintenance.manifest
+        clock.back_ms = back_s * 1000
+        h.log._maintenance.poke()
+        await asyncio.sleep(grace_s / 2)
+        assert h.log._maintenance.manifest == before
+        await asyncio.sleep(grace_s / 2 + 1)
+        assert all(row.is_fence for row in h.log._maintenance.manifest.garbage)
+        await asyncio.sleep(SMALL.fence_grace_ms / 1000)
+        assert h.log._maintenance.manifest.garbage == []
+        await h.log.close()
+
+    run(main)
+
+
 @pytest.mark.parametrize("damaged", [0, 1, 2])
 def test_a_damaged_index_keeps_no_other_segment_from_being_compacted(damaged):
     async def main() -> None:
