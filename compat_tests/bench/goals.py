@@ -127,6 +127,17 @@ GOALS = (
     ),
     Goal("three logstores, p50, ms", "quorum", "p50_ms", "quorum", "", AT_MOST, 5.0),
     Goal("three logstores, p99, ms", "quorum", "p99_ms", "quorum", "", AT_MOST, 15.0),
+    *(
+        Goal(
+            f"half of what they take, {words}", "quorum-half", metric, contender, of, AT_MOST, bound
+        )
+        for words, metric, contender, of, bound in (
+            ("p50, of bare ones", "p50_ms", "all logstores", "three bare", 1.5),
+            ("p50, ms", "p50_ms", "all logstores", "", 5.0),
+            ("p99, ms", "p99_ms", "all logstores", "", 15.0),
+            ("p50, one stopped, of all", "p50_ms", "one stopped", "all logstores", 1.2),
+        )
+    ),
     Goal(
         "three logstores, batches of 60 a second",
         "quorum-batches",
