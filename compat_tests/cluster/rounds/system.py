@@ -7,6 +7,7 @@ was away is started again; one that ends after it was ready has failed.
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,10 @@ class Node:
         that are behind that moment there, or lack a logstore."""
         asked_s = now_s()
         try:
-            _, page = get(self.metrics_port, "/metrics", ASK_TIMEOUT_S)
+            status, page = get(self.metrics_port, "/metrics", ASK_TIMEOUT_S)
         except OSError:
+            status = 0
+        if status != HTTPStatus.OK:  # it starts, or stands still
             return [f"node {self.node_id} does not say"]
         lags_s = values_in(page, "woodpecker_upload_lag_seconds", "log")
         away = values_in(page, "woodpecker_log_logstores_away", "log")
