@@ -18,11 +18,15 @@ from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import fetch_batches
 
 CHUNK_RECORDS_COUNT = 120
-PADDING_BYTES_MAX = 2_000
+PADDINGS_BYTES_MAX = (30, 300, 2_000)
+"""One for each chunk."""
+REST_S_MAX = 0.03
+"""Between two chunks. All that was acknowledged is kept until the end: without rest it would be
+more with every broker that is faster."""
 CHUNK_TIMEOUT_S = 110.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Acked:
     partition: int
     offset: int
@@ -63,16 +67,18 @@ class Load:
         try:
             producer = self._client.producer(idempotent=self.idempotent, codec="none")
             while not self._stop.is_set():
-                records = [self._next() for _ in range(CHUNK_RECORDS_COUNT)]
+                padding_bytes_max = self._random.choice(PADDINGS_BYTES_MAX)
+                records = [self._next(padding_bytes_max) for _ in range(CHUNK_RECORDS_COUNT)]
                 answers = producer.submit(records).result(CHUNK_TIMEOUT_S)
                 for record, answer in zip(records, answers, strict=True):
                     self._note(record, as_outcome(answer))
+                self._stop.wait(self._random.uniform(0, REST_S_MAX))
         except BaseException as failure:
             self.failure = failure
 
-    def _next(self) -> Record:
+    def _next(self, padding_bytes_max: int) -> Record:
         self._number += 1
-        padding = self._random.randbytes(self._random.randrange(PADDING_BYTES_MAX))
+        padding = self._random.randbytes(self._random.randrange(padding_bytes_max))
         value = b"%s %d %s" % (self.name.encode(), self._number, padding)
         partition = self._partitions[self._number % len(self._partitions)]
         return Record(value, topic=self._topic, partition=partition)
