@@ -5,7 +5,6 @@ through /proc. Where mounts are not allowed, `gateway/broker/tests/test_room.py`
 this, on a disk that is not real.
 """
 
-import errno
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 import pytest
 
 from compat_tests.support.deadline import now_s, wait_until
+from compat_tests.support.full import MIB, fill
 from compat_tests.support.gateway import Gateway, default_command
 from compat_tests.wire.batches import build
 from compat_tests.wire.connection import Connection
 from compat_tests.wire.messages import create_topic, delete_records, delete_topic, produce
 
-MIB = 1 << 20
 DISK_BYTES = 48 * MIB
 KAFKA_STORAGE_ERROR = 56
 HIGH_WATERMARK = -1
@@ -49,14 +48,7 @@ class Disk:
             pytest.skip(f"no file system can be mounted here: {tried.stderr.strip()}")
 
     def fill(self, gateway: Gateway) -> None:
-        """As another program would, to the last byte."""
-        with (self._seen(gateway) / "filler").open("ab", buffering=0) as file:
-            for size in (MIB, 4096):
-                try:
-                    while file.write(bytes(size)) == size:
-                        pass
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
+        fill(self._seen(gateway) / "filler")
 
     def clear(self, gateway: Gateway) -> None:
         (self._seen(gateway) / "filler").unlink()

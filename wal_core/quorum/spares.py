@@ -62,24 +62,29 @@ class Spares:
 
     def is_ready(self, ensemble: Ensemble) -> bool:
         """Whether another ensemble would come next."""
-        return any(
-            self._replacing(ensemble, member) is not None and not self._is_up(member)
-            for member in ensemble
-        )
+        return self._exchange(ensemble) is not None
 
     def next_ensemble(self, ensemble: Ensemble) -> Ensemble:
         """The same, but for one that is away and whose place a spare can take."""
+        exchange = self._exchange(ensemble)
+        if exchange is None:
+            return ensemble
+        member, spare = exchange
+        _logger.warning(
+            "logstore %s takes the place of %s in log %d",
+            spare.store,
+            member.store,
+            self._log_id,
+        )
+        return tuple(spare if other == member else other for other in ensemble)
+
+    def _exchange(self, ensemble: Ensemble) -> tuple[Member, Member] | None:
+        """The first that is away and whose place a spare can take, and that spare."""
         for member in ensemble:
             spare = self._replacing(ensemble, member)
             if spare is not None and not self._is_up(member):
-                _logger.warning(
-                    "logstore %s takes the place of %s in log %d",
-                    spare.store,
-                    member.store,
-                    self._log_id,
-                )
-                return tuple(spare if other == member else other for other in ensemble)
-        return ensemble
+                return member, spare
+        return None
 
     def _replacing(self, ensemble: Ensemble, member: Member) -> Member | None:
         """Who can take the place of a member. Not who has another's already, whose spare it was,

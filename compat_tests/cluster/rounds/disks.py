@@ -1,13 +1,13 @@
 """The disks of logstores: a folder each, or a small file system that can be filled."""
 
-import errno
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-MIB = 1 << 20
+from compat_tests.support.full import MIB, fill
+
 SMALL_BYTES = 128 * MIB
 SMALL_FLAGS = {"--disk-free-bytes-min": "8MiB"}
 INSIDE_ENV = "ROUNDS_MAY_MOUNT"
@@ -54,15 +54,8 @@ class Disk:
         shutil.rmtree(self.logstore, ignore_errors=True)
 
     def fill(self) -> None:
-        """As another program would, to the last byte."""
         assert self._is_small
-        with self._filler.open("ab", buffering=0) as file:
-            for size in (MIB, 4096):
-                try:
-                    while file.write(bytes(size)) == size:
-                        pass
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
+        fill(self._filler)
 
     def clear(self) -> None:
         self._filler.unlink(missing_ok=True)
