@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,7 @@ from wal_core.format.logstore_records import Final, Identity, Promise
 from wal_core.logstore.folder import LogFolder
 from wal_core.logstore.held import Held, HeldLog
 from wal_core.logstore.identity import load_identity, write_cluster
-from wal_core.logstore.replica import Asker, Tail, Unknown
+from wal_core.logstore.replica import Asker, Tail, Told, Unknown, tell
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder
 from wal_core.stores.room import FolderDisk, Room
@@ -48,13 +49,13 @@ class _OpenLog:
         self.folder = folder
         self.held = held
         self.files: dict[int, SegmentFile] = {}
-        self.writing: dict[tuple[int, int], asyncio.Future[None]] = {}  # by segment and block
+        self.writing: dict[tuple[int, int], _Flight] = {}  # by segment and block
         self.is_promising = False
 
     async def settled(self) -> None:
         """Nothing is on its way any more."""
         while self.writing:
-            await asyncio.wait(list(self.writing.values()))
+            await asyncio.wait([flight.future for flight in self.writing.values()])
 
     def close_files(self, before: int | None = None) -> None:
         for number in list(self.files):
@@ -62,33 +63,14 @@ class _OpenLog:
                 self.files.pop(number).close()
 
 
-class Appending:
-    """A block that was taken, and may be on its way to the disk."""
+class _Flight:
+    """A block on its way to the disk."""
 
-    __slots__ = ("_confirmed_count", "_held", "_refused", "flight")
+    __slots__ = ("arrived", "future")
 
-    def __init__(
-        self,
-        flight: asyncio.Future[None] | None,
-        held: Held,
-        confirmed_count: int,
-        refused: Callable[[OSError], Unavailable],
-    ) -> None:
-        self.flight = flight
-        """None: there is nothing to wait for. Nobody but the logstore may cancel it."""
-        self._held = held
-        self._confirmed_count = confirmed_count
-        self._refused = refused
-
-    def end(self) -> int:
-        """Once it has arrived: returns and raises as `Logstore.append`."""
-        if self.flight is not None:
-            try:
-                self.flight.result()
-            except OSError as error:
-                raise self._refused(error) from error
-        self._held.confirm(self._confirmed_count)
-        return self._held.stored_count
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
+        self.arrived: list[Callable[[OSError | None], None]] = []  # are called when it has
 
 
 class Logstore:
@@ -236,13 +218,12 @@ class Logstore:
         """Take a whole data block; returns how many of its segment are on the disk now, which are
         fewer if one before it is missing. May be repeated. Raises NoRoom, Invalid for a block that
         differs from the one there."""
-        appending = self.begin_append(asker, stored)
-        if appending.flight is not None:
-            await asyncio.wait((appending.flight,))
-        return appending.end()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.begin_append(asker, stored, partial(tell, future))
+        return await future
 
-    def begin_append(self, asker: Asker, stored: Buffer) -> Appending:
-        """As `append`, for who has no task to wait in."""
+    def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
+        """As `append`, for who has no task to wait in. See `Replica`."""
         log = self._promised(asker)
         header = parse_block(stored).header
         if header.kind != BlockKind.DATA or header.log_id != asker.log_id:
@@ -260,31 +241,42 @@ class Logstore:
             held.take(header)
             self.held_bytes += header.total_bytes
             flight = self._submit(log, held, header.segment, stored)
-        return Appending(flight, held, header.durable_count, self._refused)
+        arrived = partial(self._arrived, held, header.durable_count, told)
+        if flight is None:
+            asyncio.get_running_loop().call_soon(arrived, None)
+        else:
+            flight.arrived.append(arrived)
 
-    def _submit(
-        self, log: _OpenLog, held: Held, segment: int, stored: Buffer
-    ) -> asyncio.Future[None]:
+    def _arrived(self, held: Held, confirmed_count: int, told: Told, error: OSError | None) -> None:
+        if error is not None:
+            told(self._refused(error))
+            return
+        held.confirm(confirmed_count)
+        told(held.stored_count)
+
+    def _submit(self, log: _OpenLog, held: Held, segment: int, stored: Buffer) -> _Flight:
         """Have the block that was taken last written."""
         number = held.taken_count - 1
         file = log.files.get(segment)
         if file is None:
             path, note_path = log.folder.segment(segment), log.folder.note(segment)
             file = log.files[segment] = SegmentFile(path, segment, note_path=note_path)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        log.writing[segment, number] = future
+        flight = _Flight(asyncio.get_running_loop().create_future())
+        log.writing[segment, number] = flight
 
-        def done(future: asyncio.Future[None]) -> None:
+        def landed(error: OSError | None) -> None:
             del log.writing[segment, number]
-            if future.exception() is None:
+            if error is None:
                 held.stored_count = max(held.stored_count, number + 1)
             else:
+                flight.future.exception()  # told below, to all who asked
                 self.held_bytes -= held.drop_from(number)
+            for arrived in flight.arrived:
+                arrived(error)
 
-        future.add_done_callback(done)
-        job = WriteJob(file, held.position(number), [stored], future, final=False)
-        self._writer.submit(job)
-        return future
+        position, future = held.position(number), flight.future
+        self._writer.submit(WriteJob(file, position, [stored], future, final=False, told=landed))
+        return flight
 
     async def confirm(self, asker: Asker, segment: int, count: int) -> None:
         """So many blocks of a segment are confirmed: what an idle writer says, who sends no block

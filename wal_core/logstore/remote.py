@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -20,7 +21,7 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.format.logstore_records import Final
 from wal_core.logstore import wire
 from wal_core.logstore.frames import FrameReceiver
-from wal_core.logstore.replica import Asker, Tail
+from wal_core.logstore.replica import Asker, Tail, Told
 from wal_core.types import Buffer
 
 MIB = 1024 * 1024
@@ -126,6 +127,13 @@ class RemoteReplica:
         question = wire.Append(next(self._numbers), *asker)
         return (await self._ask(question, wire.Stored, [stored])).end
 
+    def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
+        if self._connection is None:
+            raise Unavailable(f"logstore {self.name} is not connected")
+        question = wire.Append(next(self._numbers), *asker)
+        self._connection.begin(question, [stored], partial(_tell_end, told))
+        self._connection.send()
+
     async def confirm(self, asker: Asker, segment: int, count: int) -> None:
         await self._ask(wire.Confirm(next(self._numbers), *asker, segment, count), wire.Done)
 
@@ -226,10 +234,34 @@ def _unexpected(answer: wire.Answer) -> WalError:
     return Corrupt(f"a logstore answered with {type(answer).__name__}")
 
 
+def _tell_end(told: Told, answer: wire.Answer | WalError, body: memoryview) -> None:
+    if isinstance(answer, wire.Stored):
+        told(answer.end)
+    else:
+        told(answer if isinstance(answer, WalError) else _unexpected(answer))
+
+
+_Heard: TypeAlias = Callable[[wire.Answer | WalError, memoryview], None]
+"""An answer and its body, or that there is none."""
+
+
 class _Asked(NamedTuple):
-    future: asyncio.Future[tuple[wire.Answer, memoryview]]
+    heard: _Heard
     count_bytes: int
     since_s: float
+
+
+def _settle(
+    future: asyncio.Future[tuple[wire.Answer, memoryview]],
+    answer: wire.Answer | WalError,
+    body: memoryview,
+) -> None:
+    if future.done():
+        return
+    if isinstance(answer, WalError):
+        future.set_exception(answer)
+    else:
+        future.set_result((answer, body))
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -276,8 +308,7 @@ class _Connection(asyncio.BufferedProtocol):
                 if asked is None:
                     continue  # it came too late
                 self.in_flight_bytes -= asked.count_bytes
-                if not asked.future.done():
-                    asked.future.set_result((answer, frame.body))
+                asked.heard(answer, frame.body)
         except Corrupt as error:
             self.end(str(error))
             return
@@ -303,16 +334,22 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         waiting, self._waiting, self.in_flight_bytes = self._waiting, {}, 0
         for asked in waiting.values():
-            if not asked.future.done():
-                asked.future.set_exception(
-                    Unavailable(f"logstore {self._name} did not answer: {self.reason}")
-                )
+            error = Unavailable(f"logstore {self._name} did not answer: {self.reason}")
+            asked.heard(error, _NO_BODY)
         self._out.clear()
 
     def ask(
         self, question: wire.Question, body: Sequence[Buffer]
     ) -> asyncio.Future[tuple[wire.Answer, memoryview]]:
-        """The question leaves at the end of this turn of the loop. Raises Unavailable, Invalid."""
+        """The question leaves at the end of this turn of the loop. Raises as `begin`."""
+        future: asyncio.Future[tuple[wire.Answer, memoryview]] = self._loop.create_future()
+        self.begin(question, body, partial(_settle, future))
+        self._loop.call_soon(self.send)
+        return future
+
+    def begin(self, question: wire.Question, body: Sequence[Buffer], heard: _Heard) -> None:
+        """The question leaves with the next `send`; `heard` is called once, in another turn of the
+        loop. Raises Unavailable, Invalid."""
         if self.reason is not None:
             raise Unavailable(f"logstore {self._name} is away: {self.reason}")
         pieces = wire.encode(question, body)
@@ -323,16 +360,13 @@ class _Connection(asyncio.BufferedProtocol):
             raise Unavailable(
                 f"logstore {self._name} is slow: {self.in_flight_bytes} bytes are on their way"
             )
-        if not self._out:
-            self._loop.call_soon(self._send)
         self._out += pieces
         self.in_flight_bytes += count_bytes
         self._asked_s = self._loop.time()
-        future: asyncio.Future[tuple[wire.Answer, memoryview]] = self._loop.create_future()
-        self._waiting[question.number] = _Asked(future, count_bytes, self._asked_s)
-        return future
+        self._waiting[question.number] = _Asked(heard, count_bytes, self._asked_s)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """All questions that have not left."""
         out, self._out = self._out, []
         if self._transport is not None and out:
             self._transport.writelines(out)
@@ -345,10 +379,8 @@ class _Connection(asyncio.BufferedProtocol):
                 break
             del self._waiting[number]
             self.in_flight_bytes -= asked.count_bytes
-            if not asked.future.done():
-                asked.future.set_exception(
-                    Unavailable(f"logstore {self._name} gave no answer in {limits.answer_s} s")
-                )
+            error = Unavailable(f"logstore {self._name} gave no answer in {limits.answer_s} s")
+            asked.heard(error, _NO_BODY)
             if self._heard_s <= asked.since_s:
                 self.end(f"nothing came within {limits.answer_s} s")
                 return
@@ -365,5 +397,6 @@ def _heeded(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+_NO_BODY = memoryview(b"")
 _PING_NUMBER = 0
 """That of the hello, whose answer has come."""

@@ -8,9 +8,11 @@ repeated.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
 
-from wal_core.errors import Fenced, Unavailable
+from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.format.logstore_records import Final
 from wal_core.types import Buffer
 
@@ -49,6 +51,20 @@ class Unknown(Unavailable):
     retriable = False
 
 
+Told: TypeAlias = Callable[[int | WalError], None]
+"""What came of a block: what `Replica.append` returns or raises."""
+
+
+def tell(future: asyncio.Future[int], end: int | WalError) -> None:
+    """Whoever waits for it, if anybody does."""
+    if future.done():
+        return
+    if isinstance(end, WalError):
+        future.set_exception(end)
+    else:
+        future.set_result(end)
+
+
 class Replica(Protocol):
     """Also raises NoRoom, for a block that does not fit until others were forgotten; Invalid, for
     what can never be taken; Corrupt, for what was damaged on its way or on the disk; and
@@ -78,6 +94,12 @@ class Replica(Protocol):
         fewer if one before it is missing. May be repeated. The bytes must not change until it
         returns. Raises Promised, Unknown, NoRoom, Invalid for a block that differs from the one
         there."""
+        ...
+
+    def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
+        """As `append`, for who has no task to wait in: `told` is called in another turn of the
+        loop. Raises what is known at once; Unavailable as well where something had to be waited for
+        first."""
         ...
 
     async def confirm(self, asker: Asker, segment: int, count: int) -> None:

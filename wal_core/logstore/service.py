@@ -19,7 +19,7 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.format.logstore_records import Final
 from wal_core.logstore import wire
 from wal_core.logstore.frames import Frame, FrameReceiver
-from wal_core.logstore.logstore import Appending, Logstore
+from wal_core.logstore.logstore import Logstore
 from wal_core.types import Buffer
 
 MIB = 1024 * 1024
@@ -299,23 +299,18 @@ class LogstoreConnection(asyncio.BufferedProtocol):
         )
 
     def _append(self, question: wire.Append, frame: Frame) -> None:
+        cost_bytes = frame.total_bytes
+        told = partial(self._appended, question.number, cost_bytes)
         try:
-            appending = self._store.begin_append(question.asker, frame.body)
+            self._store.begin_append(question.asker, frame.body, told)
         except WalError as error:
-            self._answer(wire.failed(question.number, error), frame.total_bytes)
-            return
-        done = partial(self._appended, question.number, frame.total_bytes, appending)
-        if appending.flight is None:
-            done()
-        else:
-            appending.flight.add_done_callback(done)
+            self._appended(question.number, cost_bytes, error)
 
-    def _appended(self, number: int, cost_bytes: int, appending: Appending, *_: object) -> None:
-        try:
-            answer: wire.Answer = wire.Stored(number, appending.end())
-        except WalError as error:
-            answer = wire.failed(number, error)
-        self._answer(answer, cost_bytes)
+    def _appended(self, number: int, cost_bytes: int, end: int | WalError) -> None:
+        if isinstance(end, WalError):
+            self._answer(wire.failed(number, end), cost_bytes)
+        else:
+            self._answer(wire.Stored(number, end), cost_bytes)
 
     async def _serve(self, question: wire.Question, cost_bytes: int) -> None:
         self._unstarted_count -= 1

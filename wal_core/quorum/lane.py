@@ -70,8 +70,10 @@ class Lane:
         self._wake = asyncio.Event()
         self._part: Part | None = None  # being sent
         self._sent = 0  # blocks of it
-        self._flights: dict[asyncio.Task[int], int] = {}
+        self._flights: dict[int, int] = {}  # bytes by number of block; a new one for each attempt
         self._flying_bytes = 0
+        self._heard_s = 0.0  # or since when something is on its way
+        self._patience: asyncio.TimerHandle | None = None
         self._told_count = 0  # of confirmed blocks of that segment, while nothing was sent
         self._confirming: asyncio.TimerHandle | None = None
         self._confirm_not_before_s = 0.0
@@ -86,6 +88,7 @@ class Lane:
 
     async def stop(self) -> None:
         """What is on its way may arrive or not."""
+        self._drop_flights()
         tasks = [*self._saying, *([self._task] if self._task is not None else [])]
         for task in tasks:
             task.cancel()
@@ -95,6 +98,8 @@ class Lane:
         """There is something new in a segment."""
         if self._part is part and self.is_up and self._error is None:
             self._send(part)
+            if part.final is None:
+                return
         self._wake.set()
 
     def confirm(self, part: Part) -> None:
@@ -187,13 +192,12 @@ class Lane:
         self._owner.lane_changed()
 
     def _drop_flights(self) -> None:
-        flights, self._flights, self._flying_bytes = self._flights, {}, 0
+        self._flights, self._flying_bytes = {}, 0
         self._part = None
-        if self._confirming is not None:
-            self._confirming.cancel()
-            self._confirming = None
-        for task in flights:
-            task.cancel()
+        for timer in (self._confirming, self._patience):
+            if timer is not None:
+                timer.cancel()
+        self._confirming = self._patience = None
 
     # -- one segment after the other -------------------------------------------------------
 
@@ -230,47 +234,74 @@ class Lane:
         self._wake.clear()
         if self._error is not None:
             raise self._error
-        try:
-            async with asyncio.timeout(REPLY_S if self._flights else None):
-                await self._wake.wait()
-        except TimeoutError:
-            raise Unavailable(f"logstore {self.member.store} does not answer") from None
+        await self._wake.wait()
 
     def _send(self, part: Part) -> None:
         """All that may be on its way at once."""
         assert self.replica is not None
-        loop = asyncio.get_running_loop()
+        flights = self._flights
         while self._sent < part.count and (stored := part.blocks.get(self._sent)) is not None:
-            full = len(self._flights) >= _FLIGHTS_MAX_COUNT
-            if full or (self._flights and self._flying_bytes + len(stored) > _FLIGHTS_BYTES_MAX):
+            full = len(flights) >= _FLIGHTS_MAX_COUNT
+            if full or (flights and self._flying_bytes + len(stored) > _FLIGHTS_BYTES_MAX):
                 return
-            task = loop.create_task(_called(self.replica.append, self.asker, stored))
-            self._flights[task] = len(stored)
+            try:
+                landed = partial(self._landed, part, self._sent, flights)
+                self.replica.begin_append(self.asker, stored, landed)
+            except WalError as error:
+                self._trip(error)
+                return
+            if not flights:
+                self._wait_for_reply()
+            flights[self._sent] = len(stored)
             self._flying_bytes += len(stored)
-            number = self._sent
-            task.add_done_callback(partial(self._landed, part, number))
             self._sent += 1
 
-    def _landed(self, part: Part, number: int, task: asyncio.Task[int]) -> None:
-        size = self._flights.pop(task, None)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if size is None:
+    def _landed(
+        self, part: Part, number: int, flights: dict[int, int], end: int | WalError
+    ) -> None:
+        if flights is not self._flights:
             return  # of an attempt that was given up
-        self._flying_bytes -= size
-        if error is not None:
-            self._error = self._error or error
-        elif task.result() <= number:
-            self._error = self._error or Unavailable("a block before it has not arrived")
+        self._flying_bytes -= flights.pop(number)
+        self._heard_s = asyncio.get_running_loop().time()
+        if isinstance(end, WalError):
+            self._trip(end)
+            return
+        if end <= number:
+            self._trip(Unavailable("a block before it has not arrived"))
+            return
+        before = part.confirmed_count
+        part.heard(self.member, end)
+        if part.confirmed_count > before:
+            self._owner.confirmed(part)
         else:
-            before = part.confirmed_count
-            part.heard(self.member, task.result())
-            if part.confirmed_count > before:
-                self._owner.confirmed(part)
-            else:
-                self.confirm(part)
+            self.confirm(part)
+        if self._part is part and self._error is None and self._sent < part.count:
+            self._send(part)
+        if not self._flights and (part.final is not None or self._sent < part.window_start):
+            self._wake.set()
+
+    def _trip(self, error: WalError) -> None:
+        self._error = self._error or error
         self._wake.set()
+
+    def _wait_for_reply(self) -> None:
+        """From now on there is one to come."""
+        loop = asyncio.get_running_loop()
+        self._heard_s = loop.time()
+        if self._patience is None:
+            self._patience = loop.call_later(REPLY_S, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        """One timer for many replies: it looks whether it is time."""
+        self._patience = None
+        if not self._flights:
+            return
+        loop = asyncio.get_running_loop()
+        until_s = self._heard_s + REPLY_S
+        if loop.time() >= until_s:
+            self._trip(Unavailable(f"logstore {self.member.store} does not answer"))
+        else:
+            self._patience = loop.call_at(until_s, self._lose_patience)
 
     def _say_confirmed(self) -> None:
         self._confirming = None

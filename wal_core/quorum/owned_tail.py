@@ -39,6 +39,7 @@ from wal_core.quorum.seen_tail import Reader
 from wal_core.quorum.spares import Spares, is_missed
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
+from wal_core.stores.segments.base import Told
 from wal_core.types import Buffer
 
 CLAIM_S = 10.0
@@ -288,6 +289,16 @@ class OwnedTail:
         future = part.add(number, stored)
         self._poke(part)
         await asyncio.shield(future)
+
+    def begin(self, segment: int, number: int, stored: bytes, told: Told) -> bool:
+        """As `append`; see `SegmentStore.begin`."""
+        if self.error is not None:
+            return False
+        part = self._part(segment)
+        is_begun = part.begin(number, stored, told)
+        if is_begun:
+            self._poke(part)
+        return is_begun
 
     async def end(self, segment: int, end: int, footer: Buffer) -> None:
         """A segment ends behind so many blocks, all of which are confirmed or were decided on; the

@@ -7,6 +7,7 @@ import asyncio
 from wal_core.errors import WalError
 from wal_core.format.logstore_records import Final
 from wal_core.quorum.members import ACKS_COUNT, Ensemble, Member, parse_ensemble
+from wal_core.stores.segments.base import Told
 from wal_core.types import Buffer
 
 WINDOW_BYTES_MAX = 64 * 1024 * 1024
@@ -30,6 +31,7 @@ class Part:
         self.error: WalError | None = None
         self._window_bytes = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._told: dict[int, Told] = {}
         self._chosen: asyncio.Future[None] | None = None
 
     @property
@@ -62,12 +64,23 @@ class Part:
                 future.set_result(None)
                 return future
             self._waiting[number] = future
-            if number >= self.window_start and number not in self.blocks:
-                self.blocks[number] = stored
-                self._window_bytes += len(stored)
-                while self.count in self.blocks:
-                    self.count += 1
+            self._take(number, stored)
         return future
+
+    def begin(self, number: int, stored: bytes, told: Told) -> bool:
+        """As `add`, of a block nobody waits for: it calls `told`. False: of another one."""
+        if self.error is not None or number < self.confirmed_count or number in self._told:
+            return False
+        self._told[number] = told
+        self._take(number, stored)
+        return True
+
+    def _take(self, number: int, stored: bytes) -> None:
+        if number >= self.window_start and number not in self.blocks:
+            self.blocks[number] = stored
+            self._window_bytes += len(stored)
+            while self.count in self.blocks:
+                self.count += 1
 
     def propose(self, final: Final) -> asyncio.Future[None]:
         """The same each time; done once it is chosen."""
@@ -88,6 +101,9 @@ class Part:
                 future.set_exception(error)
                 future.exception()  # seen: nobody need wait
         self._waiting.clear()
+        told, self._told = self._told, {}
+        for tell in told.values():
+            tell(error)
 
     # -- what logstores say ----------------------------------------------------------------
 
@@ -98,12 +114,16 @@ class Part:
         self.ends[member] = end
         ends = sorted(self.ends.get(member, 0) for member in self.ensemble)
         confirmed = min(ends[-ACKS_COUNT], self.count)
-        for number in range(self.confirmed_count, confirmed):
+        before, self.confirmed_count = self.confirmed_count, max(self.confirmed_count, confirmed)
+        self._forget_blocks(ends[0])
+        for number in range(before, confirmed):
             future = self._waiting.pop(number, None)
             if future is not None and not future.done():
                 future.set_result(None)
-        self.confirmed_count = max(self.confirmed_count, confirmed)
-        self._forget_blocks(ends[0])
+            # Last of all: who is told so may begin the next block at once.
+            told = self._told.pop(number, None)
+            if told is not None:
+                told(None)
 
     def took_final(self, member: Member) -> None:
         """It is on the disk of a member."""

@@ -103,13 +103,24 @@ class QuorumSegmentStore:
     # -- writing ---------------------------------------------------------------------------
 
     def begin(self, slot: Slot, pieces: Sequence[Buffer], told: Told) -> bool:
-        return False
+        tail = self._tails.get(slot.log_id)
+        if tail is None:
+            return False
+        return tail.begin(slot.segment, slot.block, self._joined(tail, slot, pieces), told)
 
     async def let_writes_pass(self) -> None:
         await asyncio.sleep(0)  # a write waits for two others' devices
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
         tail = self._claimed(slot.log_id)
+        stored = self._joined(tail, slot, pieces)
+        if final:
+            await tail.end(slot.segment, slot.block, stored)
+        else:
+            await tail.append(slot.segment, slot.block, stored)
+
+    def _joined(self, tail: OwnedTail, slot: Slot, pieces: Sequence[Buffer]) -> bytes:
+        """Raises Invalid, Fenced."""
         stored = b"".join(pieces)
         expect(len(stored))
         header = parse_header(stored)
@@ -119,10 +130,7 @@ class QuorumSegmentStore:
             raise Fenced(
                 f"a block of term {header.term}, claimed is term {tail.term}", log_id=slot.log_id
             )
-        if final:
-            await tail.end(slot.segment, slot.block, stored)
-        else:
-            await tail.append(slot.segment, slot.block, stored)
+        return stored
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         """With all before it: what is sealed later is deleted later."""

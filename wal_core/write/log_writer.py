@@ -249,7 +249,7 @@ class LogWriter:
         flight.timer = self._loop.call_later(patience_s, self._overdue, flight)
         return True
 
-    def _landed(self, flight: Flight, error: OSError | None) -> None:
+    def _landed(self, flight: Flight, error: Exception | None) -> None:
         timer, flight.timer = flight.timer, None
         if timer is None:
             return  # a task waits for it

@@ -19,8 +19,7 @@ from gateway.testing.sim.storage import ObjectStorage
 from gateway.testing.sim.stored_tail import StoredTail
 from gateway.testing.sim.trace import Trace
 from wal_core import Rng, SegmentStore, WalError, open_quorum_store
-from wal_core.logstore.logstore import Appending, Logstore
-from wal_core.logstore.replica import Asker
+from wal_core.logstore.logstore import Logstore
 from wal_core.logstore.service import Service
 from wal_core.stores.segments.file_writer import SystemFileOps
 from wal_core.stores.segments.object import ObjectSegmentStore
@@ -46,12 +45,11 @@ class _Watched(Logstore):
 
     tail: StoredTail
 
-    def begin_append(self, asker: Asker, stored: Buffer) -> Appending:
-        appending = super().begin_append(asker, stored)
-        if appending.flight is not None:
-            folder = PurePosixPath(self.root) / str(asker.log_id)
-            self.tail.sent(folder, bytes(stored), asker.term)
-        return appending
+    def _submit(self, log: Any, held: Any, segment: int, stored: Buffer) -> Any:
+        promise = log.held.promise
+        folder = PurePosixPath(self.root) / str(promise.log_id)
+        self.tail.sent(folder, bytes(stored), promise.term)
+        return super()._submit(log, held, segment, stored)
 
 
 class SimLogstore:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable
+from wal_core.errors import Corrupt, Invalid, NoRoom, Unavailable, WalError
 from wal_core.logstore.logstore import Logstore
 from wal_core.logstore.remote import RemoteReplica
 from wal_core.logstore.replica import Asker, Promised, Replica, Tail, Unknown
@@ -67,6 +67,24 @@ async def test_what_it_took_is_told_and_read(replica: Replica):
     assert await replica.read(reader, 0, 38, 1 << 20) == b"".join(blocks[38:])
     assert await replica.read(reader, 0, 10, 1) == blocks[10]
     assert await replica.read(reader, 0, 40, 1 << 20) == b""
+
+
+async def test_a_block_that_is_begun_is_told_of_once_in_another_turn(replica: Replica):
+    a = await joined(replica)
+    told: asyncio.Queue[int | WalError] = asyncio.Queue()
+    for number in (0, 1, 0, 5):  # the third once more, the fourth with others missing
+        replica.begin_append(a, block(number), told.put_nowait)
+        assert told.empty()
+    ends = [await told.get() for _ in range(4)]
+    assert 2 in ends
+    assert set(ends) <= {0, 1, 2}
+    await replica.append(a, block(0))
+    assert told.empty()
+    b = Asker(LOG, a.birth, 2, NONCE_B)
+    await replica.promise(b)
+    with pytest.raises(Promised):
+        replica.begin_append(a, block(2), told.put_nowait)
+        raise await told.get()  # type: ignore[misc]
 
 
 async def test_ends_are_told_and_segments_forgotten(replica: Replica):

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from wal_core.clock import Rng
-from wal_core.errors import Unavailable
+from wal_core.errors import Unavailable, WalError
 from wal_core.format.logstore_records import Final
 from wal_core.logstore.logstore import Logstore
-from wal_core.logstore.replica import Asker, Tail
+from wal_core.logstore.replica import Asker, Tail, Told
 from wal_core.logstore.tests.logstores import logstore
 from wal_core.quorum.members import Candidate
 from wal_core.quorum.store import QuorumSegmentStore
@@ -40,6 +40,7 @@ class Wire:
         self.is_cut = False
         self._weather = weather
         self._again: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def join(self, log_id: int, term: int, nonce: bytes) -> bytes:
         return await self._call(lambda store: store.join(log_id, term, nonce))
@@ -52,6 +53,20 @@ class Wire:
 
     async def append(self, asker: Asker, stored: Buffer) -> int:
         return await self._call(lambda store: store.append(asker, stored))
+
+    def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
+        if self.logstore is None:
+            raise Unavailable("nobody is there")
+
+        async def ask() -> None:
+            try:
+                told(await self.append(asker, stored))
+            except WalError as error:
+                told(error)
+
+        asking = asyncio.ensure_future(ask())
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
 
     async def confirm(self, asker: Asker, segment: int, count: int) -> None:
         await self._call(lambda store: store.confirm(asker, segment, count))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wal_core.format.places import Slot
+from wal_core.logstore.replica import Asker, Replica, Tail, Told
 from wal_core.logstore.tests.logstores import block
+from wal_core.quorum import lane as lane_module
 from wal_core.quorum import part as part_module
 from wal_core.quorum.lane import split
 from wal_core.quorum.tests.places import Place
+from wal_core.types import Buffer
 
 LOG = 3
 
@@ -34,6 +38,68 @@ async def test_who_was_away_gets_from_the_others_what_is_in_memory_no_more(
     async with asyncio.timeout(30):
         while min(part.ends.get(member, 0) for member in part.ensemble) < 20:
             await asyncio.sleep(0.02)
+    await store.close()
+    await place.close()
+
+
+class Mute:
+    """A Replica that takes what it is told, and says nothing of it until `answers`."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.answers = True
+        self.promises_count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._replica, name)
+
+    async def promise(self, asker: Asker) -> list[Tail]:
+        self.promises_count += 1
+        return await self._replica.promise(asker)
+
+    def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
+        if self.answers:
+            self._replica.begin_append(asker, stored, told)
+
+
+async def test_who_answers_nothing_is_asked_anew_though_more_is_written_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lane_module, "REPLY_S", 0.2)
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    mute = Mute(place.wire("B"))
+    place.registered.wires["B"] = mute  # type: ignore[assignment]
+    store = place.store()
+    await store.lock(LOG)
+    mute.answers, number = False, 0
+    async with asyncio.timeout(30):
+        while mute.promises_count < 2:
+            await store.append(Slot(LOG, 0, number, 0), [block(number)], final=False)
+            number += 1
+            await asyncio.sleep(0.01)
+        assert number < lane_module._FLIGHTS_MAX_COUNT  # from there on nothing is sent
+        mute.answers, part = True, store._tails[LOG].parts[0]
+        while min(part.ends.get(member, 0) for member in part.ensemble) < number:
+            await asyncio.sleep(0.01)
+    await store.close()
+    await place.close()
+
+
+async def test_more_than_may_be_under_way_goes_when_answers_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lane_module, "_FLIGHTS_MAX_COUNT", 2)
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    store = place.store()
+    await store.lock(LOG)
+    told: asyncio.Queue[Exception | None] = asyncio.Queue()
+    for number in range(20):
+        assert store.begin(Slot(LOG, 0, number, 0), [block(number)], told.put_nowait)
+    async with asyncio.timeout(30):
+        for _ in range(20):
+            assert await told.get() is None
     await store.close()
     await place.close()
 

@@ -27,6 +27,34 @@ async def test_a_block_counts_when_two_have_it_and_all_before():
     assert part.add(0, b"x").done()
 
 
+async def test_who_begins_a_block_is_told_once_and_may_begin_the_next_at_once():
+    part = Part(0, ENSEMBLE)
+    told: list[object] = []
+
+    def next_one(error: Exception | None) -> None:
+        told.append(error)
+        assert part.confirmed_count == 1
+        assert part.begin(1, b"x", told.append)
+        part.heard(A, 2)
+
+    assert part.begin(0, b"x", next_one)
+    assert not part.begin(0, b"x", told.append)
+    waiting = part.add(0, b"x")
+    part.heard(A, 1)
+    assert not told
+    part.heard(B, 1)
+    assert told == [None]
+    assert waiting.done()
+    assert not part.begin(0, b"x", told.append)
+    part.heard(B, 2)
+    assert told == [None, None]
+    gone = Fenced("gone")
+    assert part.begin(2, b"x", told.append)
+    part.fail(gone)
+    assert told == [None, None, gone]
+    assert not part.begin(3, b"x", told.append)
+
+
 async def test_blocks_behind_a_missing_one_wait_for_it():
     part = Part(0, ENSEMBLE)
     part.add(1, b"x")

@@ -21,7 +21,7 @@ from wal_core.stores.segments.end_note import EndNote
 from wal_core.tally import StoreTally
 from wal_core.types import Buffer
 
-Told = Callable[[OSError | None], None]
+Told = Callable[[Exception | None], None]
 """What became of a block, on the loop; None: it is durable."""
 
 
