@@ -23,11 +23,11 @@ from typing import NamedTuple, cast
 import uvloop
 
 from wal_core import Entry, ServedLogstore, SystemRng
+from wal_core.errors import WalError
 from wal_core.format.block import BlockIds, encode_entries
 from wal_core.logstore.remote import RemoteLimits, RemoteReplica, dial
 from wal_core.logstore.replica import Asker
 from wal_core.stores.files import fdatasync
-from wal_core.types import Buffer
 
 COUNT = 3
 ACKS_COUNT = 2
@@ -169,22 +169,19 @@ async def logstores(processes: Processes) -> Append:
     askers = [Asker(LOG, await replica.join(LOG, 1, NONCE), 1, NONCE) for replica in replicas]
     payload = os.urandom(RECORD_BYTES)
     pairs = list(zip(replicas, askers, strict=True))
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def send(
-        replica: RemoteReplica, asker: Asker, stored: Buffer, done: Callable[[], None]
-    ) -> None:
-        await replica.append(asker, stored)
-        done()
 
     def append(number: int) -> Awaitable[None]:
         ids = BlockIds(LOG, 0, number, 1, number, NONCE)
         stored = b"".join(encode_entries(ids, [Entry(1, number, 1, 1, 0, payload)]).pieces)
         future, answered = acked()
+
+        def told(end: int | WalError) -> None:
+            if isinstance(end, WalError):
+                raise end
+            answered()
+
         for replica, asker in pairs:
-            task = asyncio.ensure_future(send(replica, asker, stored, answered))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            replica.begin_append(asker, stored, told)
         return future
 
     return append
