@@ -53,7 +53,7 @@ from wal_core.tally import (
     StoreTally,
     Written,
 )
-from wal_core.types import Changes, Entry, LogState
+from wal_core.types import Changes, Entry, LogState, Payloads
 
 __all__ = [
     "CHECKPOINT_STREAM_ID",
@@ -90,6 +90,7 @@ __all__ = [
     "MemoryStore",
     "Mode",
     "NoRoom",
+    "Payloads",
     "ReadTally",
     "Records",
     "RemoteReplica",

@@ -21,7 +21,7 @@ from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tally import LogTally
 from wal_core.tenure import Tenure
-from wal_core.types import Entry, LogState
+from wal_core.types import Entry, LogState, Payloads
 from wal_core.upkeep.maintenance import Maintenance
 from wal_core.upkeep.upload_lag import UploadLag
 from wal_core.write import still_ours
@@ -351,17 +351,17 @@ class Log:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
+    def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> Payloads | None:
         """Confirmed entries from memory, the one holding `offset` first: at least one, more
-        while they fit `bytes_max` and one step of the loop. [] at or beyond the confirmed end; None
-        when it is not in memory: use `read`."""
+        while they fit `bytes_max` and one step of the loop. None of them at or beyond the confirmed
+        end; None when it is not in memory: use `read`."""
         check_read(offset, bytes_max)
         return self._reader.read_tail(stream_id, offset, bytes_max)
 
     async def read(
         self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None
     ) -> list[Entry]:
-        """Like `read_tail`, from wherever the entries are. Raises Truncated below the start,
+        """The same entries, from wherever the entries are. Raises Truncated below the start,
         Unavailable when the store is late, Corrupt when what it returns is damaged; when that
         happens behind entries that were found, returns those.
 

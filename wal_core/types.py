@@ -25,6 +25,20 @@ class Entry(NamedTuple):
         return self.base_offset + self.offset_span
 
 
+class Payloads(NamedTuple):
+    """Of entries of one stream that follow each other."""
+
+    pieces: list[Buffer]  # in order; a piece is one payload, or several that lie side by side
+    end_offset: int  # of the last entry
+    bytes_count: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], offset: int) -> Payloads:
+        """`offset` is where they would begin if there were any."""
+        pieces: list[Buffer] = [entry.payload for entry in entries]
+        return cls(pieces, entries[-1].end_offset if entries else offset, sum(map(len, pieces)))
+
+
 class Changes:
     """Keys whose values have changed since they were last written down: the user notes them, the
     log takes them.

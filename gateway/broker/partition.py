@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.broker.stream_state import StreamState
     from gateway.broker.topic_rules import TopicRules
     from gateway.broker.waiting import Waiter
-    from wal_core import Entry, Log
+    from wal_core import Entry, Log, Payloads
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ class Partition:
 
     # Reading: as the log's methods of these names, which say more.
 
-    def read_tail(self, offset: int, bytes_max: int) -> list[Entry] | None:
+    def read_tail(self, offset: int, bytes_max: int) -> Payloads | None:
         """Durable batches from memory, the one that holds `offset` first; None: use `read`."""
         assert self._log is not None
         return self._log.read_tail(self.stream_id, offset, bytes_max)

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from gateway.fairness.slices import Slices
-from wal_core import Truncated, WalError
+from wal_core import Payloads, Truncated, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
     from gateway.fairness.reply_share import ReplyRoom
     from gateway.fairness.turns import Turns
     from protocol import Buffer
-    from wal_core import Entry
 
 JOINED_BYTES_MAX = 16 * 1024  # pieces that are smaller on average
 LOOKS_COUNT = 8  # partitions are looked at between two looks at the clock: a tenth of a millisecond
@@ -36,7 +35,7 @@ class Wanted:
     bytes_max: int
     records: Sequence[Buffer] = ()  # whole batches, one after another
     error: WalError | None = None
-    at_hand: list[Entry] | None = None  # what was in memory, while it is being read
+    at_hand: Payloads | None = None  # what was in memory, while it is being read
 
 
 @dataclass(slots=True)
@@ -97,39 +96,38 @@ class Reading:
         """Take what is in memory, if that does and there is room for it; most reads are so."""
         budget_bytes = max(0, min(want.bytes_max, most_bytes))
         try:
-            entries = self._entries_at_hand(want, budget_bytes)
+            payloads = self._at_hand(want, budget_bytes)
         except WalError as error:
             self._failed(want, error)
             return True
-        if entries is None:
+        if payloads is None:
             return False
-        size_bytes = _size_of(entries)
-        if size_bytes > budget_bytes:
-            want.at_hand = entries
+        if payloads.bytes_count > budget_bytes:
+            want.at_hand = payloads
             return False
-        self._found(want, entries, size_bytes)
+        self._found(want, payloads)
         self.room.become(self.got_bytes)
         return True
 
     async def _read(self, want: Wanted, most_bytes: int) -> None:
         budget_bytes = max(0, min(want.bytes_max, most_bytes))
         try:
-            entries = want.at_hand
-            if entries is None:
-                entries = await self._stored(want, budget_bytes)
-            size_bytes = _size_of(entries)
+            payloads = want.at_hand
+            if payloads is None:
+                payloads = await self._stored(want, budget_bytes)
+            size_bytes = payloads.bytes_count
             if not self.got_bytes and size_bytes > most_bytes and not self.room.fits(size_bytes):
                 # Others need the memory: it is read again when there is room.
-                entries = want.at_hand = None
+                payloads = want.at_hand = None
                 if not await self.room.wait_for(size_bytes):
                     self.is_cut = True
                     return
-                entries = self._entries_at_hand(want, budget_bytes)
-                if entries is None:
-                    entries = await self._stored(want, budget_bytes)
-                size_bytes = _size_of(entries)
+                payloads = self._at_hand(want, budget_bytes)
+                if payloads is None:
+                    payloads = await self._stored(want, budget_bytes)
+                size_bytes = payloads.bytes_count
             if not self.got_bytes or size_bytes <= budget_bytes:
-                self._found(want, entries, size_bytes)
+                self._found(want, payloads)
                 return
             self.is_cut = True  # only the very first batch of a reply may be larger than its budget
             if size_bytes > most_bytes:
@@ -145,63 +143,57 @@ class Reading:
         want.error = error
         self.has_failed = True
 
-    def _found(self, want: Wanted, entries: Sequence[Entry], size_bytes: int) -> None:
-        if entries:
-            want.records = _records(entries, size_bytes)
+    def _found(self, want: Wanted, payloads: Payloads) -> None:
+        if payloads.pieces:
+            want.records = _records(payloads)
             self.turns.served(want.partition.number)
-            self.got_bytes += size_bytes
-            self.left_bytes -= size_bytes
+            self.got_bytes += payloads.bytes_count
+            self.left_bytes -= payloads.bytes_count
 
-    def _entries_at_hand(self, want: Wanted, bytes_max: int) -> list[Entry] | None:
+    def _at_hand(self, want: Wanted, bytes_max: int) -> Payloads | None:
         """Whole batches from memory; None if they are older, or too few."""
         partition = want.partition
         if partition.deleted:
             raise Truncated("the topic was deleted")
         if want.offset < partition.log_start_offset:
             raise Truncated("the records were deleted")  # while another partition was read
-        entries = partition.read_tail(want.offset, bytes_max)
-        if entries and self._is_too_little(entries, partition):
+        payloads = partition.read_tail(want.offset, bytes_max)
+        if payloads is not None and self._is_too_little(payloads, partition):
             return None
-        return entries
+        return payloads
 
-    async def _stored(self, want: Wanted, bytes_max: int) -> list[Entry]:
+    async def _stored(self, want: Wanted, bytes_max: int) -> Payloads:
         """Whole batches from wherever they are."""
         self._waited = True
         enough_bytes = max(0, self.enough_bytes - self.got_bytes)
         with self.room.reserved(self.got_bytes + bytes_max):
             entries = await want.partition.read(want.offset, bytes_max, enough_bytes)
         self.slices.resume()
-        return entries
+        return Payloads.of(entries, want.offset)
 
-    def _is_too_little(self, entries: Sequence[Entry], partition: Partition) -> bool:
+    def _is_too_little(self, payloads: Payloads, partition: Partition) -> bool:
         """Whether there may be more, and it is needed."""
         return (
             self.got_bytes < self.enough_bytes
-            and self.got_bytes + _size_of(entries) < self.enough_bytes
-            and entries[-1].end_offset < partition.high_watermark
+            and self.got_bytes + payloads.bytes_count < self.enough_bytes
+            and payloads.end_offset < partition.high_watermark
         )
 
 
-def _records(entries: Sequence[Entry], size_bytes: int) -> list[Buffer]:
-    """The payloads; joined when they are small, for each piece costs more than its copy, or would
+def _records(payloads: Payloads) -> list[Buffer]:
+    """Their pieces; joined when they are small, for each piece costs more than its copy, or would
     keep much more in memory than they are.
 
     They are views of blocks and requests, which caches forget while a slow client has not taken its
     reply. What it keeps must be what is counted.
     """
-    payloads: list[Buffer] = [entry.payload for entry in entries]
-    if size_bytes < JOINED_BYTES_MAX * len(payloads):
-        return [b"".join(payloads)]
+    pieces, _, size_bytes = payloads
+    if size_bytes < JOINED_BYTES_MAX * len(pieces):
+        return [b"".join(pieces)]
     kept: dict[int, int] = {}
-    for payload in payloads:
-        holder = cast("Sized", payload.obj) if isinstance(payload, memoryview) else payload
+    for piece in pieces:
+        holder = cast("Sized", piece.obj) if isinstance(piece, memoryview) else piece
         kept[id(holder)] = len(holder)
     if sum(kept.values()) <= 2 * size_bytes:
-        return payloads
-    return [b"".join(payloads)]
-
-
-def _size_of(entries: Sequence[Entry]) -> int:
-    if len(entries) == 1:
-        return len(entries[0].payload)
-    return sum([len(entry.payload) for entry in entries])
+        return pieces
+    return [b"".join(pieces)]

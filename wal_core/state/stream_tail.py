@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from itertools import accumulate
 
 from wal_core.format.block import IndexRow
-from wal_core.types import Buffer, Entry
+from wal_core.types import Buffer, Entry, Payloads
 
 _NO_NUMBERS, _NO_SIZES = array("q"), array("I")
 _NO_HOLDERS: list[Buffer] = []
@@ -106,3 +107,29 @@ class StreamTail:
                 )
             )
         return found
+
+    def payloads_from(
+        self, offset: int, end_offset: int, bytes_max: int, count_max: int
+    ) -> Payloads | None:
+        """As `entries_from`, without what only an object for each entry could tell."""
+        bases = self._bases
+        at = bisect_right(bases, offset, self._gone_count) - 1
+        if at < self._gone_count:
+            return None
+        sizes = self._lengths[at : at + count_max]
+        bytes_count = sum(sizes)
+        if bytes_count > bytes_max:
+            del sizes[max(1, bisect_right(list(accumulate(sizes)), bytes_max)) :]
+            bytes_count = sum(sizes)
+        stop = at + len(sizes)
+        pieces: list[Buffer] = []
+        holder, begin, end = self._holders[at], self._starts[at], self._starts[at]
+        for held, start, size in zip(
+            self._holders[at:stop], self._starts[at:stop], sizes, strict=True
+        ):
+            if held is not holder or start != end:
+                pieces.append(memoryview(holder)[begin:end])
+                holder, begin = held, start
+            end = start + size
+        pieces.append(memoryview(holder)[begin:end])
+        return Payloads(pieces, bases[stop] if stop < len(bases) else end_offset, bytes_count)

@@ -8,7 +8,7 @@ from wal_core.errors import Invalid
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.state.stream_tail import StreamTail
-from wal_core.types import Entry
+from wal_core.types import Entry, Payloads
 
 STREAM_ID_MAX = CHECKPOINT_STREAM_ID - 1
 _UINT32_MAX = (1 << 32) - 1
@@ -140,6 +140,12 @@ class Stream:
         if self.tail is None:
             return None
         return self.tail.entries_from(offset, self.confirmed, bytes_max, count_max)
+
+    def payloads_from(self, offset: int, bytes_max: int, count_max: int) -> Payloads | None:
+        """As `tail_from`."""
+        if self.tail is None:
+            return None
+        return self.tail.payloads_from(offset, self.confirmed, bytes_max, count_max)
 
 
 def take(entries: Sequence[Entry], at: int, bytes_max: int, count_max: int) -> list[Entry]:

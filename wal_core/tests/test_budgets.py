@@ -255,7 +255,7 @@ def test_the_sum_stays_within_the_budgets_and_no_log_starves(count):
                 small_waits_s.append(loop.time() - begun_s)
                 within()
                 confirmed = h.log.confirmed_offset(1)
-                assert h.log.read_tail(1, confirmed - 1, 100)
+                assert h.log.read_tail(1, confirmed - 1, 100).pieces
                 await asyncio.sleep(0.05)
 
         floods = [asyncio.ensure_future(work(logs[0])) for work in (flood, reread)]
@@ -264,7 +264,7 @@ def test_the_sum_stays_within_the_budgets_and_no_log_starves(count):
             # In line with one that always waits, at 50 writes a second.
             assert max(small_waits_s) < 0.5
             for h in logs[1:]:
-                assert h.log.read_tail(1, 0, 1000)  # nothing was pushed out by the flood
+                assert h.log.read_tail(1, 0, 1000).pieces  # nothing was pushed out by the flood
         else:
             await asyncio.sleep(3)
         ended.set()

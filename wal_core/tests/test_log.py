@@ -11,6 +11,7 @@ from wal_core import (
     Invalid,
     LogConfig,
     MemoryStore,
+    Payloads,
     SegmentStore,
     Unavailable,
     open_store,
@@ -37,7 +38,7 @@ async def test_append_confirm_read_reopen(reopen):
     h = await Harness.open(store)
     futures = [h.add(n % 3, bytes([n]) * (n + 1), count=n % 4 + 1, ts=n) for n in range(50)]
     assert h.log.confirmed_offset(0) == 0 < h.log.end_offset(0)
-    assert h.log.read_tail(0, 0, 100) == []
+    assert h.log.read_tail(0, 0, 100) == Payloads([], 0, 0)
     await asyncio.gather(*futures)
     assert {s: h.log.confirmed_offset(s) for s in range(3)} == h.state.ends
     before = {s: await h.read_all(s) for s in range(3)}

@@ -43,7 +43,7 @@ async def _one_block_on_its_way() -> None:
     assert seen.flushed.seconds.total == pytest.approx(0.25)
     assert 2_000 < seen.flushed.sizes.total < 2_500
     assert tally.put.count == puts_count + 1
-    assert harness.log.read_tail(1, 0, 10_000)
+    assert harness.log.read_tail(1, 0, 10_000).pieces
     assert harness.log.tally().tail_reads.found_count == 1
     await harness.log.close()
 

@@ -15,7 +15,7 @@ from gateway.fairness.slices import Slices
 from gateway.fairness.turns import Turns
 from gateway.tests.harness import World, batch_of, produce_request, started, virtual
 from protocol import ApiKey
-from wal_core import Entry, Log
+from wal_core import Log, Payloads
 
 PARTITIONS_COUNT = 8
 MIB = 1 << 20
@@ -105,7 +105,7 @@ async def test_what_is_in_memory_is_asked_for_once_whether_it_fits_or_not(
     asked: list[int] = []
     read_tail = Log.read_tail
 
-    def counted(log: Log, stream_id: int, offset: int, bytes_max: int) -> list[Entry] | None:
+    def counted(log: Log, stream_id: int, offset: int, bytes_max: int) -> Payloads | None:
         asked.append(stream_id)
         return read_tail(log, stream_id, offset, bytes_max)
 
