@@ -10,18 +10,17 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.api import Services
 from gateway.api.forwarding import ask_for_offsets_topic, tell_served
 from gateway.broker.broker import Broker
 from gateway.broker.fetch_sessions import FetchSessions
 from gateway.broker.limits import BrokerLimits
-from gateway.broker.membership import Membership, MembershipSettings
 from gateway.broker.metadata_records import ConfigsChanged
 from gateway.broker.retention import Retention
 from gateway.broker.topics import Topic
 from gateway.cluster.controller_line import ControllerLine
-from gateway.cluster.coordination.base import CoordinationStore
 from gateway.cluster.view import Node
 from gateway.fairness.pace import Pace
 from gateway.fairness.reply_budget import ReplyBudget
@@ -40,6 +39,10 @@ from wal_core import (
     SegmentStore,
     Unavailable,
 )
+
+if TYPE_CHECKING:
+    from gateway.broker.membership import Membership, MembershipSettings
+    from gateway.cluster.coordination.base import CoordinationStore
 
 LOOKUPS_AT_ONCE_COUNT = 2  # batches looked into for ListOffsets; more would only take turns
 FULL_DISK_PATIENCE_S = 1.0  # at stop
@@ -136,6 +139,8 @@ class Gateway:
     ) -> None:
         """Take part in the cluster that the bucket belongs to; requests may come after it returns,
         though logs may come later."""
+        from gateway.broker.membership import Membership  # noqa: PLC0415 - for clusters alone
+
         membership = self._membership = Membership(self.broker, coordination, settings, rng)
         self.join(membership.lost)
         await membership.start()

@@ -16,15 +16,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from gateway.broker.membership import MembershipSettings
 from gateway.cluster.coordination.base import CoordinationError
-from gateway.cluster.coordination.opening import open_store as open_coordination
-from gateway.cluster.coordination.shared import SharedStore
-from gateway.cluster.neighbours import connect_tcp
-from gateway.cluster.ownership import MoveRules
 from gateway.cluster.view import Node
-from gateway.logstores.hosted import HostedLogstore, hosted_as_set
-from gateway.logstores.living import Reach, reached_as_set
 from gateway.net import descriptors
 from gateway.net.listening import StartError, bind
 from gateway.observe.banner import announce_ready
@@ -41,11 +34,13 @@ from wal_core import (
     SystemRng,
     WalError,
     close_lanes,
-    open_quorum_store,
     open_store,
 )
 
 if TYPE_CHECKING:
+    from gateway.cluster.coordination.shared import SharedStore
+    from gateway.logstores.hosted import HostedLogstore
+    from gateway.logstores.living import Reach
     from gateway.metrics.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -53,10 +48,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LISTEN_BACKLOG_COUNT = 128
-ETCD_LATE_S = 1
-WORKERS_SETTLE_S = 1.0
-"""Workers that start together share logs out evenly if they come within that of each other."""
-WORKERS_TENURE_MS_MIN = 5_000  # a worker that was started again gets its share back soon
 EXIT_OK, EXIT_FAILED = 0, 1
 
 
@@ -114,15 +105,22 @@ def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | No
     return uvloop.new_event_loop
 
 
+# What not every broker needs is loaded by those that do: others start sooner, and are smaller.
+
+
 async def _serve(config: Config, post: Post | None) -> None:
     async with AsyncExitStack() as stack:
         logstore: HostedLogstore | None = None
         if config.logstore_data is not None:
+            from gateway.logstores.hosted import hosted_as_set  # noqa: PLC0415 - as above
+
             # First to come and last to go: the logs of this very broker may need it.
             hosted = hosted_as_set(config, SystemRng(), bind_logstore(config))
             logstore = await stack.enter_async_context(hosted)
         reach: Reach | None = None
         if config.mode == "quorum":
+            from gateway.logstores.living import reached_as_set  # noqa: PLC0415 - as above
+
             reach = await stack.enter_async_context(reached_as_set(config, SystemRng()))
         with contextlib.suppress(_StoppedEarly):
             await _serve_clients(config, post, logstore, reach)
@@ -148,13 +146,15 @@ async def _serve_clients(
     try:
         if post is not None:
             listeners.append(bind(post.host, post.port, "--listen", shared=True))
+            from gateway.cluster.coordination.shared import SharedStore  # noqa: PLC0415 - as above
+
             supervisor = await SharedStore.join(post.link, stopping.set)
         monitor = await _monitor(config)
         port = listeners[0].getsockname()[1]
         store = await _unless_stopped(stopping, _opened(config, reach))
         node = Node(config.node_id, *config.advertised(port), config.rack)
         gateway = Gateway(config, store, node, SystemClock(), SystemRng())
-        await _unless_stopped(stopping, start_alone_or_joined(gateway, config, supervisor))
+        await _unless_stopped(stopping, _start(gateway, config, supervisor))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -190,6 +190,8 @@ async def _serve_clients(
 async def _opened(config: Config, reach: Reach | None) -> SegmentStore:
     cloud = cloud_settings(config)
     if reach is not None:
+        from wal_core import open_quorum_store  # noqa: PLC0415 - as above
+
         return await open_quorum_store(config.data, reach, cloud=cloud)
     return await open_store(config.data, config.mode, cloud=cloud)
 
@@ -209,26 +211,15 @@ async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T])
         await asyncio.gather(stop, step, return_exceptions=True)
 
 
-async def start_alone_or_joined(
-    gateway: Gateway, config: Config, supervisor: SharedStore | None = None
-) -> None:
-    """As the settings say; a worker joins the others of its supervisor."""
-    lease_s = -(-config.node_lease_ms // 1_000)
-    if supervisor is not None:
-        rules = MoveRules(tenure_ms_min=WORKERS_TENURE_MS_MIN)
-        # Who ended has no lease from that moment on: nobody is waited for whom nobody can see.
-        settings = MembershipSettings(config.etcd_prefix, lease_s, rules, settle_s=WORKERS_SETTLE_S)
-        await gateway.start_in_cluster(supervisor, settings, SystemRng())
-        return
-    if config.etcd is None:
+async def _start(gateway: Gateway, config: Config, supervisor: SharedStore | None) -> None:
+    """Alone or joined, as the settings say; a worker joins the others of its supervisor."""
+    if supervisor is None and config.etcd is None:
         await gateway.start()
         return
-    # etcd finds ended leases now and then, and ends them by its own log: up to a second later.
-    lease_s -= ETCD_LATE_S
-    settings = MembershipSettings(
-        config.etcd_prefix, lease_s, reach=connect_tcp, waits=config.mode == "quorum"
-    )
-    await gateway.start_in_cluster(open_coordination(config), settings, SystemRng())
+    from gateway.broker.joining import way_into_cluster  # noqa: PLC0415 - as above
+
+    coordination, settings = way_into_cluster(config, supervisor)
+    await gateway.start_in_cluster(coordination, settings, SystemRng())
 
 
 async def _monitor(config: Config) -> Monitor | None:
@@ -236,7 +227,7 @@ async def _monitor(config: Config) -> Monitor | None:
     host, port = config.metrics_listen_host, config.metrics_listen_port
     if host is None or port is None:
         return None
-    from gateway.metrics.monitor import Monitor  # noqa: PLC0415 - nobody else pays for loading it
+    from gateway.metrics.monitor import Monitor  # noqa: PLC0415 - as above
 
     monitor = Monitor(config)
     listener = bind(host, port, "--metrics-listen")

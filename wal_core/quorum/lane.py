@@ -337,7 +337,8 @@ class Lane:
             except (WalError, TimeoutError):
                 continue
             for block in split(stored):
-                if self._sent < part.count:
+                # What is in memory is sent when something new comes, also while we wait here.
+                if self._sent < min(part.window_start, part.count):
                     end = await _in_time(replica.append(self.asker, block))
                     part.heard(self.member, end)
                     self._sent += 1

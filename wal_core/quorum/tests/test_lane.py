@@ -42,6 +42,38 @@ async def test_who_was_away_gets_from_the_others_what_is_in_memory_no_more(
     await place.close()
 
 
+async def test_what_is_written_meanwhile_does_not_get_between_what_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(part_module, "WINDOW_BYTES_MAX", 10 * len(block(0)))
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    wire = place.wire("B")
+    counting = Mute(wire)
+    place.registered.wires["B"] = counting  # type: ignore[assignment]
+    store = place.store()
+    await store.lock(LOG)
+    wire.is_cut = True
+    for number in range(40):
+        await store.append(Slot(LOG, 0, number, 0), [block(number)], final=False)
+    part = store._tails[LOG].parts[0]
+    (member,) = (member for member in part.ensemble if member.store == "B")
+    counting.promises_count, wire.is_cut = 0, False
+    told: asyncio.Queue[Exception | None] = asyncio.Queue()
+    async with asyncio.timeout(30):
+        while part.ends.get(member, 0) < 32:  # the last ten are in memory
+            await asyncio.sleep(0)
+        for number in range(40, 45):
+            assert store.begin(Slot(LOG, 0, number, 0), [block(number)], told.put_nowait)
+        for number in range(45, 50):
+            await store.append(Slot(LOG, 0, number, 0), [block(number)], final=False)
+        while part.ends.get(member, 0) < 50:
+            await asyncio.sleep(0.001)
+    assert counting.promises_count == 1  # it had to begin only once
+    await store.close()
+    await place.close()
+
+
 class Mute:
     """A Replica that takes what it is told, and says nothing of it until `answers`."""
 
