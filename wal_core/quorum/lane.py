@@ -70,7 +70,9 @@ class Lane:
         self._wake = asyncio.Event()
         self._part: Part | None = None  # being sent
         self._sent = 0  # blocks of it
-        self._flights: dict[int, int] = {}  # bytes by number of block; a new one for each attempt
+        # Bytes by segment and block; a new one for each attempt. Of a segment that was trimmed some
+        # may still be on their way.
+        self._flights: dict[tuple[int, int], int] = {}
         self._flying_bytes = 0
         self._heard_s = 0.0  # or since when something is on its way
         self._patience: asyncio.TimerHandle | None = None
@@ -252,16 +254,16 @@ class Lane:
                 return
             if not flights:
                 self._wait_for_reply()
-            flights[self._sent] = len(stored)
+            flights[part.number, self._sent] = len(stored)
             self._flying_bytes += len(stored)
             self._sent += 1
 
     def _landed(
-        self, part: Part, number: int, flights: dict[int, int], end: int | WalError
+        self, part: Part, number: int, flights: dict[tuple[int, int], int], end: int | WalError
     ) -> None:
         if flights is not self._flights:
             return  # of an attempt that was given up
-        self._flying_bytes -= flights.pop(number)
+        self._flying_bytes -= flights.pop((part.number, number))
         self._heard_s = asyncio.get_running_loop().time()
         if isinstance(end, WalError):
             self._trip(end)

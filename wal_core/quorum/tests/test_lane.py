@@ -80,6 +80,7 @@ class Mute:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.answers = True
+        self.held: list[Told] = []  # of what it has not answered
         self.promises_count = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -92,6 +93,8 @@ class Mute:
     def begin_append(self, asker: Asker, stored: Buffer, told: Told) -> None:
         if self.answers:
             self._replica.begin_append(asker, stored, told)
+        else:
+            self.held.append(told)
 
 
 async def test_who_answers_nothing_is_asked_anew_though_more_is_written_all_the_time(
@@ -114,6 +117,31 @@ async def test_who_answers_nothing_is_asked_anew_though_more_is_written_all_the_
         mute.answers, part = True, store._tails[LOG].parts[0]
         while min(part.ends.get(member, 0) for member in part.ensemble) < number:
             await asyncio.sleep(0.01)
+    await store.close()
+    await place.close()
+
+
+async def test_answers_for_a_segment_that_was_trimmed_count_for_no_other(tmp_path: Path):
+    place = Place(tmp_path)
+    await place.start("A", "B", "C")
+    mute = Mute(place.wire("B"))
+    place.registered.wires["B"] = mute  # type: ignore[assignment]
+    store = place.store()
+    await store.lock(LOG)
+    tail = store._tails[LOG]
+    mute.answers = False
+    await store.append(Slot(LOG, 0, 0, 0), [block(0)], final=False)
+    await tail.end(0, 1, b"footer")
+    await tail.trim(1)
+    async with asyncio.timeout(30):
+        await store.append(Slot(LOG, 1, 0, 0), [block(0, segment=1)], final=False)
+        while len(mute.held) < 2:
+            await asyncio.sleep(0.001)
+        (member,) = (member for member in tail.parts[1].ensemble if member.store == "B")
+        mute.held[0](1)
+        assert member not in tail.parts[1].ends
+        mute.held[1](1)
+        assert tail.parts[1].ends[member] == 1
     await store.close()
     await place.close()
 
