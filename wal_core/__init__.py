@@ -45,8 +45,14 @@ from wal_core.types import Changes, Entry, LogState, Payloads
 
 if TYPE_CHECKING:
     from wal_core.copy import CopyReport, copy_log, open_to_copy
-    from wal_core.fsck import Finding, LogReport, Records, check_log, stored_log_ids
-    from wal_core.fsck import Kind as FindingKind
+    from wal_core.fsck import (
+        Finding,
+        FindingKind,
+        LogReport,
+        Records,
+        check_log,
+        stored_log_ids,
+    )
     from wal_core.logstore.remote import Dial, RemoteReplica, dial
     from wal_core.logstore.serving import ServedLogstore
     from wal_core.quorum.opening import open_quorum_store
@@ -161,8 +167,7 @@ _LATER = {
 def __getattr__(name: str) -> object:
     for module, names in _LATER.items():
         if name in names:
-            here = "Kind" if name == "FindingKind" else name
-            value: object = getattr(import_module(module), here)
+            value: object = getattr(import_module(module), name)
             globals()[name] = value
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from wal_core.errors import Corrupt, Invalid, Unavailable, WalError
 from wal_core.format.logstore_records import Final
 from wal_core.logstore import wire
 from wal_core.logstore.frames import FrameReceiver
-from wal_core.logstore.replica import Asker, Tail, Told
+from wal_core.logstore.replica import Asker, Tail, Told, tell
 from wal_core.types import Buffer
 
 MIB = 1024 * 1024
@@ -234,34 +234,22 @@ def _unexpected(answer: wire.Answer) -> WalError:
     return Corrupt(f"a logstore answered with {type(answer).__name__}")
 
 
-def _tell_end(told: Told, answer: wire.Answer | WalError, body: memoryview) -> None:
-    if isinstance(answer, wire.Stored):
-        told(answer.end)
-    else:
-        told(answer if isinstance(answer, WalError) else _unexpected(answer))
+_Reply: TypeAlias = tuple[wire.Answer, memoryview]
+"""An answer and its body."""
 
 
-_Heard: TypeAlias = Callable[[wire.Answer | WalError, memoryview], None]
-"""An answer and its body, or that there is none."""
+def _tell_end(told: Told, reply: _Reply | WalError) -> None:
+    if isinstance(reply, WalError):
+        told(reply)
+        return
+    answer, _ = reply
+    told(answer.end if isinstance(answer, wire.Stored) else _unexpected(answer))
 
 
 class _Asked(NamedTuple):
-    heard: _Heard
+    heard: Callable[[_Reply | WalError], None]
     count_bytes: int
     since_s: float
-
-
-def _settle(
-    future: asyncio.Future[tuple[wire.Answer, memoryview]],
-    answer: wire.Answer | WalError,
-    body: memoryview,
-) -> None:
-    if future.done():
-        return
-    if isinstance(answer, WalError):
-        future.set_exception(answer)
-    else:
-        future.set_result((answer, body))
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -308,7 +296,7 @@ class _Connection(asyncio.BufferedProtocol):
                 if asked is None:
                     continue  # it came too late
                 self.in_flight_bytes -= asked.count_bytes
-                asked.heard(answer, frame.body)
+                asked.heard((answer, frame.body))
         except Corrupt as error:
             self.end(str(error))
             return
@@ -334,20 +322,23 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         waiting, self._waiting, self.in_flight_bytes = self._waiting, {}, 0
         for asked in waiting.values():
-            error = Unavailable(f"logstore {self._name} did not answer: {self.reason}")
-            asked.heard(error, _NO_BODY)
+            asked.heard(Unavailable(f"logstore {self._name} did not answer: {self.reason}"))
         self._out.clear()
 
-    def ask(
-        self, question: wire.Question, body: Sequence[Buffer]
-    ) -> asyncio.Future[tuple[wire.Answer, memoryview]]:
+    def ask(self, question: wire.Question, body: Sequence[Buffer]) -> asyncio.Future[_Reply]:
         """The question leaves at the end of this turn of the loop. Raises as `begin`."""
-        future: asyncio.Future[tuple[wire.Answer, memoryview]] = self._loop.create_future()
-        self.begin(question, body, partial(_settle, future))
-        self._loop.call_soon(self.send)
+        future: asyncio.Future[_Reply] = self._loop.create_future()
+        if not self._out:
+            self._loop.call_soon(self.send)
+        self.begin(question, body, partial(tell, future))
         return future
 
-    def begin(self, question: wire.Question, body: Sequence[Buffer], heard: _Heard) -> None:
+    def begin(
+        self,
+        question: wire.Question,
+        body: Sequence[Buffer],
+        heard: Callable[[_Reply | WalError], None],
+    ) -> None:
         """The question leaves with the next `send`; `heard` is called once, in another turn of the
         loop. Raises Unavailable, Invalid."""
         if self.reason is not None:
@@ -379,8 +370,7 @@ class _Connection(asyncio.BufferedProtocol):
                 break
             del self._waiting[number]
             self.in_flight_bytes -= asked.count_bytes
-            error = Unavailable(f"logstore {self._name} gave no answer in {limits.answer_s} s")
-            asked.heard(error, _NO_BODY)
+            asked.heard(Unavailable(f"logstore {self._name} gave no answer in {limits.answer_s} s"))
             if self._heard_s <= asked.since_s:
                 self.end(f"nothing came within {limits.answer_s} s")
                 return
@@ -397,6 +387,5 @@ def _heeded(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-_NO_BODY = memoryview(b"")
 _PING_NUMBER = 0
 """That of the hello, whose answer has come."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from wal_core.errors import Fenced, Unavailable, WalError
 from wal_core.format.logstore_records import Final
@@ -51,18 +51,20 @@ class Unknown(Unavailable):
     retriable = False
 
 
+T = TypeVar("T")
+
 Told: TypeAlias = Callable[[int | WalError], None]
 """What came of a block: what `Replica.append` returns or raises."""
 
 
-def tell(future: asyncio.Future[int], end: int | WalError) -> None:
+def tell(future: asyncio.Future[T], reply: T | WalError) -> None:
     """Whoever waits for it, if anybody does."""
     if future.done():
         return
-    if isinstance(end, WalError):
-        future.set_exception(end)
+    if isinstance(reply, WalError):
+        future.set_exception(reply)
     else:
-        future.set_result(end)
+        future.set_result(reply)
 
 
 class Replica(Protocol):

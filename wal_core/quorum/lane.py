@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from wal_core.errors import Invalid, Unavailable, WalError
 from wal_core.format.block import parse_header
@@ -29,7 +29,6 @@ _CONFIRM_S = 0.02
 """Between two words of what is confirmed, where no block says it. Longer: fewer of them; shorter:
 who reads the log elsewhere sees its end sooner."""
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -98,11 +97,9 @@ class Lane:
 
     def poke(self, part: Part) -> None:
         """There is something new in a segment."""
-        if self._part is part and self.is_up and self._error is None:
-            self._send(part)
-            if part.final is None:
-                return
-        self._wake.set()
+        self._send(part)
+        if self._part is not part or part.final is not None:
+            self._wake.set()
 
     def confirm(self, part: Part) -> None:
         """More of a segment is confirmed: say so, unless a block that is sent soon does."""
@@ -239,7 +236,9 @@ class Lane:
         await self._wake.wait()
 
     def _send(self, part: Part) -> None:
-        """All that may be on its way at once."""
+        """All that may be on its way at once, of the segment that is being sent."""
+        if self._part is not part or self._error is not None:
+            return
         assert self.replica is not None
         flights = self._flights
         while self._sent < part.count and (stored := part.blocks.get(self._sent)) is not None:
@@ -277,8 +276,7 @@ class Lane:
             self._owner.confirmed(part)
         else:
             self.confirm(part)
-        if self._part is part and self._error is None and self._sent < part.count:
-            self._send(part)
+        self._send(part)
         if not self._flights and (part.final is not None or self._sent < part.window_start):
             self._wake.set()
 
@@ -316,7 +314,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         self._told_count = count
         self._confirm_not_before_s = loop.time() + _CONFIRM_S
-        task = loop.create_task(_called(replica.confirm, self.asker, part.number, count))
+        task = loop.create_task(replica.confirm(self.asker, part.number, count))
         self._saying.add(task)
         task.add_done_callback(self._said)
 
@@ -361,11 +359,6 @@ def split(stored: bytes) -> Iterator[bytes]:
 def _tell(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("a lane has stopped", exc_info=error)
-
-
-async def _called(ask: Callable[P, Awaitable[T]], *args: P.args, **words: P.kwargs) -> T:
-    """As a task; one that is cancelled before its first step has asked nothing."""
-    return await ask(*args, **words)
 
 
 async def _in_time(reply: Awaitable[T]) -> T:

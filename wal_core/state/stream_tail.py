@@ -83,20 +83,16 @@ class StreamTail:
     ) -> list[Entry] | None:
         """Entries from the one holding `offset`, at least one, else up to both bounds; None when
         that one is no longer here. The last one ends at `end_offset`."""
-        bases, lengths = self._bases, self._lengths
-        at = bisect_right(bases, offset, self._gone_count) - 1
-        if at < self._gone_count:
+        found = self._found(offset, bytes_max, count_max)
+        if found is None:
             return None
-        found: list[Entry] = []
-        for index in range(at, min(at + count_max, len(bases))):
-            size = lengths[index]
-            bytes_max -= size
-            if bytes_max < 0 and found:
-                break
+        at, sizes = found
+        bases, entries = self._bases, []
+        for index, size in enumerate(sizes, at):
             base_offset, start = bases[index], self._starts[index]
             following = bases[index + 1] if index + 1 < len(bases) else end_offset
             payload = memoryview(self._holders[index])[start : start + size]
-            found.append(
+            entries.append(
                 Entry(
                     self._stream_id,
                     base_offset,
@@ -106,22 +102,17 @@ class StreamTail:
                     payload,
                 )
             )
-        return found
+        return entries
 
     def payloads_from(
         self, offset: int, end_offset: int, bytes_max: int, count_max: int
     ) -> Payloads | None:
         """As `entries_from`, without what only an object for each entry could tell."""
-        bases = self._bases
-        at = bisect_right(bases, offset, self._gone_count) - 1
-        if at < self._gone_count:
+        found = self._found(offset, bytes_max, count_max)
+        if found is None:
             return None
-        sizes = self._lengths[at : at + count_max]
-        bytes_count = sum(sizes)
-        if bytes_count > bytes_max:
-            del sizes[max(1, bisect_right(list(accumulate(sizes)), bytes_max)) :]
-            bytes_count = sum(sizes)
-        stop = at + len(sizes)
+        at, sizes = found
+        bases, stop = self._bases, at + len(sizes)
         pieces: list[Buffer] = []
         holder, begin, end = self._holders[at], self._starts[at], self._starts[at]
         for held, start, size in zip(
@@ -132,4 +123,16 @@ class StreamTail:
                 holder, begin = held, start
             end = start + size
         pieces.append(memoryview(holder)[begin:end])
-        return Payloads(pieces, bases[stop] if stop < len(bases) else end_offset, bytes_count)
+        following = bases[stop] if stop < len(bases) else end_offset
+        return Payloads(pieces, following, sum(sizes))
+
+    def _found(self, offset: int, bytes_max: int, count_max: int) -> tuple[int, array[int]] | None:
+        """The index of the entry holding `offset`, and the sizes of it and those behind it within
+        both bounds."""
+        at = bisect_right(self._bases, offset, self._gone_count) - 1
+        if at < self._gone_count:
+            return None
+        sizes = self._lengths[at : at + count_max]
+        if sum(sizes) > bytes_max:
+            del sizes[max(1, bisect_right(list(accumulate(sizes)), bytes_max)) :]
+        return at, sizes

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from wal_core import Entry, LogReport, MemoryStore, check_log, open_store
 from wal_core.format.block import BlockIds, encode_entries, parse_block, parse_header
 from wal_core.format.chain import Completed, Sealed
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.stores.segments.object import ObjectSegmentStore
 from wal_core.testing.faulty_object_store import FaultyObjectStore
 from wal_core.testing.sim_loop import run

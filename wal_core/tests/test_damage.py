@@ -13,7 +13,7 @@ from itertools import cycle
 import pytest
 
 from wal_core.format.block import parse_block
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.testing.seeds import Random
 from wal_core.testing.sim_loop import run
 from wal_core.tests.left_log import (

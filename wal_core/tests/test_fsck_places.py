@@ -21,7 +21,7 @@ from wal_core import (
 )
 from wal_core.format.chain import Sealed
 from wal_core.format.places import Lost
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.stores.objects.base import ObjectInfo
 from wal_core.stores.opening import open_to_look
 from wal_core.stores.persistence import Persistence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wal_core.format.chain import Sealed
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.stores.manifests import Manifest, Manifests
 from wal_core.stores.persistence import Persistence
 from wal_core.testing.sim_loop import run

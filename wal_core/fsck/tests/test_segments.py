@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wal_core import Records
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.tests.damage import scenario
 
 

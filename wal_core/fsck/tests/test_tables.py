@@ -6,7 +6,7 @@ from wal_core import Records
 from wal_core.format.block import BlockIds, BlockKind, encode_payload, parse_block
 from wal_core.format.footer import Footer
 from wal_core.format.stream_tables import encode_streams
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.testing.fuzz_blocks import repair_crc
 from wal_core.tests.damage import scenario
 

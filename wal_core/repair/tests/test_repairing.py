@@ -21,7 +21,7 @@ from wal_core import (
 )
 from wal_core.copy import copy_log
 from wal_core.format.chain import Sealed
-from wal_core.fsck import Kind
+from wal_core.fsck.findings import Kind
 from wal_core.stores.manifests import Garbage, Manifest, Manifests, decode_manifest
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.file import FileSegmentStore

@@ -9,7 +9,8 @@ import pytest
 from wal_core import CHECKPOINT_STREAM_ID, Log, MemoryStore
 from wal_core.format.block import parse_block
 from wal_core.format.chain import Sealed
-from wal_core.fsck import Kind, check_log
+from wal_core.fsck import check_log
+from wal_core.fsck.findings import Kind
 from wal_core.state.table_loading import stored_tables
 from wal_core.state.tables import place_of
 from wal_core.state.tests.test_checkpoint import CONFIG, MapState, World
