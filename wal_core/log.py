@@ -358,6 +358,12 @@ class Log:
         check_read(offset, bytes_max)
         return self._reader.read_tail(stream_id, offset, bytes_max)
 
+    def read_at_hand(self, stream_id: int, offset: int, bytes_max: int) -> Payloads | None:
+        """As `read_tail`, of what is stored and can be had without a wait for a store, a thread or
+        those who write; None: use `read`, which also says what is wrong."""
+        check_read(offset, bytes_max)
+        return self._reader.at_hand.read(stream_id, offset, bytes_max)
+
     async def read(
         self, stream_id: int, offset: int, bytes_max: int, bytes_enough: int | None = None
     ) -> list[Entry]:

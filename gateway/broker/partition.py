@@ -258,6 +258,10 @@ class Partition:
         assert self._log is not None
         return self._log.read_tail(self.stream_id, offset, bytes_max)
 
+    def read_at_hand(self, offset: int, bytes_max: int) -> Payloads | None:
+        """The same of what is stored, if that takes no wait; None: use `read`."""
+        return self._attached.read_at_hand(self.stream_id, offset, bytes_max)
+
     async def read(
         self, offset: int, bytes_max: int, bytes_enough: int | None = None
     ) -> list[Entry]:

@@ -8,7 +8,7 @@ found is in it whatever its size. Does not know: messages, versions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.fairness.turns import Turns
     from protocol import Buffer
 
-JOINED_BYTES_MAX = 16 * 1024  # pieces that are smaller on average
+JOINED_BYTES_MAX = 4 * 1024  # pieces that are smaller on average
 LOOKS_COUNT = 8  # partitions are looked at between two looks at the clock: a tenth of a millisecond
 WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
 
@@ -158,6 +158,8 @@ class Reading:
         if want.offset < partition.log_start_offset:
             raise Truncated("the records were deleted")  # while another partition was read
         payloads = partition.read_tail(want.offset, bytes_max)
+        if payloads is None:
+            payloads = partition.read_at_hand(want.offset, bytes_max)
         if payloads is not None and self._is_too_little(payloads, partition):
             return None
         return payloads
@@ -190,10 +192,25 @@ def _records(payloads: Payloads) -> list[Buffer]:
     pieces, _, size_bytes = payloads
     if size_bytes < JOINED_BYTES_MAX * len(pieces):
         return [b"".join(pieces)]
-    kept: dict[int, int] = {}
-    for piece in pieces:
-        holder = cast("Sized", piece.obj) if isinstance(piece, memoryview) else piece
-        kept[id(holder)] = len(holder)
-    if sum(kept.values()) <= 2 * size_bytes:
-        return pieces
-    return [b"".join(pieces)]
+    records: list[Buffer] = []
+    for holder_bytes, of_one in _by_holder(pieces):
+        if 2 * sum(map(len, of_one)) < holder_bytes:
+            records.append(b"".join(of_one))
+        else:
+            records += of_one
+    return records
+
+
+def _by_holder(pieces: Sequence[Buffer]) -> Iterator[tuple[int, Sequence[Buffer]]]:
+    """Neighbours that keep the same in memory, and how much that is."""
+    first, held = 0, _holder(pieces[0])
+    for at, piece in enumerate(pieces):
+        holder = _holder(piece)
+        if holder is not held:
+            yield len(held), pieces[first:at]
+            first, held = at, holder
+    yield len(held), pieces[first:]
+
+
+def _holder(piece: Buffer) -> Sized:
+    return cast("Sized", piece.obj) if isinstance(piece, memoryview) else piece

@@ -1,5 +1,6 @@
-/* Data blocks that lie side by side, verified and taken apart: the compiled help of stretches.py; and
- * the checksum of two pieces from those of each: that of block.py.
+/* Data blocks that lie side by side, verified and taken apart: the compiled help of stretches.py; their
+ * bytes, where the system has them in memory: that of at_hand.py; and the checksum of two pieces from
+ * those of each: that of block.py.
  *
  * All or nothing: where anything is not as FORMAT.md has it, the answer is None, and the Python code,
  * which looks at the same bytes, says what is wrong. No byte is read before its position was compared
@@ -9,9 +10,12 @@
 
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
+#define _FILE_OFFSET_BITS 64
+#define _GNU_SOURCE
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
@@ -114,6 +118,7 @@ typedef struct {
     uint64_t log_id, segment;
     uint32_t number;
     unsigned int oldest, newest; /* versions */
+    int is_checked;              /* the checksum was compared already */
 } Expected;
 
 typedef struct {
@@ -139,10 +144,12 @@ static int is_sound(const uint8_t *at, size_t room, const Expected *expected, Bl
     if (block->entries_count == 0 || block->total_bytes > room ||
         block->index_bytes != (uint64_t)block->entries_count * INDEX_ROW_BYTES)
         return 0;
-    uint32_t crc = crc_of(0xFFFFFFFF, at, CRC_AT);
-    crc = crc_of(crc, at + HEADER_BYTES, (size_t)block->total_bytes - HEADER_BYTES);
-    if ((crc ^ 0xFFFFFFFF) != u32_at(at + CRC_AT))
-        return 0;
+    if (!expected->is_checked) {
+        uint32_t crc = crc_of(0xFFFFFFFF, at, CRC_AT);
+        crc = crc_of(crc, at + HEADER_BYTES, (size_t)block->total_bytes - HEADER_BYTES);
+        if ((crc ^ 0xFFFFFFFF) != u32_at(at + CRC_AT))
+            return 0;
+    }
     uint64_t end = 0;
     const uint8_t *row = at + HEADER_BYTES;
     for (uint32_t i = 0; i < block->entries_count; i++, row += INDEX_ROW_BYTES) {
@@ -228,10 +235,12 @@ static int add_entries(Found *found, newfunc tuple_new, PyTypeObject *type, cons
 }
 
 PyDoc_STRVAR(entries_doc,
-"entries(buffer, entry_type, log_id, segment, first, blocks_count, oldest, newest, entries_max)\n\n"
+"entries(buffer, entry_type, log_id, segment, first, blocks_count, oldest, newest, entries_max,\n"
+"        is_checked)\n\n"
 "The entries of the data blocks `first` and following, which must fill the buffer: a list for each\n"
 "stream id, and how many there are. None if not all is as it should be, or there are more entries\n"
-"than `entries_max`. `oldest` and `newest` are the versions of blocks that are read.");
+"than `entries_max`. `oldest` and `newest` are the versions of blocks that are read. `is_checked`:\n"
+"whoever calls has compared the checksums.");
 
 static PyObject *entries(PyObject *module, PyObject *args)
 {
@@ -240,8 +249,9 @@ static PyObject *entries(PyObject *module, PyObject *args)
     Py_buffer given;
     unsigned long long log_id, segment;
     unsigned int first, blocks_count, oldest, newest, entries_max;
-    if (!PyArg_ParseTuple(args, "OOKKIIIII", &object, &type, &log_id, &segment, &first,
-                          &blocks_count, &oldest, &newest, &entries_max))
+    int is_checked;
+    if (!PyArg_ParseTuple(args, "OOKKIIIIIp", &object, &type, &log_id, &segment, &first,
+                          &blocks_count, &oldest, &newest, &entries_max, &is_checked))
         return NULL;
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type)) {
         PyErr_SetString(PyExc_TypeError, "an entry is a kind of tuple");
@@ -252,7 +262,7 @@ static PyObject *entries(PyObject *module, PyObject *args)
     newfunc tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     PyObject *view = PyMemoryView_FromObject(object);
     Found found = {PyDict_New(), NULL, NULL, 0};
-    Expected expected = {log_id, segment, first, oldest, newest};
+    Expected expected = {log_id, segment, first, oldest, newest, is_checked};
     Py_ssize_t at = 0;
     uint64_t entries_count = 0;
     int is_fine = view != NULL && found.by_stream != NULL;
@@ -275,14 +285,42 @@ static PyObject *entries(PyObject *module, PyObject *args)
     return answer;
 }
 
+/* --- files -------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(read_at_hand_doc,
+"read_at_hand(fd, start, length)\n\n"
+"These bytes of a file if the system has them all in memory, else None. Unlike a buffer that Python\n"
+"can have read into, it is not filled with zeros first.");
+
+static PyObject *read_at_hand(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int fd;
+    unsigned long long start;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "iKn", &fd, &start, &length))
+        return NULL;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, length);
+    if (bytes == NULL)
+        return NULL;
+#ifdef RWF_NOWAIT
+    struct iovec all = {PyBytes_AsString(bytes), (size_t)length};
+    if (preadv2(fd, &all, 1, (off_t)start, RWF_NOWAIT) == length)
+        return bytes;
+#endif
+    Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"combine", combine, METH_VARARGS, combine_doc},
     {"entries", entries, METH_VARARGS, entries_doc},
+    {"read_at_hand", read_at_hand, METH_VARARGS, read_at_hand_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "wal_core.format._blocks", "See stretches.py and block.py.", 0, methods,
+    PyModuleDef_HEAD_INIT, "wal_core.format._blocks", "See stretches.py, at_hand.py and block.py.", 0, methods,
     NULL, NULL, NULL, NULL,
 };
 

@@ -11,5 +11,7 @@ def entries(
     oldest: int,
     newest: int,
     entries_max: int,
+    is_checked: bool,
     /,
 ) -> tuple[dict[int, list[Entry]], int] | None: ...
+def read_at_hand(fd: int, start: int, length: int, /) -> bytes | None: ...

@@ -301,9 +301,9 @@ def parse_header(buffer: Buffer) -> BlockHeader:
     return header
 
 
-def parse_block(buffer: Buffer) -> Block:
-    """Verify a whole block; bytes behind it are not looked at. Raises Corrupt, and Invalid for a
-    whole one of a version that is not read here."""
+def checked_header(buffer: Buffer) -> BlockHeader:
+    """That of a whole block whose checksum is right; bytes behind it are not looked at. Raises
+    Corrupt. Its version and its index are not looked at either."""
     header = parse_header(buffer)
     total = header.total_bytes
     if len(buffer) < total:
@@ -311,8 +311,15 @@ def parse_block(buffer: Buffer) -> Block:
     view = memoryview(buffer)[:total]
     if crc32c(view[HEADER_BYTES:], crc32c(view[:CRC_AT])) != header.crc:
         raise Corrupt("CRC-32C of the block does not match")
+    return header
+
+
+def parse_block(buffer: Buffer) -> Block:
+    """Verify a whole block; bytes behind it are not looked at. Raises Corrupt, and Invalid for a
+    whole one of a version that is not read here."""
+    header = checked_header(buffer)
     BLOCK.check(_VERSION.unpack_from(buffer, _VERSION_AT)[0])
-    block = Block(header, view)
+    block = Block(header, memoryview(buffer)[: header.total_bytes])
     _check_index(block)
     return block
 

@@ -156,6 +156,12 @@ class QuorumSegmentStore:
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(key_of(slot.log_id, slot.segment, slot.block), 0, length, *slot[:3])
 
+    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
+        return None
+
+    def is_at_hand(self, key: str, start: int, length: int) -> bool:
+        return False
+
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         part = (await self._known(log_id)).parts.get(segment)
         if part is None or part.final is None or not part.is_chosen:

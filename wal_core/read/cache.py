@@ -85,15 +85,19 @@ class LoadingCache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Insert a value somebody else made."""
-        old = self._values.pop(key, None)
-        if old is not None:
-            self.bytes_count -= self._size_bytes(old)
+        self.forget(key)
         size = self._size_bytes(value)
         if size > self._memory.bytes_max:
             return
         self._values[key] = value
         self.bytes_count += size
         self._memory.fit()
+
+    def forget(self, key: K) -> None:
+        """Nobody will ask for it soon; one that is not here is fine."""
+        old = self._values.pop(key, None)
+        if old is not None:
+            self.bytes_count -= self._size_bytes(old)
 
     def give_back(self) -> None:
         """See Holder: what was not used for longest."""

@@ -7,7 +7,7 @@ Only confirmed entries are ever seen. Finding a block costs a binary search over
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +17,9 @@ from wal_core.errors import Corrupt, Invalid, Truncated, WalError
 from wal_core.format.chain import Link
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run, StreamRow
+from wal_core.read.at_hand import ReaderAtHand
 from wal_core.read.cache import LoadingCache
+from wal_core.read.offsets import entry_of_offset, run_of_offset
 from wal_core.read.stored_blocks import StoredBlocks, Turn
 from wal_core.state.contents import Contents
 from wal_core.state.rebuild import Rebuild
@@ -83,6 +85,7 @@ class LogReader:
             lambda tables: tables.total_bytes,
             config.store_timeout_ms,
         )
+        self.at_hand = ReaderAtHand(contents, self.tables, self.blocks)
 
     def read_tail(self, stream_id: int, offset: int, bytes_max: int) -> Payloads | None:
         """See Log.read_tail."""
@@ -173,8 +176,8 @@ class LogReader:
         if blocks is None:
             return []
         entries = blocks.of_stream(stream_id)
-        at = bisect_right(entries, offset, key=lambda entry: entry.base_offset) - 1
-        if at < 0 or entries[at].end_offset <= offset:
+        at = entry_of_offset(entries, offset)
+        if at < 0:
             raise self._lost(stream_id, offset)
         taken = take(entries, at, bytes_max, _TURN_ENTRIES_COUNT)
         self.blocks.moved(stream_id, offset, run, taken)
@@ -278,11 +281,6 @@ class LogReader:
             f"the index does not lead to stream {stream_id} offset {offset}",
             log_id=self._log_id,
         )
-
-
-def run_of_offset(runs: Sequence[Run], offset: int) -> int:
-    """Index of the run that holds `offset`, if any does; -1 when all begin behind it."""
-    return bisect_right(runs, offset, key=lambda run: run.first_offset) - 1
 
 
 def check_read(offset: int, bytes_max: int) -> None:

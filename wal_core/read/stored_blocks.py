@@ -5,6 +5,7 @@ read-ahead, around what is damaged.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import partial
@@ -23,10 +24,12 @@ from wal_core.read.scans import Scans
 from wal_core.state.tables import Tables, place_of
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.stretches import (
+    AT_ONCE_BYTES_MAX,
     STRETCH_BLOCKS_MAX_COUNT,
     STRETCH_BYTES_MAX,
     Blocks,
     Stretch,
+    entries_at_once,
     read_entries,
     stretches_around,
 )
@@ -51,6 +54,12 @@ _DAMAGED_MAX_COUNT = 1_000
 _FOUND_MAX_COUNT = 1_000
 """So many stretches that were looked for are remembered, a few hundred bytes each: those ahead of
 some tens of readers."""
+
+
+_AT_HAND_MAX_COUNT = 16
+"""Stretches in the cache that the system has in memory, too. More: what is copied and sent next is
+not in the processor's caches; fewer: of some tens of readers each reads twice what two replies
+share."""
 
 
 class Turn(Enum):
@@ -80,6 +89,8 @@ class StoredBlocks:
         )
         # Stretches with damage in them, so that what is whole is not read again with it each time.
         self._damaged: set[Stretch] = set()
+        # What was read at hand last.
+        self._at_hand: OrderedDict[Stretch, None] = OrderedDict()
         # What was found in the tables of finished segments, by stream and run, while they are kept.
         self._found: WeakKeyDictionary[Tables, dict[tuple[int, int], tuple[Stretch, int]]] = (
             WeakKeyDictionary()
@@ -146,6 +157,37 @@ class StoredBlocks:
             read_ahead(view, runs, following)
             return blocks
         raise AssertionError("a block alone is always tried")
+
+    def at_hand(self, view: SegmentView, runs: Sequence[Run], at: int) -> Blocks | None:
+        """The block of a run, with neighbours, if that takes no wait; None: ask `around`."""
+        if self._far:
+            return None
+        here = self.place(view, runs[at].block)
+        for stretch in reversed(self._at_hand):
+            if stretch.holds(here) and (blocks := self._cache.peek(stretch)) is not None:
+                return blocks
+        if here.length == 0:
+            return None
+        stretch, end = self._largest(view, runs, at)
+        blocks = self._cache.peek(stretch)
+        if blocks is not None:
+            # It was waited for, and so will be those behind it.
+            self._read_ahead(view, runs, _run_of_block(runs, end, at))
+            return blocks
+        if stretch.length > AT_ONCE_BYTES_MAX:
+            return None
+        buffer = self._store.read_at_hand(stretch.key, stretch.position, stretch.length)
+        blocks = None if buffer is None else entries_at_once(stretch, buffer)
+        if blocks is not None:
+            self._keep_at_hand(stretch, blocks)
+        return blocks
+
+    def _keep_at_hand(self, stretch: Stretch, blocks: Blocks) -> None:
+        """For whoever asks for the rest of it, in a moment; the system has it anyway."""
+        self._cache.put(stretch, blocks)
+        self._at_hand[stretch] = None
+        if len(self._at_hand) > _AT_HAND_MAX_COUNT:
+            self._cache.forget(self._at_hand.popitem(last=False)[0])
 
     async def turn(
         self,
@@ -234,13 +276,18 @@ class StoredBlocks:
             if at >= len(runs):
                 return
             stretch, end = self._largest(view, runs, at)
-            if stretch.length:  # else it is lost
+            if stretch.length and not self._is_at_hand(stretch):  # else it is lost
                 self._cache.prefetch(stretch)
             ahead_bytes += stretch.length
             ahead_blocks += stretch.block_count
             if ahead_bytes >= _READ_AHEAD_BYTES or ahead_blocks >= _READ_AHEAD_BLOCKS_COUNT:
                 return
             at = _run_of_block(runs, end, at)
+
+    def _is_at_hand(self, stretch: Stretch) -> bool:
+        return not self._cache.knows(stretch) and self._store.is_at_hand(
+            stretch.key, stretch.position, stretch.length
+        )
 
     def _is_far_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:
         """Whether enough has been looked for, where each block is an object of its own. To go

@@ -14,7 +14,8 @@ from functools import partial
 
 from wal_core.format.segment_index import SegmentView
 from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, Runs
-from wal_core.read.log_reader import LogReader, run_of_offset
+from wal_core.read.log_reader import LogReader
+from wal_core.read.offsets import run_of_offset
 from wal_core.stores.off_loop import READER, off_loop_if_large
 from wal_core.types import Entry
 

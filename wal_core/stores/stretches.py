@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from wal_core.config import MIB
-from wal_core.errors import Corrupt
-from wal_core.format.block import HEADER_BYTES, INDEX_ENTRY, Block, parse_block, parse_header
+from wal_core.errors import Corrupt, Invalid
+from wal_core.format.block import (
+    HEADER_BYTES,
+    INDEX_ENTRY,
+    Block,
+    checked_header,
+    parse_block,
+    parse_header,
+)
 from wal_core.format.compiled import compiled
 from wal_core.format.places import Place
 from wal_core.format.stream_tables import Run
@@ -32,7 +39,10 @@ STRETCH_BLOCKS_MAX_COUNT = 256
 STRETCH_BYTES_MAX = MIB
 """Larger: fewer reads; more that is read in vain, and more of the loop's time in one piece."""
 COMPILED_BLOCK_BYTES_MAX = 16 * 1024
-"""Of the blocks of a stretch on average: the checksum of larger ones is better taken elsewhere."""
+"""Of the blocks of a stretch on average: the checksums of larger ones are taken one by one, by what
+is fastest for them."""
+AT_ONCE_BYTES_MAX = 4 * MIB
+"""So much, and no more, is read and verified on the loop, in about a millisecond."""
 COMPILED_ENTRIES_MAX_COUNT = 4_000
 """In one stretch, which compiled code takes apart in a millisecond or two, and nobody gets the
 interpreter meanwhile, in whatever thread it were done."""
@@ -80,6 +90,12 @@ class Stretch(NamedTuple):
     def place(self) -> Place:
         return Place(*self[:6])
 
+    def holds(self, place: Place) -> bool:
+        """Whether that block is one of these."""
+        of = place.key, place.log_id, place.segment
+        is_near = 0 <= place.block - self.first < self.block_count
+        return is_near and of == (self.key, self.log_id, self.segment)
+
 
 class Blocks:
     """What readers keep of the verified blocks of a stretch: the entries."""
@@ -112,17 +128,46 @@ class Blocks:
 
 
 async def read_entries(objects: ObjectStore, stretch: Stretch, lane: Lane = READER) -> Blocks:
-    """What is in a stretch, by compiled code where there are many small blocks. Raises Corrupt when
-    one of them is damaged or missing, Unavailable."""
+    """What is in a stretch. Raises Corrupt when a block is damaged or missing, Unavailable."""
     buffer = await _bytes_of(objects, stretch)
+    found = entries_at_once(stretch, buffer)
+    return found if found is not None else await _parsed(stretch, buffer, Blocks.of, lane)
+
+
+def entries_at_once(stretch: Stretch, buffer: Buffer) -> Blocks | None:
+    """What is in a stretch, if that takes no longer than a millisecond or two; None if it would, or
+    a block is not as it should be."""
+    found = _by_compiled(stretch, buffer)
+    if found is None and _rows_count(stretch, buffer) < LARGE_ROWS_COUNT:
+        with suppress(Corrupt, Invalid):
+            found = Blocks.of(_verified(stretch, buffer))
+    return found
+
+
+def _by_compiled(stretch: Stretch, buffer: Buffer) -> Blocks | None:
+    """None, too, without compiled help."""
     count = stretch.block_count
-    if COMPILED is not None and count > 1 and len(buffer) <= count * COMPILED_BLOCK_BYTES_MAX:
-        of = *stretch[3:], BLOCK.oldest, BLOCK.version, COMPILED_ENTRIES_MAX_COUNT
-        found = COMPILED.entries(buffer, Entry, *of)
-        if found is not None:
-            by_stream, entry_count = found
-            return Blocks(by_stream, entry_count=entry_count, bytes_count=len(buffer))
-    return await _parsed(stretch, buffer, Blocks.of, lane)
+    if COMPILED is None or len(buffer) > AT_ONCE_BYTES_MAX:
+        return None
+    is_checked = len(buffer) > count * COMPILED_BLOCK_BYTES_MAX
+    if is_checked and not _are_whole(buffer, count):
+        return None
+    of = *stretch[3:], BLOCK.oldest, BLOCK.version, COMPILED_ENTRIES_MAX_COUNT, is_checked
+    found = COMPILED.entries(buffer, Entry, *of)
+    if found is None:
+        return None
+    by_stream, entry_count = found
+    return Blocks(by_stream, entry_count=entry_count, bytes_count=len(buffer))
+
+
+def _are_whole(buffer: Buffer, count: int) -> bool:
+    view = memoryview(buffer)
+    try:
+        for _ in range(count):
+            view = view[checked_header(view).total_bytes :]
+    except Corrupt:
+        return False
+    return True
 
 
 async def read_stretch(
@@ -144,8 +189,13 @@ async def _bytes_of(objects: ObjectStore, stretch: Stretch) -> Buffer:
 async def _parsed(
     stretch: Stretch, buffer: Buffer, work: Callable[[list[Block]], T], lane: Lane
 ) -> T:
-    rows_count = _entries_count(stretch, buffer) + stretch.block_count * _ROWS_OF_A_BLOCK
+    rows_count = _rows_count(stretch, buffer)
     return await off_loop_if_large(lane, rows_count, lambda: work(_verified(stretch, buffer)))
+
+
+def _rows_count(stretch: Stretch, buffer: Buffer) -> int:
+    """What it takes to look at them, in entries."""
+    return _entries_count(stretch, buffer) + stretch.block_count * _ROWS_OF_A_BLOCK
 
 
 def _entries_count(stretch: Stretch, buffer: Buffer) -> int:

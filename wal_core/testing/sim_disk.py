@@ -294,6 +294,25 @@ class Disk:
         self._enter()
         return bytes(self._inode(fd).content[position : position + length])
 
+    def read_at_hand(self, fd: int, length: int, position: int) -> bytes:
+        """If it is in memory: by chance."""
+        self._enter()
+        if self._rng.random() < 0.5:
+            raise BlockingIOError(errno.EAGAIN, "not in memory")
+        return bytes(self._inode(fd).content[position : position + length])
+
+    def duplicate(self, fd: int) -> int:
+        self._enter()
+        file = self._file(fd)
+        other = next(self._numbers)
+        self._fds[other] = OpenFile(file.thing, file.path, current_process(), file.direct)
+        return other
+
+    def is_linked(self, fd: int) -> bool:
+        """Whether it still has a name."""
+        file = self._file(fd)
+        return self._find(file.path) is file.thing
+
     def write(self, fd: int, pieces: Sequence[Buffer], position: int) -> int:
         dies = self._dies_writing()
         body = b"".join(pieces)

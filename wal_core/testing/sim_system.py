@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from wal_core.logstore import folder as logstore_folder
 from wal_core.logstore import logstore
-from wal_core.stores import direct_io, files, room
+from wal_core.stores import at_hand, direct_io, files, room
 from wal_core.stores import opening as store_opening
 from wal_core.stores.objects import local_folder
 from wal_core.stores.segments import end_note, file, file_recovery, file_writer, jobs
@@ -123,7 +123,17 @@ class _Os:
         self._disk.close(fd)
 
     def fstat(self, fd: int) -> SimpleNamespace:
-        return SimpleNamespace(st_size=self._disk.size(fd))
+        return SimpleNamespace(st_size=self._disk.size(fd), st_nlink=int(self._disk.is_linked(fd)))
+
+    def dup(self, fd: int) -> int:
+        return self._disk.duplicate(fd)
+
+    def preadv(self, fd: int, buffers: Sequence[bytearray], position: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT
+        (buffer,) = buffers
+        found = self._disk.read_at_hand(fd, len(buffer), position)
+        buffer[: len(found)] = found
+        return len(found)
 
     def pread(self, fd: int, length: int, position: int) -> bytes:
         return self._disk.read(fd, length, position)
@@ -200,6 +210,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
     stand_ins: list[tuple[Any, str, object]] = [
         (module, "os", system)
         for module in (
+            at_hand,
             files,
             direct_io,
             end_note,
@@ -218,7 +229,8 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
         (file, "fcntl", _Fcntl(disk)),
         (logstore, "fcntl", _Fcntl(disk)),
         (file, "ThreadFileWriter", ExecutorFileWriter),
-        (file_writer, "COMPILED", None),  # it would go to the machine's own
+        (at_hand, "COMPILED", None),  # it would go to the machine's own
+        (file_writer, "COMPILED", None),
         (file_recovery, "mmap", _Mmap(disk)),
         (store_opening, "Path", path_type),
     ]

@@ -8,6 +8,7 @@ import asyncio
 
 import pytest
 
+from gateway.broker import reading as reading_module
 from gateway.broker.reading import LOOKS_COUNT, Reading, Wanted
 from gateway.fairness.reply_budget import ReplyBudget
 from gateway.fairness.reply_share import ReplyRoom, ReplyShare
@@ -84,6 +85,22 @@ def test_small_parts_of_large_blocks_keep_only_themselves_in_memory(from_storage
             assert sum(kept_bytes.values()) <= 2 * size_bytes
 
     body()
+
+
+def test_only_what_keeps_much_more_than_itself_is_copied() -> None:
+    much, little = memoryview(bytes(100_000)), memoryview(bytes(100_000))
+    given = [
+        much[:40_000],
+        much[40_000:70_000],
+        little[:10_000],
+        little[10_000:20_000],
+        b"x" * 9_000,
+    ]
+    found = reading_module._records(Payloads(list(given), 0, sum(map(len, given))))
+    assert [len(piece) for piece in found] == [40_000, 30_000, 20_000, 9_000]
+    assert found[0] is given[0]
+    assert found[-1] is given[-1]
+    assert isinstance(found[2], bytes)
 
 
 @virtual

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from wal_core.clock import Rng
 from wal_core.errors import Invalid, Unavailable
+from wal_core.stores.at_hand import AtHand
 from wal_core.stores.direct_io import Staging
 from wal_core.stores.files import create_file, make_folder, opened, pread_exact, sync_folder
 from wal_core.stores.objects.base import AlreadyExists, NotFound, ObjectInfo
@@ -43,6 +44,7 @@ class LocalFolderStore:
         self._created_count = 0
         self._folders_known: set[Path] = set()
         self._local = threading.local()
+        self.at_hand = AtHand()
         # Apart, so that none waits for another: whoever writes for readers, or for a deletion.
         self._readers = ThreadPoolExecutor(_READERS_MAX_COUNT, "wal-folder-read")
         self._creators = ThreadPoolExecutor(_CREATORS_MAX_COUNT, "wal-folder-create")
@@ -95,9 +97,12 @@ class LocalFolderStore:
 
     async def get_range(self, key: str, start: int, length: int | None) -> Buffer:
         path = self._path(key)
+        is_kept = self.at_hand.wants(key)
 
         def read() -> bytes:
             with opened(path, os.O_RDONLY) as fd:
+                if is_kept:
+                    self.at_hand.keep(key, fd)
                 wanted = os.fstat(fd).st_size - start if length is None else length
                 return pread_exact(fd, max(wanted, 0), start)
 
@@ -134,8 +139,10 @@ class LocalFolderStore:
     async def delete(self, *keys: str) -> None:
         paths = [self._path(key) for key in keys]
         await self._run(self._deleter, lambda: _unlink(self.root, paths))
+        self.at_hand.let_go()
 
     async def close(self) -> None:
+        self.at_hand.close()
         for threads in (self._readers, self._creators, self._deleter):
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -127,6 +127,15 @@ class SegmentStore(Protocol):
         being written comes back and is answered first, or some time passes that is as short."""
         ...
 
+    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
+        """These bytes of one of `objects`, if they are there without waiting for anything, and
+        nobody who writes waits for the loop; None: ask `objects`."""
+        ...
+
+    def is_at_hand(self, key: str, start: int, length: int) -> bool:
+        """Whether `read_at_hand` would most likely do now."""
+        ...
+
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The footer block, None when the segment has none (yet)."""
         ...

@@ -89,6 +89,7 @@ class FileSegmentStore:
         self.location = str(root)
         self.room = room or Room()
         self.objects = objects or LocalFolderStore(root, SystemRng(), self.room)
+        self._at_hand = self.objects.at_hand
         self.tally = StoreTally()
         self._writer = writer or ThreadFileWriter(ops or SystemFileOps(), synced=self.tally.syncs)
         self._readers = ThreadPoolExecutor(_READ_THREADS_MAX_COUNT, "wal-reader")
@@ -186,12 +187,17 @@ class FileSegmentStore:
         return future
 
     async def let_writes_pass(self) -> None:
-        lately = asyncio.get_running_loop().time() - self._submitted_s < REST_S
-        await asyncio.sleep(REST_S if lately or self._writing else 0)
+        await asyncio.sleep(REST_S if self._is_written else 0)
         if self._writing:
             await asyncio.wait((next(iter(self._writing.values())),), timeout=REST_S)
             for _ in range(ANSWER_TURNS_COUNT):
                 await asyncio.sleep(0)
+
+    @property
+    def _is_written(self) -> bool:
+        """Now, or a moment ago."""
+        lately = asyncio.get_running_loop().time() - self._submitted_s < REST_S
+        return lately or bool(self._writing)
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         path = self._path(log_id, segment)
@@ -201,6 +207,7 @@ class FileSegmentStore:
             sync_folder(path.parent)
 
         await self._run(delete)
+        self._at_hand.let_go()
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -214,6 +221,12 @@ class FileSegmentStore:
             return sorted(int(match[1]) for match in names if match and int(match[1]) > after)
 
         return await self._run(scan)
+
+    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
+        return None if self._is_written else self._at_hand.read(key, start, length)
+
+    def is_at_hand(self, key: str, start: int, length: int) -> bool:
+        return not self._is_written and self._at_hand.has(key, start, length)
 
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(_key(slot.log_id, slot.segment), slot.position, length, *slot[:3])

@@ -89,6 +89,12 @@ class ObjectSegmentStore:
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
         await create_own(self.objects, self.place(slot, None), pieces)
 
+    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
+        return None
+
+    def is_at_hand(self, key: str, start: int, length: int) -> bool:
+        return False
+
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The last object nearly always is it. Behind a footer there can only be what an old writer
         had in flight when it was fenced, and before what the last block calls durable there is

@@ -313,10 +313,15 @@ def test_many_small_blocks_are_verified_beside_the_loop(path, blocks_count, is_b
 
 
 @pytest.mark.parametrize(
-    ("entries_count", "entry_bytes", "is_beside_the_loop"),
-    [(4, 200_000, False), (5_000, 50, True), (8, 200_000, True)],
+    ("entries_count", "entry_bytes", "beside_the_loop"),
+    [
+        (4, 200_000, ()),
+        (5_000, 50, ("compiled", "pure")),
+        (8, 200_000, ("pure",)),
+        (30, 200_000, ("compiled", "pure")),
+    ],
 )
-def test_few_large_batches_are_verified_at_once(entries_count, entry_bytes, is_beside_the_loop):
+def test_few_large_batches_are_verified_at_once(path, entries_count, entry_bytes, beside_the_loop):
     async def main() -> None:
         entries = [Entry(1, at, 1, 1, 0, b"x" * entry_bytes) for at in range(entries_count)]
         block = b"".join(encode_entries(BlockIds(0, 7, 0, 1, 0, bytes(16)), entries).pieces)
@@ -325,6 +330,6 @@ def test_few_large_batches_are_verified_at_once(entries_count, entry_bytes, is_b
         (place,) = places_of([len(block)])
         found = await read_entries(objects, Stretch.between(place, place), lane)
         assert len(found.of_stream(1)) == entries_count
-        assert lane.count == is_beside_the_loop
+        assert lane.count == (path in beside_the_loop)
 
     run(main)

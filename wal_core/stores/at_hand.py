@@ -1,0 +1,125 @@
+"""Files, as far as the system has them in memory: read on the loop, without a wait and a thread.
+
+To hand a read to a thread and back costs more than to copy a megabyte. But a loop must not wait
+for a device, and even to open a file may: so this reads only from files that a thread has opened,
+and of these only what need not be fetched (preadv2(2): RWF_NOWAIT). None always means "ask a
+thread"; that one finds out what is wrong, if anything is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict, deque
+from contextlib import suppress
+
+from wal_core.format.compiled import compiled
+from wal_core.types import Buffer
+
+_FILES_MAX_COUNT = 32
+"""That are kept open: a segment's for each of some tens who catch up."""
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux has it
+_TAKES_S_MAX = 0.002
+_REST_FACTOR = 20
+"""Memory may be slow: what was read from the device by itself just now takes a virtual machine four
+milliseconds a megabyte. A read that took longer than that leaves the loop to others and the next
+ones to threads for so many times as long."""
+COMPILED = compiled("wal_core.format._blocks")
+"""None: all is done here."""
+
+
+class AtHand:
+    """Files by name, those read lately. All but `keep` is for the loop."""
+
+    def __init__(self) -> None:
+        self._fds: OrderedDict[str, int] = OrderedDict()
+        self._wanted: OrderedDict[str, None] = OrderedDict()
+        self._rests_until_s = -1.0
+        self._is_closed = False
+        self._opened: deque[tuple[str, int]] = deque()  # by threads, and not looked at yet
+
+    def read(self, name: str, start: int, length: int) -> Buffer | None:
+        """All of these bytes; None if some of them are not in memory."""
+        now_s = asyncio.get_running_loop().time
+        begun_s = now_s()
+        fd = self._fd(name) if begun_s >= self._rests_until_s else None
+        if fd is None:
+            return None
+        found = _read(fd, start, length)
+        took_s = now_s() - begun_s
+        if took_s > _TAKES_S_MAX:
+            self._rests_until_s = begun_s + _REST_FACTOR * took_s
+        return found
+
+    def has(self, name: str, start: int, length: int) -> bool:
+        """Whether its first and its last byte are in memory, and so most likely all."""
+        if asyncio.get_running_loop().time() < self._rests_until_s:
+            return False
+        fd = self._fd(name)
+        if fd is None or not length:
+            return False
+        byte = bytearray(1)
+        return _read_into(fd, byte, start + length - 1) and _read_into(fd, byte, start)
+
+    def wants(self, name: str) -> bool:
+        """Whether a thread that opens this file should `keep` it."""
+        return name in self._wanted
+
+    def keep(self, name: str, fd: int) -> None:
+        """In the thread that has it open and will close it."""
+        with suppress(OSError):  # no more descriptors: then not
+            if not self._is_closed:
+                self._opened.append((name, os.dup(fd)))
+
+    def let_go(self) -> None:
+        """Close what was deleted, or it would go on to take its space."""
+        self._look()
+        for name, fd in list(self._fds.items()):
+            if not os.fstat(fd).st_nlink:
+                os.close(self._fds.pop(name))
+
+    def close(self) -> None:
+        """All of them, and no more are kept."""
+        self._is_closed = True
+        self._look()
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+    def _fd(self, name: str) -> int | None:
+        if self._opened:
+            self._look()
+        fd = self._fds.get(name)
+        if fd is not None:
+            self._fds.move_to_end(name)
+        elif _NOWAIT:
+            self._wanted[name] = None
+            if len(self._wanted) > _FILES_MAX_COUNT:
+                self._wanted.popitem(last=False)
+        return fd
+
+    def _look(self) -> None:
+        """Take over what threads have opened."""
+        while self._opened:
+            name, fd = self._opened.popleft()
+            self._wanted.pop(name, None)
+            if name in self._fds or not os.fstat(fd).st_nlink:
+                os.close(fd)
+                continue
+            self._fds[name] = fd
+            if len(self._fds) > _FILES_MAX_COUNT:
+                os.close(self._fds.popitem(last=False)[1])
+
+
+def _read(fd: int, start: int, length: int) -> Buffer | None:
+    if COMPILED is not None:
+        found: bytes | None = COMPILED.read_at_hand(fd, start, length)
+        return found
+    buffer = bytearray(length)
+    return buffer if _read_into(fd, buffer, start) else None
+
+
+def _read_into(fd: int, buffer: bytearray, start: int) -> bool:
+    try:
+        return os.preadv(fd, (buffer,), start, _NOWAIT) == len(buffer)
+    except OSError:
+        return False  # it would wait, the file system cannot tell, or a thread will see the same
