@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections import OrderedDict, deque
 from contextlib import suppress
+from time import thread_time
 
 from wal_core.format.compiled import compiled
 from wal_core.types import Buffer
@@ -22,8 +23,8 @@ _NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux has it
 _TAKES_S_MAX = 0.002
 _REST_FACTOR = 20
 """Memory may be slow: what was read from the device by itself just now takes a virtual machine four
-milliseconds a megabyte. A read that took longer than that leaves the loop to others and the next
-ones to threads for so many times as long."""
+milliseconds a megabyte. A read that used the processor for longer than that leaves the loop to
+others and the next ones to threads for so many times as long."""
 COMPILED = compiled("wal_core.format._blocks")
 """None: all is done here."""
 
@@ -40,15 +41,15 @@ class AtHand:
 
     def read(self, name: str, start: int, length: int) -> Buffer | None:
         """All of these bytes; None if some of them are not in memory."""
-        now_s = asyncio.get_running_loop().time
-        begun_s = now_s()
-        fd = self._fd(name) if begun_s >= self._rests_until_s else None
+        now_s = asyncio.get_running_loop().time()
+        fd = self._fd(name) if now_s >= self._rests_until_s else None
         if fd is None:
             return None
+        begun_s = thread_time()
         found = _read(fd, start, length)
-        took_s = now_s() - begun_s
+        took_s = thread_time() - begun_s
         if took_s > _TAKES_S_MAX:
-            self._rests_until_s = begun_s + _REST_FACTOR * took_s
+            self._rests_until_s = now_s + _REST_FACTOR * took_s
         return found
 
     def has(self, name: str, start: int, length: int) -> bool:

@@ -229,6 +229,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
         (file, "fcntl", _Fcntl(disk)),
         (logstore, "fcntl", _Fcntl(disk)),
         (file, "ThreadFileWriter", ExecutorFileWriter),
+        (at_hand, "thread_time", lambda: 0.0),  # no seed may depend on it
         (at_hand, "COMPILED", None),  # it would go to the machine's own
         (file_writer, "COMPILED", None),
         (file_recovery, "mmap", _Mmap(disk)),

@@ -128,21 +128,21 @@ def test_some_tens_are_kept_open(tmp_path: Path) -> None:
 
 def test_after_a_slow_one_threads_read(files: AtHand, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        now_s, taken_s = 100.0, 0.003
+        now_s, used_s, takes_s = 100.0, 0.0, 0.003
 
         def read(fd: int, start: int, length: int) -> bytes:
-            nonlocal now_s
-            now_s += taken_s
+            nonlocal used_s
+            used_s += takes_s
             return BODY[start : start + length]
 
-        monkeypatch.setattr(loop, "time", lambda: now_s, raising=False)
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s, raising=False)
+        monkeypatch.setattr(at_hand, "thread_time", lambda: used_s)
         monkeypatch.setattr(at_hand, "_read", read)
         assert files.read("a", 0, 9) == BODY[:9]
         assert files.read("a", 0, 9) is None
         assert not files.has("a", 0, 9)
-        now_s += 20 * taken_s
-        taken_s = 0.001
+        now_s += 20 * takes_s
+        takes_s = 0.001
         assert files.has("a", 0, 9)
         for _ in range(3):
             assert files.read("a", 0, 9) == BODY[:9]
