@@ -156,6 +156,10 @@ class QuorumSegmentStore:
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(key_of(slot.log_id, slot.segment, slot.block), 0, length, *slot[:3])
 
+    @property
+    def reads_at_hand(self) -> bool:
+        return False
+
     def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
         return None
 

@@ -159,8 +159,9 @@ class StoredBlocks:
         raise AssertionError("a block alone is always tried")
 
     def at_hand(self, view: SegmentView, runs: Sequence[Run], at: int) -> Blocks | None:
-        """The block of a run, with neighbours, if that takes no wait; None: ask `around`."""
-        if self._far:
+        """The block of a run, with neighbours, if that takes no wait, and nobody writes; None: ask
+        `around`."""
+        if not self._store.reads_at_hand:
             return None
         here = self.place(view, runs[at].block)
         for stretch in reversed(self._at_hand):

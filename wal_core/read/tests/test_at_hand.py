@@ -122,21 +122,20 @@ def test_damage_is_left_to_a_read(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_while_somebody_writes_nothing_is_loaded(
+def test_while_somebody_writes_nothing_is_at_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "REST_S", 60.0)
+    monkeypatch.setattr(file, "QUIET_S", 60.0)
 
     async def main() -> None:
         h = await written(tmp_path)
         log = h.log
-        h.store._submitted_s = -math.inf
+        h.store._ended_s = -math.inf
         for _ in range(2):  # its file stays open once somebody has asked for it here
             await log.read(0, 0, 1)
             forget_blocks(h)
             found = log.read_at_hand(0, 0, 1)
         assert found is not None
-        forget_blocks(h)
         adding = h.add(0, b"now")
         while not h.store._writing:
             await asyncio.sleep(0)
@@ -145,7 +144,7 @@ def test_while_somebody_writes_nothing_is_loaded(
         while h.store._writing:
             await asyncio.sleep(0)
         assert log.read_at_hand(0, 0, 1) is None  # a moment ago
-        h.store._submitted_s = -math.inf
+        h.store._ended_s = -math.inf
         assert log.read_at_hand(0, 0, 1) is not None
         await log.close()
 

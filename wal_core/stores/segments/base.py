@@ -127,13 +127,17 @@ class SegmentStore(Protocol):
         being written comes back and is answered first, or some time passes that is as short."""
         ...
 
+    @property
+    def reads_at_hand(self) -> bool:
+        """Whether reads may be answered on the loop, without `let_writes_pass`: nobody writes."""
+        ...
+
     def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        """These bytes of one of `objects`, if they are there without waiting for anything, and
-        nobody who writes waits for the loop; None: ask `objects`."""
+        """These bytes of one of `objects`, if they are there without a wait; else None."""
         ...
 
     def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        """Whether `read_at_hand` would most likely do now."""
+        """Whether `read_at_hand` would most likely do, and may be asked, now."""
         ...
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:

@@ -57,6 +57,11 @@ REST_S = 0.001
 interpreter some times and the loop when it is done, and gets both at once where nobody computes.
 Longer: catching up takes longer; shorter than a loop's clock counts there is nothing but spinning.
 """
+QUIET_S = 0.02
+"""Since the last write came back, before reads keep the loop for a millisecond at a time. Whoever
+writes one record after the other waits for none of them; longer: who reads beside some writes a
+second pays for threads.
+"""
 ANSWER_TURNS_COUNT = 4
 """Of the loop, from a write that is back to the reply of who waited for it."""
 _TERM_END = 1 << 63
@@ -97,6 +102,7 @@ class FileSegmentStore:
         self._open_files: dict[tuple[int, int], SegmentFile] = {}
         self._writing: dict[Slot, asyncio.Future[None]] = {}
         self._submitted_s = -1.0  # when that grew, by the loop's clock
+        self._ended_s = -QUIET_S  # when it shrank
 
     # -- the only writer -------------------------------------------------------------------
 
@@ -178,6 +184,7 @@ class FileSegmentStore:
 
         def done(future: asyncio.Future[None]) -> None:
             del self._writing[slot]
+            self._ended_s = future.get_loop().time()
             if future.exception() is None and final:
                 self._open_files.pop(key, None)
 
@@ -187,17 +194,12 @@ class FileSegmentStore:
         return future
 
     async def let_writes_pass(self) -> None:
-        await asyncio.sleep(REST_S if self._is_written else 0)
+        lately = asyncio.get_running_loop().time() - self._submitted_s < REST_S
+        await asyncio.sleep(REST_S if lately or self._writing else 0)
         if self._writing:
             await asyncio.wait((next(iter(self._writing.values())),), timeout=REST_S)
             for _ in range(ANSWER_TURNS_COUNT):
                 await asyncio.sleep(0)
-
-    @property
-    def _is_written(self) -> bool:
-        """Now, or a moment ago."""
-        lately = asyncio.get_running_loop().time() - self._submitted_s < REST_S
-        return lately or bool(self._writing)
 
     async def delete_segment(self, log_id: int, segment: int, keep: Collection[int] = ()) -> None:
         path = self._path(log_id, segment)
@@ -222,11 +224,16 @@ class FileSegmentStore:
 
         return await self._run(scan)
 
+    @property
+    def reads_at_hand(self) -> bool:
+        quiet_s = asyncio.get_running_loop().time() - self._ended_s
+        return quiet_s >= QUIET_S and not self._writing
+
     def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        return None if self._is_written else self._at_hand.read(key, start, length)
+        return self._at_hand.read(key, start, length)
 
     def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        return not self._is_written and self._at_hand.has(key, start, length)
+        return self.reads_at_hand and self._at_hand.has(key, start, length)
 
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(_key(slot.log_id, slot.segment), slot.position, length, *slot[:3])

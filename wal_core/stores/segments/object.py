@@ -89,6 +89,10 @@ class ObjectSegmentStore:
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
         await create_own(self.objects, self.place(slot, None), pieces)
 
+    @property
+    def reads_at_hand(self) -> bool:
+        return False
+
     def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
         return None
 

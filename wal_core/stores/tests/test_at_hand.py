@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from wal_core.clock import SystemRng
+from wal_core.format.places import Slot
 from wal_core.stores import at_hand
 from wal_core.stores.at_hand import AtHand
 from wal_core.stores.objects.local_folder import LocalFolderStore
+from wal_core.stores.segments.file import FileSegmentStore
 
 BODY = bytes(range(256)) * 1_024
 
@@ -92,6 +94,24 @@ def test_only_what_a_thread_has_opened_is_read(tmp_path: Path) -> None:
         await store.delete("logs/a")
         assert open_count() == before_count
         assert store.at_hand.read("logs/a", 0, 10) is None
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_segment_that_is_deleted_gives_its_space_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = FileSegmentStore(tmp_path)
+        await store.objects.open()
+        key = store.place(Slot(0, 7, 0, 0), None).key
+        await store.objects.create(key, [BODY])
+        before_count = open_count()
+        assert store.read_at_hand(key, 0, 10) is None
+        await store.objects.get_range(key, 0, 10)
+        assert store.read_at_hand(key, 0, 10) == BODY[:10]
+        assert open_count() == before_count + 1
+        await store.delete_segment(0, 7)
+        assert open_count() == before_count
         await store.close()
 
     asyncio.run(main())
