@@ -151,7 +151,7 @@ class Reading:
             self.left_bytes -= payloads.bytes_count
 
     def _at_hand(self, want: Wanted, bytes_max: int) -> Payloads | None:
-        """Whole batches from memory; None if they are older, or too few."""
+        """Whole batches that take no wait; None if they are elsewhere, or too few."""
         partition = want.partition
         if partition.deleted:
             raise Truncated("the topic was deleted")

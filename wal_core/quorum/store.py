@@ -40,6 +40,7 @@ class QuorumSegmentStore:
     locks = False
     claims = True
     segment_is_one_object = False
+    at_hand = None
     uploads = True
 
     def __init__(
@@ -155,16 +156,6 @@ class QuorumSegmentStore:
 
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(key_of(slot.log_id, slot.segment, slot.block), 0, length, *slot[:3])
-
-    @property
-    def reads_at_hand(self) -> bool:
-        return False
-
-    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        return None
-
-    def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        return False
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         part = (await self._known(log_id)).parts.get(segment)

@@ -161,7 +161,8 @@ class StoredBlocks:
     def at_hand(self, view: SegmentView, runs: Sequence[Run], at: int) -> Blocks | None:
         """The block of a run, with neighbours, if that takes no wait, and nobody writes; None: ask
         `around`."""
-        if not self._store.reads_at_hand:
+        files = self._store.at_hand
+        if files is None:
             return None
         here = self.place(view, runs[at].block)
         for stretch in reversed(self._at_hand):
@@ -177,7 +178,7 @@ class StoredBlocks:
             return blocks
         if stretch.length > AT_ONCE_BYTES_MAX:
             return None
-        buffer = self._store.read_at_hand(stretch.key, stretch.position, stretch.length)
+        buffer = files.read(stretch.key, stretch.position, stretch.length)
         blocks = None if buffer is None else entries_at_once(stretch, buffer)
         if blocks is not None:
             self._keep_at_hand(stretch, blocks)
@@ -286,8 +287,11 @@ class StoredBlocks:
             at = _run_of_block(runs, end, at)
 
     def _is_at_hand(self, stretch: Stretch) -> bool:
-        return not self._cache.knows(stretch) and self._store.is_at_hand(
-            stretch.key, stretch.position, stretch.length
+        files = self._store.at_hand
+        return (
+            files is not None
+            and not self._cache.knows(stretch)
+            and files.has(stretch.key, stretch.position, stretch.length)
         )
 
     def _is_far_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:

@@ -41,21 +41,19 @@ class AtHand:
 
     def read(self, name: str, start: int, length: int) -> Buffer | None:
         """All of these bytes; None if some of them are not in memory."""
-        now_s = asyncio.get_running_loop().time()
-        fd = self._fd(name) if now_s >= self._rests_until_s else None
+        fd = self._fd(name)
         if fd is None:
             return None
         begun_s = thread_time()
         found = _read(fd, start, length)
         took_s = thread_time() - begun_s
         if took_s > _TAKES_S_MAX:
+            now_s = asyncio.get_running_loop().time()
             self._rests_until_s = now_s + _REST_FACTOR * took_s
         return found
 
     def has(self, name: str, start: int, length: int) -> bool:
         """Whether its first and its last byte are in memory, and so most likely all."""
-        if asyncio.get_running_loop().time() < self._rests_until_s:
-            return False
         fd = self._fd(name)
         if fd is None or not length:
             return False
@@ -87,6 +85,9 @@ class AtHand:
             os.close(self._fds.popitem()[1])
 
     def _fd(self, name: str) -> int | None:
+        """None: it is not open, or it is the threads' turn."""
+        if asyncio.get_running_loop().time() < self._rests_until_s:
+            return None
         if self._opened:
             self._look()
         fd = self._fds.get(name)

@@ -130,7 +130,7 @@ class Blocks:
 async def read_entries(objects: ObjectStore, stretch: Stretch, lane: Lane = READER) -> Blocks:
     """What is in a stretch. Raises Corrupt when a block is damaged or missing, Unavailable."""
     buffer = await _bytes_of(objects, stretch)
-    found = entries_at_once(stretch, buffer)
+    found = _by_compiled(stretch, buffer)
     return found if found is not None else await _parsed(stretch, buffer, Blocks.of, lane)
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from wal_core.config import Mode
 from wal_core.format.block import Block
 from wal_core.format.places import Lost, Place, Slot
+from wal_core.stores.at_hand import AtHand
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.room import Room
@@ -128,16 +129,9 @@ class SegmentStore(Protocol):
         ...
 
     @property
-    def reads_at_hand(self) -> bool:
-        """Whether reads may be answered on the loop, without `let_writes_pass`: nobody writes."""
-        ...
-
-    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        """These bytes of one of `objects`, if they are there without a wait; else None."""
-        ...
-
-    def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        """Whether `read_at_hand` would most likely do, and may be asked, now."""
+    def at_hand(self) -> AtHand | None:
+        """Those of `objects` that may be read on the loop now, without `let_writes_pass`; None:
+        none may, for somebody writes, or it is no local folder."""
         ...
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:

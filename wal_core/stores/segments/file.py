@@ -25,6 +25,7 @@ from wal_core.format.block import Block
 from wal_core.format.footer import encode_trailer
 from wal_core.format.places import Lost, Place, Slot
 from wal_core.format.versions import LOCK_FILE
+from wal_core.stores.at_hand import AtHand
 from wal_core.stores.deadline import expect
 from wal_core.stores.direct_io import FILE_MODE
 from wal_core.stores.files import make_folder, sync_folder
@@ -225,15 +226,9 @@ class FileSegmentStore:
         return await self._run(scan)
 
     @property
-    def reads_at_hand(self) -> bool:
+    def at_hand(self) -> AtHand | None:
         quiet_s = asyncio.get_running_loop().time() - self._ended_s
-        return quiet_s >= QUIET_S and not self._writing
-
-    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        return self._at_hand.read(key, start, length)
-
-    def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        return self.reads_at_hand and self._at_hand.has(key, start, length)
+        return self._at_hand if quiet_s >= QUIET_S and not self._writing else None
 
     def place(self, slot: Slot, length: int | None) -> Place:
         return Place(_key(slot.log_id, slot.segment), slot.position, length, *slot[:3])

@@ -34,6 +34,7 @@ class ObjectSegmentStore:
     locks = False
     claims = False
     segment_is_one_object = False
+    at_hand = None
     uploads = False
 
     def __init__(
@@ -88,16 +89,6 @@ class ObjectSegmentStore:
 
     async def append(self, slot: Slot, pieces: Sequence[Buffer], *, final: bool) -> None:
         await create_own(self.objects, self.place(slot, None), pieces)
-
-    @property
-    def reads_at_hand(self) -> bool:
-        return False
-
-    def read_at_hand(self, key: str, start: int, length: int) -> Buffer | None:
-        return None
-
-    def is_at_hand(self, key: str, start: int, length: int) -> bool:
-        return False
 
     async def read_footer(self, log_id: int, segment: int) -> Block | None:
         """The last object nearly always is it. Behind a footer there can only be what an old writer

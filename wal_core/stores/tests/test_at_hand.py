@@ -102,13 +102,15 @@ def test_only_what_a_thread_has_opened_is_read(tmp_path: Path) -> None:
 def test_a_segment_that_is_deleted_gives_its_space_back(tmp_path: Path) -> None:
     async def main() -> None:
         store = FileSegmentStore(tmp_path)
+        files = store.at_hand
+        assert files is not None
         await store.objects.open()
         key = store.place(Slot(0, 7, 0, 0), None).key
         await store.objects.create(key, [BODY])
         before_count = open_count()
-        assert store.read_at_hand(key, 0, 10) is None
+        assert files.read(key, 0, 10) is None
         await store.objects.get_range(key, 0, 10)
-        assert store.read_at_hand(key, 0, 10) == BODY[:10]
+        assert files.read(key, 0, 10) == BODY[:10]
         assert open_count() == before_count + 1
         await store.delete_segment(0, 7)
         assert open_count() == before_count
