@@ -201,6 +201,7 @@ class Gateway:
         self.lookups.close()
         self.hub.bulk.close()
         self.hub.long_answers.close()
+        self.hub.late_parts.close()
 
     def _patience_s(self) -> float:
         """How long a stop waits for what was read. What a full disk does not take was promised to

@@ -18,7 +18,8 @@ from protocol.framing import (
     message_classes,
 )
 from protocol.messages import MessageClasses
-from protocol.primitives import ZERO_UUID, Buffer, Message, Records, Writer
+from protocol.pieces import BUFFERS, Buffer, Piece, Records, in_memory
+from protocol.primitives import ZERO_UUID, Message, Writer
 from protocol.record_batch import (
     CRC_START,
     HEADER_BYTES,
@@ -41,6 +42,7 @@ from protocol.record_check import RecordCheck, RecordRules, check_records, plain
 from protocol.small_produce import SmallProduce, read_small_produce, small_answer, small_batch
 
 __all__ = [
+    "BUFFERS",
     "CRC_START",
     "HEADER_BYTES",
     "ZERO_UUID",
@@ -52,6 +54,7 @@ __all__ = [
     "ErrorCode",
     "Message",
     "MessageClasses",
+    "Piece",
     "ProtocolError",
     "Record",
     "RecordCheck",
@@ -73,6 +76,7 @@ __all__ = [
     "encode_response",
     "find_max_timestamp",
     "find_offset_for_timestamp",
+    "in_memory",
     "iter_records",
     "message_classes",
     "plain_records",

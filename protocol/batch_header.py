@@ -28,7 +28,7 @@ from fastcrc import crc32
 from protocol.compression import CODEC_LAST
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError
-from protocol.primitives import Buffer
+from protocol.pieces import Buffer
 
 HEADER_BYTES = 61
 MAGIC = 2

@@ -14,7 +14,7 @@ from mmap import mmap
 from struct import Struct
 from typing import Any
 
-from protocol.primitives import Buffer
+from protocol.pieces import Buffer
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 CODEC_LAST = ZSTD

@@ -16,9 +16,9 @@ import msgspec
 
 from protocol.errors import DecodeError, UnsupportedVersion
 from protocol.messages import MESSAGE_CLASSES, MessageClasses
+from protocol.pieces import Buffer, Piece, in_memory
 from protocol.primitives import (
     ARRAY_ELEMENTS_MAX_COUNT,
-    Buffer,
     Message,
     Writer,
     read_nullable_string,
@@ -89,7 +89,7 @@ def decode_request(
     return classes.request.decode(frame, at, version, elements_max_count)[0]
 
 
-def encode_response(api_key: int, version: int, correlation_id: int, body: Message) -> list[Buffer]:
+def encode_response(api_key: int, version: int, correlation_id: int, body: Message) -> list[Piece]:
     """The frame with its length, in pieces for writelines.
 
     Large record views are pieces of their own and must not change until written.
@@ -115,7 +115,7 @@ def encode_request(
         out.buf.append(0)
     body.encode(out, version)
     _LENGTH.pack_into(out.buf, 0, out.total_bytes - 4)
-    return out.pieces()
+    return [in_memory(piece) for piece in out.pieces()]
 
 
 def decode_response(api_key: int, version: int, frame: memoryview) -> tuple[int, Message]:

@@ -16,12 +16,7 @@ from typing import Self
 import msgspec
 
 from protocol.errors import DecodeError, TooManyElements
-
-Buffer = bytes | bytearray | memoryview
-"""Contiguous bytes of format B. Record data is handed on as it came, never copied."""
-
-Records = Buffer | Sequence[Buffer] | None
-"""A records field: on decode a memoryview or None; on encode also pieces, written one by one."""
+from protocol.pieces import BUFFERS, Buffer, Piece, Records, in_memory
 
 Budget = list[int]
 """One item: how many more array elements this message may hold. Shared by all its arrays."""
@@ -55,10 +50,10 @@ class Writer:
 
     def __init__(self, buf: bytearray | None = None) -> None:
         self.buf = bytearray() if buf is None else buf
-        self.splices: list[tuple[int, Buffer]] = []
+        self.splices: list[tuple[int, Piece]] = []
         self.spliced_bytes = 0
 
-    def splice(self, view: Buffer) -> None:
+    def splice(self, view: Piece) -> None:
         """Put `view` here without copying it."""
         self.splices.append((len(self.buf), view))
         self.spliced_bytes += len(view)
@@ -67,12 +62,12 @@ class Writer:
     def total_bytes(self) -> int:
         return len(self.buf) + self.spliced_bytes
 
-    def pieces(self) -> list[Buffer]:
+    def pieces(self) -> list[Piece]:
         """The message in order, for writelines. `buf` must not grow afterwards."""
         if not self.splices:
             return [self.buf]
         view = memoryview(self.buf)
-        pieces: list[Buffer] = []
+        pieces: list[Piece] = []
         done = 0
         for at, spliced in self.splices:
             if at > done:
@@ -84,7 +79,7 @@ class Writer:
         return pieces
 
     def to_bytes(self) -> bytes:
-        return b"".join(self.pieces())
+        return b"".join(in_memory(piece) for piece in self.pieces())
 
 
 class Message(msgspec.Struct, gc=False):
@@ -439,16 +434,16 @@ def write_compact_nullable_bytes(buf: bytearray, value: bytes | None) -> None:
         write_compact_bytes(buf, value)
 
 
-def _pieces(value: Buffer | Sequence[Buffer]) -> Sequence[Buffer]:
-    return (value,) if isinstance(value, (memoryview, bytes, bytearray)) else value
+def _pieces(value: Buffer | Sequence[Piece]) -> Sequence[Piece]:
+    return (value,) if isinstance(value, BUFFERS) else value
 
 
-def _write_pieces(out: Writer, pieces: Sequence[Buffer]) -> None:
+def _write_pieces(out: Writer, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
-        if len(piece) >= SPLICE_BYTES_MIN:
-            out.splice(piece)
-        else:
+        if len(piece) < SPLICE_BYTES_MIN and isinstance(piece, BUFFERS):
             out.buf += piece
+        else:
+            out.splice(piece)
 
 
 def write_nullable_records(out: Writer, value: Records) -> None:

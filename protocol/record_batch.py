@@ -35,7 +35,8 @@ from protocol.batch_header import (
 from protocol.compression import NONE, CompressionError, compress, decompress
 from protocol.error_codes import ErrorCode
 from protocol.errors import DecodeError
-from protocol.primitives import Buffer, write_uvarint
+from protocol.pieces import Buffer
+from protocol.primitives import write_uvarint
 
 __all__ = [
     "CRC_START",

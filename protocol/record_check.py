@@ -15,7 +15,7 @@ from protocol.batch_header import HEADER_BYTES, BatchError, BatchHeader
 from protocol.compiled import compiled
 from protocol.compression import NONE, CompressionError, PlainTooLarge, decompress
 from protocol.error_codes import ErrorCode
-from protocol.primitives import Buffer
+from protocol.pieces import Buffer
 from protocol.record_runs import RUN_COUNT_MIN, Layout, room_for_run, run_at
 
 RECORD_BYTES_MIN = 7

@@ -9,7 +9,7 @@ if each byte that says a size, and its offset delta, is the one that the record 
 import sys
 from typing import NamedTuple
 
-from protocol.primitives import Buffer
+from protocol.pieces import Buffer
 
 RUN_COUNT_MIN = 16
 """Fewer are quicker looked at one by one."""

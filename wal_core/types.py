@@ -9,6 +9,24 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 """Contiguous bytes. Whoever is handed one for writing must not see it change afterwards."""
 
 
+class Region(Protocol):
+    """Bytes that are not in memory, in a reply: see stores/file_region.py."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Region: ...
+
+    def is_in_memory(self) -> bool: ...
+
+    def send(self, socket_fd: int) -> int: ...
+
+    def read(self) -> bytes: ...
+
+
+Piece: TypeAlias = Buffer | Region
+"""Of a reply."""
+
+
 class Entry(NamedTuple):
     """One opaque run of records of one stream; the payload is stored byte for byte."""
 
@@ -28,14 +46,14 @@ class Entry(NamedTuple):
 class Payloads(NamedTuple):
     """Of entries of one stream that follow each other."""
 
-    pieces: list[Buffer]  # in order; a piece is one payload, or several that lie side by side
+    pieces: list[Piece]  # in order; a piece is one payload, or several that lie side by side
     end_offset: int  # of the last entry
     bytes_count: int
 
     @classmethod
     def of(cls, entries: Sequence[Entry], offset: int) -> Payloads:
         """`offset` is where they would begin if there were any."""
-        pieces: list[Buffer] = [entry.payload for entry in entries]
+        pieces: list[Piece] = [entry.payload for entry in entries]
         return cls(pieces, entries[-1].end_offset if entries else offset, sum(map(len, pieces)))
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from gateway.fairness.slices import Slices
+from protocol import BUFFERS
 from wal_core import Payloads, Truncated, WalError
 
 if TYPE_CHECKING:
     from gateway.broker.partition import Partition
     from gateway.fairness.reply_share import ReplyRoom
     from gateway.fairness.turns import Turns
-    from protocol import Buffer
+    from protocol import Buffer, Piece
 
 JOINED_BYTES_MAX = 4 * 1024  # pieces that are smaller on average
 LOOKS_COUNT = 8  # partitions are looked at between two looks at the clock: a tenth of a millisecond
@@ -33,7 +35,7 @@ class Wanted:
     partition: Partition
     offset: int
     bytes_max: int
-    records: Sequence[Buffer] = ()  # whole batches, one after another
+    records: Sequence[Piece] = ()  # whole batches, one after another
     error: WalError | None = None
     at_hand: Payloads | None = None  # what was in memory, while it is being read
 
@@ -182,15 +184,22 @@ class Reading:
         )
 
 
-def _records(payloads: Payloads) -> list[Buffer]:
-    """Their pieces; joined when they are small, for each piece costs more than its copy, or would
-    keep much more in memory than they are.
+def _records(payloads: Payloads) -> list[Piece]:
+    """Their pieces; those in memory joined when they are small, for each piece costs more than its
+    copy, or would keep much more in memory than they are.
 
     They are views of blocks and requests, which caches forget while a slow client has not taken its
     reply. What it keeps must be what is counted.
     """
-    pieces, _, size_bytes = payloads
-    if size_bytes < JOINED_BYTES_MAX * len(pieces):
+    records: list[Piece] = []
+    for is_here, alike in groupby(payloads.pieces, key=lambda piece: isinstance(piece, BUFFERS)):
+        pieces = [*alike]
+        records += _joined(cast("list[Buffer]", pieces)) if is_here else pieces
+    return records
+
+
+def _joined(pieces: list[Buffer]) -> list[Buffer]:
+    if sum(map(len, pieces)) < JOINED_BYTES_MAX * len(pieces):
         return [b"".join(pieces)]
     records: list[Buffer] = []
     for holder_bytes, of_one in _by_holder(pieces):

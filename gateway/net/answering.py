@@ -30,7 +30,7 @@ from protocol import (
 if TYPE_CHECKING:
     from gateway.net.hub import Hub
     from gateway.net.pending_request import PendingRequest
-    from protocol import Buffer
+    from protocol import Piece
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ LARGE_ANSWER_COUNT = 2_000
 """Partitions, offsets, settings: as many take about as long."""
 
 
-async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buffer]:
+async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Piece]:
     """The encoded reply; empty when none is due. Raises CloseConnection, DecodeError."""
     header, api = request.header, request.api
     if api is None or not api.min_version <= header.api_version <= api.max_version:
@@ -65,9 +65,7 @@ async def answer(request: PendingRequest, call: Call, hub: Hub) -> Sequence[Buff
         return _encode(header, api.on_error(nothing, ErrorCode.INVALID_REQUEST))
 
 
-async def _answer_large(
-    request: PendingRequest, api: Api, call: Call, hub: Hub
-) -> Sequence[Buffer]:
+async def _answer_large(request: PendingRequest, api: Api, call: Call, hub: Hub) -> Sequence[Piece]:
     may_begin = api.reply is not ReplyClass.LARGE or await request.room.may_begin()
     async with _slot(request, call, hub.bulk):
         message = await hub.bulk.compute(partial(_decode, request, api))
@@ -82,7 +80,7 @@ async def _answer_large(
 
 async def _answer_at_length(
     request: PendingRequest, api: Api, message: Message, call: Call, hub: Hub
-) -> Sequence[Buffer]:
+) -> Sequence[Piece]:
     """The large answer to a small request. One after the other: so each finds counted what those
     before it take of the room for replies.
     """
@@ -115,13 +113,13 @@ def _decode(request: PendingRequest, api: Api) -> Message:
     return decode_request(request.header, frame, request.at, api.elements_max_count)
 
 
-def _encode(header: RequestHeader, response: Message | None) -> Sequence[Buffer]:
+def _encode(header: RequestHeader, response: Message | None) -> Sequence[Piece]:
     if response is None:
         return ()
     return encode_response(header.api_key, header.api_version, header.correlation_id, response)
 
 
-def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Buffer]:
+def _refuse_version(header: RequestHeader, api: Api | None) -> Sequence[Piece]:
     """As Kafka: what does not answer it in version 0 (KIP-511) closes."""
     if api is None or not api.answers_any_version:
         name = f"API key {header.api_key}" if api is None else api.name

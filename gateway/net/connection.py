@@ -28,13 +28,14 @@ from gateway.net.intake import Intake
 from gateway.net.mute import Mute
 from gateway.net.pending_request import PendingRequest
 from gateway.net.request_line import RequestLine
+from gateway.net.sending import Sending
 from gateway.net.stall_watch import STALL_TIMEOUT_S, StallWatch
 from gateway.net.throttling import charge_records
 from gateway.observe.logger import log_event
 from protocol import DecodeError, encode_response
 
 if TYPE_CHECKING:
-    from protocol import Buffer
+    from protocol import Piece
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Connection(asyncio.BufferedProtocol):
         self._stall = StallWatch(self)
         self._intake = Intake(hub, self._line, self._stall, self._abort)
         self._mute = Mute(self._intake)
+        self._sending: Sending
+        self._closes_when_sent = False
         self._writing_paused = False
         self._client_host = ""
         self._turns = Turns()
@@ -67,6 +70,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._sending = Sending(
+            self._transport, self._hub.late_parts, self._sent_all, self._sending_failed
+        )
         self._intake.made(self._transport)
         peer = transport.get_extra_info("peername")
         self._client_host = str(peer[0]) if peer else "unknown"
@@ -97,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._intake.lost()
         self._share.lost()
         self._stall.lost()
+        self._sending.stop()
         self._writing_paused = False
         # What runs goes on to its end, unless all it does is wait for the client's sake.
         for request in self._line.sever():
@@ -113,7 +120,9 @@ class Connection(asyncio.BufferedProtocol):
         self._intake.brought(nbytes, self._arrived, self._refused)
 
     def eof_received(self) -> bool:
-        return False  # the client has gone: close
+        # The client has gone, or asks for nothing more: close.
+        self._closes_when_sent = True
+        return self._sending.is_busy
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -129,6 +138,20 @@ class Connection(asyncio.BufferedProtocol):
         self._reply()
         self._start_waiting()
         self._intake.resume_if_room()
+
+    # Replies that go past the transport
+
+    def _sent_all(self) -> None:
+        self.resume_writing()
+        if self._closes_when_sent and not self._sending.is_busy:
+            assert self._transport is not None
+            self._transport.close()
+
+    def _sending_failed(self, error: OSError) -> None:
+        if isinstance(error, ConnectionError):
+            self.abort()
+        else:
+            self._abort(f"its reply cannot be read any more: {error}")
 
     # Requests
 
@@ -236,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _serve(self, request: PendingRequest) -> None:
         self._unbegun_count -= 1
-        reply: Sequence[Buffer] = ()
+        reply: Sequence[Piece] = ()
         close_reason: str | None = "a request was given up"
         try:
             services = self._hub.services
@@ -257,7 +280,7 @@ class Connection(asyncio.BufferedProtocol):
             self.go_on()
 
     def _done(
-        self, request: PendingRequest, reply: Sequence[Buffer], close_reason: str | None
+        self, request: PendingRequest, reply: Sequence[Piece], close_reason: str | None
     ) -> None:
         # Those know the request: neither may keep the other.
         request.task = request.begun = None
@@ -275,8 +298,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reply(self) -> None:
         """Send what is ready at the head of the line, small replies together."""
-        transport = self._transport
-        assert transport is not None
         leaving: list[PendingRequest] = []
         while not self._writing_paused and (request := self._line.next_to_leave()) is not None:
             if request.reply and request.close_reason is None:
@@ -292,7 +313,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._line:
             self._hub.idle_watch.used(self)
             if self._line.is_ending:
-                transport.close()
+                self._close_when_sent()
 
     def _send(self, requests: Sequence[PendingRequest]) -> None:
         transport = self._transport
@@ -300,12 +321,10 @@ class Connection(asyncio.BufferedProtocol):
         # A closed transport drops what it is given, but some versions of asyncio first register its
         # dead descriptor again (gh-136234): so ask.
         if requests and not transport.is_closing():
-            pieces = [piece for request in requests for piece in request.reply or ()]
-            if len(pieces) == 1:
-                transport.write(pieces[0])
-            else:
-                transport.writelines(pieces)
-            unsent_bytes = transport.get_write_buffer_size()
+            self._sending.send([piece for request in requests for piece in request.reply or ()])
+            if self._sending.is_busy:
+                self.pause_writing()
+            unsent_bytes = self.unsent_bytes()
             for request in requests:
                 request.sent(unsent_bytes)
         for request in requests:
@@ -341,7 +360,7 @@ class Connection(asyncio.BufferedProtocol):
     def unsent_bytes(self) -> int:
         """Of replies, which the system has not taken."""
         assert self._transport is not None
-        return self._transport.get_write_buffer_size()
+        return self._transport.get_write_buffer_size() + self._sending.left_bytes
 
     def is_sending(self) -> bool:
         """See Peer."""
@@ -366,6 +385,13 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         if not self._transport.is_closing():
             self._hub.closings.tell(self._client_host, reason)
+            self._close_when_sent()
+
+    def _close_when_sent(self) -> None:
+        """The transport sends what it has; of what goes past it, it does not know."""
+        assert self._transport is not None
+        self._closes_when_sent = True
+        if not self._sending.is_busy:
             self._transport.close()
 
     def stop_reading(self) -> None:
@@ -382,7 +408,7 @@ class Connection(asyncio.BufferedProtocol):
     def close_idle(self) -> None:
         assert self._transport is not None
         log_event(logger, logging.DEBUG, "idle connection closed", client=self._client_host)
-        if self._transport.get_write_buffer_size():
+        if self.unsent_bytes():
             self.abort()  # it has not even taken its last reply in all that time
         else:
             self.close()

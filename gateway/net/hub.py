@@ -16,12 +16,15 @@ from gateway.net.closings import Closings
 from gateway.net.frame_lanes import FrameLanes
 from gateway.net.idle_watch import Idler, IdleWatch
 from gateway.net.request_counts import RequestCounts
+from wal_core import Lane
 
 if TYPE_CHECKING:
     from gateway.api import Services
     from gateway.net.pending_request import PendingRequest
 
 
+LATE_PARTS_AT_ONCE_COUNT = 2
+"""Parts of replies whose clients were slow, and which the system has in memory no more."""
 BULK_SHARE = 8
 """The part of the memory for requests that one address may have waiting as large ones."""
 
@@ -72,6 +75,7 @@ class Hub:
         waiting_bytes_max = budget.limit_bytes // BULK_SHARE
         self.bulk = BulkGate(waiting_bytes_max)
         self.long_answers = BulkGate(waiting_bytes_max, slots_count=1)
+        self.late_parts = Lane("late-parts", LATE_PARTS_AT_ONCE_COUNT)
         self.frames = FrameLanes(budget.limit_bytes)
         self.idle_watch = IdleWatch(limits.idle_max_ms)
         self.replies = replies

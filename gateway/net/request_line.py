@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from protocol import Buffer
+    from protocol import Piece
 
 READS_AT_ONCE_MAX_COUNT = 2
 HELD_BYTES_MAX = 1024 * 1024
@@ -31,7 +31,7 @@ class Place:
 
     # As long as nobody says otherwise: most places are never more than this.
     has_started = False
-    reply: Sequence[Buffer] | None = None
+    reply: Sequence[Piece] | None = None
     """Empty: done, and nothing to send."""
     held_bytes = 0
     """Of the reply, while it waits for an earlier one."""
@@ -122,7 +122,7 @@ class RequestLine(Generic[P]):
         return place
 
     def done(
-        self, place: P, reply: Sequence[Buffer], size_bytes: int, close_reason: str | None = None
+        self, place: P, reply: Sequence[Piece], size_bytes: int, close_reason: str | None = None
     ) -> None:
         """`place` has its reply, of so many bytes; or none, and a reason to end there. The first
         word counts.

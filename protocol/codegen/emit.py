@@ -35,8 +35,10 @@ def emit_module(module: Module) -> str:
     head = [f'"""{_title(module)}', "", GENERATED, '"""', ""]
     if body.formats:
         head += ["from struct import Struct", ""]
+    if "Records" in body.names:
+        head += ["from protocol.pieces import Records"]
     head += ["from protocol.primitives import ("]
-    head += [f"    {name}," for name in sorted(body.names)]
+    head += [f"    {name}," for name in sorted(body.names - {"Records"})]
     head += [")", ""]
     for each in sorted(body.formats):
         name = format_name(each)

@@ -8,6 +8,7 @@ import msgspec
 
 from protocol.framing import encode_request, encode_response
 from protocol.messages import MESSAGE_CLASSES
+from protocol.pieces import in_memory
 from protocol.primitives import Message
 from protocol.record_batch import Record, build_batch
 
@@ -50,7 +51,12 @@ def response_frames() -> Iterator[tuple[str, int, int, bytes]]:
     for key, classes in MESSAGE_CLASSES.items():
         for version in _versions(classes.min_version, classes.flexible_from, classes.max_version):
             pieces = encode_response(key, version, 7, example(classes.response))
-            yield f"{classes.response.__name__}-v{version}", key, version, b"".join(pieces)[4:]
+            yield (
+                f"{classes.response.__name__}-v{version}",
+                key,
+                version,
+                b"".join(map(in_memory, pieces))[4:],
+            )
 
 
 def _versions(*wanted: int) -> list[int]:

@@ -20,6 +20,7 @@ from protocol.messages.consumer_protocol import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
 )
+from protocol.pieces import in_memory
 from protocol.primitives import Message, Writer
 from protocol.testing.examples import example, request_frames, response_frames
 
@@ -83,10 +84,10 @@ def decode_response_frame(data: bytes) -> tuple[int, int, int, Message]:
 
 def check_response(decoded: tuple[int, int, int, Message]) -> None:
     key, version, *_ = decoded
-    raw = b"".join(encode_response(*decoded))[4:]
+    raw = b"".join(map(in_memory, encode_response(*decoded)))[4:]
     again = decode_response_frame(bytes((key, version)) + raw)
     assert again == decoded
-    assert b"".join(encode_response(*again))[4:] == raw
+    assert b"".join(map(in_memory, encode_response(*again)))[4:] == raw
 
 
 # --- what members of a group say to each other ---------------------------------------------------

@@ -1,5 +1,5 @@
 /* Data blocks that lie side by side, verified and taken apart: the compiled help of stretches.py; their
- * bytes, where the system has them in memory: that of at_hand.py; and the checksum of two pieces from
+ * bytes, where the system has them in memory: that of at_hand.py and file_region.py; and the checksum of two pieces from
  * those of each: that of block.py.
  *
  * All or nothing: where anything is not as FORMAT.md has it, the answer is None, and the Python code,
@@ -15,13 +15,16 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
-enum { HEADER_BYTES = 72, CRC_AT = 68, INDEX_ROW_BYTES = 40, KIND_DATA = 1, FIELDS_COUNT = 6 };
+enum { HEADER_BYTES = 72, CRC_AT = 68, INDEX_ROW_BYTES = 40, KIND_DATA = 1, FIELDS_COUNT = 6,
+       PAGES_AT_ONCE = 1024 };
 
 static uint16_t u16_at(const uint8_t *at) { return (uint16_t)(at[0] | at[1] << 8); }
 
@@ -312,9 +315,48 @@ static PyObject *read_at_hand(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Whether all of these pages are, of a mapping that nobody touches. */
+static int are_resident(const uint8_t *at, size_t bytes, size_t page_bytes)
+{
+    unsigned char is_there[PAGES_AT_ONCE];
+    for (size_t done = 0; done < bytes; done += PAGES_AT_ONCE * page_bytes) {
+        size_t part = bytes - done < PAGES_AT_ONCE * page_bytes ? bytes - done : PAGES_AT_ONCE * page_bytes;
+        size_t pages = (part + page_bytes - 1) / page_bytes;
+        if (mincore((void *)(at + done), part, (void *)is_there) < 0)
+            return 0;
+        for (size_t i = 0; i < pages; i++)
+            if (!(is_there[i] & 1))
+                return 0;
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(is_in_memory_doc,
+"is_in_memory(fd, start, length)\n\n"
+"Whether the system has all of these bytes of a file in memory. False, too, where it does not say.");
+
+static PyObject *is_in_memory(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int fd;
+    unsigned long long start;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "iKn", &fd, &start, &length))
+        return NULL;
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), before = (size_t)(start % page_bytes);
+    size_t bytes = before + (size_t)length;
+    void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)(start - before));
+    if (at == MAP_FAILED)
+        Py_RETURN_FALSE;
+    int found = are_resident(at, bytes, page_bytes);
+    munmap(at, bytes);
+    return PyBool_FromLong(found);
+}
+
 static PyMethodDef methods[] = {
     {"combine", combine, METH_VARARGS, combine_doc},
     {"entries", entries, METH_VARARGS, entries_doc},
+    {"is_in_memory", is_in_memory, METH_VARARGS, is_in_memory_doc},
     {"read_at_hand", read_at_hand, METH_VARARGS, read_at_hand_doc},
     {NULL, NULL, 0, NULL},
 };

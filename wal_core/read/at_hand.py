@@ -23,6 +23,8 @@ _ENTRIES_MAX_COUNT = 2_000
 
 _LOOK_BYTES = MIB // 2
 """What looking at a stretch counts for besides its bytes: eight of them at once, at most."""
+_REGIONS_BYTES = MIB // 16
+"""What regions of a file count for, which nobody looks at: 64 of them at once."""
 
 
 class ReaderAtHand:
@@ -47,6 +49,9 @@ class ReaderAtHand:
             if found.pieces and room <= 0:
                 break
             more = stream.payloads_from(found.end_offset, room, _ENTRIES_MAX_COUNT)
+            if more is None:
+                more = self._blocks.regions(stream_id, found.end_offset, room)
+                looked_bytes += 0 if more is None else _REGIONS_BYTES
             if more is None:
                 blocks = self._around(stream_id, found.end_offset)
                 if blocks is None:

@@ -20,8 +20,10 @@ from wal_core.format.sealed_index import SealedIndex
 from wal_core.format.segment_index import SegmentIndex, SegmentView
 from wal_core.format.stream_tables import Run
 from wal_core.read.cache import LoadingCache
+from wal_core.read.laid_out import LaidOut
 from wal_core.read.scans import Scans
 from wal_core.state.tables import Tables, place_of
+from wal_core.stores.at_hand import AtHand
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.stores.stretches import (
     AT_ONCE_BYTES_MAX,
@@ -34,7 +36,7 @@ from wal_core.stores.stretches import (
     stretches_around,
 )
 from wal_core.tally import ReadTally
-from wal_core.types import Entry
+from wal_core.types import Entry, Payloads
 
 _READ_AHEAD_COUNT = 16
 _READ_AHEAD_BYTES = 4 * MIB
@@ -91,6 +93,7 @@ class StoredBlocks:
         self._damaged: set[Stretch] = set()
         # What was read at hand last.
         self._at_hand: OrderedDict[Stretch, None] = OrderedDict()
+        self._laid_out = LaidOut()
         # What was found in the tables of finished segments, by stream and run, while they are kept.
         self._found: WeakKeyDictionary[Tables, dict[tuple[int, int], tuple[Stretch, int]]] = (
             WeakKeyDictionary()
@@ -176,13 +179,25 @@ class StoredBlocks:
             # It was waited for, and so will be those behind it.
             self._read_ahead(view, runs, _run_of_block(runs, end, at))
             return blocks
+        return self._read_at_hand(files, stretch)
+
+    def _read_at_hand(self, files: AtHand, stretch: Stretch) -> Blocks | None:
         if stretch.length > AT_ONCE_BYTES_MAX:
             return None
         buffer = files.read(stretch.key, stretch.position, stretch.length)
         blocks = None if buffer is None else entries_at_once(stretch, buffer)
-        if blocks is not None:
+        if buffer is not None and blocks is not None:
             self._keep_at_hand(stretch, blocks)
+            self._laid_out.add(stretch, buffer, blocks.entry_count)
         return blocks
+
+    def regions(self, stream_id: int, offset: int, bytes_max: int) -> Payloads | None:
+        """Of files, what is there to be sent as it is, verified before; else None, and nothing is
+        said of why."""
+        files = self._store.at_hand
+        if files is None:
+            return None
+        return self._laid_out.payloads(files, stream_id, offset, bytes_max)
 
     def _keep_at_hand(self, stretch: Stretch, blocks: Blocks) -> None:
         """For whoever asks for the rest of it, in a moment; the system has it anyway."""
@@ -291,7 +306,7 @@ class StoredBlocks:
         return (
             files is not None
             and not self._cache.knows(stretch)
-            and files.has(stretch.key, stretch.position, stretch.length)
+            and files.holding(stretch.key, stretch.position, stretch.length) is not None
         )
 
     def _is_far_ahead(self, view: SegmentView, runs: Sequence[Run], at: int) -> bool:

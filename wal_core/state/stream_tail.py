@@ -12,7 +12,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from wal_core.format.block import IndexRow
-from wal_core.types import Buffer, Entry, Payloads
+from wal_core.types import Buffer, Entry, Payloads, Piece
 
 _NO_NUMBERS, _NO_SIZES = array("q"), array("I")
 _NO_HOLDERS: list[Buffer] = []
@@ -113,7 +113,7 @@ class StreamTail:
             return None
         at, sizes = found
         bases, stop = self._bases, at + len(sizes)
-        pieces: list[Buffer] = []
+        pieces: list[Piece] = []
         holder, begin, end = self._holders[at], self._starts[at], self._starts[at]
         for held, start, size in zip(
             self._holders[at:stop], self._starts[at:stop], sizes, strict=True

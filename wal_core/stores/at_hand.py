@@ -15,11 +15,16 @@ from contextlib import suppress
 from time import thread_time
 
 from wal_core.format.compiled import compiled
+from wal_core.stores.file_region import (
+    NOWAIT,
+    OpenFile,
+    is_in_memory,
+    read_at_hand,
+)
 from wal_core.types import Buffer
 
 _FILES_MAX_COUNT = 32
 """That are kept open: a segment's for each of some tens who catch up."""
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux has it
 _TAKES_S_MAX = 0.002
 _REST_FACTOR = 20
 """Memory may be slow: what was read from the device by itself just now takes a virtual machine four
@@ -33,7 +38,7 @@ class AtHand:
     """Files by name, those read lately. All but `keep` is for the loop."""
 
     def __init__(self) -> None:
-        self._fds: OrderedDict[str, int] = OrderedDict()
+        self._files: OrderedDict[str, OpenFile] = OrderedDict()
         self._wanted: OrderedDict[str, None] = OrderedDict()
         self._rests_until_s = -1.0
         self._is_closed = False
@@ -41,24 +46,21 @@ class AtHand:
 
     def read(self, name: str, start: int, length: int) -> Buffer | None:
         """All of these bytes; None if some of them are not in memory."""
-        fd = self._fd(name)
-        if fd is None:
+        file = self._file(name)
+        if file is None:
             return None
         begun_s = thread_time()
-        found = _read(fd, start, length)
+        found = _read(file.fd, start, length)
         took_s = thread_time() - begun_s
         if took_s > _TAKES_S_MAX:
             now_s = asyncio.get_running_loop().time()
             self._rests_until_s = now_s + _REST_FACTOR * took_s
         return found
 
-    def has(self, name: str, start: int, length: int) -> bool:
-        """Whether its first and its last byte are in memory, and so most likely all."""
-        fd = self._fd(name)
-        if fd is None or not length:
-            return False
-        byte = bytearray(1)
-        return _read_into(fd, byte, start + length - 1) and _read_into(fd, byte, start)
+    def holding(self, name: str, start: int, length: int) -> OpenFile | None:
+        """The file, if all of these bytes are in memory."""
+        file = self._file(name)
+        return file if file is not None and is_in_memory(file.fd, start, length) else None
 
     def wants(self, name: str) -> bool:
         """Whether a thread that opens this file should `keep` it."""
@@ -73,43 +75,42 @@ class AtHand:
     def let_go(self) -> None:
         """Close what was deleted, or it would go on to take its space."""
         self._look()
-        for name, fd in list(self._fds.items()):
-            if not os.fstat(fd).st_nlink:
-                os.close(self._fds.pop(name))
+        for name, file in list(self._files.items()):
+            if not os.fstat(file.fd).st_nlink:
+                del self._files[name]
 
     def close(self) -> None:
-        """All of them, and no more are kept."""
+        """All of them, but for what is being sent, and no more are kept."""
         self._is_closed = True
         self._look()
-        while self._fds:
-            os.close(self._fds.popitem()[1])
+        self._files.clear()
 
-    def _fd(self, name: str) -> int | None:
+    def _file(self, name: str) -> OpenFile | None:
         """None: it is not open, or it is the threads' turn."""
         if asyncio.get_running_loop().time() < self._rests_until_s:
             return None
         if self._opened:
             self._look()
-        fd = self._fds.get(name)
-        if fd is not None:
-            self._fds.move_to_end(name)
-        elif _NOWAIT:
+        file = self._files.get(name)
+        if file is not None:
+            self._files.move_to_end(name)
+        elif NOWAIT:
             self._wanted[name] = None
             if len(self._wanted) > _FILES_MAX_COUNT:
                 self._wanted.popitem(last=False)
-        return fd
+        return file
 
     def _look(self) -> None:
         """Take over what threads have opened."""
         while self._opened:
             name, fd = self._opened.popleft()
             self._wanted.pop(name, None)
-            if name in self._fds or not os.fstat(fd).st_nlink:
-                os.close(fd)
+            file = OpenFile(fd)
+            if name in self._files or not os.fstat(fd).st_nlink:
                 continue
-            self._fds[name] = fd
-            if len(self._fds) > _FILES_MAX_COUNT:
-                os.close(self._fds.popitem(last=False)[1])
+            self._files[name] = file
+            if len(self._files) > _FILES_MAX_COUNT:
+                self._files.popitem(last=False)
 
 
 def _read(fd: int, start: int, length: int) -> Buffer | None:
@@ -117,11 +118,4 @@ def _read(fd: int, start: int, length: int) -> Buffer | None:
         found: bytes | None = COMPILED.read_at_hand(fd, start, length)
         return found
     buffer = bytearray(length)
-    return buffer if _read_into(fd, buffer, start) else None
-
-
-def _read_into(fd: int, buffer: bytearray, start: int) -> bool:
-    try:
-        return os.preadv(fd, (buffer,), start, _NOWAIT) == len(buffer)
-    except OSError:
-        return False  # it would wait, the file system cannot tell, or a thread will see the same
+    return buffer if read_at_hand(fd, buffer, start) else None

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 from wal_core.logstore import folder as logstore_folder
 from wal_core.logstore import logstore
-from wal_core.stores import at_hand, direct_io, files, room
+from wal_core.read import laid_out
+from wal_core.stores import at_hand, direct_io, file_region, files, room
 from wal_core.stores import opening as store_opening
 from wal_core.stores.objects import local_folder
 from wal_core.stores.segments import end_note, file, file_recovery, file_writer, jobs
@@ -216,6 +217,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
             end_note,
             file,
             file_recovery,
+            file_region,
             file_writer,
             jobs,
             local_folder,
@@ -231,6 +233,9 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
         (file, "ThreadFileWriter", ExecutorFileWriter),
         (at_hand, "thread_time", lambda: 0.0),  # no seed may depend on it
         (at_hand, "COMPILED", None),  # it would go to the machine's own
+        (file_region, "COMPILED", None),
+        (laid_out, "PIECE_BYTES_MIN", 1),  # as if all were large
+        (laid_out, "ENTRY_BYTES_MIN", 1),
         (file_writer, "COMPILED", None),
         (file_recovery, "mmap", _Mmap(disk)),
         (store_opening, "Path", path_type),

@@ -103,6 +103,21 @@ def test_only_what_keeps_much_more_than_itself_is_copied() -> None:
     assert isinstance(found[2], bytes)
 
 
+class PartOfFile:
+    """Stands in for one."""
+
+    def __len__(self) -> int:
+        return 100
+
+
+def test_parts_of_files_are_left_as_they_are() -> None:
+    parts = [PartOfFile() for _ in range(3)]
+    given = [b"a", b"b", parts[0], parts[1], b"c", b"d" * 9_000, parts[2]]
+    found = reading_module._records(Payloads(list(given), 0, sum(map(len, given))))
+    assert found == [b"ab", parts[0], parts[1], b"c", b"d" * 9_000, parts[2]]
+    assert reading_module._records(Payloads([parts[0]], 0, 100)) == [parts[0]]
+
+
 @virtual
 async def test_an_error_is_that_of_its_partition() -> None:
     world = await _filled([1_000] * 3)

@@ -19,6 +19,7 @@ from gateway.net.frame_lanes import IncomingFrame
 from gateway.net.frame_reader import FrameReader
 from gateway.net.pending_request import PendingRequest
 from gateway.net.request_line import RequestLine
+from gateway.net.sending import Sending
 from gateway.tests.harness import World, batch_of, fetch_request, produce_request
 from protocol import ApiKey, encode_request
 from protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -32,6 +33,7 @@ PARTS = (
     IncomingFrame,
     ReplyShare,
     ReplyRoom,
+    Sending,
 )
 CROWD_COUNT = 5
 

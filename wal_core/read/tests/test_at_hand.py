@@ -54,7 +54,10 @@ def forget_blocks(h: Harness) -> None:
 
 
 def joined(found: Payloads) -> bytes:
-    return b"".join(found.pieces)
+    return b"".join(
+        piece if isinstance(piece, bytes | bytearray | memoryview) else piece.read()
+        for piece in found.pieces
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,7 +11,7 @@ import pytest
 
 from wal_core.clock import SystemRng
 from wal_core.format.places import Slot
-from wal_core.stores import at_hand
+from wal_core.stores import at_hand, file_region
 from wal_core.stores.at_hand import AtHand
 from wal_core.stores.objects.local_folder import LocalFolderStore
 from wal_core.stores.segments.file import FileSegmentStore
@@ -23,6 +23,7 @@ BODY = bytes(range(256)) * 1_024
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "pure":
         monkeypatch.setattr(at_hand, "COMPILED", None)
+        monkeypatch.setattr(file_region, "COMPILED", None)
     elif at_hand.COMPILED is None:
         pytest.skip("compiled help was not built")
 
@@ -59,13 +60,13 @@ def on_loop(call):
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (0, len(BODY)), (5_000, 70_000)])
 def test_what_is_in_memory_is_read(files: AtHand, start: int, length: int) -> None:
     assert on_loop(lambda: files.read("a", start, length)) == BODY[start : start + length]
-    assert on_loop(lambda: files.has("a", start, length))
+    assert on_loop(lambda: files.holding("a", start, length)) is not None
 
 
 def test_bytes_that_are_not_there_are_none(files: AtHand) -> None:
     assert on_loop(lambda: files.read("a", 1, len(BODY))) is None
-    assert not on_loop(lambda: files.has("a", 1, len(BODY)))
-    assert not on_loop(lambda: files.has("a", 0, 0))
+    assert on_loop(lambda: files.holding("a", 1, len(BODY)) is None)
+    assert on_loop(lambda: files.holding("a", 0, 0)) is None
 
 
 def test_what_is_not_in_memory_is_not_waited_for(files: AtHand, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_what_is_not_in_memory_is_not_waited_for(files: AtHand, tmp_path: Path) 
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(fd)
     end = len(BODY) - 4_096
-    assert not on_loop(lambda: files.has("a", end, 4_096))
+    assert on_loop(lambda: files.holding("a", end, 4_096)) is None
     assert on_loop(lambda: files.read("a", 0, len(BODY))) is None
 
 
@@ -162,10 +163,10 @@ def test_after_a_slow_one_threads_read(files: AtHand, monkeypatch: pytest.Monkey
         monkeypatch.setattr(at_hand, "_read", read)
         assert files.read("a", 0, 9) == BODY[:9]
         assert files.read("a", 0, 9) is None
-        assert not files.has("a", 0, 9)
+        assert files.holding("a", 0, 9) is None
         now_s += 20 * takes_s
         takes_s = 0.001
-        assert files.has("a", 0, 9)
+        assert files.holding("a", 0, 9) is not None
         for _ in range(3):
             assert files.read("a", 0, 9) == BODY[:9]
 

@@ -1,0 +1,96 @@
+"""Parts of files that go to a socket as they are, past this process's memory: sendfile(2).
+
+Copied into memory and out again, a megabyte costs more of the processor than all that is decided
+about it. Only what was verified before is handed out so (`read/laid_out.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from wal_core.format.compiled import compiled
+
+COMPILED = compiled("wal_core.format._blocks")
+"""None: all is done here."""
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+"""Linux has it."""
+
+
+class OpenFile:
+    """A descriptor, closed once nobody has a use for it any more."""
+
+    __slots__ = ("_close", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._close = os.close  # of the system that has opened it
+
+    def __del__(self) -> None:
+        with suppress(OSError):  # there is nobody to be told
+            self._close(self.fd)
+
+
+class FileRegion:
+    """Some bytes of a file, at least one."""
+
+    __slots__ = ("_file", "_length", "_position")
+
+    def __init__(self, file: OpenFile, position: int, length: int) -> None:
+        self._file, self._position, self._length = file, position, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> FileRegion:
+        """Some of them, as of a memoryview."""
+        start, stop, _ = part.indices(self._length)
+        return FileRegion(self._file, self._position + start, stop - start)
+
+    def is_in_memory(self) -> bool:
+        """Whether `send` and `read` would not wait for a device."""
+        return is_in_memory(self._file.fd, self._position, self._length)
+
+    def send(self, socket_fd: int) -> int:
+        """Hand them to a socket that does not block; how many of the first it has taken. Raises
+        OSError, BlockingIOError if it has taken none."""
+        sent = os.sendfile(socket_fd, self._file.fd, self._position, self._length)
+        if not sent:
+            raise _cut()
+        return sent
+
+    def read(self) -> bytes:
+        """All of them. Raises OSError."""
+        found = b""
+        while len(found) < self._length:
+            at = len(found)
+            more = os.pread(self._file.fd, self._length - at, self._position + at)
+            if not more:
+                raise _cut()
+            found += more
+        return found
+
+
+def is_in_memory(fd: int, position: int, length: int) -> bool:
+    """Of bytes of a file, all; without compiled help the first and the last, and so most likely
+    all."""
+    if length <= 0:
+        return False
+    if COMPILED is not None:
+        found: bool = COMPILED.is_in_memory(fd, position, length)
+        return found
+    byte = bytearray(1)
+    return read_at_hand(fd, byte, position + length - 1) and read_at_hand(fd, byte, position)
+
+
+def read_at_hand(fd: int, buffer: bytearray, position: int) -> bool:
+    """Fill it, unless that has to be waited for."""
+    try:
+        return os.preadv(fd, (buffer,), position, NOWAIT) == len(buffer)
+    except OSError:
+        return False  # it would wait, the file system cannot tell, or a thread will see the same
+
+
+def _cut() -> OSError:
+    return OSError(errno.EIO, "a file is shorter than it was")
