@@ -57,7 +57,6 @@ class Connection(asyncio.BufferedProtocol):
         self._intake = Intake(hub, self._line, self._stall, self._abort)
         self._mute = Mute(self._intake)
         self._sending: Sending
-        self._closes_when_sent = False
         self._writing_paused = False
         self._client_host = ""
         self._turns = Turns()
@@ -71,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._sending = Sending(
-            self._transport, self._hub.late_parts, self._sent_all, self._sending_failed
+            self._transport, self._hub.late_parts, self.resume_writing, self._sending_failed
         )
         self._intake.made(self._transport)
         peer = transport.get_extra_info("peername")
@@ -120,9 +119,7 @@ class Connection(asyncio.BufferedProtocol):
         self._intake.brought(nbytes, self._arrived, self._refused)
 
     def eof_received(self) -> bool:
-        # The client has gone, or asks for nothing more: close.
-        self._closes_when_sent = True
-        return self._sending.is_busy
+        return False  # the client has gone: close
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -140,12 +137,6 @@ class Connection(asyncio.BufferedProtocol):
         self._intake.resume_if_room()
 
     # Replies that go past the transport
-
-    def _sent_all(self) -> None:
-        self.resume_writing()
-        if self._closes_when_sent and not self._sending.is_busy:
-            assert self._transport is not None
-            self._transport.close()
 
     def _sending_failed(self, error: OSError) -> None:
         if isinstance(error, ConnectionError):
@@ -298,6 +289,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reply(self) -> None:
         """Send what is ready at the head of the line, small replies together."""
+        transport = self._transport
+        assert transport is not None
         leaving: list[PendingRequest] = []
         while not self._writing_paused and (request := self._line.next_to_leave()) is not None:
             if request.reply and request.close_reason is None:
@@ -312,8 +305,8 @@ class Connection(asyncio.BufferedProtocol):
         self._send(leaving)
         if not self._line:
             self._hub.idle_watch.used(self)
-            if self._line.is_ending:
-                self._close_when_sent()
+            if self._line.is_ending and not self._sending.is_busy:
+                transport.close()
 
     def _send(self, requests: Sequence[PendingRequest]) -> None:
         transport = self._transport
@@ -385,13 +378,6 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         if not self._transport.is_closing():
             self._hub.closings.tell(self._client_host, reason)
-            self._close_when_sent()
-
-    def _close_when_sent(self) -> None:
-        """The transport sends what it has; of what goes past it, it does not know."""
-        assert self._transport is not None
-        self._closes_when_sent = True
-        if not self._sending.is_busy:
             self._transport.close()
 
     def stop_reading(self) -> None:

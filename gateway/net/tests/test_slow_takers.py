@@ -93,14 +93,16 @@ def test_replies_come_in_order_and_the_connection_goes_on() -> None:
     uvloop.run(main())
 
 
-@pytest.mark.parametrize("end", ["its last request", "a request that is none"])
+@pytest.mark.parametrize("end", ["its last request", "a request that is none", "a stop"])
 def test_it_is_whole_before_the_connection_is_closed(end: str) -> None:
     async def main() -> None:
         async with served() as (world, client):
             client.writer.write(REQUEST)
-            await until_busy(world)
+            one = await until_busy(world)
             if end == "its last request":
                 client.writer.write_eof()
+            elif end == "a stop":
+                one.close()
             else:
                 client.writer.write(NO_HEADER)
             assert await client.reply() == BODY
