@@ -11,9 +11,9 @@ import gc
 
 from wal_core import SHARING
 
-THRESHOLDS = (7_000, 1, 3_000)
+THRESHOLDS = (4_000, 1, 5_000)
 """Of the three generations. A young collection follows once there are so many more objects that may
-be in cycles, and looks at these; the one after it at both its own and those: 0.3 us each, so 5 ms
+be in cycles, and looks at these; the one after it at both its own and those: 0.3 us each, so 3 ms
 at most. A server that replaces what it keeps by as much makes hardly any. With a second number of
 10 every eleventh looks at eleven times as many. The last: how rare those are that look at all."""
 
