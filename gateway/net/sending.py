@@ -44,8 +44,6 @@ class Sending:
         """The transport's, by a descriptor of our own: that one may be closed, and another
         connection have its number, before we are told."""
         self._is_watched = False
-        self._has_waited = False
-        """What was in memory when it was read may be so no more."""
         self._reading: asyncio.Future[bytes] | None = None
         self.left_bytes = 0
 
@@ -62,7 +60,6 @@ class Sending:
             return
         self._pieces.extend(pieces)
         self.left_bytes = sum(map(len, pieces))
-        self._has_waited = False
         self._go_on()
 
     def stop(self) -> None:
@@ -123,7 +120,6 @@ class Sending:
             self._failed(error)
             return
         if self._pieces:
-            self._has_waited = True
             self._watch(is_wanted=self._reading is None)
         else:
             self._close()
@@ -136,7 +132,8 @@ class Sending:
             sent_bytes = self._socket.send(piece, _MORE if len(self._pieces) > 1 else 0)
         else:
             region = cast("Region", piece)[:CALL_BYTES_MAX]
-            if self._has_waited and not region.is_in_memory():
+            # It was when it was read; but that may be long ago, behind other replies.
+            if not region.is_in_memory():
                 self._read(region)
                 return
             sent_bytes = region.send(self._socket.fileno())
@@ -156,6 +153,8 @@ class Sending:
         self._reading.add_done_callback(self._read_done)
 
     def _read_done(self, reading: asyncio.Future[bytes]) -> None:
+        if reading.cancelled():
+            return  # the process ends
         if reading is not self._reading:
             reading.exception()  # nobody waits for it any more
             return

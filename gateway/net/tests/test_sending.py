@@ -144,6 +144,23 @@ def test_what_is_in_memory_no_more_is_read_by_a_thread(
     assert max(reads) <= CALL_BYTES_MAX
 
 
+def test_what_went_from_memory_before_it_is_sent_is_read_by_a_thread(
+    run: Loop, file: OpenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply may have stood behind others for minutes."""
+
+    async def main() -> None:
+        async with pair() as (near, far):
+            monkeypatch.setattr(FileRegion, "send", lambda *_: 1 / 0)
+            os.fsync(file.fd)
+            os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            near.sending.send([b"head", FileRegion(file, 4_096, 8_192), b"tail"])
+            assert near.sending.is_busy
+            assert await received(far, 8_200) == b"head" + BODY[4_096:12_288] + b"tail"
+
+    run(main())
+
+
 class Willing:
     """Stands in for a region whose peer takes everything."""
 
