@@ -91,7 +91,7 @@ def test_bytes_and_regions_leave_in_their_order_at_once(run: Loop, file: OpenFil
             pieces = [b"head", FileRegion(file, 10, 9_000), b"", FileRegion(file, 50, 1), b"tail"]
             near.sending.send(pieces)
             assert not near.sending.is_busy
-            assert open_count() == before_count
+            assert open_count() <= before_count
             expected = b"head" + BODY[10:9_010] + BODY[50:51] + b"tail"
             assert await received(far, len(expected)) == expected
             near.sending.send([b"more"])
@@ -116,7 +116,7 @@ def test_a_slow_peer_gets_all_of_it(run: Loop, file: OpenFile) -> None:
             assert await received(far, len(expected)) == expected
             assert near.told == ["ended"]
             assert not near.sending.is_busy
-            assert open_count() == before_count
+            assert open_count() <= before_count
 
     run(main())
 
@@ -237,9 +237,9 @@ def test_after_a_stop_nothing_is_sent_or_told(
 ) -> None:
     async def main() -> None:
         async with pair(SMALL_BUFFER_BYTES) as (near, far):
-            before_count = open_count()
             near.sending.send([FileRegion(file, 0, len(BODY))])
-            assert open_count() == before_count + 1
+            own = near.sending._socket
+            assert own is not None
             may_read = threading.Event()
             if is_read:
                 monkeypatch.setattr(FileRegion, "is_in_memory", lambda _: False)
@@ -250,7 +250,7 @@ def test_after_a_stop_nothing_is_sent_or_told(
             reading = near.sending._reading
             near.sending.stop()
             assert not near.sending.is_busy
-            assert open_count() == before_count
+            assert own.fileno() < 0
             may_read.set()
             if reading is not None:
                 await reading
