@@ -273,6 +273,10 @@ class Disk:
         self._enter()
         self._close(fd)
 
+    def let_go(self, fd: int) -> None:
+        """Close one that is not locked, in no step of the process; that may have died long ago."""
+        self._fds.pop(fd, None)
+
     def _close(self, fd: int) -> None:
         thing = self._file(fd).thing
         if isinstance(thing, Inode) and thing.lock_fd == fd:
