@@ -18,7 +18,7 @@ from protocol.framing import (
     message_classes,
 )
 from protocol.messages import MessageClasses
-from protocol.pieces import BUFFERS, Buffer, Piece, Records, in_memory
+from protocol.pieces import BUFFERS, Buffer, Piece, Records, all_in_memory, in_memory
 from protocol.primitives import ZERO_UUID, Message, Writer
 from protocol.record_batch import (
     CRC_START,
@@ -65,6 +65,7 @@ __all__ = [
     "TooManyElements",
     "UnsupportedVersion",
     "Writer",
+    "all_in_memory",
     "build_batch",
     "check_records",
     "compiled_parts",

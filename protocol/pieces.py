@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeGuard
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Contiguous bytes of format B. Record data is handed on as it came, never copied."""
@@ -24,6 +24,14 @@ Piece: TypeAlias = Buffer | Elsewhere
 
 Records: TypeAlias = Buffer | Sequence[Piece] | None
 """A records field: on decode a memoryview or None; on encode also pieces, written one by one."""
+
+
+_BUFFER_TYPES = frozenset(BUFFERS)
+
+
+def all_in_memory(pieces: Sequence[Piece]) -> TypeGuard[Sequence[Buffer]]:
+    """Whether none of them is elsewhere."""
+    return _BUFFER_TYPES.issuperset(map(type, pieces))
 
 
 def in_memory(piece: Piece) -> Buffer:

@@ -41,7 +41,7 @@ from wal_core.tally import (
     StoreTally,
     Written,
 )
-from wal_core.types import Changes, Entry, LogState, Payloads, Piece, Region
+from wal_core.types import Changes, Entry, LogState, Payloads, Region
 
 if TYPE_CHECKING:
     from wal_core.copy import CopyReport, copy_log, open_to_copy
@@ -102,7 +102,6 @@ __all__ = [
     "Mode",
     "NoRoom",
     "Payloads",
-    "Piece",
     "ReadTally",
     "Records",
     "Region",

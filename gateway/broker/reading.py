@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from gateway.fairness.slices import Slices
-from protocol import BUFFERS
+from protocol import BUFFERS, all_in_memory
 from wal_core import Payloads, Truncated, WalError
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ def _records(payloads: Payloads) -> list[Piece]:
     They are views of blocks and requests, which caches forget while a slow client has not taken its
     reply. What it keeps must be what is counted.
     """
+    if all_in_memory(payloads.pieces):
+        return [*_joined(payloads.pieces)]
     records: list[Piece] = []
     for is_here, alike in groupby(payloads.pieces, key=lambda piece: isinstance(piece, BUFFERS)):
         pieces = [*alike]
@@ -198,7 +200,7 @@ def _records(payloads: Payloads) -> list[Piece]:
     return records
 
 
-def _joined(pieces: list[Buffer]) -> list[Buffer]:
+def _joined(pieces: Sequence[Buffer]) -> list[Buffer]:
     if sum(map(len, pieces)) < JOINED_BYTES_MAX * len(pieces):
         return [b"".join(pieces)]
     records: list[Buffer] = []

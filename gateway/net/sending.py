@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from protocol import BUFFERS, Buffer, in_memory
+from protocol import BUFFERS, Buffer, all_in_memory, in_memory
 
 if TYPE_CHECKING:
     from protocol import Piece
@@ -55,12 +55,14 @@ class Sending:
     def send(self, pieces: Sequence[Piece]) -> None:
         """All of them, now or as the peer takes them; not while it is busy."""
         assert not self.is_busy
-        if all(isinstance(piece, BUFFERS) for piece in pieces) or not self._open():
+        if all_in_memory(pieces):
+            _write(self._transport, pieces)
+        elif not self._open():
             _write(self._transport, [in_memory(piece) for piece in pieces])
-            return
-        self._pieces.extend(pieces)
-        self.left_bytes = sum(map(len, pieces))
-        self._go_on()
+        else:
+            self._pieces.extend(pieces)
+            self.left_bytes = sum(map(len, pieces))
+            self._go_on()
 
     def stop(self) -> None:
         """The connection is gone."""

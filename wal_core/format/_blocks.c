@@ -290,6 +290,18 @@ static PyObject *entries(PyObject *module, PyObject *args)
 
 /* --- files -------------------------------------------------------------------------------------- */
 
+/* Some bytes of a file, as both of these are told them. */
+typedef struct {
+    int fd;
+    unsigned long long start;
+    Py_ssize_t length;
+} Part;
+
+static int is_part(PyObject *args, Part *part)
+{
+    return PyArg_ParseTuple(args, "iKn", &part->fd, &part->start, &part->length);
+}
+
 PyDoc_STRVAR(read_at_hand_doc,
 "read_at_hand(fd, start, length)\n\n"
 "These bytes of a file if the system has them all in memory, else None. Unlike a buffer that Python\n"
@@ -298,17 +310,15 @@ PyDoc_STRVAR(read_at_hand_doc,
 static PyObject *read_at_hand(PyObject *module, PyObject *args)
 {
     (void)module;
-    int fd;
-    unsigned long long start;
-    Py_ssize_t length;
-    if (!PyArg_ParseTuple(args, "iKn", &fd, &start, &length))
+    Part part;
+    if (!is_part(args, &part))
         return NULL;
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, length);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, part.length);
     if (bytes == NULL)
         return NULL;
 #ifdef RWF_NOWAIT
-    struct iovec all = {PyBytes_AsString(bytes), (size_t)length};
-    if (preadv2(fd, &all, 1, (off_t)start, RWF_NOWAIT) == length)
+    struct iovec all = {PyBytes_AsString(bytes), (size_t)part.length};
+    if (preadv2(part.fd, &all, 1, (off_t)part.start, RWF_NOWAIT) == part.length)
         return bytes;
 #endif
     Py_DECREF(bytes);
@@ -338,14 +348,12 @@ PyDoc_STRVAR(is_in_memory_doc,
 static PyObject *is_in_memory(PyObject *module, PyObject *args)
 {
     (void)module;
-    int fd;
-    unsigned long long start;
-    Py_ssize_t length;
-    if (!PyArg_ParseTuple(args, "iKn", &fd, &start, &length))
+    Part part;
+    if (!is_part(args, &part))
         return NULL;
-    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), before = (size_t)(start % page_bytes);
-    size_t bytes = before + (size_t)length;
-    void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)(start - before));
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), before = (size_t)(part.start % page_bytes);
+    size_t bytes = before + (size_t)part.length;
+    void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, part.fd, (off_t)(part.start - before));
     if (at == MAP_FAILED)
         Py_RETURN_FALSE;
     int found = are_resident(at, bytes, page_bytes);

@@ -14,7 +14,6 @@ from collections import OrderedDict, deque
 from contextlib import suppress
 from time import thread_time
 
-from wal_core.format.compiled import compiled
 from wal_core.stores.file_region import (
     NOWAIT,
     OpenFile,
@@ -30,8 +29,6 @@ _REST_FACTOR = 20
 """Memory may be slow: what was read from the device by itself just now takes a virtual machine four
 milliseconds a megabyte. A read that used the processor for longer than that leaves the loop to
 others and the next ones to threads for so many times as long."""
-COMPILED = compiled("wal_core.format._blocks")
-"""None: all is done here."""
 
 
 class AtHand:
@@ -50,7 +47,7 @@ class AtHand:
         if file is None:
             return None
         begun_s = thread_time()
-        found = _read(file.fd, start, length)
+        found = read_at_hand(file.fd, start, length)
         took_s = thread_time() - begun_s
         if took_s > _TAKES_S_MAX:
             now_s = asyncio.get_running_loop().time()
@@ -111,11 +108,3 @@ class AtHand:
             self._files[name] = file
             if len(self._files) > _FILES_MAX_COUNT:
                 self._files.popitem(last=False)
-
-
-def _read(fd: int, start: int, length: int) -> Buffer | None:
-    if COMPILED is not None:
-        found: bytes | None = COMPILED.read_at_hand(fd, start, length)
-        return found
-    buffer = bytearray(length)
-    return buffer if read_at_hand(fd, buffer, start) else None

@@ -11,6 +11,8 @@ import os
 from contextlib import suppress
 
 from wal_core.format.compiled import compiled
+from wal_core.stores.files import pread_exact
+from wal_core.types import Buffer
 
 COMPILED = compiled("wal_core.format._blocks")
 """None: all is done here."""
@@ -62,13 +64,9 @@ class FileRegion:
 
     def read(self) -> bytes:
         """All of them. Raises OSError."""
-        found = b""
-        while len(found) < self._length:
-            at = len(found)
-            more = os.pread(self._file.fd, self._length - at, self._position + at)
-            if not more:
-                raise _cut()
-            found += more
+        found = pread_exact(self._file.fd, self._length, self._position)
+        if len(found) < self._length:
+            raise _cut()
         return found
 
 
@@ -80,16 +78,20 @@ def is_in_memory(fd: int, position: int, length: int) -> bool:
     if COMPILED is not None:
         found: bool = COMPILED.is_in_memory(fd, position, length)
         return found
-    byte = bytearray(1)
-    return read_at_hand(fd, byte, position + length - 1) and read_at_hand(fd, byte, position)
+    ends = position, position + length - 1
+    return all(read_at_hand(fd, end, 1) is not None for end in ends)
 
 
-def read_at_hand(fd: int, buffer: bytearray, position: int) -> bool:
-    """Fill it, unless that has to be waited for."""
+def read_at_hand(fd: int, position: int, length: int) -> Buffer | None:
+    """All of these bytes; None if some of them are not in memory."""
+    if COMPILED is not None:
+        found: bytes | None = COMPILED.read_at_hand(fd, position, length)
+        return found
+    buffer = bytearray(length)
     try:
-        return os.preadv(fd, (buffer,), position, NOWAIT) == len(buffer)
+        return buffer if os.preadv(fd, (buffer,), position, NOWAIT) == length else None
     except OSError:
-        return False  # it would wait, the file system cannot tell, or a thread will see the same
+        return None  # it would wait, the file system cannot tell, or a thread will see the same
 
 
 def _cut() -> OSError:

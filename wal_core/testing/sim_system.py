@@ -240,8 +240,7 @@ def installed(disk: Disk) -> Iterator[type[DiskPath]]:
         (logstore, "fcntl", _Fcntl(disk)),
         (file, "ThreadFileWriter", ExecutorFileWriter),
         (at_hand, "thread_time", lambda: 0.0),  # no seed may depend on it
-        (at_hand, "COMPILED", None),  # it would go to the machine's own
-        (file_region, "COMPILED", None),
+        (file_region, "COMPILED", None),  # it would go to the machine's own
         (laid_out, "PIECE_BYTES_MIN", 1),  # as if all were large
         (laid_out, "ENTRY_BYTES_MIN", 1),
         (file_writer, "COMPILED", None),

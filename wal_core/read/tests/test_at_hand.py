@@ -3,60 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
-import random  # noqa: TID251 - seeded
 from pathlib import Path
 
 import pytest
 
-from wal_core import LogConfig, Payloads, open_store
-from wal_core.stores import at_hand
+from wal_core import Payloads
+from wal_core.read.tests.reopened import forget_blocks, joined, reopened
 from wal_core.stores.segments import file
 from wal_core.tests.harness import Harness
 
-CONFIG = dataclasses.replace(
-    LogConfig.preset("file"),
-    segment_blocks_max=6,
-    tail_bytes_max=2_000,
-    gather_ms=0,
-    seal_segments_min_count=1_000,
-)
 STREAMS = (0, 1, 2)
 BLOCKS_COUNT = 40
 
 
-@pytest.fixture(autouse=True)
-def never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(at_hand, "_TAKES_S_MAX", math.inf)
+pytestmark = pytest.mark.usefixtures("never_slow")
 
 
 async def written(folder: Path, seed: int = 0) -> Harness:
     """Several segments of blocks with some entries of each stream, opened again."""
-    rng = random.Random(seed)
-    h = await Harness.open(await open_store(str(folder), "file"), CONFIG)
-    for _ in range(BLOCKS_COUNT):
-        adding = [
-            h.add(rng.choice(STREAMS), rng.randbytes(rng.choice((10, 100, 9_000))), count=2)
-            for _ in range(rng.choice((1, 3, 8)))
-        ]
-        await asyncio.gather(*adding)
-    await h.log.close()
-    h = await Harness.open(await open_store(str(folder), "file"), CONFIG)
-    h.store._ended_s = -math.inf  # an opening may write
-    return h
-
-
-def forget_blocks(h: Harness) -> None:
-    cache = h.log._reader.blocks._cache
-    for stretch in list(cache._values):
-        cache.forget(stretch)
-
-
-def joined(found: Payloads) -> bytes:
-    return b"".join(
-        piece if isinstance(piece, bytes | bytearray | memoryview) else piece.read()
-        for piece in found.pieces
+    sizes, counts = (10, 100, 9_000), (1, 3, 8)
+    return await reopened(
+        folder, seed, blocks_count=BLOCKS_COUNT, streams=STREAMS, sizes=sizes, counts=counts
     )
 
 

@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import math
 import os
-import random  # noqa: TID251 - seeded
 from pathlib import Path
 
 import pytest
 
-from wal_core import LogConfig, Payloads, open_store
+from wal_core import Payloads
 from wal_core.read import laid_out
 from wal_core.read.laid_out import LaidOut
-from wal_core.stores import at_hand
+from wal_core.read.tests.reopened import forget_blocks, joined, opened, reopened
 from wal_core.stores.file_region import FileRegion
 from wal_core.tests.harness import Harness
 
-CONFIG = dataclasses.replace(
-    LogConfig.preset("file"),
-    segment_blocks_max=6,
-    tail_bytes_max=2_000,
-    gather_ms=0,
-    seal_segments_min_count=1_000,
-    table_cache_bytes_max=1 << 30,  # the state of these tests keeps all payloads in the footers
-)
 STREAMS = (0, 1)
 SIZES = (5_000, 20_000, 70_000)
 
 
-@pytest.fixture(autouse=True)
-def never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(at_hand, "_TAKES_S_MAX", math.inf)
+pytestmark = pytest.mark.usefixtures("never_slow")
 
 
 async def written(folder: Path, *, seed: int = 0, sizes: tuple[int, ...] = SIZES) -> Harness:
     """Several segments of blocks with some entries of each stream, all of which were read twice."""
-    rng = random.Random(seed)
-    h = await Harness.open(await open_store(str(folder), "file"), CONFIG)
-    for _ in range(30):
-        adding = [
-            h.add(rng.choice(STREAMS), rng.randbytes(rng.choice(sizes)), count=2)
-            for _ in range(rng.choice((1, 3, 6)))
-        ]
-        await asyncio.gather(*adding)
-    await h.log.close()
-    h = await Harness.open(await open_store(str(folder), "file"), CONFIG)
-    h.store._ended_s = -math.inf  # an opening may write
+    counts = (1, 3, 6)
+    h = await reopened(folder, seed, blocks_count=30, streams=STREAMS, sizes=sizes, counts=counts)
     for _ in range(2):
         for stream_id in STREAMS:
             for offset in range(0, end_of(h, stream_id), 2):
@@ -55,12 +33,6 @@ async def written(folder: Path, *, seed: int = 0, sizes: tuple[int, ...] = SIZES
                     await h.log.read(stream_id, offset, 1)
         forget_blocks(h)
     return h
-
-
-def forget_blocks(h: Harness) -> None:
-    cache = h.log._reader.blocks._cache
-    for stretch in list(cache._values):
-        cache.forget(stretch)
 
 
 def end_of(h: Harness, stream_id: int) -> int:
@@ -71,10 +43,6 @@ def end_of(h: Harness, stream_id: int) -> int:
 
 def notes(h: Harness) -> LaidOut:
     return h.log._reader.blocks._laid_out
-
-
-def joined(found: Payloads) -> bytes:
-    return b"".join(p.read() if isinstance(p, FileRegion) else p for p in found.pieces)
 
 
 def regions_count(found: Payloads | None) -> int:
@@ -109,11 +77,10 @@ def test_regions_are_what_a_read_gives(tmp_path: Path, seed: int) -> None:
 
 def test_what_lies_side_by_side_is_one_region(tmp_path: Path) -> None:
     async def main() -> None:
-        h = await Harness.open(await open_store(str(tmp_path), "file"), CONFIG)
+        h = await opened(tmp_path)
         await asyncio.gather(*(h.add(0, bytes([n]) * 30_000, count=1) for n in range(8)))
         await h.log.close()
-        h = await Harness.open(await open_store(str(tmp_path), "file"), CONFIG)
-        h.store._ended_s = -math.inf
+        h = await opened(tmp_path)
         for _ in range(3):
             await h.log.read(0, 0, 1)
             forget_blocks(h)

@@ -22,9 +22,8 @@ BODY = bytes(range(256)) * 1_024
 @pytest.fixture(autouse=True, params=["compiled", "pure"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "pure":
-        monkeypatch.setattr(at_hand, "COMPILED", None)
         monkeypatch.setattr(file_region, "COMPILED", None)
-    elif at_hand.COMPILED is None:
+    elif file_region.COMPILED is None:
         pytest.skip("compiled help was not built")
 
 
@@ -65,7 +64,7 @@ def test_what_is_in_memory_is_read(files: AtHand, start: int, length: int) -> No
 
 def test_bytes_that_are_not_there_are_none(files: AtHand) -> None:
     assert on_loop(lambda: files.read("a", 1, len(BODY))) is None
-    assert on_loop(lambda: files.holding("a", 1, len(BODY)) is None)
+    assert on_loop(lambda: files.holding("a", 1, len(BODY))) is None
     assert on_loop(lambda: files.holding("a", 0, 0)) is None
 
 
@@ -160,7 +159,7 @@ def test_after_a_slow_one_threads_read(files: AtHand, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s, raising=False)
         monkeypatch.setattr(at_hand, "thread_time", lambda: used_s)
-        monkeypatch.setattr(at_hand, "_read", read)
+        monkeypatch.setattr(at_hand, "read_at_hand", read)
         assert files.read("a", 0, 9) == BODY[:9]
         assert files.read("a", 0, 9) is None
         assert files.holding("a", 0, 9) is None
