@@ -85,9 +85,14 @@ async def fetch(request: FetchRequest, call: Call) -> FetchResponse:
                 # More at once than its quota allows in all its time is too much, as in Kafka.
                 quota = call.broker.quotas.bytes_max(CONSUMED, call.header.client_id)
                 bytes_max = bytes_max if quota is None else min(bytes_max, quota)
-            patience_s = max(deadline_s, loop.time() + STORAGE_S_MIN)
-            enough_bytes = request.min_bytes
-            reading = Reading(call.turns, call.room, slices, bytes_max, enough_bytes, patience_s)
+            reading = Reading(
+                call.turns,
+                call.room,
+                slices,
+                left_bytes=bytes_max,
+                enough_bytes=request.min_bytes,
+                deadline_s=max(deadline_s, loop.time() + STORAGE_S_MIN),
+            )
             await reading.fill([p.wanted for p in parts if p.answer.diverging_epoch is None])
             _fill_in(parts, hints)
             left_s = deadline_s - loop.time()

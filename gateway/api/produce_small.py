@@ -130,4 +130,4 @@ def _is_for_produce(error: Exception | None, broker: Broker) -> bool:
     )
 
 
-AT_ONCE = AtOnce(read_small_produce, begin)
+AT_ONCE: AtOnce = AtOnce(read_small_produce, begin)

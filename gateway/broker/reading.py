@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence, Sized
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
@@ -28,32 +27,44 @@ LOOKS_COUNT = 8  # partitions are looked at between two looks at the clock: a te
 WORK_S_MAX = 0.02  # of the loop's time for one reply; its client comes back for the rest
 
 
-@dataclass(slots=True)
 class Wanted:
     """What to read from one partition, and what was found."""
 
-    partition: Partition
-    offset: int
-    bytes_max: int
-    records: Sequence[Piece] = ()  # whole batches, one after another
-    error: WalError | None = None
-    at_hand: Payloads | None = None  # what was in memory, while it is being read
+    def __init__(self, partition: Partition, offset: int, bytes_max: int) -> None:
+        self.partition = partition
+        self.offset = offset
+        self.bytes_max = bytes_max
+        self.records: Sequence[Piece] = ()  # whole batches, one after another
+        self.error: WalError | None = None
+        self.at_hand: Payloads | None = None  # what was in memory, while it is being read
 
 
-@dataclass(slots=True)
 class Reading:
     """One reply's worth of reading. Make it, `await fill`, look at what was found."""
 
-    turns: Turns
-    room: ReplyRoom
-    slices: Slices
-    left_bytes: int
-    enough_bytes: int  # once there are so many, more is taken from storage only if it is at hand
-    deadline_s: float  # of the loop's clock: later no storage is waited for but for the first batch
-    got_bytes: int = 0
-    has_failed: bool = False
-    is_cut: bool = False  # something that was ready did not find room
-    _waited: bool = field(default=False, init=False)
+    def __init__(
+        self,
+        turns: Turns,
+        room: ReplyRoom,
+        slices: Slices,
+        *,
+        left_bytes: int,
+        enough_bytes: int,
+        deadline_s: float,
+    ) -> None:
+        self.turns = turns
+        self.room = room
+        self.slices = slices
+        self.left_bytes = left_bytes
+        self.enough_bytes = enough_bytes
+        """Once there are so many, more is taken from storage only if it is at hand."""
+        self.deadline_s = deadline_s
+        """Of the loop's clock: later no storage is waited for but for the first batch."""
+        self.got_bytes = 0
+        self.has_failed = False
+        self.is_cut = False
+        """Something that was ready did not find room."""
+        self._waited = False
 
     async def fill(self, wanted: Sequence[Wanted]) -> None:
         """Read what is there."""

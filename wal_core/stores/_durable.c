@@ -303,8 +303,8 @@ static PyObject *writer_look(PyObject *object, PyObject *capsule)
     File *file = PyCapsule_GetPointer(capsule, CAPSULE);
     if (file == NULL)
         return NULL;
-    return Py_BuildValue("Ly#i", (long long)file->end, (const char *)file->tail,
-                         (Py_ssize_t)file->tail_bytes, file->is_failed);
+    return Py_BuildValue("Ly#O", (long long)file->end, (const char *)file->tail,
+                         (Py_ssize_t)file->tail_bytes, file->is_failed ? Py_True : Py_False);
 }
 
 PyDoc_STRVAR(submit_doc,

@@ -108,7 +108,7 @@ class Room:
         self._left_bytes = 0  # of what was measured last, for `admit` to give away
         self._looked_s = -float("inf")
         self._looking: asyncio.Task[None] | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._statter: ThreadPoolExecutor | None = None
         self._watchers: list[_Watcher] = []
         self.is_low = False
         """Clients may not add to the log. Whoever can give space back should hurry."""
@@ -122,8 +122,8 @@ class Room:
             return
         self._free_bytes_min = config.free_bytes_min
         self._reserve_bytes = config.reserve_bytes
-        if self._thread is None:  # statvfs waits where a network disk does
-            self._thread = ThreadPoolExecutor(1, "wal-room")
+        if self._statter is None:  # statvfs waits where a network disk does
+            self._statter = ThreadPoolExecutor(1, "wal-room")
         await self._look()
         if self._reserve_bytes and not self._has_reserve:
             _logger.warning("%s has no room for a reserve", self._location)
@@ -145,9 +145,9 @@ class Room:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait((self._looking,))
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
-            self._thread = None
+        if self._statter is not None:
+            self._statter.shutdown(wait=False)
+            self._statter = None
 
     # -- who wants to write ----------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Room:
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            free_bytes = await loop.run_in_executor(self._thread, self._measure)
+            free_bytes = await loop.run_in_executor(self._statter, self._measure)
         except OSError as error:
             _logger.warning("room in %s cannot be measured: %s", self._location, error)
             return

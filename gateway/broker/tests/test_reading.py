@@ -39,7 +39,10 @@ def _wanted(world: World, *indexes: int) -> list[Wanted]:
 def _reading(*, left_bytes: int = MIB, limit_bytes: int = 64 * MIB) -> Reading:
     room = ReplyRoom(ReplyShare(ReplyBudget(limit_bytes), lambda: 0, lambda: None))
     deadline_s = asyncio.get_running_loop().time() + 1
-    return Reading(Turns(), room, Slices(), left_bytes, 1, deadline_s)
+    slices = Slices()
+    return Reading(
+        Turns(), room, slices, left_bytes=left_bytes, enough_bytes=1, deadline_s=deadline_s
+    )
 
 
 @virtual

@@ -203,7 +203,7 @@ class ThreadFileWriter:
         # In C: each block is handed over by it, and a semaphore in Python takes several locks.
         self._queue: SimpleQueue[WriteJob | None] = SimpleQueue()
         self._queued_count = 0  # with the thread, or not told of yet
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
         is_helped = ops.at_once and COMPILED is not None
         self._compiled = CompiledWriter(self._staging, self._done) if is_helped else None
 
@@ -213,18 +213,18 @@ class ThreadFileWriter:
             compiled.submit(job)
             return
         self._queued_count += 1
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
-            self._thread.start()
+        if self._runner is None:
+            self._runner = threading.Thread(target=self._run, name="wal-writer", daemon=True)
+            self._runner.start()
         self._way.begin(job.bytes_count)
         self._queue.put(job)
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
-        if self._thread is not None:
+        if self._runner is not None:
             self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+            self._runner.join()
+            self._runner = None
         if self._compiled is not None:
             self._compiled.close()
 
