@@ -7,10 +7,11 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos rounds milvus report-card damage lagging soak siege fuzz teeth fixture bench bench-page versus failover many scale lock wheel clean
+.PHONY: help run translated test check fmt lint types contracts quick unit sim model compat buckets some-logs three-logs kill chaos rounds milvus report-card damage lagging soak siege fuzz teeth fixture bench bench-page versus failover many scale lock wheel clean
 
 help:
 	@echo "make run     install into ./.venv and start a broker on 127.0.0.1:9092, data in ./data"
+	@echo "make translated  machine code of the busiest modules, for the brokers that run here: a minute or two"
 	@echo "make test    install and run every check and every test"
 	@echo "make check   lint, format, types, layer contracts, the quick unit tests: before every commit"
 	@echo "make compat  the black-box suite with the real clients"
@@ -50,6 +51,18 @@ $(VENV)/.run: requirements.lock pyproject.toml $(wildcard protocol/*.c wal_core/
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	touch $@
+
+# Machine code of the modules that every request passes through, again whenever one of them changes.
+# A minute or two; where it cannot be made it says so, and the brokers of tests run the sources.
+TRANSLATED := $(VENV)/.translated
+$(TRANSLATED): $(VENV)/.dev $(wildcard gateway/translated/*.py) gateway/translated/modules.txt \
+		$(addsuffix .py,$(subst .,/,$(shell grep -v '^\#' gateway/translated/modules.txt)))
+	@mkdir -p build
+	$(BIN)/python -m gateway.translated.backend > build/translated.log 2>&1 || { cat build/translated.log; exit 1; }
+	@grep "not translated" build/translated.log || true
+	touch $@
+
+translated: $(TRANSLATED)
 
 $(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.dev
 	$(PIP) install --require-hashes -r requirements-fuzz.lock
@@ -94,11 +107,11 @@ sim: $(VENV)/.dev
 # that what takes longest is not left for the end.
 SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
 
-compat: $(VENV)/.dev
+compat: $(TRANSLATED)
 	$(BIN)/pytest $(SIDE_BY_SIDE) compat_tests
 
 # What differs in a bucket, and of the rest what storage can break: the whole suite takes as long again.
-buckets: $(VENV)/.dev
+buckets: $(TRANSLATED)
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not storage_blind" --modes s3 --kills 5 compat_tests/wire compat_tests/faults compat_tests/chaos \
 		compat_tests/clients/test_produce_consume.py compat_tests/clients/test_restart.py \
 		compat_tests/clients/test_idempotence.py compat_tests/clients/test_kcat.py compat_tests/milvus/test_operator_probe.py \
@@ -110,10 +123,10 @@ buckets: $(VENV)/.dev
 # and all of it, but for the fight in which an opener may get some of several logs and not others.
 THREE_LOGS := $(SIDE_BY_SIDE) --serve-flags "--logs-count 3"
 
-some-logs: $(VENV)/.dev
+some-logs: $(TRANSLATED)
 	$(BIN)/pytest $(THREE_LOGS) --modes object compat_tests/wire compat_tests/clients/test_fairness.py compat_tests/clients/test_restart.py
 
-three-logs: $(VENV)/.dev
+three-logs: $(TRANSLATED)
 	$(BIN)/pytest $(THREE_LOGS) --kills 10 compat_tests/wire compat_tests/clients compat_tests/milvus compat_tests/faults compat_tests/hostile
 	$(BIN)/pytest $(THREE_LOGS) --modes s3 -m "not storage_blind" --kills 5 --ignore compat_tests/fights/test_openers.py \
 		compat_tests/wire compat_tests/faults compat_tests/chaos compat_tests/fights compat_tests/buckets compat_tests/stored \
@@ -121,20 +134,20 @@ three-logs: $(VENV)/.dev
 
 test: lint types contracts unit compat buckets some-logs
 
-kill: $(VENV)/.dev
+kill: $(TRANSLATED)
 	$(BIN)/pytest compat_tests/faults -m kill $(ARGS)
 
-chaos: $(VENV)/.dev
+chaos: $(TRANSLATED)
 	$(BIN)/pytest compat_tests/chaos -m chaos -s --modes file,s3 $(ARGS)
 
-rounds: $(VENV)/.dev
+rounds: $(TRANSLATED)
 	$(BIN)/python -m compat_tests.cluster.rounds $(ARGS)
 
-milvus: $(VENV)/.dev
+milvus: $(TRANSLATED)
 	$(BIN)/pytest compat_tests/milvus -n0 -s --timeout 3600 --stack-seconds 600 $(ARGS)
 
 # From what the tests of clients see in one mode.
-report-card: $(VENV)/.dev
+report-card: $(TRANSLATED)
 	$(BIN)/pytest $(SIDE_BY_SIDE) --modes file --report-card build/report-card.json compat_tests/clients
 	$(BIN)/python -m compat_tests.card build/report-card.json
 
@@ -144,10 +157,10 @@ damage: $(VENV)/.dev
 lagging: $(VENV)/.dev
 	LAGGING_DRAWS=200 $(BIN)/pytest -n0 wal_core/repair/tests/test_lagging.py compat_tests/stored/test_lagging.py $(ARGS)
 
-soak: $(VENV)/.dev
+soak: $(TRANSLATED)
 	$(BIN)/pytest compat_tests/stored -m soak -s $(ARGS)
 
-siege: $(VENV)/.dev
+siege: $(TRANSLATED)
 	$(BIN)/python -m compat_tests.siege $(ARGS)
 
 # Stored data of the present format, for the test that opens them; until that format is released.
@@ -160,7 +173,7 @@ fuzz: $(VENV)/.fuzz
 teeth: $(VENV)/.dev
 	$(BIN)/python -m gateway.testing.teeth $(ARGS)
 
-bench: $(VENV)/.dev
+bench: $(TRANSLATED)
 	$(BIN)/python -m compat_tests.bench $(ARGS)
 
 # docs/speed.md and its pictures, from docs/speed/figures.json.
@@ -169,14 +182,15 @@ bench-page: $(VENV)/.dev
 
 # This checkout and another, in alternating rounds of one run.
 VERSUS_ROWS := small,batches-16k,batches-1m,librdkafka,consume-100b-librdkafka,consume-1k-librdkafka
-versus: $(VENV)/.dev
+versus: $(TRANSLATED)
+	cd $(OTHER) && if test -d gateway/translated; then $(CURDIR)/$(BIN)/python -m gateway.translated.backend; fi
 	$(BIN)/python -m compat_tests.bench --other $(OTHER) --sides file,other --rows $(VERSUS_ROWS) $(ARGS)
 
 # Needs etcd from the development packages; ARGS="--kills 20 --moves 5 --quorum".
-failover: $(VENV)/.dev
+failover: $(TRANSLATED)
 	$(BIN)/python -m compat_tests.cluster.takeovers $(ARGS)
 
-many: $(VENV)/.dev
+many: $(TRANSLATED)
 	$(BIN)/python -m compat_tests.cluster.many $(ARGS)
 
 # Ends of segments, openings, a start, memory: of each log, beside what the others hold.

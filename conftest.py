@@ -1,10 +1,16 @@
 """For every test of the repository."""
 
 import gc
+import os
 
 import pytest
 from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
+
+from gateway.translated import finder
+
+if os.environ.get("WOODPECKER_TRANSLATED"):  # make unit-translated
+    assert finder.install(), "nothing is translated, or sources have changed since"
 
 # A deadline for each example would measure how busy the machine is.
 settings.register_profile("unhurried", deadline=None)

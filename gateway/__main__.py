@@ -2,9 +2,12 @@
 
 import sys
 
+from gateway.translated import finder
+
 
 def main() -> None:
     """Run the command line on sys.argv and leave the process with its exit code."""
+    finder.install()
     from gateway.cli.main import run  # noqa: PLC0415 - importing this module stays free of effects
 
     code = run(sys.argv[1:])

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gateway.serving
 from compat_tests.bench.report import percentile
 from gateway.__main__ import main
+from gateway.translated import finder
 
 TICK_S = 0.002
 
@@ -64,6 +64,9 @@ class _Watch:
 
 def _watch(path: Path) -> None:
     """From when clients may connect; what the start takes is no pause."""
+    finder.install()  # as `main` would, were it not too late then
+    import gateway.serving
+
     announce, until_stopped = gateway.serving.announce_ready, gateway.serving.until_stopped
     watch = _Watch()
 

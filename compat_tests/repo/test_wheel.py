@@ -77,6 +77,7 @@ def test_it_ships_the_program_and_nothing_else(wheel: Path) -> None:
         ".md",
         ".pyi",
         ".so",
+        ".txt",
     }
     for package in PACKAGES:
         assert PurePosixPath(package, "py.typed") in shipped
@@ -98,6 +99,14 @@ def test_compiled_help_is_in_it_and_in_use(installed: Path, tmp_path: Path) -> N
     assert run(["env", "WOODPECKER_PURE_PYTHON=1", *program], tmp_path) == "{False}\n"
 
 
+def test_machine_code_is_in_it_and_in_use(installed: Path, tmp_path: Path) -> None:
+    doctor = [installed / "woodpecker-gateway", "doctor", "--data", tmp_path / "data"]
+    hot = re.compile(r"hot modules: (.*)")
+    assert re.fullmatch(r"\d+ of them run as machine code", hot.findall(run(doctor, tmp_path))[0])
+    without = run(["env", "WOODPECKER_PURE_PYTHON=1", *doctor], tmp_path)
+    assert hot.findall(without) == ["run as Python, because WOODPECKER_PURE_PYTHON is set"]
+
+
 def test_without_a_compiler_it_is_built_all_the_same(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     sources = tmp_path / "sources"
@@ -105,7 +114,9 @@ def test_without_a_compiler_it_is_built_all_the_same(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, sources)
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, sources / package, ignore=shutil.ignore_patterns("*.so"))
+        shutil.copytree(
+            ROOT / package, sources / package, ignore=shutil.ignore_patterns("*.so", "built")
+        )
     run(["env", "CC=false", *pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, sources], tmp_path)
     (made,) = tmp_path.glob("*.whl")
     shipped = names(made)

@@ -1,10 +1,14 @@
 """What is written with compiled help is read without it, and the other way round."""
 
+import re
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from compat_tests.repo.files import ROOT
 from compat_tests.support.gateway import Gateway
 from compat_tests.wire.batches import GZIP, build, values_of
 from compat_tests.wire.connection import Connection
@@ -45,3 +49,13 @@ def test_either_reads_what_the_other_wrote(tmp_path: Path, writes_pure: bool) ->
         assert (packed.base_offset, packed.count) == (len(expected), len(expected) - SINGLES_COUNT)
         assert gateway.tracebacks_count == 0
         assert gateway.stop() == 0
+
+
+def test_the_brokers_of_these_tests_have_all_of_it(tmp_path: Path) -> None:
+    # As `make compat` makes it: what of the sources differs as machine code would show elsewhere.
+    command = [sys.executable, "-m", "gateway", "doctor", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    said = re.findall(r"(compiled help|hot modules): (.*)", done.stdout)
+    assert [name for name, _ in said] == ["compiled help", "hot modules"]
+    assert said[0][1].startswith("in use for")
+    assert said[1][1].endswith("of them run as machine code")

@@ -17,8 +17,9 @@ from gateway.cli.client import METADATA, KafkaClient
 from gateway.cli.errors import ClientError
 from gateway.net.descriptors import connections_allowed, limit_needed, raise_limit
 from gateway.settings.config import Config
-from gateway.settings.load import PURE_ENV
 from gateway.settings.values import show_address, show_size
+from gateway.translated import finder
+from gateway.translated.finder import PURE_ENV
 from protocol import compiled_parts as parts_of_protocol
 from protocol.messages.metadata import MetadataRequest
 from wal_core import (
@@ -199,6 +200,17 @@ def check_compiled() -> Finding:
         return Finding("ok", name, f"not used, because {PURE_ENV} is set")
     remedy = "install again where a C compiler and Python's headers are; all works without, slower"
     return Finding("warning", name, f"not built, or older than its source: {missing}", remedy)
+
+
+def check_translated() -> Finding:
+    """Whether the modules that every request passes through run as machine code."""
+    name, count = "hot modules", finder.in_use()
+    if count:
+        return Finding("ok", name, f"{count} of them run as machine code")
+    if os.environ.get(PURE_ENV):
+        return Finding("ok", name, f"run as Python, because {PURE_ENV} is set")
+    remedy = "`make translated` in a checkout, or a wheel made with this version of Python"
+    return Finding("ok", name, f"run as Python; as machine code they would be faster: {remedy}")
 
 
 def check_address(config: Config) -> Iterator[Finding]:

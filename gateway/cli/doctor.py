@@ -29,6 +29,7 @@ def _doctor(bootstrap: tuple[str, int] | None, timeout_ms: int, **flags: Any) ->
             yield from check_etcd(config)
         yield from checks.check_limits(config)
         yield checks.check_compiled()
+        yield checks.check_translated()
         yield from checks.check_address(config)
         if bootstrap is not None:
             yield from checks.check_broker(bootstrap, timeout_ms)

@@ -12,11 +12,9 @@ from typing import NamedTuple
 from gateway.settings.config import Config, ConfigError
 from gateway.settings.options import OPTIONS
 from gateway.settings.values import ENV_PREFIX, Option, Value
+from gateway.translated.finder import PURE_ENV
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
-PURE_ENV = ENV_PREFIX + "PURE_PYTHON"
-"""No setting: it is read where compiled modules are loaded (protocol/compiled.py)."""
-
 # Kubernetes puts such names into every container beside a service called "woodpecker..." (its
 # addresses; "tcp://..." for the plain _PORT form). They are not ours and no mistake of the user's.
 _SERVICE_LINK = re.compile(r".*_SERVICE_(HOST|PORT(_.*)?)|.*_?PORT_\d+_(TCP|UDP|SCTP)(_.*)?")

@@ -8,14 +8,17 @@ from __future__ import annotations
 import socket
 import sys
 
-import msgspec
-
-from gateway.observe.logger import setup_logging
-from gateway.workers.assignment import Assignment
+from gateway.translated import finder
 
 
 def main() -> int:
     """Serve as the supervisor says; the exit code."""
+    finder.install()
+    import msgspec  # noqa: PLC0415 - all others after it
+
+    from gateway.observe.logger import setup_logging  # noqa: PLC0415
+    from gateway.workers.assignment import Assignment  # noqa: PLC0415
+
     assignment = msgspec.json.decode(sys.stdin.buffer.read(), type=Assignment)
     config = assignment.config
     setup_logging(config.log_level, config.log_format, always={"node": config.node_id})
