@@ -209,4 +209,4 @@ wheel: $(VENV)/.dev
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf gateway/translated/built $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
