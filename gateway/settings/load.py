@@ -15,6 +15,7 @@ from gateway.settings.values import ENV_PREFIX, Option, Value
 from gateway.translated.finder import PURE_ENV
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
+
 # Kubernetes puts such names into every container beside a service called "woodpecker..." (its
 # addresses; "tcp://..." for the plain _PORT form). They are not ours and no mistake of the user's.
 _SERVICE_LINK = re.compile(r".*_SERVICE_(HOST|PORT(_.*)?)|.*_?PORT_\d+_(TCP|UDP|SCTP)(_.*)?")

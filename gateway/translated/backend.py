@@ -13,7 +13,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from setuptools import Distribution, build_meta
 from setuptools.build_meta import (
@@ -25,6 +24,8 @@ from setuptools.build_meta import (
     prepare_metadata_for_build_wheel,
 )
 from setuptools.command.build_ext import build_ext
+
+from gateway.translated import finder
 
 __all__ = [
     "build_editable",
@@ -40,9 +41,7 @@ __all__ = [
 TRANSLATOR = "mypy==2.4.1"
 """As requirements-dev.lock has it: a wheel is made by what the tests were run with."""
 
-_HERE = Path(__file__).parent
-_ROOT = _HERE.parents[1]
-_GROUP = "woodpecker"
+_GROUP = finder.LIBRARY.removesuffix("__mypyc")
 _OPTIONS = ("--config-file=", "--ignore-missing-imports", "--python-version=3.11")
 
 
@@ -58,22 +57,22 @@ def build_wheel(
 
 
 def modules() -> list[str]:
-    """The names in modules.txt, without what is said about them."""
-    lines = (_HERE / "modules.txt").read_text("ascii").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    """The names in modules.txt."""
+    return Path(__file__).with_name("modules.txt").read_text("ascii").split()
 
 
 def translate() -> None:
-    """Make built/<interpreter>/, if what is there does not fit the sources. Raises what the
-    translator and the compiler do, SystemExit among it."""
+    """Make built/<interpreter>/ anew. Raises what the translator and the compiler do, SystemExit
+    among it."""
     from mypyc.build import mypycify  # noqa: PLC0415 - a wheel without it is made all the same
 
-    os.chdir(_ROOT)  # mypy knows the names of modules by where it stands
-    paths = {name: f"{name.replace('.', '/')}.py" for name in modules()}
+    os.chdir(finder.ROOT)  # mypy knows the names of modules by where it stands
+    # Before they are read: of what changes meanwhile nothing was made that fits.
+    crcs = {name: finder.source_crc(finder.ROOT, name) for name in modules()}
     work = Path("build", "translated")
     shutil.rmtree(work, ignore_errors=True)
     extensions = mypycify(
-        [*_OPTIONS, *paths.values()],
+        [*_OPTIONS, *(f"{name.replace('.', '/')}.py" for name in crcs)],
         opt_level="2",
         debug_level="0",
         multi_file=True,
@@ -85,7 +84,7 @@ def translate() -> None:
     command.build_temp = str(work / "temp")
     command.ensure_finalized()
     command.run()
-    _gather(work / "lib", command, paths)
+    _gather(work / "lib", command, crcs)
 
 
 class _SideBySide(build_ext):  # type: ignore[misc] # setuptools has no types
@@ -103,37 +102,22 @@ class _SideBySide(build_ext):  # type: ignore[misc] # setuptools has no types
             super().build_extensions()
 
 
-def _gather(made: Path, command: build_ext, paths: dict[str, str]) -> None:
-    library = command.get_ext_filename(f"{_GROUP}__mypyc")
-    suffix = library.removeprefix(f"{_GROUP}__mypyc")
+def _gather(made: Path, command: build_ext, crcs: dict[str, int]) -> None:
     new = made / "new"
     new.mkdir()
-    shutil.move(made / library, new / library)
-    for name in paths:
-        shutil.move(made / command.get_ext_filename(name), new / (name + suffix))
-    lines = [f"{crc32(Path(path).read_bytes()):08x} {name}\n" for name, path in paths.items()]
-    (new / "sources.txt").write_text("".join(lines), "ascii")
-    shutil.rmtree(_built(suffix), ignore_errors=True)
-    _built(suffix).parent.mkdir(exist_ok=True)
-    new.rename(_built(suffix))  # all at once: brokers may be starting
-
-
-def _built(suffix: str) -> Path:
-    return _HERE / "built" / suffix.strip(".").partition(".")[0]
-
-
-def _fits() -> bool:
-    sys.path.append(str(_ROOT))  # a build backend is loaded without
-    from gateway.translated import finder  # noqa: PLC0415
-
-    sys.path.pop()
-    return finder.fitting() == modules()
+    for name in (*crcs, finder.LIBRARY):
+        shutil.move(made / command.get_ext_filename(name), new / (name + finder.SUFFIX))
+    lines = [f"{crc:08x} {name}\n" for name, crc in crcs.items()]
+    (new / finder.SOURCES).write_text("".join(lines), "ascii")
+    shutil.rmtree(finder.BUILT, ignore_errors=True)
+    finder.BUILT.parent.mkdir(exist_ok=True)
+    new.rename(finder.BUILT)  # all at once: brokers may be starting
 
 
 def _try_to_translate() -> None:
     here = Path.cwd()
     try:
-        if not _fits():
+        if finder.fitting() != modules():
             translate()
     except (Exception, SystemExit) as error:
         print(f"not translated to machine code, all works without: {error}", file=sys.stderr)  # noqa: T201
