@@ -21,8 +21,8 @@ is record_batch.py). Layout (Kafka message format, KIP-98):
 
 from collections.abc import Sequence
 from struct import Struct
+from typing import TypeAlias
 
-import msgspec
 from fastcrc import crc32
 
 from protocol.compression import CODEC_LAST
@@ -44,6 +44,7 @@ TRANSACTIONAL = 0x10
 CONTROL = 0x20
 
 HEADER = Struct(">qiibIhiqqqhii")
+_Fields: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 assert HEADER.size == HEADER_BYTES
 
 _BASE_OFFSET = Struct(">q")
@@ -73,22 +74,41 @@ class BatchError(Exception):
         return f"{self.code.name}: {self.reason}"
 
 
-class BatchHeader(msgspec.Struct, gc=False):
+class BatchHeader:
     """The fixed head of a batch. Offsets count records, lengths count bytes."""
 
-    base_offset: int
-    batch_length: int
-    partition_leader_epoch: int
-    magic: int
-    crc: int
-    attributes: int
-    last_offset_delta: int
-    base_timestamp_ms: int
-    max_timestamp_ms: int
-    producer_id: int
-    producer_epoch: int
-    base_sequence: int
-    record_count: int
+    __slots__ = (
+        "attributes",
+        "base_offset",
+        "base_sequence",
+        "base_timestamp_ms",
+        "batch_length",
+        "crc",
+        "last_offset_delta",
+        "magic",
+        "max_timestamp_ms",
+        "partition_leader_epoch",
+        "producer_epoch",
+        "producer_id",
+        "record_count",
+    )
+
+    def __init__(self, fields: _Fields) -> None:
+        (
+            self.base_offset,
+            self.batch_length,
+            self.partition_leader_epoch,
+            self.magic,
+            self.crc,
+            self.attributes,
+            self.last_offset_delta,
+            self.base_timestamp_ms,
+            self.max_timestamp_ms,
+            self.producer_id,
+            self.producer_epoch,
+            self.base_sequence,
+            self.record_count,
+        ) = fields
 
     @property
     def codec(self) -> int:
@@ -130,7 +150,7 @@ def read_header(buf: Buffer, at: int = 0) -> BatchHeader:
     """The header at `at`, unchecked. Raises DecodeError when fewer than 61 bytes are there."""
     if len(buf) - at < HEADER_BYTES:
         raise DecodeError(f"a batch header takes {HEADER_BYTES} bytes", at)
-    return BatchHeader(*HEADER.unpack_from(buf, at))
+    return BatchHeader(HEADER.unpack_from(buf, at))
 
 
 def crc_of(batch: Buffer) -> int:
@@ -160,7 +180,7 @@ def validate_batch(records: Buffer) -> BatchHeader:
         raise BatchError(code, f"magic {records[_MAGIC_AT]}, only 2 is taken")
     if size_bytes < HEADER_BYTES:
         raise BatchError(ErrorCode.INVALID_RECORD, f"{size_bytes} bytes are no batch")
-    header = BatchHeader(*HEADER.unpack_from(records, 0))
+    header = BatchHeader(HEADER.unpack_from(records, 0))
     total_bytes = header.batch_length + LENGTH_END
     if not HEADER_BYTES <= total_bytes <= size_bytes:
         is_cut = total_bytes > size_bytes

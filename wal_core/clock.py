@@ -47,13 +47,16 @@ class SteadyClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ahead_ms: float | None = None  # of the loop's time
+        # Asking which loop runs is a system call in some versions of Python: so once.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ahead_ms = 0.0  # of its time
 
     def now_ms(self) -> int:
-        loop_ms = asyncio.get_running_loop().time() * 1000
-        if self._ahead_ms is None:
-            self._ahead_ms = self._clock.now_ms() - loop_ms
-        return round(self._ahead_ms + loop_ms)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+            self._ahead_ms = self._clock.now_ms() - loop.time() * 1000
+        return round(self._ahead_ms + loop.time() * 1000)
 
 
 class SystemRng:

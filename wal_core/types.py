@@ -43,6 +43,10 @@ class Entry(NamedTuple):
         return self.base_offset + self.offset_span
 
 
+EntryFields: TypeAlias = tuple[int, int, int, int, int, memoryview | bytes]
+"""Those of an Entry, in their order: on the way in nobody asks them by name."""
+
+
 class Payloads(NamedTuple):
     """Of entries of one stream that follow each other."""
 

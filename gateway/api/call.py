@@ -78,12 +78,6 @@ class Call:
 
 
 NUMBER_CHARS_MAX = 9
-TIMEOUT_MAX_MS = 300_000  # a request may not be parked for longer than a client would wait
-
-
-def patience_s(timeout_ms: int) -> float:
-    """How long a request lets its answer be waited for, by its own `timeout_ms`."""
-    return min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1_000
 
 
 class CloseConnection(Exception):

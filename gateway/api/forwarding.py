@@ -13,10 +13,11 @@ import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gateway.api.call import Call, patience_s
+from gateway.api.call import Call
 from gateway.api.row import Api
 from gateway.broker.broker import CATALOG_WAIT_S
 from gateway.broker.topic_rules import OFFSETS_TOPIC, topic_name_problem
+from gateway.broker.waiting import patience_s
 from gateway.cluster.controller_line import AGAIN_S, SERVED, ControllerHere, ControllerLine
 from protocol import ApiKey, ErrorCode, Message
 from protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest

@@ -11,11 +11,11 @@ import asyncio
 from collections import Counter
 from typing import NamedTuple
 
-from gateway.api.call import Call, error_code, failure_of, patience_s
+from gateway.api.call import Call, error_code, failure_of
 from gateway.api.replicas import check_assignment
 from gateway.broker.errors import BrokerError
 from gateway.broker.topics import Topic
-from gateway.broker.waiting import wait_confirmed
+from gateway.broker.waiting import patience_s, wait_confirmed
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.create_partitions import (

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from gateway.api.call import Call, CloseConnection, error_code, patience_s
+from gateway.api.call import Call, CloseConnection, error_code
 from gateway.api.leader_hints import LeaderHints
 from gateway.broker.batch_checks import Allowance, BatchCheck
 from gateway.broker.errors import BrokerError
@@ -23,7 +23,7 @@ from gateway.broker.partition import Partition
 from gateway.broker.producer_state import SequenceError
 from gateway.broker.topic_rules import TopicRules
 from gateway.broker.topics import Topic
-from gateway.broker.waiting import wait_confirmed
+from gateway.broker.waiting import patience_s, wait_confirmed
 from gateway.cluster.view import ClusterView
 from gateway.observe.logger import log_event
 from protocol import BatchError, BatchHeader, ErrorCode, set_max_timestamp, validate_batch

@@ -40,6 +40,7 @@ class Begun:
         "_small",
         "confirmation",
         "error",
+        "patience_s",
     )
 
     def __init__(self, small: SmallProduce, said: bytes, broker: Broker, partition: Partition):
@@ -48,6 +49,7 @@ class Begun:
         self._broker = broker
         self._partition = partition
         self._base_offset = self._log_start_offset = -1
+        self.patience_s = patience_of(small[2], small[3])
         self.confirmation: asyncio.Future[None] | None = None
         self.error: Exception | None = None
 
@@ -58,19 +60,14 @@ class Begun:
         except Exception as error:
             self.error = error
             return
-        self._base_offset, self.confirmation, _ = appended
+        self._base_offset, self.confirmation = appended.base_offset, appended.confirmation
         self._log_start_offset = partition.log_start_offset
-
-    @property
-    def patience_s(self) -> float:
-        _, _, acks, timeout_ms, *_ = self._small
-        return patience_of(acks, timeout_ms)
 
     def answer(self) -> bytes:
         """Once the batch is durable: the whole frame."""
-        version, correlation_id, *_ = self._small
+        small = self._small
         return small_answer(
-            version, correlation_id, self._said, self._base_offset, self._log_start_offset
+            small[0], small[1], self._said, self._base_offset, self._log_start_offset
         )
 
     @property

@@ -7,10 +7,10 @@ request are one record in each log that they lie on, and share its fate.
 
 from __future__ import annotations
 
-from gateway.api.call import Call, failure_of, patience_s
+from gateway.api.call import Call, failure_of
 from gateway.broker.errors import BrokerError
 from gateway.broker.partition import Partition
-from gateway.broker.waiting import wait_confirmed
+from gateway.broker.waiting import patience_s, wait_confirmed
 from gateway.fairness.slices import Slices
 from protocol import ErrorCode
 from protocol.messages.delete_records import (

@@ -62,6 +62,8 @@ class Begun(Protocol):
     error: Exception | None
     """Why it was refused. Without one there is something to wait for."""
     confirmation: asyncio.Future[None] | None
+    patience_s: float
+    """How long its answer is waited for."""
 
     @property
     def version(self) -> int:
@@ -71,11 +73,6 @@ class Begun(Protocol):
     @property
     def correlation_id(self) -> int:
         """Likewise."""
-        ...
-
-    @property
-    def patience_s(self) -> float:
-        """How long its answer is waited for."""
         ...
 
     def answer(self) -> bytes:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gateway.api.call import Call, error_code, failure_of, patience_s
+from gateway.api.call import Call, error_code, failure_of
 from gateway.api.replicas import check_assignment
 from gateway.broker.broker import Broker
 from gateway.broker.broker_configs import Source
@@ -20,7 +20,7 @@ from gateway.broker.errors import BrokerError
 from gateway.broker.stored_configs import ALL_BROKERS
 from gateway.broker.topic_configs import SETTINGS, broker_name, config_problem
 from gateway.broker.topics import Topic
-from gateway.broker.waiting import wait_confirmed
+from gateway.broker.waiting import patience_s, wait_confirmed
 from gateway.fairness.slices import Slices
 from protocol import ZERO_UUID, ErrorCode
 from protocol.messages.create_topics import (

@@ -31,7 +31,7 @@ from gateway.broker.metadata_records import FIRST_PARTITION_STREAM_ID, UNREADABL
 from gateway.broker.producer_state import ProducerMemory, SavedProducer
 from gateway.broker.salvage import StateSalvage, StoredGroups
 from gateway.broker.state_keys import KeyKind
-from gateway.broker.stream_state import SavedStream, StreamState
+from gateway.broker.stream_state import StreamState
 from protocol import BatchError, ProtocolError, iter_records
 from wal_core import Changes, Corrupt, SteadyClock
 
@@ -42,6 +42,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SMALL_BYTES = 24  # about what the next stream id takes
+
+
+class SavedStream(NamedTuple):
+    """What is remembered of a stream besides its producers; offsets are the log's business."""
+
+    epochs: list[tuple[int, int]]
+    deleted_below: int
 
 
 class _SavedOpened(NamedTuple):
@@ -169,7 +176,7 @@ class DataLogState:
             if stream is None:
                 continue  # dropped since
             if kind is KeyKind.PARTITION:
-                stream.load(_decode(_streams, value))
+                stream.load(*_decode(_streams, value))
             else:
                 row = _decode(_producers, value)
                 producers.setdefault(stream.stream_id, {})[keys_of.producer_of(key)] = row
@@ -224,7 +231,7 @@ class DataLogState:
                 (opened.topic_id, opened.name, opened.partition, opened.kind, opened.term)
             )
         if kind is KeyKind.PARTITION:
-            return _encoder.encode(stream.save())
+            return _encoder.encode(SavedStream(stream.epochs, stream.deleted_below))
         saved = stream.producers.save(keys_of.producer_of(key), self._steady.now_ms())
         return None if saved is None else _encoder.encode(saved)
 

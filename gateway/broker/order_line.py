@@ -8,8 +8,7 @@ until it is through.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 
 class OrderLine:
@@ -22,18 +21,38 @@ class OrderLine:
     def is_free(self) -> bool:
         return self._last is None or self._last.done()
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """The place is taken at once, before the first wait; inside, all before it are through."""
+    def turn(self) -> _Turn:
+        """To enter with `async with`: the place is taken by this call; inside, all before it are
+        through."""
         before, mine = self._last, asyncio.get_running_loop().create_future()
         self._last = mine
-        try:
-            if before is not None:
-                await asyncio.wait((before,))
-            yield
-        finally:
-            # Whoever gives up early lets nobody past those who still wait.
-            if before is None or before.done():
-                mine.set_result(None)
-            else:
-                before.add_done_callback(lambda _: mine.set_result(None))
+        return _Turn(before, mine)
+
+
+class _Turn:
+    def __init__(self, before: asyncio.Future[None] | None, mine: asyncio.Future[None]) -> None:
+        self._before, self._mine = before, mine
+
+    async def __aenter__(self) -> None:
+        if self._before is not None:
+            try:
+                await asyncio.wait((self._before,))
+            except BaseException:
+                self._end()
+                raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        before, mine = self._before, self._mine
+        # Whoever gives up early lets nobody past those who still wait.
+        if before is None or before.done():
+            mine.set_result(None)
+        else:
+            before.add_done_callback(lambda _: mine.set_result(None))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker.journal_records import StreamOpened
 from gateway.broker.metadata_records import Placement
@@ -34,12 +34,20 @@ NO_TIMESTAMP = -1
 PLACES_TOLD_COUNT = 16  # of damage in one partition; fsck lists them all
 
 
-class Appended(NamedTuple):
+class Appended:
     """Where a batch went. `confirmation` is None when it is durable already (a repeat)."""
 
-    base_offset: int
-    confirmation: asyncio.Future[None] | None
-    log_append_time_ms: int  # -1 unless the topic stamps its own time
+    __slots__ = ("base_offset", "confirmation", "log_append_time_ms")
+
+    def __init__(
+        self,
+        base_offset: int,
+        confirmation: asyncio.Future[None] | None,
+        log_append_time_ms: int,
+    ) -> None:
+        self.base_offset = base_offset
+        self.confirmation = confirmation
+        self.log_append_time_ms = log_append_time_ms  # -1 unless the topic stamps its own time
 
 
 class Owner(Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.broker import state_keys
 from gateway.broker.journal_records import StreamOpened
@@ -24,13 +25,6 @@ class Reader(Protocol):
     waiters: dict[Waiter, None]
 
     def wake(self) -> None: ...
-
-
-class SavedStream(NamedTuple):
-    """What is remembered of a stream besides its producers; offsets are the log's business."""
-
-    epochs: list[tuple[int, int]]
-    deleted_below: int
 
 
 class StreamState:
@@ -111,9 +105,7 @@ class StreamState:
     def _note_producer(self, producer_id: int) -> None:
         self._changes.note(state_keys.producer(self.stream_id, producer_id), PRODUCER_BYTES)
 
-    def save(self) -> SavedStream:
-        return SavedStream(self.epochs, self.deleted_below)
-
-    def load(self, saved: SavedStream) -> None:
-        self.epochs = list(saved.epochs)
-        self.deleted_below = saved.deleted_below
+    def load(self, epochs: Iterable[tuple[int, int]], deleted_below: int) -> None:
+        """What was remembered of it besides its producers."""
+        self.epochs = list(epochs)
+        self.deleted_below = deleted_below

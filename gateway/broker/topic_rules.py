@@ -73,11 +73,31 @@ class _Policy:
         self.retention_ms = int(values["retention.ms"])
         self.retention_bytes = int(values["retention.bytes"])
 
+    def record_rules(self, now_ms: int) -> RecordRules:
+        if self.log_append_time:
+            return RecordRules(needs_keys=self.is_compacted)
+        behind_ms, ahead_ms = self.timestamp_behind_ms, self.timestamp_ahead_ms
+        return RecordRules(
+            -LONG_MAX - 1 if behind_ms == LONG_MAX else now_ms - behind_ms,
+            LONG_MAX if ahead_ms == LONG_MAX else now_ms + ahead_ms,
+            self.is_compacted,
+        )
+
 
 class TopicRules:
     """A topic without its partitions."""
 
-    __slots__ = ("_defaults", "_made", "configs", "id", "name", "record")
+    __slots__ = (
+        "_defaults",
+        "_made",
+        "_rules",
+        "_rules_ms",
+        "_rules_of",
+        "configs",
+        "id",
+        "name",
+        "record",
+    )
 
     def __init__(self, record: TopicCreated, defaults: TopicDefaults) -> None:
         self.name = record.name
@@ -90,6 +110,9 @@ class TopicRules:
         self.record = record
         self.configs = record.configs
         self._made = _Policy(record.configs, self._defaults.values)
+        self._rules = RecordRules()  # by the policy of that time
+        self._rules_of: _Policy | None = None
+        self._rules_ms = 0
 
     @property
     def _policy(self) -> _Policy:
@@ -129,14 +152,11 @@ class TopicRules:
         each is kept, and times near the clock unless the broker sets them itself.
         """
         policy = self._policy
-        if policy.log_append_time:
-            return RecordRules(needs_keys=policy.is_compacted)
-        behind_ms, ahead_ms = policy.timestamp_behind_ms, policy.timestamp_ahead_ms
-        return RecordRules(
-            -LONG_MAX - 1 if behind_ms == LONG_MAX else now_ms - behind_ms,
-            LONG_MAX if ahead_ms == LONG_MAX else now_ms + ahead_ms,
-            policy.is_compacted,
-        )
+        # Many batches come in the same millisecond.
+        if self._rules_of is not policy or self._rules_ms != now_ms:
+            self._rules_of, self._rules_ms = policy, now_ms
+            self._rules = policy.record_rules(now_ms)
+        return self._rules
 
     @property
     def is_internal(self) -> bool:

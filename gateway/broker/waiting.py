@@ -11,6 +11,12 @@ from types import TracebackType
 from typing import Protocol
 
 STORAGE_TIMEOUT_S = 30.0  # how long a metadata change or a commit may wait for storage
+TIMEOUT_MAX_MS = 300_000  # a request may not be parked for longer than a client would wait
+
+
+def patience_s(timeout_ms: int) -> float:
+    """How long a request lets its answer be waited for, by its own `timeout_ms`."""
+    return min(max(timeout_ms, 1), TIMEOUT_MAX_MS) / 1_000
 
 
 class Parking(Protocol):

@@ -8,7 +8,7 @@ connection is told of all of its own before it sends them together.
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gateway.broker.waiting import failure
 
@@ -39,19 +39,13 @@ class Asker(Protocol[R_contra]):
         """That was all of its requests, for now."""
 
 
-class _One(NamedTuple, Generic[R]):
-    due_s: float
-    asker: Asker[R]
-    request: R
-
-
 class _Block(Generic[R]):
     """Those who wait for one, in the order of their coming."""
 
     __slots__ = ("due_s", "ones", "timer")
 
     def __init__(self) -> None:
-        self.ones: list[_One[R]] = []
+        self.ones: list[tuple[float, Asker[R], R]] = []  # and until when each of them waits
         self.due_s = float("inf")
         self.timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +62,9 @@ class Acknowledgements(Generic[R]):
 
     @property
     def waiting_count(self) -> int:
-        return sum(one.request.is_waiting for block in self._blocks.values() for one in block.ones)
+        return sum(
+            request.is_waiting for block in self._blocks.values() for _, _, request in block.ones
+        )
 
     def wait(
         self, confirmation: asyncio.Future[None], asker: Asker[R], request: R, timeout_s: float
@@ -78,8 +74,8 @@ class Acknowledgements(Generic[R]):
         if block is None:
             block = self._blocks[confirmation] = _Block()
             confirmation.add_done_callback(self._settled)
-        due_s = asyncio.get_running_loop().time() + timeout_s
-        block.ones.append(_One(due_s, asker, request))
+        due_s = confirmation.get_loop().time() + timeout_s
+        block.ones.append((due_s, asker, request))
         if due_s < block.due_s:
             self._look(block, due_s)
 
@@ -113,13 +109,13 @@ class Acknowledgements(Generic[R]):
     def _late(self, block: _Block[R]) -> None:
         block.timer = None
         now_s = asyncio.get_running_loop().time()
-        block.ones = [one for one in block.ones if one.request.is_waiting]
+        block.ones = [one for one in block.ones if one[2].is_waiting]
         for due_s, asker, request in block.ones:
             if due_s <= now_s:
                 error = TimeoutError("not durable within the request's timeout; it may become so")
                 asker.acknowledged(request, error)
                 asker.go_on()
-        left_s = [one.due_s for one in block.ones if one.request.is_waiting]
+        left_s = [due_s for due_s, _, request in block.ones if request.is_waiting]
         block.due_s = float("inf")
         if left_s:
             self._look(block, min(left_s))

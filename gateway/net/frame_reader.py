@@ -7,7 +7,6 @@ and exactly to its end, so that it is never copied and never holds bytes of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 
 from gateway.net.buffers import BlockPool
@@ -36,8 +35,8 @@ def is_large(length_bytes: int) -> bool:
 
 
 class FrameReader:
-    """`buffer()` is where the next bytes go; `received(n)` yields the frames that n more bytes
-    complete.
+    """`buffer()` is where the next bytes go; after `received(n)`, `next_frame()` says which frames
+    they complete, one after another, until it says None.
     """
 
     __slots__ = ("_end", "_large", "_limit_bytes", "_pool", "_small", "_start", "large_bytes")
@@ -71,40 +70,50 @@ class FrameReader:
         """Whether the peer owes us the rest of a frame."""
         return self._large is not None or self._end > self._start
 
-    def received(self, count_bytes: int) -> Iterator[memoryview]:
-        """Frames without their length prefix; each is writable and its memory is the caller's own.
+    def received(self, count_bytes: int) -> None:
+        """So many bytes have come."""
+        if self._large is None:
+            self._end += count_bytes
+        else:
+            self.large_bytes += count_bytes
+
+    def next_frame(self) -> memoryview | None:
+        """A frame without its length prefix, writable, whose memory is the caller's own; None:
+        there is none, until more bytes have come.
 
         Raises FrameTooLarge.
         """
-        if self._large is not None:
-            self.large_bytes += count_bytes
-            if self.large_bytes == len(self._large):
-                frame, self._large, self.large_bytes = self._large, None, 0
-                yield frame
-            return
-        self._end += count_bytes
-        yield from self._cut_small()
-        self._make_room()
+        frame = self._cut_small() if self._large is None else self._whole_large()
+        if frame is None:
+            self._make_room()
+        return frame
+
+    def _whole_large(self) -> memoryview | None:
+        frame = self._large
+        if frame is None or self.large_bytes < len(frame):
+            return None
+        self._large, self.large_bytes = None, 0
+        return frame
 
     def drop(self) -> None:
         """The stream has ended: its memory is free now, though what it brought may still run."""
         self._large, self.large_bytes = None, 0
         self._small, self._start, self._end = memoryview(b""), 0, 0
 
-    def _cut_small(self) -> Iterator[memoryview]:
-        while self._end - self._start >= LENGTH_BYTES:
-            (length,) = _length.unpack_from(self._small, self._start)
-            if not 0 <= length <= self._limit_bytes:
-                raise FrameTooLarge(length, self._limit_bytes)
-            at = self._start + LENGTH_BYTES
-            if at + length <= self._end:
-                self._start = at + length
-                yield memoryview(bytearray(self._small[at : at + length]))
-            elif is_large(length):
-                self._begin_large(at, length)
-                return
-            else:
-                return
+    def _cut_small(self) -> memoryview | None:
+        at = self._start + LENGTH_BYTES
+        if at > self._end:
+            return None
+        (length,) = _length.unpack_from(self._small, self._start)
+        if not 0 <= length <= self._limit_bytes:
+            raise FrameTooLarge(length, self._limit_bytes)
+        end = at + length
+        if end <= self._end:
+            self._start = end
+            return memoryview(bytearray(self._small[at:end]))
+        if is_large(length):
+            self._begin_large(at, length)
+        return None
 
     def _begin_large(self, at: int, length: int) -> None:
         have = self._end - at
@@ -116,5 +125,6 @@ class FrameReader:
     def _make_room(self) -> None:
         if self._start:
             left = self._end - self._start
-            self._small[:left] = self._small[self._start : self._end]
+            if left:
+                self._small[:left] = self._small[self._start : self._end]
             self._start, self._end = 0, left

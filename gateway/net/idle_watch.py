@@ -29,16 +29,20 @@ class IdleWatch:
     def __init__(self, idle_ms: int) -> None:
         self._idle_s = idle_ms / 1_000
         self._used_s: dict[Idler, float] = {}  # who was used longest ago comes first
+        self._loop: asyncio.AbstractEventLoop | None = None  # of all that is watched
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, idler: Idler) -> None:
         if self._idle_s:
-            self._used_s[idler] = asyncio.get_running_loop().time()
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._used_s[idler] = self._loop.time()
             self._wake_when_due()
 
     def used(self, idler: Idler) -> None:
-        if self._used_s.pop(idler, None) is not None:
-            self._used_s[idler] = asyncio.get_running_loop().time()
+        loop = self._loop
+        if loop is not None and self._used_s.pop(idler, None) is not None:
+            self._used_s[idler] = loop.time()
 
     def forget(self, idler: Idler) -> None:
         self._used_s.pop(idler, None)
@@ -48,13 +52,14 @@ class IdleWatch:
 
     def _wake_when_due(self) -> None:
         if self._timer is None and self._used_s:
+            assert self._loop is not None
             first_s = next(iter(self._used_s.values()))
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(first_s + self._idle_s, self._look)
+            self._timer = self._loop.call_at(first_s + self._idle_s, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now_s, used_s = asyncio.get_running_loop().time(), self._used_s
+        assert self._loop is not None
+        now_s, used_s = self._loop.time(), self._used_s
         # The same sum as for the timer: a difference may be rounded to the other side of it.
         due = list(takewhile(lambda idler: used_s[idler] + self._idle_s <= now_s, used_s))
         for idler in due:

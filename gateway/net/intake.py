@@ -93,7 +93,8 @@ class Intake:
             budget.take(count_bytes)
             self._frame.brought(count_bytes)
         try:
-            for frame in reader.received(count_bytes):
+            reader.received(count_bytes)
+            while (frame := reader.next_frame()) is not None:
                 self._stall.stop()
                 self._frame.ended()
                 arrived(frame)

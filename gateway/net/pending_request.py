@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.fairness.reply_share import ReplyShare
 
 KEY_BYTES = 2
+NO_KEY = -1
 SMALL_REPLY_BYTES = 64 * 1024
 # Stands in for the header of a request that could not be read; its connection is closing.
 _NO_HEADER = RequestHeader(-1, -1, 0, None)
@@ -59,15 +60,18 @@ class PendingRequest(Place):
 
     def parse_header(self) -> None:
         """As much of it as is needed. Raises DecodeError."""
-        assert self.frame is not None
-        self.api = api = API_TABLE.get(int.from_bytes(self.frame[:KEY_BYTES]))
+        frame = self.frame
+        assert frame is not None
+        key = frame[0] << 8 | frame[1] if len(frame) >= KEY_BYTES else NO_KEY
+        self.api = api = API_TABLE.get(key)
         if api is not None:
             self.is_pipelined = api.pipelined
             self.brings_data = api.brings_data
             self.reads_data = api.reply is ReplyClass.DATA
             self.is_parking = api.parks
-            if api.at_once is not None:
-                self.small = api.at_once.read(self.frame)
+            at_once = api.at_once
+            if at_once is not None:
+                self.small = at_once.read(frame)
         if self.small is None:
             self.parse_all()
 

@@ -19,7 +19,7 @@ from fastcrc import crc32
 from wal_core.errors import Corrupt
 from wal_core.format.compiled import compiled
 from wal_core.format.versions import BLOCK
-from wal_core.types import Buffer, Entry
+from wal_core.types import Buffer, Entry, EntryFields
 
 crc32c = crc32.iscsi
 """CRC-32C (Castagnoli); a second argument continues an earlier value."""
@@ -122,7 +122,7 @@ class EncodedBlock(NamedTuple):
 
 
 def encode_entries(
-    ids: BlockIds, entries: Sequence[Entry], known: Mapping[int, KnownCrc] = NOTHING_KNOWN
+    ids: BlockIds, entries: Sequence[EntryFields], known: Mapping[int, KnownCrc] = NOTHING_KNOWN
 ) -> EncodedBlock:
     """A data block. Large payloads are handed on as they are, neighbouring small ones joined.
 

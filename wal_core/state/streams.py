@@ -8,7 +8,7 @@ from wal_core.errors import Invalid
 from wal_core.format.checkpoint import CHECKPOINT_STREAM_ID
 from wal_core.format.stream_tables import NO_TIMESTAMP_MS, Run, StreamRow
 from wal_core.state.stream_tail import StreamTail
-from wal_core.types import Entry, Payloads
+from wal_core.types import Entry, EntryFields, Payloads
 
 STREAM_ID_MAX = CHECKPOINT_STREAM_ID - 1
 _UINT32_MAX = (1 << 32) - 1
@@ -63,7 +63,7 @@ class Stream:
             NO_TIMESTAMP_MS,
         )
 
-    def assign(self, entry: Entry) -> None:
+    def assign(self, entry: EntryFields) -> None:
         """An entry is appended. Raises Invalid, and changes nothing, for one that is not the
         stream's next one, or cannot be stored."""
         stream_id, base_offset, offset_span, record_count, max_timestamp_ms, _ = entry

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from wal_core.budgets import SharedMemory
-from wal_core.format.block import EncodedBlock
+from wal_core.format.block import EncodedBlock, IndexRow
 from wal_core.state.stream_tail import StreamTail
 from wal_core.state.streams import Stream
 
@@ -28,11 +28,11 @@ class Tail:
         self.bytes_count = 0
         memory.join(self)
 
-    def add(self, block: EncodedBlock, owners: Sequence[Stream]) -> None:
-        """Take over a confirmed block; `owners[i]` is the stream of its entry i."""
+    def add(self, block: EncodedBlock, rows: Sequence[IndexRow], owners: Sequence[Stream]) -> None:
+        """Take over a confirmed block with these rows; `owners[i]` is the stream of its entry i."""
         size = BLOCK_OVERHEAD_BYTES + ENTRY_OVERHEAD_BYTES * len(owners) + block.data_bytes
         for row, holder, start, stream in zip(
-            block.rows(), block.holders, block.starts, owners, strict=True
+            rows, block.holders, block.starts, owners, strict=True
         ):
             tail = stream.tail
             if tail is None:

@@ -107,6 +107,7 @@ class Room:
         self._has_reserve = False
         self._left_bytes = 0  # of what was measured last, for `admit` to give away
         self._looked_s = -float("inf")
+        self._loop: asyncio.AbstractEventLoop | None = None  # on which it was opened last
         self._looking: asyncio.Task[None] | None = None
         self._statter: ThreadPoolExecutor | None = None
         self._watchers: list[_Watcher] = []
@@ -120,6 +121,7 @@ class Room:
         self._opens_count += 1
         if self._disk is None:
             return
+        self._loop = asyncio.get_running_loop()
         self._free_bytes_min = config.free_bytes_min
         self._reserve_bytes = config.reserve_bytes
         if self._statter is None:  # statvfs waits where a network disk does
@@ -206,7 +208,8 @@ class Room:
         self._tell()
 
     def _look_if_due(self, *, at_once: bool = False) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        assert loop is not None
         if self._looking is None and (at_once or loop.time() - self._looked_s >= LOOK_S):
             self._looking = loop.create_task(self._look_until_room())
             self._looking.add_done_callback(self._looked)

@@ -10,7 +10,7 @@ from wal_core.errors import Corrupt, WalError
 from wal_core.format.block import HEADER_BYTES, EncodedBlock, KnownCrc
 from wal_core.format.places import Slot
 from wal_core.state.streams import Stream
-from wal_core.types import Entry
+from wal_core.types import EntryFields
 
 
 class Gathering:
@@ -19,7 +19,7 @@ class Gathering:
     __slots__ = ("bytes_count", "crcs", "entries", "future", "owners", "since_s")
 
     def __init__(self, future: asyncio.Future[None], since_s: float) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[EntryFields] = []
         self.crcs: dict[int, KnownCrc] = {}  # by number of the entry, where one is known
         self.owners: list[Stream] = []
         self.bytes_count = HEADER_BYTES  # as it will be stored

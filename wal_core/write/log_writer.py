@@ -36,7 +36,7 @@ from wal_core.stores.persistence import Persistence
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tally import Written
 from wal_core.tenure import Tenure
-from wal_core.types import Entry, LogState
+from wal_core.types import EntryFields, LogState
 from wal_core.write.entry_checks import is_flat
 from wal_core.write.flights import Flight, Gathering, Waiting, as_fatal
 from wal_core.write.flush_gate import FlushGate
@@ -124,7 +124,7 @@ class LogWriter:
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._new_stream(stream_id)
-        entry = Entry(stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload)
+        entry = (stream_id, base_offset, offset_span, record_count, max_timestamp_ms, payload)
         if stored_bytes == INDEX_ENTRY.size:
             raise Invalid("an entry must not be empty")
         if self.unconfirmed_bytes + stored_bytes > self._allowance.part_bytes:
@@ -137,7 +137,7 @@ class LogWriter:
         return future
 
     def _add(
-        self, entry: Entry, stream: Stream, stored_bytes: int, crc: KnownCrc | None = None
+        self, entry: EntryFields, stream: Stream, stored_bytes: int, crc: KnownCrc | None = None
     ) -> asyncio.Future[None]:
         stream.assign(entry)
         block = self._waiting.open
@@ -151,8 +151,9 @@ class LogWriter:
         block.owners.append(stream)
         block.bytes_count += stored_bytes
         self.unconfirmed_bytes += stored_bytes
-        if not entry.base_offset:
-            self._streams[entry.stream_id] = stream  # its first entry
+        stream_id, base_offset, *_ = entry
+        if not base_offset:
+            self._streams[stream_id] = stream  # its first entry
         return block.future
 
     def _write_piece(self) -> bool:
@@ -160,7 +161,7 @@ class LogWriter:
         stream = self._streams.get(CHECKPOINT_STREAM_ID) or Stream()
         piece = self._checkpoint.next_piece(stream.end)
         if piece is not None:
-            entry = Entry(CHECKPOINT_STREAM_ID, stream.end, 1, 1, -1, piece)
+            entry = (CHECKPOINT_STREAM_ID, stream.end, 1, 1, -1, piece)
             self._add(entry, stream, len(piece) + INDEX_ENTRY.size)
         return self._checkpoint.is_due
 
@@ -311,14 +312,15 @@ class LogWriter:
         encoded = flight.encoded
         active.add_block(encoded.length, encoded.data_bytes)
         ends: dict[int, int] = {}
-        for row, stream in zip(encoded.rows(), flight.owners, strict=True):
+        rows = list(encoded.rows())
+        for row, stream in zip(rows, flight.owners, strict=True):
             stream_id, base_offset, offset_span, _, timestamp_ms, _, payload_bytes = row
             end_offset = base_offset + offset_span
             before_bytes = stream.confirm(end_offset, timestamp_ms, payload_bytes)
             if not stream.dropped or self._roll.states(stream_id):
                 active.note_entry(stream_id, base_offset, timestamp_ms, before_bytes)
             ends[stream_id] = end_offset
-        self.tail.add(encoded, flight.owners)
+        self.tail.add(encoded, rows, flight.owners)
         self.flushed.add(self._loop.time() - flight.since_s, encoded.length)
         self.unconfirmed_bytes -= flight.bytes_count - HEADER_BYTES
         ends.pop(CHECKPOINT_STREAM_ID, None)

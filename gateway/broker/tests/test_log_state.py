@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from gateway.broker import state_keys
-from gateway.broker.log_state import DataLogState
-from gateway.broker.stream_state import SavedStream
+from gateway.broker.log_state import DataLogState, SavedStream
 from gateway.tests.harness import Client, VirtualClock, World, batch_of, started, virtual
 from protocol import ApiKey
 from protocol.messages.offset_commit import (

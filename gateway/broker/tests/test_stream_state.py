@@ -78,7 +78,7 @@ def test_what_was_saved_is_loaded() -> None:
     stream.remember_epoch(0, 4)
     stream.delete_below(2)
     again, _ = state()
-    again.load(stream.save())
+    again.load(stream.epochs, stream.deleted_below)
     assert (again.epochs, again.deleted_below) == ([(4, 0)], 2)
     again.remember_epoch(9, 5)
     assert stream.epochs == [(4, 0)]  # they share nothing

@@ -156,7 +156,8 @@ def _cut(stream: bytes, read_bytes: int) -> list[bytes]:
         count = min(read_bytes, len(room), len(stream) - at)
         room[:count] = stream[at : at + count]
         at += count
-        frames += map(bytes, reader.received(count))
+        reader.received(count)
+        frames += map(bytes, iter(reader.next_frame, None))
     return frames
 
 

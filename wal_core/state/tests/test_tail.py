@@ -21,7 +21,8 @@ IDS = BlockIds(0, 0, 0, 1, 0, bytes(16))
 def confirmed(tail: Tail, entries: Sequence[Entry], owners: Sequence[Stream]) -> None:
     for entry, stream in zip(entries, owners, strict=True):
         stream.recover(entry.end_offset, entry.max_timestamp_ms, len(entry.payload))
-    tail.add(encode_entries(IDS, entries), owners)
+    block = encode_entries(IDS, entries)
+    tail.add(block, list(block.rows()), owners)
 
 
 @given(
