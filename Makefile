@@ -46,6 +46,7 @@ $(VENV)/.run: requirements.lock pyproject.toml $(wildcard protocol/*.c wal_core/
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --editable .
+	$(BIN)/python -m compileall -q gateway protocol wal_core  # as an install does: half of a start
 	touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

@@ -42,6 +42,9 @@ TRANSLATOR = "mypy==2.4.1"
 """As requirements-dev.lock has it: a wheel is made by what the tests were run with."""
 
 _GROUP = finder.LIBRARY.removesuffix("__mypyc")
+_HIDDEN = ("-fvisibility=hidden",)
+"""What is called within the library alone is called without a detour: else anybody could put
+another function of that name in its place."""
 _OPTIONS = ("--config-file=", "--ignore-missing-imports", "--python-version=3.11")
 
 
@@ -79,6 +82,9 @@ def translate() -> None:
         group_name=_GROUP,
         target_dir=str(work),
     )
+    if os.name == "posix":  # compilers that know the word
+        for extension in extensions:
+            extension.extra_compile_args += _HIDDEN
     command = _SideBySide(Distribution({"name": _GROUP, "ext_modules": extensions}))
     command.build_lib = str(work / "lib")
     command.build_temp = str(work / "temp")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import compileall
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 
+import gateway
+import protocol
+import wal_core
 from compat_tests.bench.broker import Running
 from compat_tests.bench.rounds import Measure, Row
 from compat_tests.bench.sender import Load, fill
 from compat_tests.bench.sides import Side, Sides, kafka
 
+PACKAGES = gateway, protocol, wal_core
 BLOCKS_COUNTS = (10, 1_000, 10_000)
 LONE = Load([b"x" * 100])
 
@@ -27,6 +33,8 @@ def empty(sides: Sides) -> Iterator[Mapping[str, Measure]]:
     """Every start in a place of its own."""
     numbers = itertools.count()
     sides.s3_environ()  # a server that is there
+    for package in PACKAGES:  # as every install leaves it; sources that were edited have none
+        compileall.compile_dir(Path(package.__path__[0]), quiet=1)
 
     def of_kafka() -> AbstractContextManager[Running]:
         return kafka(sides.folder / f"start-{next(numbers)}")
