@@ -42,7 +42,7 @@ TRANSLATOR = "mypy==2.4.1"
 """As requirements-dev.lock has it: a wheel is made by what the tests were run with."""
 
 _GROUP = finder.LIBRARY.removesuffix("__mypyc")
-_HIDDEN = ("-fvisibility=hidden",)
+_HIDDEN = "-fvisibility=hidden"
 """What is called within the library alone is called without a detour: else anybody could put
 another function of that name in its place."""
 _OPTIONS = ("--config-file=", "--ignore-missing-imports", "--python-version=3.11")
@@ -84,7 +84,7 @@ def translate() -> None:
     )
     if os.name == "posix":  # compilers that know the word
         for extension in extensions:
-            extension.extra_compile_args += _HIDDEN
+            extension.extra_compile_args.append(_HIDDEN)
     command = _SideBySide(Distribution({"name": _GROUP, "ext_modules": extensions}))
     command.build_lib = str(work / "lib")
     command.build_temp = str(work / "temp")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from wal_core.errors import Corrupt, Invalid
 from wal_core.format.block import crc32c
@@ -24,12 +23,15 @@ _LENGTHS = struct.Struct("<II")
 _LENGTH_BYTES = 4
 
 
-class Frame(NamedTuple):
+class Frame:
     """One that was received: its bytes are its own."""
 
-    head: memoryview
-    body: memoryview
-    total_bytes: int
+    __slots__ = ("body", "head", "total_bytes")
+
+    def __init__(self, head: memoryview, body: memoryview, total_bytes: int) -> None:
+        self.head = head
+        self.body = body
+        self.total_bytes = total_bytes
 
 
 def encode_frame(head: bytes, body: Sequence[Buffer] = ()) -> list[Buffer]:

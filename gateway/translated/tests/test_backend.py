@@ -84,6 +84,11 @@ def test_they_have_nothing_that_cannot_be_translated(name: str) -> None:
             kept = [node for node in one.body if isinstance(node, ast.Assign | ast.AnnAssign)]
             assert not kept, f"{one.name} has attributes of the class, which come to nothing"
         is_typed_only = "TYPE_CHECKING" in (ROOT / (name.replace(".", "/") + ".py")).read_text()
+        if "NamedTuple" in words(one.bases):
+            told = {
+                ast.unparse(node.annotation) for node in one.body if isinstance(node, ast.AnnAssign)
+            }
+            assert not re.search("memoryview", " ".join(told)), f"{one.name} cannot be imported"
         if "dataclass" in words(one.decorator_list) and is_typed_only:
             known = {"int", "str", "bytes", "float", "bool"}
             fields = [node for node in one.body if isinstance(node, ast.AnnAssign)]
