@@ -155,7 +155,8 @@ def read_header(buf: Buffer, at: int = 0) -> BatchHeader:
 
 def crc_of(batch: Buffer) -> int:
     """CRC-32C of the covered part of one whole batch."""
-    return crc32.iscsi(memoryview(batch)[CRC_START:])
+    view = batch if isinstance(batch, memoryview) else memoryview(batch)
+    return crc32.iscsi(view[CRC_START:])
 
 
 def said_crc(batch: Buffer) -> int:

@@ -69,7 +69,8 @@ def small_batch(batch: memoryview, rules: RecordRules) -> tuple[BatchHeader, int
     """
     if RECORDS is None:
         return _checked(batch, rules)
-    greatest_ms = RECORDS.greatest(batch, *rules)
+    least_ms, most_ms, needs_keys = rules
+    greatest_ms = RECORDS.greatest(batch, least_ms, most_ms, needs_keys)
     if greatest_ms is None:
         return None
     header = read_header(batch)

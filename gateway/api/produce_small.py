@@ -53,10 +53,12 @@ class Begun:
         self.confirmation: asyncio.Future[None] | None = None
         self.error: Exception | None = None
 
-    def append(self, batch: memoryview, header: BatchHeader) -> None:
-        broker, partition = self._broker, self._partition
+    def append(self, batch: memoryview, header: BatchHeader, now_ms: int) -> None:
+        partition = self._partition
+        # Nobody else asks for it.
+        steady_ms = self._broker.steady_ms() if header.producer_id >= 0 else 0
         try:
-            appended = partition.append(batch, header, broker.now_ms(), broker.steady_ms())
+            appended = partition.append(batch, header, now_ms, steady_ms)
         except Exception as error:
             self.error = error
             return
@@ -105,7 +107,8 @@ def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | Non
     batch = frame[records_at:records_end]
     if not partition.is_served or partition.deleted or len(batch) > topic.message_bytes_max:
         return None
-    sound = small_batch(batch, topic.record_rules(broker.now_ms()))
+    now_ms = broker.now_ms()
+    sound = small_batch(batch, topic.record_rules(now_ms))
     if sound is None:
         return None
     header, latest_ms = sound
@@ -113,7 +116,7 @@ def begin(small: SmallProduce, frame: memoryview, broker: Broker) -> Begun | Non
         header.max_timestamp_ms = latest_ms
         set_max_timestamp(batch, latest_ms)
     begun = Begun(small, bytes(frame[said_at:said_end]), broker, partition)
-    begun.append(batch, header)
+    begun.append(batch, header, now_ms)
     if begun.confirmation is None and _is_for_produce(begun.error, broker):
         return None
     return begun

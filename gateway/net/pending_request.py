@@ -21,6 +21,23 @@ SMALL_REPLY_BYTES = 64 * 1024
 _NO_HEADER = RequestHeader(-1, -1, 0, None)
 
 
+class _Kind:
+    """What a row of the table says of its requests, at hand: it is asked for each of them."""
+
+    __slots__ = ("api", "brings_data", "is_parking", "is_pipelined", "read", "reads_data")
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.is_pipelined = api.pipelined
+        self.brings_data = api.brings_data
+        self.reads_data = api.reply is ReplyClass.DATA
+        self.is_parking = api.parks
+        self.read = None if api.at_once is None else api.at_once.read
+
+
+_KINDS = {key: _Kind(api) for key, api in API_TABLE.items()}
+
+
 class PendingRequest(Place):
     """A request between its arrival and its reply."""
 
@@ -63,15 +80,15 @@ class PendingRequest(Place):
         frame = self.frame
         assert frame is not None
         key = frame[0] << 8 | frame[1] if len(frame) >= KEY_BYTES else NO_KEY
-        self.api = api = API_TABLE.get(key)
-        if api is not None:
-            self.is_pipelined = api.pipelined
-            self.brings_data = api.brings_data
-            self.reads_data = api.reply is ReplyClass.DATA
-            self.is_parking = api.parks
-            at_once = api.at_once
-            if at_once is not None:
-                self.small = at_once.read(frame)
+        kind = _KINDS.get(key)
+        if kind is not None:
+            self.api = kind.api
+            self.is_pipelined = kind.is_pipelined
+            self.brings_data = kind.brings_data
+            self.reads_data = kind.reads_data
+            self.is_parking = kind.is_parking
+            if kind.read is not None:
+                self.small = kind.read(frame)
         if self.small is None:
             self.parse_all()
 

@@ -151,9 +151,8 @@ class LogWriter:
         block.owners.append(stream)
         block.bytes_count += stored_bytes
         self.unconfirmed_bytes += stored_bytes
-        stream_id, base_offset, *_ = entry
-        if not base_offset:
-            self._streams[stream_id] = stream  # its first entry
+        if not entry[1]:
+            self._streams[entry[0]] = stream  # its first entry
         return block.future
 
     def _write_piece(self) -> bool:
