@@ -135,7 +135,7 @@ class Sending:
         else:
             region = cast("Region", piece)[:CALL_BYTES_MAX]
             # It was when it was read; but that may be long ago, behind other replies.
-            if not region.is_in_memory():
+            if not region.is_in_memory(asyncio.get_running_loop().time()):
                 self._read(region)
                 return
             sent_bytes = region.send(self._socket.fileno())

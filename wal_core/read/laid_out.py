@@ -6,6 +6,7 @@ long as the system has it in memory. Sixteen bytes for each entry tell where it 
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from bisect import bisect_right, insort
 from collections import OrderedDict
@@ -81,7 +82,8 @@ class _Laid:
         file = files.holding(self.key, start, position + length - start)
         if file is None:
             return None
-        pieces: list[Piece] = [FileRegion(file, *part) for part in parts]
+        now_s = asyncio.get_running_loop().time()
+        pieces: list[Piece] = [FileRegion(file, *part, now_s) for part in parts]
         end_offset = self._firsts[end] if end < len(self._firsts) else self.end
         return Payloads(pieces, end_offset, self._sums[end] - before)
 

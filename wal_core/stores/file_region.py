@@ -16,6 +16,8 @@ from wal_core.types import Buffer
 
 COMPILED = compiled("wal_core.format._blocks")
 """None: all is done here."""
+SEEN_S = 0.02
+"""What was in memory so short a time ago still is: a look costs half as much as sending it."""
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 """Linux has it."""
 
@@ -37,10 +39,14 @@ class OpenFile:
 class FileRegion:
     """Some bytes of a file, at least one."""
 
-    __slots__ = ("_file", "_length", "_position")
+    __slots__ = ("_file", "_length", "_position", "_seen_s")
 
-    def __init__(self, file: OpenFile, position: int, length: int) -> None:
+    def __init__(
+        self, file: OpenFile, position: int, length: int, seen_s: float = float("-inf")
+    ) -> None:
+        """`seen_s`: when they were seen in memory, by the loop's clock."""
         self._file, self._position, self._length = file, position, length
+        self._seen_s = seen_s
 
     def __len__(self) -> int:
         return self._length
@@ -48,10 +54,12 @@ class FileRegion:
     def __getitem__(self, part: slice) -> FileRegion:
         """Some of them, as of a memoryview."""
         start, stop, _ = part.indices(self._length)
-        return FileRegion(self._file, self._position + start, stop - start)
+        return FileRegion(self._file, self._position + start, stop - start, self._seen_s)
 
-    def is_in_memory(self) -> bool:
-        """Whether `send` and `read` would not wait for a device."""
+    def is_in_memory(self, now_s: float) -> bool:
+        """Whether `send` and `read` would not wait for a device; `now_s` is the loop's time."""
+        if now_s - self._seen_s < SEEN_S:
+            return True
         return is_in_memory(self._file.fd, self._position, self._length)
 
     def send(self, socket_fd: int) -> int:

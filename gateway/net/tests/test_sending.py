@@ -173,7 +173,7 @@ class Willing:
     def __getitem__(self, part: slice) -> Willing:
         return Willing(len(range(*part.indices(self._length))), self._told)
 
-    def is_in_memory(self) -> bool:
+    def is_in_memory(self, now_s: float) -> bool:
         return True
 
     def send(self, socket_fd: int) -> int:
@@ -242,7 +242,7 @@ def test_after_a_stop_nothing_is_sent_or_told(
             assert own is not None
             may_read = threading.Event()
             if is_read:
-                monkeypatch.setattr(FileRegion, "is_in_memory", lambda _: False)
+                monkeypatch.setattr(FileRegion, "is_in_memory", lambda *_: False)
                 monkeypatch.setattr(FileRegion, "read", lambda _: may_read.wait() and b"x")
                 far.recv(1 << 20)
                 while near.sending._reading is None:

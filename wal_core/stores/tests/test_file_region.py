@@ -76,7 +76,7 @@ def test_a_file_that_was_cut_is_an_error(file: OpenFile) -> None:
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (0, len(BODY)), (5_000, 70_000)])
 def test_what_was_written_is_in_memory(file: OpenFile, start: int, length: int) -> None:
     assert is_in_memory(file.fd, start, length)
-    assert FileRegion(file, start, length).is_in_memory()
+    assert FileRegion(file, start, length).is_in_memory(0.0)
 
 
 def test_what_the_system_let_go_is_not(file: OpenFile) -> None:
@@ -88,6 +88,15 @@ def test_what_the_system_let_go_is_not(file: OpenFile) -> None:
     os.pread(file.fd, 1, len(BODY) - 1)
     if file_region.COMPILED is not None:
         assert not is_in_memory(file.fd, 0, len(BODY))  # though its end is
+
+
+def test_what_was_just_seen_is_not_looked_for_again(file: OpenFile) -> None:
+    region = FileRegion(file, 0, len(BODY), seen_s=0.0)
+    os.fsync(file.fd)
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    for part in (region, region[5_000:]):
+        assert part.is_in_memory(file_region.SEEN_S / 2)
+        assert not part.is_in_memory(file_region.SEEN_S)
 
 
 def test_bytes_that_are_not_there_are_not_in_memory(file: OpenFile) -> None:
