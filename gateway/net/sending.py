@@ -12,7 +12,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from protocol import BUFFERS, Buffer, all_in_memory, in_memory
 
@@ -97,7 +97,7 @@ class Sending:
         """Be called when the peer takes more, or not any more."""
         if is_wanted != self._is_watched:
             assert self._socket is not None
-            loop = asyncio.get_running_loop()
+            loop: Any = asyncio.get_running_loop()  # uvloop's does not return what asyncio's does
             if is_wanted:
                 loop.add_writer(self._socket, self._resumed)
             else:

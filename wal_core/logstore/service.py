@@ -147,13 +147,15 @@ class LogstoreConnection(asyncio.BufferedProtocol):
             self._give_up(str(error))
             return
         if frames:
-            self._frame_since_s = None
             self._unheeded += frames
             if self._reserved_bytes:
                 self._service.use(-self._reserved_bytes)
                 self._reserved_bytes = 0
-        if self._receiver.is_within_frame and self._frame_since_s is None:
-            self._frame_since_s = self._heard_s
+        if self._receiver.is_within_frame:
+            if frames or self._frame_since_s is None:
+                self._frame_since_s = self._heard_s
+        else:
+            self._frame_since_s = None
         self.go_on()
 
     def pause_writing(self) -> None:

@@ -120,8 +120,8 @@ class Lane:
             return False
         try:
             await _in_time(self.replica.promise(self.asker))
-        except Promised as error:
-            self.refused_by = error.term
+        except Promised as refusal:
+            self.refused_by = refusal.term
         except (WalError, TimeoutError) as error:
             self._begin_again(error)
             return False
@@ -153,8 +153,8 @@ class Lane:
                 pause_s = _PAUSE_FIRST_S
                 while True:
                     await self._feed()
-            except Promised as error:
-                self.refused_by, self.trouble = error.term, error
+            except Promised as refusal:
+                self.refused_by, self.trouble = refusal.term, refusal
                 return
             except (Unknown, Invalid) as error:
                 _logger.error("logstore %s is of no use any more: %s", self.member.store, error)

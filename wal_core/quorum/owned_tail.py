@@ -258,13 +258,11 @@ class OwnedTail:
 
     async def check(self) -> None:
         """Raises Fenced if another has claimed the log before the call, as two of three know."""
-        if self.error is not None:
-            raise self.error
+        self._raise_if_failed()
         lanes = self._lanes_of(self._ensemble)
         agreed_count = sum(await asyncio.gather(*(lane.still_promised() for lane in lanes)))
         self.lane_changed()
-        if self.error is not None:
-            raise self.error
+        self._raise_if_failed()
         if agreed_count < COVERAGE_COUNT:
             raise Unavailable("two of three logstores do not answer", log_id=self.log_id)
 
@@ -316,8 +314,7 @@ class OwnedTail:
         await asyncio.shield(future)
 
     def _part(self, segment: int) -> Part:
-        if self.error is not None:
-            raise self.error
+        self._raise_if_failed()
         return self.parts.get(segment) or self._begin_part(segment, 0)
 
     def _begin_part(self, segment: int, count: int) -> Part:
@@ -453,6 +450,10 @@ class OwnedTail:
         parts = self.parts.values()
         needed = (part.ensemble for part in parts if not part.is_chosen)
         return dict.fromkeys((self._ensemble, *needed))
+
+    def _raise_if_failed(self) -> None:
+        if self.error is not None:
+            raise self.error
 
     def _fail(self, error: WalError) -> None:
         if self.error is None:

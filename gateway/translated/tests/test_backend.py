@@ -101,6 +101,89 @@ def test_they_have_nothing_that_cannot_be_translated(name: str) -> None:
             assert node.attr != "_thread", "a word of C"
 
 
+def read_again(function: ast.AST) -> Iterator[str]:
+    """Attributes that are None for whoever reads on, by a way out or for having been set so, and
+    are read again further on."""
+    inner: set[ast.AST] = set()
+    for node in ast.walk(function):
+        if node is not function and isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+        ):
+            inner |= set(ast.walk(node))
+    nodes = [node for node in ast.walk(function) if node not in inner]
+    for node in nodes:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "None":
+            named = ast.unparse(node.targets[0])
+        elif isinstance(node, ast.If) and isinstance(
+            node.body[-1], ast.Raise | ast.Return | ast.Continue
+        ):
+            named = ast.unparse(node.test).removesuffix(" is not None")
+        else:
+            continue
+        behind = [
+            other
+            for other in nodes
+            if isinstance(other, ast.Attribute)
+            and other.lineno > (node.end_lineno or 0)
+            and ast.unparse(other) == named
+        ]
+        first = min(behind, key=lambda other: other.lineno, default=None)
+        if first is not None and not isinstance(first.ctx, ast.Store):
+            yield f"{named}, line {first.lineno}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_is_taken_for_none_that_others_set_meanwhile(name: str) -> None:
+    # For the translator it stays what it was, whatever was called or awaited: a TypeError then.
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert not list(read_again(node)), node.name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_uvloop_returns_otherwise_than_told_is_not_looked_at(name: str) -> None:
+    # None where a bool is promised: a TypeError, unless nothing is promised.
+    for function in ast.walk(tree_of(name)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            free = {
+                ast.unparse(node.target)
+                for node in ast.walk(function)
+                if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Any"
+            }
+            for node in ast.walk(function):
+                if isinstance(node, ast.Attribute) and node.attr in (
+                    "remove_reader",
+                    "remove_writer",
+                ):
+                    assert ast.unparse(node.value) in free, function.name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_two_kinds_of_exceptions_have_one_name(name: str) -> None:
+    # Within a function that has the type of the first, where that is a translated class.
+    translated = {one.name for module in MODULES for one in classes(tree_of(module))}
+    for function in ast.walk(tree_of(name)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            kinds: dict[str, set[str]] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.ExceptHandler) and node.name and node.type:
+                    kinds.setdefault(node.name, set()).add(ast.unparse(node.type))
+            for several in kinds.values():
+                assert len(several) == 1 or not translated & several, function.name
+
+
+def test_that_is_noticed() -> None:
+    tree = ast.parse(
+        "async def check(self):\n"
+        "    if self.error is not None:\n"
+        "        raise self.error\n"
+        "    await self.others()\n"
+        "    if self.error is not None:\n"
+        "        raise self.error\n"
+    )
+    assert list(read_again(tree.body[0])) == ["self.error, line 5"]
+
+
 def test_wheels_are_made_by_the_translator_of_the_tests() -> None:
     pinned = (ROOT / "requirements-dev.lock").read_text()
     assert re.search(rf"^{re.escape(backend.TRANSLATOR)} ", pinned, re.MULTILINE)

@@ -98,9 +98,9 @@ class CompiledWriter:
             self._done(jobs, error, took_s)
 
     def _end(self) -> None:
-        assert self._loop is not None
+        loop: Any = self._loop  # uvloop's does not return what asyncio's does
         self._collect()
-        self._loop.remove_reader(self._read_fd)
+        loop.remove_reader(self._read_fd)
         self._writer = self._loop = None
         self._close_fds()
 
