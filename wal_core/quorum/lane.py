@@ -156,9 +156,9 @@ class Lane:
             except Promised as refusal:
                 self.refused_by, self.trouble = refusal.term, refusal
                 return
-            except (Unknown, Invalid) as error:
-                _logger.error("logstore %s is of no use any more: %s", self.member.store, error)
-                self.is_lost, self.trouble = True, error
+            except (Unknown, Invalid) as useless:
+                _logger.error("logstore %s is of no use any more: %s", self.member.store, useless)
+                self.is_lost, self.trouble = True, useless
                 return
             except (WalError, TimeoutError, OSError) as error:
                 if self.trouble is None:
