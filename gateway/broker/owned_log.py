@@ -84,8 +84,6 @@ class OwnedLog:
         self._producers_count = 0  # of this term
         self._tidying: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self.is_lost = False
-        """Whether it is being let go of, or has been."""
 
     async def open(
         self,
@@ -158,6 +156,11 @@ class OwnedLog:
     def was_opened(self) -> bool:
         return self._log is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is being let go of, or has been."""
+        return self._lost.is_set()
+
     async def until_lost(self) -> None:
         """Returns once nobody is told anything of it here any more."""
         await self._lost.wait()
@@ -187,7 +190,6 @@ class OwnedLog:
     async def lose(self) -> None:
         """Let go of it: another process has it or is to have it, or it cannot go on. What was taken
         is confirmed first, if it still can be."""
-        self.is_lost = True
         self._lost.set()
         for stream in self.state.streams():
             if stream.partition is not None:
