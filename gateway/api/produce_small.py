@@ -67,9 +67,12 @@ class Begun:
 
     def answer(self) -> bytes:
         """Once the batch is durable: the whole frame."""
-        small = self._small
         return small_answer(
-            small[0], small[1], self._said, self._base_offset, self._log_start_offset
+            self.version,
+            self.correlation_id,
+            self._said,
+            self._base_offset,
+            self._log_start_offset,
         )
 
     @property

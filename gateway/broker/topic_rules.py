@@ -103,6 +103,9 @@ class TopicRules:
         self.name = record.name
         self.id = record.topic_id
         self._defaults = defaults
+        self._rules = RecordRules()  # as they were asked for last
+        self._rules_of: _Policy | None = None
+        self._rules_ms = 0
         self.configure(record)
 
     def configure(self, record: TopicCreated) -> None:
@@ -110,9 +113,6 @@ class TopicRules:
         self.record = record
         self.configs = record.configs
         self._made = _Policy(record.configs, self._defaults.values)
-        self._rules = RecordRules()  # by the policy of that time
-        self._rules_of: _Policy | None = None
-        self._rules_ms = 0
 
     @property
     def _policy(self) -> _Policy:

@@ -17,7 +17,7 @@ from wal_core.types import Buffer
 COMPILED = compiled("wal_core.format._blocks")
 """None: all is done here."""
 SEEN_S = 0.02
-"""What was in memory so short a time ago still is: a look costs half as much as sending it."""
+"""What was in memory so short a time ago still is: a look costs a third of sending it."""
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 """Linux has it."""
 
