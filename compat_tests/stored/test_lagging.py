@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from compat_tests.stored.bucket import Bucket
 from compat_tests.stored.test_fsck import command, fsck
 from compat_tests.support.gateway import Gateway
+from gateway.cluster.view import CATALOG_LOG_ID
 from wal_core.testing.s3_server import S3Server
 
 DRAWS_COUNT = int(os.environ.get("LAGGING_DRAWS", "3"))
@@ -22,6 +23,7 @@ PARTITIONS_COUNT = 6
 ROUNDS_COUNT = 25
 RECORDS_A_ROUND_COUNT = 30
 GROUP = "readers"
+UNCLAIMED = "streams of topics that the catalog does not have are kept"
 SETTINGS = (
     *("--logs-count", "3"),
     *("--segment-bytes-max", "64KiB", "--block-bytes-max", "64KiB"),
@@ -42,6 +44,7 @@ class Source:
         self.values: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         self.committed: dict[tuple[str, int], set[int]] = defaultdict(set)
         self.objects: list[tuple[str, bytes]] = []  # the oldest first
+        self.noted_counts: list[int] = []  # how many there were before each round
 
     def write(self, bootstrap: str, bucket: Bucket) -> None:
         admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -51,6 +54,7 @@ class Source:
         consumer = consumer_of(bootstrap)
         topics = []
         for number in range(ROUNDS_COUNT):
+            self.noted_counts.append(len(self.objects))
             if number % 8 == 0:
                 topics.append(f"orders-{number}")
                 new = NewTopic(topics[-1], PARTITIONS_COUNT)
@@ -95,14 +99,21 @@ def source(s3_server: S3Server) -> Source:
     return written
 
 
-def lose(source: Source, rng: random.Random, bucket: Bucket) -> int:
-    """A copy without some of the newest objects: returns how many of them."""
+def some_of_the_newest(source: Source, rng: random.Random) -> set[str]:
     newest = [key for key, _ in source.objects[-MISSING_MAX_COUNT:]]
-    missing = rng.sample(newest, rng.randint(0, len(newest)))
+    return set(rng.sample(newest, rng.randint(0, len(newest))))
+
+
+def of_log_since(source: Source, log_id: int, number: int) -> list[str]:
+    """Blocks of a log that came in a round and later, the oldest first."""
+    rows = source.objects[source.noted_counts[number] :]
+    return [key for key, _ in rows if key.startswith(f"logs/{log_id}/")]
+
+
+def copy_without(missing: set[str], source: Source, bucket: Bucket) -> None:
     for key, body in source.objects:
         if key not in missing:
             bucket.put(key, body)
-    return len(missing)
 
 
 def ends_in(bootstrap: str, source: Source) -> dict[tuple[str, int], int]:
@@ -139,27 +150,69 @@ def told_in(text: str) -> dict[tuple[str, int], tuple[int, int]]:
     }
 
 
+def recovered(bucket: Bucket, environ: dict[str, str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """What it says of offsets that are given up; `fsck` finds no harm behind it."""
+    done = command("recover", "--data", bucket.location, "--yes", *SETTINGS, **environ)
+    assert done.returncode == 0, done.stderr
+    code, report = fsck(bucket.location, **environ)
+    assert (code, [row for row in report["findings"] if not row["harmless"]]) == (0, [])
+    return told_in(done.stdout)
+
+
+def tells_unclaimed(gateway: Gateway) -> bool:
+    return any(UNCLAIMED in line for line in gateway.log)
+
+
+def check_told(
+    told: dict[tuple[str, int], tuple[int, int]],
+    ends: dict[tuple[str, int], int],
+    source: Source,
+    gateway: Gateway,
+) -> None:
+    """Offsets are given up from where a partition ends. Topics that came into their logs, and not
+    into the catalog's, are not served, and the start says so.
+    """
+    served = {topic for topic, _ in ends}
+    for (topic, partition), (first, last) in told.items():
+        assert first == ends.get((topic, partition), first)
+        assert last < len(source.values[topic, partition])
+        assert topic in served or tells_unclaimed(gateway)
+
+
 @pytest.mark.timeout(120 + 30 * DRAWS_COUNT)
 @pytest.mark.parametrize("seed", range(DRAWS_COUNT))
 def test_a_broker_starts_with_prefixes_on_a_lagging_copy(
     seed: int, source: Source, s3_server: S3Server
 ) -> None:
-    rng = random.Random(seed)
+    missing = some_of_the_newest(source, random.Random(seed))
     environ = s3_server.environ()
     with Bucket(s3_server, "compat", f"lagging-{seed}") as bucket:
-        missing_count = lose(source, rng, bucket)
-        done = command("recover", "--data", bucket.location, "--yes", *SETTINGS, **environ)
-        assert done.returncode == 0, done.stderr
-        code, report = fsck(bucket.location, **environ)
-        assert (code, [row for row in report["findings"] if not row["harmless"]]) == (0, [])
+        copy_without(missing, source, bucket)
+        told = recovered(bucket, environ)
         with Gateway(bucket.location, mode="s3", options=SETTINGS, environ=environ) as gateway:
             ends = ends_in(gateway.bootstrap, source)
-            for place, (first, last) in told_in(done.stdout).items():
-                assert first == ends[place]
-                assert last < len(source.values[place])
-            if missing_count == 0:
+            check_told(told, ends, source, gateway)
+            if not missing:
                 assert ends == {place: len(rows) for place, rows in source.values.items()}
             producer = Producer({"bootstrap.servers": gateway.bootstrap})
             producer.produce(next(iter(ends))[0], b"after", partition=0)
             assert producer.flush(30) == 0
             assert gateway.stop() == 0
+
+
+def test_a_topic_that_the_catalog_has_not_heard_of_is_told_and_not_served(
+    source: Source, s3_server: S3Server
+) -> None:
+    """The catalog has come as far as that, the data logs further, but each with a hole."""
+    missing = set(of_log_since(source, CATALOG_LOG_ID, 16))
+    missing |= {of_log_since(source, log_id, 20)[0] for log_id in (1, 2, 3)}
+    environ = s3_server.environ()
+    with Bucket(s3_server, "compat", "lagging-catalog") as bucket:
+        copy_without(missing, source, bucket)
+        told = recovered(bucket, environ)
+        assert "orders-16" in {topic for topic, _ in told}
+        with Gateway(bucket.location, mode="s3", options=SETTINGS, environ=environ) as gateway:
+            ends = ends_in(gateway.bootstrap, source)
+            assert {topic for topic, _ in ends} == {"orders-0", "orders-8"}
+            assert tells_unclaimed(gateway)
+            check_told(told, ends, source, gateway)
