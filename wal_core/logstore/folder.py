@@ -84,20 +84,21 @@ class LogFolder:
     def write_promise(self, promise: Promise) -> None:
         """Durable on return; one that was written and not replied is recognised."""
         self._write(f"promise-{promise.term:020d}", encode_promise(promise))
-        for path in self._named(_PROMISE_NAME):
-            if path.name < f"promise-{promise.term:020d}":
-                path.unlink(missing_ok=True)
+        self._unlink_older(f"promise-{promise.term:020d}", "promise-")
 
     def write_final(self, final: Final) -> None:
         """As `write_promise`."""
         name = f"{final.segment:020d}.final-{final.term:020d}"
         self._write(name, encode_final(final))
-        for path in self._named(_FINAL_NAME):
-            if path.name.partition(".")[0] == name.partition(".")[0] and path.name < name:
-                path.unlink(missing_ok=True)
+        self._unlink_older(name, f"{final.segment:020d}.final-")
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)
+
+    def _unlink_older(self, newest: str, prefix: str) -> None:
+        for name in os.listdir(self.path):  # noqa: PTH208 - no path for each of hundreds
+            if name.startswith(prefix) and name < newest:
+                (self.path / name).unlink(missing_ok=True)
 
     def forget(self, before: int) -> None:
         """Remove the segments before that one: finals first, which without blocks look like damage,
@@ -151,7 +152,8 @@ class LogFolder:
         return log
 
     def _named(self, pattern: re.Pattern[str]) -> list[Path]:
-        return [path for path in self.path.iterdir() if pattern.fullmatch(path.name)]
+        names = os.listdir(self.path)  # noqa: PTH208 - see above
+        return [self.path / name for name in names if pattern.fullmatch(name)]
 
     def _load_segment(self, path: Path, log_id: int, number: int) -> Held:
         """Cut a torn tail. What is noted to have been durable must be there: a damaged block that

@@ -32,11 +32,12 @@ class ProcessDied(BaseException):
 class Inode:
     """A file's content, whatever names it has."""
 
-    __slots__ = ("content", "durable", "lock_fd", "pending")
+    __slots__ = ("content", "durable", "kept_count", "lock_fd", "pending")
 
     def __init__(self) -> None:
         self.content = bytearray()
         self.durable = bytearray()
+        self.kept_count = 0  # how often `durable` may have changed
         # Since the last sync: (position, bytes), or (length, None) for a cut.
         self.pending: list[tuple[int, bytes | None]] = []
         self.lock_fd = -1
@@ -44,6 +45,12 @@ class Inode:
     def change(self, position: int, body: bytes | None) -> None:
         _apply(self.content, position, body)
         self.pending.append((position, body))
+
+    def keep(self, changes: Sequence[tuple[int, bytes | None]]) -> None:
+        """They are on the device."""
+        for position, body in changes:
+            _apply(self.durable, position, body)
+        self.kept_count += 1
 
 
 class Folder:
@@ -133,13 +140,15 @@ class Disk:
                 self._cut_content(thing)
 
     def _cut_content(self, inode: Inode) -> None:
+        kept: list[tuple[int, bytes | None]] = []
         for position, body in inode.pending:
             if body is None:
                 if self._rng.random() < 0.5:
-                    _apply(inode.durable, position, None)
+                    kept.append((position, None))
                 continue
-            kept = self._rng.choice((0, len(body), self._rng.randrange(len(body) + 1)))
-            _apply(inode.durable, position, body[:kept])
+            length = self._rng.choice((0, len(body), self._rng.randrange(len(body) + 1)))
+            kept.append((position, body[:length]))
+        inode.keep(kept)
         inode.pending.clear()
         if inode.content != inode.durable:
             self._tell(f"keeps {len(inode.durable)} of {len(inode.content)} bytes of a file")
@@ -354,8 +363,7 @@ class Disk:
         pending, file.thing.pending = file.thing.pending, []
         if self._fails("sync"):
             raise OSError(errno.EIO, "planned: sync failed")  # and `pending` is lost
-        for position, body in pending:
-            _apply(file.thing.durable, position, body)
+        file.thing.keep(pending)
         self._tell(f"sync {file.path}")
         self.synced(file.path.parent)
 

@@ -166,6 +166,9 @@ class _Os:
     def scandir(self, path: PurePosixPath) -> _Rows:
         return _Rows(_Row(*item) for item in reversed(self._disk.names_of(path).items()))
 
+    def listdir(self, path: PurePosixPath) -> list[str]:
+        return list(reversed(self._disk.names_of(path)))
+
     def getpid(self) -> int:
         return 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from gateway.testing.sim.durable_blocks import durable_blocks
+from gateway.testing.sim.durable_blocks import DurableFiles, durable_blocks
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
 from wal_core import Rng, SegmentStore, open_store
@@ -82,6 +82,7 @@ class FileStorage:
         self.disk.synced = self._synced
         self.disk.died = died
         self._stored = stored
+        self._files = DurableFiles(self.disk)
         self._read: dict[
             tuple[int, int], tuple[Inode, int, int]
         ] = {}  # per log and segment: blocks, bytes taken
@@ -107,7 +108,7 @@ class FileStorage:
         """Tell the log's follower of the blocks that are on the device, with their file's name."""
         if folder.parent != _LOGS_FOLDER:
             return
-        for name, inode in sorted(self.disk.durable_files(folder).items()):
+        for name, inode in self._files.changed(folder):
             match = _SEGMENT_NAME.fullmatch(name)
             if match is not None:
                 self._follow(int(folder.name), int(match[1]), inode)

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from gateway.testing.sim.durable_blocks import durable_blocks
+from gateway.testing.sim.durable_blocks import DurableFiles, durable_blocks
 from gateway.testing.sim.oracle import StoredLog
 from gateway.testing.sim.trace import Trace
 from wal_core.format.block import Block, parse_block, parse_header
@@ -33,7 +33,7 @@ class StoredTail:
     """Tells `stored` of what counts, in any order."""
 
     def __init__(self, disk: Disk, stored: StoredLog, trace: Trace) -> None:
-        self._disk = disk
+        self._files = DurableFiles(disk)
         self._stored = stored
         self._trace = trace
         self._read: dict[tuple[PurePosixPath, int], tuple[Inode, int, int]] = {}
@@ -56,11 +56,11 @@ class StoredTail:
         """Something in the folder of a logstore's log became durable."""
         if not folder.name.isdecimal():
             return
-        files = self._disk.durable_files(folder)
-        for name, inode in sorted(files.items()):
+        files = self._files.changed(folder)
+        for name, inode in files:
             if (match := _SEGMENT_NAME.fullmatch(name)) is not None:
                 self._follow(folder, int(match[1]), inode)
-        for name, inode in sorted(files.items()):
+        for name, inode in files:
             if _FINAL_NAME.fullmatch(name) and (folder, name) not in self._finals_read:
                 self._finals_read.add((folder, name))
                 self._ended(folder, parse_final(bytes(inode.durable)))
