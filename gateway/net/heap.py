@@ -6,7 +6,6 @@ stay for ever, however little of it is used.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from functools import cache
 
@@ -14,6 +13,8 @@ from functools import cache
 @cache
 def _malloc_trim() -> Callable[[int], int] | None:
     """None where the C library has no such thing."""
+    import ctypes  # noqa: PLC0415 - an idle broker never needs it
+
     try:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

@@ -23,14 +23,17 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
     """A listening socket, bound but silent: clients that come while data load wait in no
     queue. Those who bind one `shared`, all of one user, get clients in turn. Raises StartError.
     """
+    # As bytes where that is the same: Python has its tables of all letters loaded for a str.
+    name = host.encode() if host.isascii() else host
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, proto)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no machine can have that name"
         remedy = _LISTEN_REMEDY_OTHERWISE.format(flag=flag)
-        raise StartError(f"cannot listen on {host!r}: {error.strerror}; {remedy}") from None
+        raise StartError(f"cannot listen on {host!r}: {reason}; {remedy}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -5,7 +5,6 @@ shows can be copied as they stand.
 """
 
 import logging
-import shutil
 import sys
 from pathlib import Path
 
@@ -73,6 +72,8 @@ def _program() -> str:
     """How this program was called, so that the commands can be copied as they stand."""
     called = Path(sys.argv[0])
     if called.name == PROGRAM:
+        import shutil  # noqa: PLC0415 - and with it all ways to compress, for a person's eyes alone
+
         return PROGRAM if shutil.which(PROGRAM) == sys.argv[0] else sys.argv[0]
     if called.name == "__main__.py":
         return f"{Path(sys.executable).name} -m gateway"

@@ -110,7 +110,20 @@ def parse_address(raw: object) -> tuple[str, int]:
         raise ValueError(expected)
     if not (port_text.isascii() and port_text.isdecimal()) or int(port_text) > PORT_MAX:
         raise ValueError(f"{expected}, with a port from 0 to {PORT_MAX}")
+    if not _can_be_a_name(host):
+        raise ValueError(f"{expected}, with a HOST of parts of 1 to 63 letters")
     return host, int(port_text)
+
+
+def _can_be_a_name(host: str) -> bool:
+    """Asked for any other, Python's resolver raises no OSError. Tables of all letters are loaded
+    only where there are such."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            return False
+    return all(0 < len(part) < 64 for part in host.removesuffix(".").split("."))
 
 
 def parse_text(raw: object) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import statistics
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -77,7 +76,8 @@ class ReadWindow:
     def _end_round(self, now_s: float) -> None:
         """Half as many where they took longer than a few do, else twice as many."""
         self._round_s = now_s
-        middle_s = statistics.median(self._took_s)
+        took_s = sorted(self._took_s)
+        middle_s = (took_s[(len(took_s) - 1) // 2] + took_s[len(took_s) // 2]) / 2
         self._took_s.clear()
         if middle_s <= SLOWER_MAX * self._few_s + SLACK_S:
             self._few_s = min(self._few_s, middle_s)

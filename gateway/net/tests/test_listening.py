@@ -33,3 +33,9 @@ def test_an_address_in_use_is_named() -> None:
             bind("192.0.2.7", 1, "--listen")
     finally:
         first.close()
+
+
+@pytest.mark.parametrize("name", ["a" * 70, "\N{LATIN SMALL LETTER A WITH DIAERESIS}" * 70])
+def test_a_name_that_no_machine_has_is_named(name: str) -> None:
+    with pytest.raises(StartError, match=rf"cannot listen on '{name}': .*--listen"):
+        bind(name, 0, "--listen")

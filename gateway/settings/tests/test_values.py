@@ -49,6 +49,8 @@ ACCEPTED: list[tuple[Parser, object, Value]] = [
     (parse_address, "127.0.0.1:9092", ("127.0.0.1", 9092)),
     (parse_address, "[::1]:0", ("::1", 0)),
     (parse_address, "broker.example.org:65535", ("broker.example.org", 65535)),
+    (parse_address, "a" * 63 + ".example.org.:1", ("a" * 63 + ".example.org.", 1)),
+    (parse_address, "b\u00fccher.example:1", ("b\u00fccher.example", 1)),
     (parse_text, " ./data ", "./data"),
 ]
 
@@ -81,6 +83,10 @@ REFUSED: list[tuple[Parser, object]] = [
     (parse_switch, "maybe"),
     (parse_switch, 1),
     (parse_address, "9092"),
+    (parse_address, "a" * 64 + ":1"),
+    (parse_address, "a..b:1"),
+    (parse_address, ".a:1"),
+    (parse_address, "\u00fc" * 64 + ":1"),
     (parse_address, ":9092"),
     (parse_address, "localhost"),
     (parse_address, "localhost:"),
