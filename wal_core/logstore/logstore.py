@@ -99,6 +99,7 @@ class Logstore:
         self._writer = writer
         self._threads = ThreadPoolExecutor(_THREADS_MAX_COUNT, "logstore")
         self._room = Room(FolderDisk(root), remedy=_ROOM_REMEDY)
+        self._unwritten_bytes = 0  # of blocks on their way to the disk
         self._room_config = LogConfig(free_bytes_min=free_bytes_min, reserve_bytes=reserve_bytes)
         self._logs: dict[int, _OpenLog] = {}
         self._lines: dict[int, asyncio.Lock] = {}
@@ -125,6 +126,7 @@ class Logstore:
         """Find out what is held. A log that is damaged is told of, and gets no replies."""
         self._lock_fd = await self._run(self._take_lock)
         await self._room.open(self._room_config)
+        self._room.watch(lambda: self._unwritten_bytes, lambda: None)
         drawn = self._rng.random_bytes(NONCE_BYTES)
         self.identity = await self._run(lambda: load_identity(self.root, drawn))
         for name in await self._run(lambda: sorted(path.name for path in self.root.iterdir())):
@@ -263,9 +265,11 @@ class Logstore:
             file = log.files[segment] = SegmentFile(path, segment, note_path=note_path)
         flight = _Flight(asyncio.get_running_loop().create_future())
         log.writing[segment, number] = flight
+        self._unwritten_bytes += len(stored)
 
         def landed(error: OSError | None) -> None:
             del log.writing[segment, number]
+            self._unwritten_bytes -= len(stored)
             if error is None:
                 held.stored_count = max(held.stored_count, number + 1)
             else:

@@ -14,8 +14,9 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -32,6 +33,10 @@ RESUME_BYTES_MIN = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _logger = logging.getLogger(__name__)
+
+
+TakeRoom = Callable[[int], AbstractContextManager[None]]
+"""For so many bytes that are written inside of it. Raises NoRoom."""
 
 
 class Disk(Protocol):
@@ -106,6 +111,8 @@ class Room:
         self._opens_count = 0  # of logs in the store
         self._has_reserve = False
         self._left_bytes = 0  # of what was measured last, for `admit` to give away
+        self._given_bytes = 0  # in all
+        self._taken_bytes = 0  # of what `taking` is told of, which may be written or not
         self._looked_s = -float("inf")
         self._loop: asyncio.AbstractEventLoop | None = None  # on which it was opened last
         self._looking: asyncio.Task[None] | None = None
@@ -158,16 +165,30 @@ class Room:
         NoRoom, and goes on to until there is room."""
         if not self._is_open or not (self._free_bytes_min or self.is_low):
             return
-        self._left_bytes -= count_bytes
-        if self._left_bytes < 0 and not self.is_low:
+        if self._left_bytes < count_bytes and not self.is_low:
             self._begin_to_lack()
         if self.is_low:
             raise NoRoom(f"{self._location} has no room for more records; {self._remedy}")
+        self._give(count_bytes)
         self._look_if_due()
 
-    def take(self, count_bytes: int) -> None:
-        """So much is written, come what may: what others find is less."""
+    @contextmanager
+    def taking(self, count_bytes: int, *, can_wait: bool) -> Iterator[None]:
+        """So much is written until this ends, of which no watcher knows: all of it is on its way
+        until then. If it can wait, as of `admit`; else come what may: what others find is less."""
+        if can_wait:
+            self.admit(count_bytes)
+        else:
+            self._give(count_bytes)
+        self._taken_bytes += count_bytes
+        try:
+            yield
+        finally:
+            self._taken_bytes -= count_bytes
+
+    def _give(self, count_bytes: int) -> None:
         self._left_bytes -= count_bytes
+        self._given_bytes += count_bytes
 
     def admit_change(self) -> None:
         """Something else than a deletion is written. Raises NoRoom."""
@@ -195,8 +216,8 @@ class Room:
         assert self._disk is not None
         return self._disk.location
 
-    def _unconfirmed_bytes(self) -> int:
-        return sum(watcher.unconfirmed() for watcher in self._watchers)
+    def _bytes_on_their_way(self) -> int:
+        return self._taken_bytes + sum(watcher.unconfirmed() for watcher in self._watchers)
 
     def _tell(self) -> None:
         for watcher in tuple(self._watchers):
@@ -227,6 +248,9 @@ class Room:
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
+        # What is given away from here on may be written before the result is back, and confirmed:
+        # it counts whether or not it is on its way then.
+        leaving_bytes = self._bytes_on_their_way() - self._given_bytes
         try:
             free_bytes = await loop.run_in_executor(self._statter, self._measure)
         except OSError as error:
@@ -234,7 +258,8 @@ class Room:
             return
         finally:
             self._looked_s = loop.time()
-        self._left_bytes = free_bytes - self._unconfirmed_bytes() - self._free_bytes_min
+        leaving_bytes += self._given_bytes
+        self._left_bytes = free_bytes - leaving_bytes - self._free_bytes_min
         was_low = self.is_low
         if self._left_bytes < 0:
             self.is_low = True

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 
 import msgspec
 
@@ -20,6 +21,7 @@ from wal_core.read.log_reader import LogReader
 from wal_core.state.contents import Contents
 from wal_core.stores.manifests import KEPT_COUNT, Garbage, Manifest, Manifests, Superseded
 from wal_core.stores.persistence import Persistence
+from wal_core.stores.room import TakeRoom
 from wal_core.stores.segments.base import SegmentStore
 from wal_core.tenure import Tenure
 from wal_core.upkeep.candidates import Candidates
@@ -167,20 +169,20 @@ class Maintenance:
             if run is None:
                 return False
             room = self._store.room
-            take_room = room.take if dead else room.admit
+            take_room = partial(room.taking, can_wait=not dead)
             await self._beside_deletion(self._compact_alone(run, take_room))
         await self._manifests.delete(self.manifest.number - KEPT_COUNT)
         return True
 
     # -- compaction ------------------------------------------------------------------------
 
-    async def _compact_alone(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
+    async def _compact_alone(self, run: Sequence[Link], take_room: TakeRoom) -> None:
         if self._before is not None:
             await asyncio.wait((self._before,))
         async with self._alone:
             await self._compact(run, take_room)
 
-    async def _compact(self, run: Sequence[Link], take_room: Callable[[int], None]) -> None:
+    async def _compact(self, run: Sequence[Link], take_room: TakeRoom) -> None:
         # What is taken for dead must be dead for good: the entries that say so are durable before
         # anything is committed. (What is uploaded says so itself, and where logstores are full
         # nothing would become durable before it is.)

@@ -7,7 +7,7 @@ stream's data may lie in several places, each of them large.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -20,6 +20,7 @@ from wal_core.state.survey import LiveRun
 from wal_core.stores.objects.base import ObjectStore
 from wal_core.stores.persistence import Persistence
 from wal_core.stores.places import create_own
+from wal_core.stores.room import TakeRoom
 from wal_core.tenure import Tenure
 from wal_core.types import Buffer, Entry
 
@@ -58,7 +59,7 @@ class SealedWriter:
         *,
         folder: str,
         segments: tuple[int, int],
-        take_room: Callable[[int], None],
+        take_room: TakeRoom,
     ) -> None:
         self._store = objects
         self._config = tenure.config
@@ -66,7 +67,7 @@ class SealedWriter:
         self._folder = folder
         self._first, self._last = segments
         self._tenure = tenure
-        self._take_room = take_room  # raises NoRoom
+        self._take_room = take_room
         self._gathered: dict[int, _Gathered] = {}
         self._gathered_bytes = 0
         self._objects: list[ObjectRow] = []
@@ -216,9 +217,9 @@ class SealedWriter:
 
     async def _create(self, key: str, pieces: Sequence[Buffer]) -> None:
         place = Place(key, 0, None, self._config.log_id, self._last, 0)
-        self._take_room(sum(map(len, pieces)))
-        self.created.append(key)
-        await self._persist(lambda: create_own(self._store, place, pieces))
+        with self._take_room(sum(map(len, pieces))):
+            self.created.append(key)
+            await self._persist(lambda: create_own(self._store, place, pieces))
 
     async def finish(
         self, streams: Sequence[StreamRow], created_ms: int, changes: Buffer | None = None

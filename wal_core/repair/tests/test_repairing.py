@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -340,12 +341,15 @@ def test_without_room_nothing_is_changed(tmp_path):
 
         taken: list[int] = []
 
-        def take(bytes_count: int) -> None:
+        @contextmanager
+        def taking(bytes_count: int, *, can_wait: bool) -> Iterator[None]:
+            assert not can_wait
             taken.append(bytes_count)
             if len(taken) > 3:
                 raise NoRoom(f"no room for {bytes_count}")
+            yield
 
-        store.room.take = take  # type: ignore[method-assign]
+        store.room.taking = taking  # type: ignore[method-assign]
         with pytest.raises(NoRoom):
             await repair_log(
                 store, Numbers(), CONFIG, report, clock=VirtualClock(), rng=CountingRng()

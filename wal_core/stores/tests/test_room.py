@@ -61,6 +61,66 @@ async def test_what_is_on_its_way_counts() -> None:
 
 
 @virtual
+async def test_what_is_being_written_counts_whole_until_it_is() -> None:
+    """A large object, of which the disk has a part when somebody looks."""
+    disk, room = await _opened(40 * MIB)
+    with room.taking(10 * MIB, can_wait=True):
+        disk.take(MIB)
+        await asyncio.sleep(2 * LOOK_S)
+        room.admit(1)  # time to look again
+        await asyncio.sleep(0.1)
+        room.admit(8 * MIB)
+        with pytest.raises(NoRoom):
+            room.admit(2 * MIB)
+        disk.take(9 * MIB)
+    await asyncio.sleep(2 * LOOK_S)
+    room.admit(9 * MIB)
+    await room.close()
+
+
+@virtual
+async def test_what_is_given_away_while_the_disk_is_measured_counts() -> None:
+    """Measuring takes a thread its time: what came meanwhile may be written and confirmed by then,
+    and is neither in what was measured nor on its way."""
+    disk, room = await _opened(40 * MIB)
+    measure = disk.free_bytes
+
+    def and_then_others_write() -> int:
+        free_bytes = measure()
+        room.admit(15 * MIB)
+        disk.take(15 * MIB)
+        disk.free_bytes = measure  # type: ignore[method-assign]
+        return free_bytes
+
+    disk.free_bytes = and_then_others_write  # type: ignore[method-assign]
+    await asyncio.sleep(2 * LOOK_S)
+    room.admit(1)  # time to look again
+    await asyncio.sleep(0.1)
+    room.admit(4 * MIB)
+    with pytest.raises(NoRoom):
+        room.admit(2 * MIB)
+    await room.close()
+
+
+@virtual
+async def test_who_is_refused_while_the_disk_is_measured_takes_nothing() -> None:
+    disk, room = await _opened(40 * MIB)
+    measure = disk.free_bytes
+    with pytest.raises(NoRoom):
+        room.admit(100 * MIB)
+
+    def and_others_ask() -> int:
+        with pytest.raises(NoRoom):
+            room.admit(100 * MIB)
+        return measure()
+
+    disk.free_bytes = and_others_ask  # type: ignore[method-assign]
+    await asyncio.sleep(2 * LOOK_S)
+    room.admit(1)
+    await room.close()
+
+
+@virtual
 async def test_it_goes_on_by_itself_and_not_for_a_byte() -> None:
     disk, room = await _opened(40 * MIB)
     changes = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,10 +29,12 @@ CONFIG = LogConfig(
 def writer(store: MemoryStore, *, room_bytes: int = 1 << 30) -> SealedWriter:
     left = [room_bytes]
 
-    def take_room(count: int) -> None:
+    @contextmanager
+    def take_room(count: int) -> Iterator[None]:
         left[0] -= count
         if left[0] < 0:
             raise NoRoom("the disk is full")
+        yield
 
     tenure = Tenure(config=CONFIG, clock=VirtualClock(), rng=CountingRng(), nonce=b"n" * 16, term=3)
     persist = Persistence(CONFIG, CountingRng(), waits_for_room=False)
