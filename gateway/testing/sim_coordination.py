@@ -141,16 +141,24 @@ class SimCoordination:
 
 
 def replaced(
-    before: StaticStore, keys: Sequence[KeyValue], store_id: int, ttl_s: int
+    before: StaticStore,
+    keys: Sequence[KeyValue],
+    store_id: int,
+    ttl_s: int,
+    *,
+    with_leases: bool = True,
 ) -> StaticStore:
     """A store that takes another's place, with these keys, as one that was restored: its revisions
-    and those of the keys are lower than they were, and leases run from now on."""
+    and those of the keys are lower than they were, and their leases run from now on: they are those
+    of before, as in what etcd restores, or leases of which nobody knows."""
     store = StaticStore(store_id)
-    store._leases_given = before._leases_given  # no two leases have the same id
     leases: dict[int, int] = {}
+    for lease in {pair.lease: None for pair in keys if pair.lease}:
+        store._leases_given = lease - 1 if with_leases else before._leases_given + len(leases)
+        leases[lease] = at_once(store.grant(ttl_s))
+    # No two leases have the same id.
+    store._leases_given = max(store._leases_given, before._leases_given)
     for pair in keys:
-        if pair.lease and pair.lease not in leases:
-            leases[pair.lease] = at_once(store.grant(ttl_s))
         put = Put(pair.key, pair.value, leases.get(pair.lease, 0))
         at_once(store.transact([], [put]))
     return store

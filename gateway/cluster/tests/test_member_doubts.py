@@ -18,7 +18,7 @@ from gateway.cluster.coordination.records import (
 )
 from gateway.cluster.coordination.static import StaticStore
 from gateway.cluster.tests.fleet import ROOT, TTL_S, Bucket, OneNode, end, shared_out, started
-from gateway.testing.sim_coordination import at_once, replaced
+from gateway.testing.sim_coordination import LATENCY_S_MAX, at_once, replaced
 from gateway.tests.virtual import until, virtual
 from wal_core import Resigned
 
@@ -113,6 +113,27 @@ async def test_who_is_taken_for_the_owner_by_an_old_copy_says_that_it_is_not() -
         node.way.lead_to(restored)
     nodes[1] = OneNode(bucket, restored, 2)
     await until(lambda: shared_out(bucket, *nodes), FOREIGN_S)
+    await end(*nodes)
+
+
+@virtual
+async def test_the_end_of_a_lease_that_an_old_copy_has_counts_at_once() -> None:
+    """etcd restores leases with their ids, so nobody refuses it. The revision under which the
+    record was written last is one that the copy has not reached: by it nothing there is news."""
+    bucket, store, nodes = await started(2)
+    old = await store.read(ROOT)
+    registration = nodes[0].member._registration
+    await registration.change(registration.record)
+    restored = replaced(store, old.keys, old.store_id, TTL_S)
+    for node in nodes:
+        node.way.lead_to(restored)
+    await asyncio.sleep(60)
+    assert nodes[0].member.has_lease
+    (mine,) = at_once(restored.read(key_of(ROOT, registration.record))).keys
+    at_once(restored.revoke(mine.lease))
+    await asyncio.sleep(2 * LATENCY_S_MAX)  # before it asks for its lease again
+    assert registration.lease != mine.lease
+    await until(lambda: shared_out(bucket, *nodes))
     await end(*nodes)
 
 

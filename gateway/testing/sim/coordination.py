@@ -22,6 +22,7 @@ class Coordination:
         self._lease_s = lease_s
         self._store = StaticStore()
         self._stores_count = 1
+        self._restores_count = 0
         self._ways: dict[int, list[SimCoordination]] = {}
         self._all_ways: list[SimCoordination] = []
         self._cut: set[int] = set()
@@ -85,14 +86,19 @@ class Coordination:
         then_s = asyncio.get_running_loop().time() - age_s
         old = [copy for at_s, copy in self._copies if at_s <= then_s]
         copy = old[-1] if old else self._copies[0][1]
-        self._replace(copy.keys, copy.store_id)
+        self._restores_count += 1
+        self._replace(copy.keys, copy.store_id, with_leases=self._restores_count % 2 == 0)
 
     def wipe(self) -> None:
         """Another store, with another id, is there."""
         self._stores_count += 1
         self._replace((), self._stores_count)
 
-    def _replace(self, keys: Sequence[KeyValue], store_id: int) -> None:
-        store = self._store = replaced(self._store, keys, store_id, self._lease_s)
+    def _replace(
+        self, keys: Sequence[KeyValue], store_id: int, *, with_leases: bool = False
+    ) -> None:
+        store = self._store = replaced(
+            self._store, keys, store_id, self._lease_s, with_leases=with_leases
+        )
         for way in self._all_ways:
             way.lead_to(store)

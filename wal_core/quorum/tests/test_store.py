@@ -133,7 +133,10 @@ async def test_sealed_segments_leave_the_logstores(tmp_path: Path):
     await place.close()
 
 
-def test_a_logstore_that_is_away_is_replaced_where_a_segment_begins():
+@pytest.mark.parametrize("more_count", [1, 9], ids=["first-segment", "later-segments"])
+def test_a_logstore_that_is_away_is_replaced_where_a_segment_begins(more_count: int):
+    """Whoever opens the log next asks those that the last final names, and finds all of them."""
+
     async def main(root: Any) -> None:
         place = Place(root)
         await place.start("A", "B", "C", "D")
@@ -141,12 +144,12 @@ def test_a_logstore_that_is_away_is_replaced_where_a_segment_begins():
         payloads = await written(h, 3)
         await place.stop("B")
         await asyncio.sleep(20)
-        payloads += await written(h, 3)
+        payloads += await written(h, 1)
         await asyncio.sleep(1)
         tail = h.store._tails[0]  # type: ignore[attr-defined]
         assert sorted(member.store for member in tail._ensemble) == ["A", "C", "D"]
         await place.stop("A")
-        payloads += await written(h, 9)
+        payloads += await written(h, more_count)
         await h.crash()
         await place.start("A", "B")
         await place.stop("C")
