@@ -14,7 +14,10 @@ import pytest
 from compat_tests.repo.files import ROOT, read
 from compat_tests.support.gateway import Gateway
 
-pytestmark = pytest.mark.xdist_group("wheel")  # made once
+pytestmark = [
+    pytest.mark.xdist_group("wheel"),  # made once
+    pytest.mark.timeout(600),  # by a translator and a compiler, beside other tests
+]
 
 PACKAGES = {"gateway", "protocol", "wal_core"}
 VERSION = re.search(r'^version = "(.*)"', read("pyproject.toml"), re.MULTILINE)[1]  # type: ignore[index]
