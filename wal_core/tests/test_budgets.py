@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wal_core import Budgets, LogConfig, MemoryStore, SegmentStore, Unavailable, open_store
@@ -71,6 +71,7 @@ class Appender:
     st.integers(1, 5),
     st.lists(st.tuples(st.integers(0, 4), st.integers(1, 500), st.booleans()), max_size=100),
 )
+@example(2, [(0, 500, False), (1, 300, False), (1, 300, False)])
 def test_bytes_on_their_way_are_bounded_and_a_part_is_guaranteed(count, steps):
     shared = Unconfirmed(1_000)
     writers = [Appender() for _ in range(count)]
