@@ -24,7 +24,7 @@ from wal_core.stores.segments.file_writer import SystemFileOps
 from wal_core.stores.segments.jobs import WriteJob
 from wal_core.testing.faulty_files import ExecutorFileWriter
 from wal_core.testing.seeds import stream
-from wal_core.testing.sim_disk import Disk, DiskFault
+from wal_core.testing.sim_disk import FREE_BYTES, Disk, DiskFault
 from wal_core.testing.sim_loop import run
 from wal_core.testing.sim_system import installed
 
@@ -236,6 +236,27 @@ def test_a_disk_that_others_fill_takes_no_block_until_there_is_room_again():
         await store.close()
 
     with installed(disk) as path:
+        run(lambda: main(path("/data")))
+
+
+def test_blocks_on_their_way_to_the_disk_take_room_that_is_measured():
+    left_bytes = 5 * len(block(0)) // 2
+
+    async def main(root: Any) -> None:
+        writer = StuckWriter()
+        store = logstore(root, writer=writer, free_bytes_min=FREE_BYTES - left_bytes)
+        a = await opened_by_a(store)
+        first = asyncio.ensure_future(store.append(a, block(0)))
+        await asyncio.sleep(10)
+        second = asyncio.ensure_future(store.append(a, block(1)))  # time to look again
+        await asyncio.sleep(10)
+        with pytest.raises(NoRoom, match="uploaded"):
+            await store.append(a, block(2))
+        writer.go_on()
+        assert await asyncio.gather(first, second) == [1, 2]
+        await store.close()
+
+    with installed(Disk(stream(1, "disk"))) as path:
         run(lambda: main(path("/data")))
 
 
