@@ -152,15 +152,16 @@ def replaced(
     and those of the keys are lower than they were, and their leases run from now on: they are those
     of before, as in what etcd restores, or leases of which nobody knows."""
     store = StaticStore(store_id)
+    store._leases_given = before._leases_given  # no two leases have the same id
     leases: dict[int, int] = {}
-    for lease in {pair.lease: None for pair in keys if pair.lease}:
-        store._leases_given = lease - 1 if with_leases else before._leases_given + len(leases)
-        leases[lease] = at_once(store.grant(ttl_s))
-    # No two leases have the same id.
-    store._leases_given = max(store._leases_given, before._leases_given)
     for pair in keys:
+        if pair.lease and pair.lease not in leases:
+            if with_leases:
+                store._leases_given = pair.lease - 1
+            leases[pair.lease] = at_once(store.grant(ttl_s))
         put = Put(pair.key, pair.value, leases.get(pair.lease, 0))
         at_once(store.transact([], [put]))
+    store._leases_given = max(store._leases_given, before._leases_given)
     return store
 
 

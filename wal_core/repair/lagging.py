@@ -247,7 +247,7 @@ class _Cutting:
             Persistence(self._config, own.rng, waits_for_room=False),
             folder=f"sealed/{self._log_id}/{self._number:020d}-{unique}/",
             segments=segments,
-            take_room=partial(self._store.room.taking, can_wait=False),
+            take_room=self._store.room.taking,
         )
         now_ms = own.clock.now_ms()
         if not run:

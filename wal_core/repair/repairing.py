@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import msgspec
 
@@ -265,7 +264,7 @@ class _Repair:
             Persistence(self._config, self._tenure.rng, waits_for_room=False),
             folder=f"sealed/{self._log_id}/{self._manifest.number + 1:020d}-{unique}/",
             segments=(run[0].first, run[-1].last),
-            take_room=partial(self._store.room.taking, can_wait=False),
+            take_room=self._store.room.taking,
         )
 
     def _place(self, tables: Tables, number: int) -> Place:

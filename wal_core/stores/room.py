@@ -173,7 +173,7 @@ class Room:
         self._look_if_due()
 
     @contextmanager
-    def taking(self, count_bytes: int, *, can_wait: bool) -> Iterator[None]:
+    def taking(self, count_bytes: int, *, can_wait: bool = False) -> Iterator[None]:
         """So much is written until this ends, of which no watcher knows: all of it is on its way
         until then. If it can wait, as of `admit`; else come what may: what others find is less."""
         if can_wait:

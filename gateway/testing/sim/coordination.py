@@ -92,11 +92,9 @@ class Coordination:
     def wipe(self) -> None:
         """Another store, with another id, is there."""
         self._stores_count += 1
-        self._replace((), self._stores_count)
+        self._replace((), self._stores_count, with_leases=False)
 
-    def _replace(
-        self, keys: Sequence[KeyValue], store_id: int, *, with_leases: bool = False
-    ) -> None:
+    def _replace(self, keys: Sequence[KeyValue], store_id: int, *, with_leases: bool) -> None:
         store = self._store = replaced(
             self._store, keys, store_id, self._lease_s, with_leases=with_leases
         )

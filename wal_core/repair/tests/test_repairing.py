@@ -342,7 +342,7 @@ def test_without_room_nothing_is_changed(tmp_path):
         taken: list[int] = []
 
         @contextmanager
-        def taking(bytes_count: int, *, can_wait: bool) -> Iterator[None]:
+        def taking(bytes_count: int, *, can_wait: bool = False) -> Iterator[None]:
             assert not can_wait
             taken.append(bytes_count)
             if len(taken) > 3:

@@ -30,6 +30,16 @@ async def _opened(size_bytes: int, config: LogConfig = CONFIG) -> tuple[SmallDis
     return disk, room
 
 
+async def _after_a_look(room: Room, left_bytes: int) -> None:
+    """So much is let in, and not 2 MiB more."""
+    await asyncio.sleep(2 * LOOK_S)
+    room.admit(1)  # time to look again
+    await asyncio.sleep(0.1)
+    room.admit(left_bytes)
+    with pytest.raises(NoRoom):
+        room.admit(2 * MIB)
+
+
 @virtual
 async def test_no_more_is_admitted_than_leaves_what_must_be_left() -> None:
     """However fast it comes: nobody has to look for it."""
@@ -51,12 +61,7 @@ async def test_no_more_is_admitted_than_leaves_what_must_be_left() -> None:
 async def test_what_is_on_its_way_counts() -> None:
     _, room = await _opened(40 * MIB)
     room.watch(lambda: 15 * MIB, lambda: None)
-    await asyncio.sleep(2 * LOOK_S)
-    room.admit(1)  # time to look again
-    await asyncio.sleep(0.1)
-    room.admit(4 * MIB)
-    with pytest.raises(NoRoom):
-        room.admit(2 * MIB)
+    await _after_a_look(room, 4 * MIB)
     await room.close()
 
 
@@ -66,12 +71,7 @@ async def test_what_is_being_written_counts_whole_until_it_is() -> None:
     disk, room = await _opened(40 * MIB)
     with room.taking(10 * MIB, can_wait=True):
         disk.take(MIB)
-        await asyncio.sleep(2 * LOOK_S)
-        room.admit(1)  # time to look again
-        await asyncio.sleep(0.1)
-        room.admit(8 * MIB)
-        with pytest.raises(NoRoom):
-            room.admit(2 * MIB)
+        await _after_a_look(room, 8 * MIB)
         disk.take(9 * MIB)
     await asyncio.sleep(2 * LOOK_S)
     room.admit(9 * MIB)
@@ -93,12 +93,7 @@ async def test_what_is_given_away_while_the_disk_is_measured_counts() -> None:
         return free_bytes
 
     disk.free_bytes = and_then_others_write  # type: ignore[method-assign]
-    await asyncio.sleep(2 * LOOK_S)
-    room.admit(1)  # time to look again
-    await asyncio.sleep(0.1)
-    room.admit(4 * MIB)
-    with pytest.raises(NoRoom):
-        room.admit(2 * MIB)
+    await _after_a_look(room, 4 * MIB)
     await room.close()
 
 
